@@ -1,0 +1,79 @@
+"""Every failure a user can meet: one clear message that names the culprit, what was expected and what to do.
+
+The command line prints ``str(error)`` and exits with ``exit_code``; ``--debug`` shows the traceback.
+"""
+
+from __future__ import annotations
+
+
+class PhasefieldError(Exception):
+    """Base of all errors that are shown to the user as one message."""
+
+    exit_code = 2
+
+
+class ConfigError(PhasefieldError):
+    """A configuration value is unusable.
+
+    Args:
+        key: the dotted configuration key (or file) at fault, e.g. ``model.fields.c.mobility``.
+        problem: what is wrong and what was expected.
+        hint: what to do about it.
+    """
+
+    def __init__(self, key: str, problem: str, hint: str = "") -> None:
+        self.key, self.problem, self.hint = key, problem, hint
+        super().__init__(f"{key}: {problem}" + (f"\n  {hint}" if hint else ""))
+
+
+class ExpressionError(ConfigError):
+    """An expression cannot be used; points at the offending character.
+
+    Args:
+        key: the configuration key that holds the expression.
+        text: the expression.
+        position: zero-based column of the fault in ``text``.
+        problem: what is wrong and what was expected.
+    """
+
+    def __init__(self, key: str, text: str, position: int, problem: str, hint: str = "") -> None:
+        self.text, self.position = text, position
+        start = max(0, position - 60)
+        window = text[start : start + 100].replace("\n", " ")
+        pointer = f"  {window}\n  {' ' * (position - start)}^"
+        super().__init__(key, f"{problem}\n{pointer}", hint)
+
+
+class DeviceError(PhasefieldError):
+    """The requested device or one of its libraries is not usable here."""
+
+
+class OutputError(PhasefieldError):
+    """The run folder cannot be written (permissions, full disk) or already holds a run."""
+
+
+class CheckpointMismatch(PhasefieldError):
+    """A checkpoint is truncated, foreign, or belongs to another problem."""
+
+
+class Diverged(PhasefieldError):
+    """The solution became non-finite and the step size cannot be reduced further.
+
+    Args:
+        step: step number, ``time``: simulated time, ``field``: name of the first non-finite field.
+        reason: what was seen.
+        hint: what to do, including where the last good checkpoint is.
+    """
+
+    exit_code = 3
+
+    def __init__(self, step: int, time: float, field: str, reason: str, hint: str = "") -> None:
+        self.step, self.time, self.field = step, time, field
+        message = f"Diverged at step {step}, time {time:.6g}, field {field!r}: {reason}"
+        super().__init__(message + (f"\n  {hint}" if hint else ""))
+
+
+class NotConverged(PhasefieldError):
+    """An iterative solver stopped before reaching its tolerance."""
+
+    exit_code = 3
