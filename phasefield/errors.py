@@ -65,8 +65,6 @@ class Diverged(PhasefieldError):
         hint: what to do, including where the last good checkpoint is.
     """
 
-    exit_code = 3
-
     def __init__(self, step: int, time: float, field: str, reason: str, hint: str = "") -> None:
         self.step, self.time, self.field = step, time, field
         message = f"Diverged at step {step}, time {time:.6g}, field {field!r}: {reason}"
@@ -75,5 +73,3 @@ class Diverged(PhasefieldError):
 
 class NotConverged(PhasefieldError):
     """An iterative solver stopped before reaching its tolerance."""
-
-    exit_code = 3

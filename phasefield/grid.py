@@ -1,0 +1,153 @@
+"""The grid: shape, lengths and boundary per axis, and the eigenbasis of the Laplacian that follows from them.
+
+Every operator of the solver is a real function of the Laplacian's eigenvalues, so an axis is fully described by its
+eigenbasis: complex exponentials (``periodic``), cosines (``no-flux``) or sines (``fixed``). Cells are centred: cell ``i`` of an
+axis of ``n`` cells and length ``l`` sits at ``(i + 1/2) l/n``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+AXIS_NAMES = ("x", "y", "z")
+BOUNDARIES = ("periodic", "no-flux", "fixed")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the grid.
+
+    Attributes:
+        n: number of cells.
+        length: length in the model's unit of length.
+        boundary: ``periodic`` (values and derivatives wrap), ``no-flux`` (normal derivatives vanish: DCT-II) or ``fixed``
+            (the field vanishes on the walls: DST-II).
+        basis: ``fft`` (full complex), ``rfft`` (halved complex), ``halfcomplex`` (real layout of the periodic basis, used
+            when another axis is not periodic), ``dct`` or ``dst``.
+    """
+
+    n: int
+    length: float
+    boundary: str
+    basis: str
+
+    @property
+    def spacing(self) -> float:
+        return self.length / self.n
+
+    @cached_property
+    def centers(self) -> NDArray[np.float64]:
+        """Cell centres, shape ``(n,)``."""
+        return (np.arange(self.n) + 0.5) * self.spacing
+
+    @cached_property
+    def _mode(self) -> NDArray[np.float64]:
+        """Mode number of every spectral index (cycles per length if periodic, half cycles otherwise)."""
+        i = np.arange(self.n)
+        if self.basis == "rfft":
+            return np.arange(self.n // 2 + 1, dtype=float)
+        if self.basis in ("fft", "halfcomplex"):
+            return np.minimum(i, self.n - i).astype(float)
+        return (i + 1.0) if self.basis == "dst" else i.astype(float)
+
+    @cached_property
+    def k2(self) -> NDArray[np.float64]:
+        """Squared wavenumber of every spectral index: minus the eigenvalue of the second derivative."""
+        cycle = 2 * math.pi if self.boundary == "periodic" else math.pi
+        return (cycle / self.length * self._mode) ** 2
+
+    @cached_property
+    def weight(self) -> NDArray[np.float64]:
+        """Parseval weights: ``mean(u**2) = sum(weight * |u_hat|**2)`` with ``u_hat`` scaled so that the inverse is unscaled."""
+        w = np.ones(self.k2.size)
+        if self.basis in ("rfft", "halfcomplex"):
+            self_conjugate = (self._mode == 0) | (2 * self._mode == self.n)
+            w[~self_conjugate] = 2.0
+        elif self.basis == "dct":
+            w[1:] = 2.0
+        elif self.basis == "dst":
+            w[:-1] = 2.0
+        return w
+
+    @cached_property
+    def mask(self) -> NDArray[np.float64]:
+        """Two-thirds rule: 1 for the modes that are kept, 0 for those a quadratic product aliases onto them (Orszag 1971)."""
+        highest = self.n / 2 if self.boundary == "periodic" else self.n
+        return (self._mode < 2 / 3 * highest).astype(float)
+
+    @property
+    def norm(self) -> int:
+        """Factor by which an unnormalised forward-inverse round trip multiplies the data."""
+        return self.n if self.boundary == "periodic" else 2 * self.n
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectangular grid of cells in 1, 2 or 3 dimensions.
+
+    Args:
+        shape: number of cells per axis.
+        lengths: length per axis, in the model's unit of length.
+        boundary: boundary per axis, see `Axis`.
+    """
+
+    shape: tuple[int, ...]
+    lengths: tuple[float, ...]
+    boundary: tuple[str, ...]
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        periodic = all(b == "periodic" for b in self.boundary)
+
+        def basis(d: int) -> str:
+            if periodic:
+                return "rfft" if d == self.dim - 1 else "fft"
+            return {"periodic": "halfcomplex", "no-flux": "dct", "fixed": "dst"}[self.boundary[d]]
+
+        return tuple(
+            Axis(n, length, b, basis(d))
+            for d, (n, length, b) in enumerate(zip(self.shape, self.lengths, self.boundary, strict=True))
+        )
+
+    @property
+    def dim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return AXIS_NAMES[: self.dim]
+
+    @property
+    def complex_modes(self) -> bool:
+        """Whether spectral coefficients are complex (all axes periodic) or real."""
+        return self.axes[-1].basis == "rfft"
+
+    @property
+    def spectral_shape(self) -> tuple[int, ...]:
+        return tuple(a.k2.size for a in self.axes)
+
+    @property
+    def cells(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def volume(self) -> float:
+        return math.prod(self.lengths)
+
+    @property
+    def cell_volume(self) -> float:
+        return self.volume / self.cells
+
+    @property
+    def norm(self) -> int:
+        """Factor of an unnormalised transform round trip."""
+        return math.prod(a.norm for a in self.axes)
+
+    def coordinates(self) -> tuple[NDArray[np.float64], ...]:
+        """Cell centres per axis, shaped to broadcast over the grid."""
+        return tuple(np.meshgrid(*(a.centers for a in self.axes), indexing="ij", sparse=True))
