@@ -1,0 +1,176 @@
+"""What every device offers: arrays, planned in-place transforms, compiled kernels and their reductions.
+
+This package is the only place that knows which device runs; nothing else imports cupy, pyfftw or numba.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from ..codegen import AXIS_SYMBOLS, Kernel
+from ..errors import DeviceError
+from ..grid import Grid
+
+Precision = Literal["double", "single"]
+DTYPES = {"double": "float64", "single": "float32"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How fields of a grid lie in memory: buffers ``(component, n0, n1, row)`` that hold cells or modes in place.
+
+    Axes are embedded in three dimensions with the first outermost and the last innermost, so that loops, threads and slabs
+    always run over index 0. With complex modes a row is padded to ``2*(n2//2 + 1)`` numbers, as in-place transforms need.
+    """
+
+    grid: Grid
+
+    @cached_property
+    def places(self) -> tuple[int, ...]:
+        """Buffer axis (0, 1, 2) of every grid axis."""
+        return {1: (2,), 2: (0, 2), 3: (0, 1, 2)}[self.grid.dim]
+
+    def _embed(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        full = [1, 1, 1]
+        for place, n in zip(self.places, shape, strict=True):
+            full[place] = n
+        return full[0], full[1], full[2]
+
+    @cached_property
+    def cells(self) -> tuple[int, int, int]:
+        return self._embed(self.grid.shape)
+
+    @cached_property
+    def modes(self) -> tuple[int, int, int]:
+        return self._embed(self.grid.spectral_shape)
+
+    @property
+    def parts(self) -> int:
+        """Floats per mode."""
+        return 2 if self.grid.complex_modes else 1
+
+    @property
+    def row(self) -> int:
+        return self.parts * self.modes[2]
+
+    def buffer_shape(self, components: int) -> tuple[int, int, int, int]:
+        return components, *self.cells[:2], self.row
+
+    def extent(self, space: str) -> tuple[int, int, int]:
+        return self.cells if space == "real" else self.modes
+
+    def axis_array(self, name: str, dtype: str) -> np.ndarray:
+        """The 1-D array a kernel knows by this name, e.g. ``k20``, ``weight2``, ``x0``, ``above1``."""
+        symbol, place = name[:-1], int(name[-1])
+        if symbol in ("x", "y", "z"):
+            return self.grid.axes[int(AXIS_SYMBOLS[symbol])].centers[()].astype(dtype) if self._has(symbol) else np.zeros(1, dtype)
+        n = self.cells[place]
+        axis = dict(zip(self.places, self.grid.axes, strict=True)).get(place)
+        if symbol in ("above", "below"):
+            step = 1 if symbol == "above" else -1
+            neighbours = np.arange(n) + step
+            wrap = axis is not None and axis.boundary == "periodic"
+            return (neighbours % n if wrap else np.clip(neighbours, 0, n - 1)).astype(np.int32)
+        if symbol == "slope":
+            return np.full(n, 0.0 if axis is None else 0.5 / axis.spacing, dtype)
+        if axis is None:
+            return np.full(1, {"k2": 0.0}.get(symbol, 1.0), dtype)
+        return np.asarray(getattr(axis, symbol), dtype)
+
+    def _has(self, symbol: str) -> bool:
+        return symbol in self.grid.names
+
+
+class Transform(Protocol):
+    """Planned in-place transforms of all components of a buffer; neither direction is normalised."""
+
+    def forward(self, buffer: Any) -> None: ...
+
+    def inverse(self, buffer: Any) -> None: ...
+
+
+class Compiled(Protocol):
+    """A kernel bound to a layout. Arrays and scalars go by name; the result holds the reductions."""
+
+    source: str
+
+    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] = ...) -> dict[str, float]: ...
+
+
+class Backend(Protocol):
+    """One device."""
+
+    name: str
+    description: str
+    precision: Precision
+    readback_every: int  #: how often (in steps) reading one number back is free of a stall
+
+    @property
+    def dtype(self) -> str: ...
+
+    def buffer(self, layout: Layout, components: int) -> Any:
+        """A zeroed buffer of `Layout.buffer_shape`."""
+
+    def transform(self, layout: Layout, components: int) -> Transform: ...
+
+    def compile(self, kernel: Kernel, layout: Layout) -> Compiled: ...
+
+    def to_host(self, buffer: Any) -> np.ndarray: ...
+
+    def from_host(self, array: np.ndarray, buffer: Any) -> None: ...
+
+    def copy(self, source: Any, target: Any) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def memory_available(self) -> int:
+        """Free bytes on the device."""
+
+
+def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:
+    """View of a host buffer's cells, shape ``(component, *grid.shape)``."""
+    return host[..., : layout.cells[2]].reshape(host.shape[0], *layout.grid.shape)
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels and FFT plans are kept: ``$PHASEFIELD_CACHE``, else the user's cache folder."""
+    if folder := os.environ.get("PHASEFIELD_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phasefield"
+
+
+def cpu_threads(requested: int | None = None) -> int:
+    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else the cores this process may use."""
+    if requested:
+        return requested
+    for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
+        value = os.environ.get(variable, "").split(",")[0]
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def select(device: str, precision: Precision, threads: int | None = None) -> Backend:
+    """The backend for ``device`` = ``auto``, ``cpu`` or ``gpu``.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
+    """
+    if device != "cpu":
+        from .cuda import CudaBackend, why_unavailable
+
+        reason = why_unavailable()
+        if reason is None:
+            return CudaBackend(precision)
+        if device == "gpu":
+            raise DeviceError(f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one.")
+    from .cpu import CpuBackend
+
+    return CpuBackend(precision, cpu_threads(threads))

@@ -1,0 +1,475 @@
+"""A kernel is an expression: one intermediate form, printed as CUDA for the GPU and as a loop for the CPU compiler.
+
+A `Kernel` visits every cell (``real``) or every mode (``spectral``) once, reads some arrays, assigns expressions to some and
+reduces others. Arrays are float buffers ``(component, n0, n1, row)``; in spectral space a row holds real and imaginary parts
+interleaved, and since every operator is a real function of the Laplacian each expression is applied to both parts alike.
+Quantities of an axis (squared wavenumber, Parseval weight, coordinates) come from three 1-D arrays and are combined inside the
+loop; none is stored as a field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import sympy as sp
+from sympy.printing.c import C99CodePrinter
+from sympy.printing.pycode import PythonCodePrinter
+
+#: Symbols that stand for a combination of one 1-D array per axis, and how the three are combined.
+AXIS_SYMBOLS: dict[str, str] = {"k2": "sum", "weight": "product", "mask": "product", "x": "0", "y": "1", "z": "2"}
+K2, WEIGHT, MASK = sp.symbols("k2 weight mask", real=True)
+
+_REDUCTIONS = {"sum": "0.0", "min": "INFINITY", "max": "-INFINITY"}
+
+
+class Phi(sp.Function):  # type: ignore[misc]
+    r"""Phi(n, z): the exponential-integrator function phi_n(z), phi_0 = exp, for z <= 0.
+
+    phi_{n+1}(z) = (phi_n(z) - 1/n!) / z (Hochbruck and Ostermann, Acta Numerica 2010, eq. 2.10).
+    """
+
+    nargs = 2
+
+
+class GradientNorm(sp.Function):  # type: ignore[misc]
+    """GradientNorm(u): |grad u| by central differences over the neighbouring cells; real space only, ``u`` an array."""
+
+    nargs = 1
+
+
+def array_symbol(name: str, component: int) -> sp.Symbol:
+    """The value of one component of an array at the cell or mode being visited."""
+    return sp.Symbol(f"{name}@{component}", real=True)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A sum (weighted by nothing), minimum or maximum over all cells or modes; accumulated in double precision."""
+
+    op: Literal["sum", "min", "max"]
+    expr: sp.Expr
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One pass over memory.
+
+    Attributes:
+        name: an identifier, used in the generated source and in profiles.
+        space: ``real`` (cells) or ``spectral`` (modes).
+        arrays: name -> number of components, in argument order.
+        outputs: array name -> one expression per component (None leaves a component as it is).
+        reductions: name -> reduction.
+        scalars: names of the floating-point arguments.
+    """
+
+    name: str
+    space: Literal["real", "spectral"]
+    arrays: Mapping[str, int]
+    outputs: Mapping[str, Sequence[sp.Expr | None]] = field(default_factory=dict)
+    reductions: Mapping[str, Reduction] = field(default_factory=dict)
+    scalars: Sequence[str] = ()
+
+    @property
+    def results(self) -> list[sp.Expr]:
+        assigned = [e for exprs in self.outputs.values() for e in exprs if e is not None]
+        return assigned + [r.expr for r in self.reductions.values()]
+
+    @cached_property
+    def reads(self) -> list[tuple[str, int]]:
+        """Array components that are read."""
+        used = {s.name for e in self.results for s in sp.sympify(e).free_symbols}
+        return [(a, c) for a, n in self.arrays.items() for c in range(n) if f"{a}@{c}" in used]
+
+    @cached_property
+    def writes(self) -> list[tuple[str, int]]:
+        return [(a, c) for a, exprs in self.outputs.items() for c, e in enumerate(exprs) if e is not None]
+
+    @cached_property
+    def axis_symbols(self) -> list[str]:
+        used = {s.name for e in self.results for s in sp.sympify(e).free_symbols}
+        return [name for name in AXIS_SYMBOLS if name in used]
+
+    @cached_property
+    def gradients(self) -> bool:
+        return any(sp.sympify(e).has(GradientNorm) for e in self.results)
+
+    @property
+    def axis_arrays(self) -> list[str]:
+        """Names of the 1-D arrays, in argument order."""
+        names = []
+        for symbol in self.axis_symbols:
+            axes = "012" if AXIS_SYMBOLS[symbol] in ("sum", "product") else AXIS_SYMBOLS[symbol]
+            names += [f"{symbol}{a}" for a in axes]
+        if self.gradients:
+            names += [f"{side}{a}" for side in ("above", "below", "slope") for a in "012"]
+        return names
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Lowering: a kernel becomes straight-line assignments, the same for every language.
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Straight-line code: ``shared`` once per cell or mode, ``per_part`` once for each of real and imaginary part."""
+
+    shared: list[tuple[str, Any]]
+    per_part: list[tuple[str, Any]]
+    outputs: list[tuple[str, int, Any]]
+    reductions: list[tuple[str, str, Any]]
+    powers: set[int]
+
+
+def _phi_lines(prefix: str, z: str, highest: int) -> list[tuple[str, str]]:
+    """Assignments for phi_0 .. phi_highest at z <= 0, without branches so that compilers vectorise them.
+
+    Taylor series at z/64 followed by six doublings, in which all terms are positive (Skaflestad and Wright, Appl. Numer. Math.
+    59 (2009) 783, eq. 3.4); below z = -40, where exp is under round-off, the defining recurrence is exact.
+    """
+    lines = [(f"{prefix}c", f"MAX({z}, R(-40))"), (f"{prefix}x", f"{prefix}c*R(0.015625)")]
+    terms = 13
+    top = max(highest, 1)
+    horner = f"R({1 / sp.factorial(terms + top).evalf(20)})"
+    for j in range(terms - 1, -1, -1):
+        horner = f"(R({sp.Float(1 / sp.factorial(j + top), 20)}) + {prefix}x*{horner})"
+    lines.append((f"{prefix}s{top}", horner))
+    for n in range(top - 1, -1, -1):
+        lines.append((f"{prefix}s{n}", f"R({sp.Float(1 / sp.factorial(n), 20)}) + {prefix}x*{prefix}s{n + 1}"))
+    doubling = {
+        3: "R(0.125)*({p}1*{p}2 + R(2)*{p}3 + {p}2)",
+        2: "R(0.25)*({p}1*{p}1 + R(2)*{p}2)",
+        1: "R(0.5)*({p}0*{p}1 + {p}1)",
+        0: "{p}0*{p}0",
+    }
+    source = f"{prefix}s"
+    for level in range(6):
+        target = f"{prefix}d{level}_"
+        lines += [(f"{target}{n}", doubling[n].format(p=source)) for n in range(highest, -1, -1)]
+        source = target
+    lines.append((f"{prefix}0", f"{source}0"))
+    if highest:
+        lines.append((f"{prefix}i", f"R(1)/MIN({z}, R(-40))"))
+    for n in range(1, highest + 1):
+        tail = f"({prefix}{n - 1} - R({sp.Float(1 / sp.factorial(n - 1), 20)}))*{prefix}i"
+        lines.append((f"{prefix}{n}", f"SELECT({z} < R(-40), {tail}, {source}{n})"))
+    return lines
+
+
+def lower(kernel: Kernel) -> Lowered:
+    """Common subexpressions out, phi functions expanded."""
+    results = [sp.sympify(e) for e in kernel.results]
+    replacements, reduced = sp.cse(results, symbols=sp.numbered_symbols("t"), list=True)
+    array_names = {f"{a}@{c}" for a, n in kernel.arrays.items() for c in range(n)}
+    dependent = set(array_names)
+    shared: list[tuple[str, Any]] = []
+    per_part: list[tuple[str, Any]] = []
+    phi_names: dict[sp.Expr, str] = {}
+    flat: list[tuple[sp.Symbol | None, sp.Expr]] = [*replacements, *((None, e) for e in reduced)]
+    highest: dict[sp.Expr, int] = {}
+    for _, expr in flat:
+        for call in expr.atoms(Phi):
+            highest[call.args[1]] = max(highest.get(call.args[1], 0), int(call.args[0]))
+
+    def expand(expr: sp.Expr) -> sp.Expr:
+        calls = sorted(expr.atoms(Phi), key=sp.default_sort_key)
+        for call in calls:
+            z = call.args[1]
+            if z not in phi_names:
+                prefix = phi_names[z] = f"p{len(phi_names)}_"
+                shared.append((f"{prefix}z", z))
+                shared.extend(_phi_lines(prefix, f"{prefix}z", highest[z]))
+        return expr.xreplace({c: sp.Symbol(f"{phi_names[c.args[1]]}{int(c.args[0])}", real=True) for c in calls})
+
+    finals: list[sp.Expr] = []
+    for symbol, expr in flat:
+        expr = expand(expr)
+        if symbol is None:
+            finals.append(expr)
+        elif any(s.name in dependent for s in expr.free_symbols):
+            dependent.add(symbol.name)
+            per_part.append((symbol.name, expr))
+        else:
+            shared.append((symbol.name, expr))
+    count = len(kernel.writes)
+    outputs = [(a, c, e) for (a, c), e in zip(kernel.writes, finals[:count], strict=True)]
+    reductions = [
+        (name, r.op, e) for (name, r), e in zip(kernel.reductions.items(), finals[count:], strict=True)
+    ]
+    powers = {
+        abs(int(p.exp))
+        for e in [*finals, *(e for _, e in shared + per_part if isinstance(e, sp.Basic))]
+        for p in e.atoms(sp.Pow)
+        if p.exp.is_Integer and abs(int(p.exp)) > 1
+    }
+    return Lowered(shared, per_part, outputs, reductions, powers)
+
+
+class _Mixin:
+    """Printing rules common to both languages: typed literals, integer powers as inlined products."""
+
+    def _print_Float(self, expr: sp.Float) -> str:
+        return f"R({float(expr)!r})"
+
+    def _print_Integer(self, expr: sp.Integer) -> str:
+        return f"R({int(expr)})"
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        return f"R({float(expr)!r})"
+
+    _print_Half = _print_Rational
+    _print_One = _print_Zero = _print_NegativeOne = _print_Integer
+
+    def _print_Pi(self, expr: sp.Expr) -> str:
+        return f"R({float(expr.evalf())!r})"
+
+    def _print_Exp1(self, expr: sp.Expr) -> str:
+        return f"R({float(expr.evalf())!r})"
+
+    def _print_Symbol(self, expr: sp.Symbol) -> str:
+        return str(expr.name).replace("@", "_")
+
+    def _print_GradientNorm(self, expr: GradientNorm) -> str:
+        return f"grad_{self._print_Symbol(expr.args[0])}"
+
+    def _print_Pow(self, expr: sp.Pow, **kwargs: Any) -> str:
+        base, exponent = expr.as_base_exp()
+        text = self._print(base)  # type: ignore[attr-defined]
+        if exponent.is_Integer:
+            n = abs(int(exponent))
+            product = f"({text})" if n == 1 else f"POW{n}({text})"
+            return product if exponent > 0 else f"(R(1)/{product})"
+        if exponent == sp.Rational(1, 2):
+            return f"SQRT({text})"
+        if exponent == -sp.Rational(1, 2):
+            return f"(R(1)/SQRT({text}))"
+        return f"POW({text}, {self._print(exponent)})"  # type: ignore[attr-defined]
+
+    def _call(name: str) -> Any:  # type: ignore[misc]  # noqa: N805
+        return lambda self, expr: f"{name}({', '.join(self._print(a) for a in expr.args)})"
+
+    _print_exp = _call("EXP")
+    _print_log = _call("LOG")
+    _print_sin = _call("SIN")
+    _print_cos = _call("COS")
+    _print_tanh = _call("TANH")
+
+    def _print_Piecewise(self, expr: sp.Piecewise) -> str:
+        text = self._print(expr.args[-1].expr)  # type: ignore[attr-defined]
+        for value, condition in reversed(expr.args[:-1]):
+            text = f"SELECT({self._print(condition)}, {self._print(value)}, {text})"  # type: ignore[attr-defined]
+        return text
+
+    def _print_Relational(self, expr: Any) -> str:
+        return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"  # type: ignore[attr-defined]
+
+
+class _CudaPrinter(_Mixin, C99CodePrinter):  # type: ignore[misc]
+    pass
+
+
+class _LoopPrinter(_Mixin, PythonCodePrinter):  # type: ignore[misc]
+    pass
+
+
+def _text(printer: Any, expr: Any) -> str:
+    return expr if isinstance(expr, str) else printer.doprint(expr)
+
+
+def power_chain(n: int) -> str:
+    """``x**n`` (n >= 2) as products by repeated squaring; refers to ``POW<m>`` for a smaller power m."""
+    if n == 2:
+        return "x*x"
+    return f"POW{n // 2}(x*x)" if n % 2 == 0 else f"x*POW{n - 1}(x)"
+
+
+def _power_closure(powers: set[int]) -> list[int]:
+    """All powers needed by `power_chain`, smallest first."""
+    todo, done = list(powers), set()
+    while todo:
+        n = todo.pop()
+        if n > 1 and n not in done:
+            done.add(n)
+            todo.append(n // 2 if n % 2 == 0 else n - 1)
+    return sorted(done)
+
+
+def _accumulate(op: str, name: str, value: str) -> str:
+    if op == "sum":
+        return f"{name} += DOUBLE({value})"
+    return f"{name} = {op.upper()}({name}, DOUBLE({value}))"
+
+
+def _combine(symbol: str) -> str:
+    """Text of an axis symbol at indices i, j, k."""
+    parts = [f"{symbol}{a}[{i}]" for a, i in zip("012", "ijk", strict=True)]
+    how = AXIS_SYMBOLS[symbol]
+    if how == "sum":
+        return " + ".join(parts)
+    return "*".join(parts) if how == "product" else parts[int(how)]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# CPU: a Python loop for numba, parallel over the outermost index by the caller.
+
+
+def loop_source(kernel: Kernel, parts: int, dtype: str) -> str:
+    """Python source of ``run(lo, hi, n1, n2, arrays..., axis arrays..., scalars..., partial)`` for numba.
+
+    Args:
+        parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
+        dtype: ``float64`` or ``float32``.
+    """
+    code = lower(kernel)
+    printer = _LoopPrinter({"fully_qualified_modules": False})
+    parts = parts if kernel.space == "spectral" else 1
+    out: list[str] = [
+        "from math import cos as COS, exp as EXP, inf as INFINITY, log as LOG, sin as SIN, sqrt as SQRT, tanh as TANH",
+        "",
+        "from numba import njit",
+        f"from numpy import float64 as DOUBLE, {dtype} as R",
+        "",
+        # NaN must survive every select, so reordering is allowed but assuming finite values is not.
+        "OPTIONS = dict(nogil=True, fastmath={'contract', 'reassoc', 'nsz', 'arcp'}, error_model='numpy')",
+        "",
+    ]
+    helpers = {
+        "SELECT(condition, a, b)": "a if condition else b",
+        "MAX(a, b)": "b if a < b else a",
+        "MIN(a, b)": "a if a < b else b",
+        "POW(a, b)": "a**b",
+        "SQUARE(x)": "x*x",
+    }
+    for n in _power_closure(code.powers):
+        helpers[f"POW{n}(x)"] = power_chain(n)
+    for head, body in helpers.items():
+        out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
+    arguments = ["lo", "hi", "n1", "n2", *kernel.arrays, *kernel.axis_arrays, *kernel.scalars]
+    if kernel.reductions:
+        arguments.append("partial")
+    out += ["", "@njit(cache=True, **OPTIONS)", f"def run({', '.join(arguments)}):"]
+    if kernel.scalars:
+        out += [f"    {s} = R({s})" for s in kernel.scalars]
+    out += ["    for i in range(lo, hi):"]
+    out += [f"        sum_{name} = {_REDUCTIONS[r.op]}" for name, r in kernel.reductions.items()]
+    out += ["        for j in range(n1):"]
+    rows = sorted(set(kernel.reads) | set(kernel.writes))
+    out += [f"            row_{a}_{c} = {a}[{c}, i, j]" for a, c in rows]
+    out += ["            for k in range(n2):"]
+    pad = " " * 16
+    out += [f"{pad}{s} = {_combine(s)}" for s in kernel.axis_symbols]
+    out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.shared]
+    for part in range(parts):
+        index = "k" if parts == 1 else ("2*k" if part == 0 else "2*k + 1")
+        for a, c in kernel.reads:
+            out.append(f"{pad}{a}_{c} = row_{a}_{c}[{index}]")
+            if kernel.gradients:
+                out.append(f"{pad}grad_{a}_{c} = {_gradient(a, c, loop=True)}")
+        out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.per_part]
+        out += [f"{pad}row_{a}_{c}[{index}] = {_text(printer, e)}" for a, c, e in code.outputs]
+        out += [f"{pad}{_accumulate(op, f'sum_{name}', _text(printer, e))}" for name, op, e in code.reductions]
+    out += [f"        partial[{r}, i] = sum_{name}" for r, name in enumerate(kernel.reductions)]
+    return "\n".join(out) + "\n"
+
+
+def _gradient(a: str, c: int, loop: bool) -> str:
+    terms = []
+    for axis, index in zip("012", "ijk", strict=True):
+        place = {i: i for i in "ijk"}
+        ends = []
+        for side in ("above", "below"):
+            at = {**place, index: f"{side}{axis}[{index}]"}
+            ends.append(f"{a}[{c}, {at['i']}, {at['j']}, {at['k']}]" if loop else f"{a}[AT({c}, {at['i']}, {at['j']}, {at['k']})]")
+        terms.append(f"SQUARE(({ends[0]} - {ends[1]})*slope{axis}[{index}])")
+    return f"SQRT({' + '.join(terms)})"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# GPU: CUDA C++ for NVRTC. The same text compiles as C++ on the host, which is how it is tested without a card.
+
+_CUDA_PRELUDE = """\
+#define R(x) ((real)(x))
+#define DOUBLE(x) ((double)(x))
+#define SELECT(c, a, b) ((c) ? (a) : (b))
+#define EXP(x) exp(x)
+#define LOG(x) log(x)
+#define SIN(x) sin(x)
+#define COS(x) cos(x)
+#define TANH(x) tanh(x)
+#define SQRT(x) sqrt(x)
+#define POW(x, y) pow(x, y)
+#ifndef INFINITY
+#define INFINITY (1.0/0.0)
+#endif
+template <typename T> __device__ inline T MAX(T a, T b) { return a < b ? b : a; }
+template <typename T> __device__ inline T MIN(T a, T b) { return a < b ? a : b; }
+template <typename T> __device__ inline T SQUARE(T x) { return x*x; }
+"""
+
+
+def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, int], row: int) -> str:
+    """CUDA source of ``extern "C" __global__ void <name>(arrays..., axis arrays..., scalars..., partial, threads)``.
+
+    Every thread strides over the cells or modes and keeps its own partial reduction, so the result does not depend on timing.
+
+    Args:
+        shape: extent of the visited index space (cells or modes). row: floats per row of the buffers.
+    """
+    code = lower(kernel)
+    printer = _CudaPrinter()
+    parts = parts if kernel.space == "spectral" else 1
+    real = {"float64": "double", "float32": "float"}[dtype]
+    n0, n1, n2 = shape
+    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= 2**31
+    integer = "long long" if wide else "int"
+    written = {a for a, _ in kernel.writes}
+    arguments = [f"{'' if a in written else 'const '}real* {'' if kernel.gradients else '__restrict__ '}{a}" for a in kernel.arrays]
+    for name in kernel.axis_arrays:
+        arguments.append(f"const {'int' if name[:-1] in ('above', 'below') else 'real'}* __restrict__ {name}")
+    arguments += [f"const real {s}" for s in kernel.scalars]
+    if kernel.reductions:
+        arguments.append("double* __restrict__ partial")
+    out = [f"typedef {real} real;", f"typedef {integer} index_t;", _CUDA_PRELUDE]
+    for n in _power_closure(code.powers):
+        out.append(f"template <typename T> __device__ inline T POW{n}(T x) {{ return {power_chain(n)}; }}")
+    out += [
+        f"#define AT(c, i, j, k) ((((index_t)(c)*{n0} + (i))*{n1} + (j))*{row} + (k))",
+        f'extern "C" __global__ void {kernel.name}({", ".join(arguments)}) {{',
+        "    const index_t threads = (index_t)gridDim.x*blockDim.x;",
+        "    const index_t thread = (index_t)blockIdx.x*blockDim.x + threadIdx.x;",
+    ]
+    out += [f"    double sum_{name} = {_REDUCTIONS[r.op]};" for name, r in kernel.reductions.items()]
+    out += [
+        f"    for (index_t cell = thread; cell < (index_t){n0 * n1 * n2}{'LL' if wide else ''}; cell += threads) {{",
+        f"        const index_t k = cell % {n2}, outer = cell / {n2};",
+        f"        const index_t j = outer % {n1}, i = outer / {n1};",
+    ]
+    pad = " " * 8
+    out += [f"{pad}const real {s} = {_combine(s)};" for s in kernel.axis_symbols]
+    out += [f"{pad}const real {name} = {_text(printer, e)};" for name, e in code.shared]
+    for part in range(parts):
+        index = "k" if parts == 1 else f"2*k + {part}"
+        out.append(f"{pad}{{")
+        inner = pad + "    "
+        for a, c in kernel.reads:
+            out.append(f"{inner}const real {a}_{c} = {a}[AT({c}, i, j, {index})];")
+            if kernel.gradients:
+                out.append(f"{inner}const real grad_{a}_{c} = {_gradient(a, c, loop=False)};")
+        out += [f"{inner}const real {name} = {_text(printer, e)};" for name, e in code.per_part]
+        out += [f"{inner}const real new_{a}_{c} = {_text(printer, e)};" for a, c, e in code.outputs]
+        out += [f"{inner}{a}[AT({c}, i, j, {index})] = new_{a}_{c};" for a, c, e in code.outputs]
+        out += [f"{inner}{_accumulate(op, f'sum_{name}', _text(printer, e))};" for name, op, e in code.reductions]
+        out.append(f"{pad}}}")
+    out.append("    }")
+    out += [f"    partial[{r}*threads + thread] = sum_{name};" for r, name in enumerate(kernel.reductions)]
+    out.append("}")
+    return "\n".join(out) + "\n"
+
+
+def digest(text: str) -> str:
+    """Short stable name of a source text, used as its cache key."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,0 +1,198 @@
+"""One integrator for every scheme: `Scheme` says what to compute, this says where it is kept and when a step counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from ..backend import Backend, Layout
+from ..codegen import K2, WEIGHT, Kernel, Reduction, array_symbol
+from ..models.base import Split
+from .schemes import SLOPES, Scheme, dt, n, n_old, u, u_old, w, z
+
+
+@dataclass
+class Carry:
+    """Everything a step needs and a checkpoint holds.
+
+    Attributes:
+        t: simulated time. step: number of accepted steps. dt_old: size of the last step, 0 before the first.
+        u: state in spectral space. history: ``u_old`` and ``n_old`` where the scheme uses them.
+        n: channels of N(u); bulk, gradient: the two parts of the free energy of u. All follow from u.
+    """
+
+    t: float
+    step: int
+    dt_old: float
+    u: Any
+    n: Any
+    history: dict[str, Any] = field(default_factory=dict)
+    bulk: float = math.nan
+    gradient: float = math.nan
+
+    @property
+    def energy(self) -> float:
+        return self.bulk + self.gradient
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is known of a step before it is accepted.
+
+    Attributes:
+        error: root mean square local error of every component; scale: root mean square fluctuation of every component.
+        bulk, gradient: parts of the free energy at the end of the step, NaN where the split does not monitor them.
+    """
+
+    error: np.ndarray
+    scale: np.ndarray
+    bulk: float
+    gradient: float
+
+    @property
+    def energy(self) -> float:
+        return self.bulk + self.gradient
+
+
+class Integrator:
+    """Advances ``u' = L u + N(u)`` by one scheme.
+
+    `step` updates the carry in place with the fewest passes over memory. `attempt` computes a step into spare buffers with its
+    error estimate and energy, and `accept` adopts it: dropping a step costs nothing, for the carry is untouched.
+
+    Args:
+        kappas: gradient energy coefficient of every component (for the gradient energy).
+        adaptive: whether `attempt` is used; decides which buffers exist.
+    """
+
+    def __init__(
+        self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, kappas: Sequence[float], adaptive: bool
+    ) -> None:
+        self.scheme, self.split, self.layout, self.backend, self.adaptive = scheme, split, layout, backend, adaptive
+        self._history = scheme.history(adaptive)
+        self._names = [*split.scalars, "dt", "w"]
+        self._stage_kernels = [
+            backend.compile(self._kernel(f"stage{i + 1}", {"target": expr}), layout) for i, expr in enumerate(scheme.stages)
+        ]
+        self._stages = [self._buffer(split.channels) for _ in scheme.stages]
+        # The spare buffers of `attempt`; in fixed steps one of them serves observables as scratch space.
+        self.scratch = self._buffer(split.channels)
+        if adaptive:
+            self._new = self._buffer(split.components)
+            self._kernel_attempt = backend.compile(self._attempt_kernel(kappas), layout)
+        else:
+            self._kernel_step = backend.compile(self._step_kernel(), layout)
+
+    @property
+    def sources(self) -> list[str]:
+        """Generated source of the kernels, for debugging."""
+        last = self._kernel_attempt if self.adaptive else self._kernel_step
+        return [k.source for k in (*self._stage_kernels, last)]
+
+    def _buffer(self, components: int) -> Any:
+        return self.backend.buffer(self.layout, components)
+
+    # -- kernels -------------------------------------------------------------------------------------------------------
+
+    def _expressions(self, expr: sp.Expr) -> list[sp.Expr]:
+        """A scheme's expression written out for every component in terms of arrays."""
+        split, result = self.split, []
+        arrays = {n: "n", n_old: "n_old"} | {s: s.name for s in SLOPES}
+        slopes = {symbol: split.explicit(name) for symbol, name in arrays.items() if symbol in expr.free_symbols}
+        for i in range(split.components):
+            table: dict[sp.Symbol, sp.Expr] = {u: array_symbol("u", i), u_old: array_symbol("u_old", i)}
+            table |= {symbol: values[i] for symbol, values in slopes.items()}
+            table[z] = dt * split.linear[i]
+            result.append(expr.xreplace(table))
+        return result
+
+    def _kernel(self, name: str, outputs: Mapping[str, sp.Expr | list[sp.Expr]], **reductions: Reduction) -> Kernel:
+        written = {a: e if isinstance(e, list) else self._expressions(e) for a, e in outputs.items()}
+        needed = {s.name.split("@")[0] for es in written.values() for e in es for s in e.free_symbols if "@" in s.name}
+        needed |= {s.name.split("@")[0] for r in reductions.values() for s in r.expr.free_symbols if "@" in s.name}
+        sizes = {"u": self.split.components, "u_old": self.split.components, "new": self.split.components}
+        arrays = {a: sizes.get(a, self.split.channels) for a in dict.fromkeys([*sorted(needed), *written])}
+        return Kernel(name, "spectral", arrays, written, reductions, self._names)
+
+    def _step_kernel(self) -> Kernel:
+        new = self._expressions(self.scheme.update)
+        outputs: dict[str, sp.Expr | list[sp.Expr]] = {"u": new, "n": new}
+        if "n_old" in self._history:
+            outputs["n_old"] = [array_symbol("n", c) for c in range(self.split.channels)]
+        if "u_old" in self._history:
+            outputs["u_old"] = [array_symbol("u", c) for c in range(self.split.components)]
+        return self._kernel("step", outputs)
+
+    def _attempt_kernel(self, kappas: Sequence[float]) -> Kernel:
+        new, error = self._expressions(self.scheme.update), self._expressions(self.scheme.error)
+        fluctuates = sp.Piecewise((WEIGHT, K2 > 0), (0, True))
+        reductions = {f"error_{i}": Reduction("sum", WEIGHT * e**2) for i, e in enumerate(error)}
+        reductions |= {f"scale_{i}": Reduction("sum", fluctuates * e**2) for i, e in enumerate(new)}
+        stiffness = [sp.Symbol(f"kappa_{i}", real=True) for i in range(len(kappas))]
+        gradient = sum(k / 2 * K2 * WEIGHT * e**2 for k, e in zip(stiffness, new, strict=True))
+        return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
+
+    # -- stepping ------------------------------------------------------------------------------------------------------
+
+    def start(self, state: Any, t: float, step: int = 0, dt_old: float = 0.0, history: Mapping[str, Any] | None = None) -> Carry:
+        """A carry from a state in spectral space (adopted, not copied); evaluates N there."""
+        kept = {
+            name: (history or {}).get(name)
+            if history
+            else self._buffer(self.split.channels if name == "n_old" else self.split.components)
+            for name in self._history
+        }
+        carry = Carry(t, step, dt_old, state, self._buffer(self.split.channels), kept)
+        self.backend.copy(state, carry.n[: self.split.components])
+        carry.bulk = self.split.nonlinear(carry.n, t)
+        return carry
+
+    def _scalars(self, step: float, dt_old: float) -> dict[str, float]:
+        return {**self.split.scalars, "dt": step, "w": step / dt_old if dt_old > 0 else 0.0}
+
+    def _evaluate_stages(self, carry: Carry, scalars: Mapping[str, float]) -> dict[str, Any]:
+        arrays = {"u": carry.u, "n": carry.n, **carry.history}
+        for i, (kernel, buffer) in enumerate(zip(self._stage_kernels, self._stages, strict=True)):
+            kernel({**arrays, "target": buffer}, scalars)
+            self.split.nonlinear(buffer, carry.t + self.scheme.nodes[i] * scalars["dt"])
+            arrays[f"n{i + 1}"] = buffer
+        return arrays
+
+    def step(self, carry: Carry, size: float, t_new: float) -> None:
+        """One step of ``size`` to time ``t_new`` (given separately so that times do not drift), in place."""
+        scalars = self._scalars(size, carry.dt_old)
+        self._kernel_step(self._evaluate_stages(carry, scalars), scalars)
+        carry.bulk = self.split.nonlinear(carry.n, t_new)
+        carry.t, carry.step, carry.dt_old = t_new, carry.step + 1, size
+
+    def attempt(self, carry: Carry, size: float) -> Trial:
+        """Computes a step of ``size`` without touching the carry. N is not evaluated yet, see `complete`."""
+        scalars = self._scalars(size, carry.dt_old)
+        arrays = self._evaluate_stages(carry, scalars)
+        found = self._kernel_attempt({**arrays, "new": self._new, "work": self.scratch}, scalars)
+        components = range(self.split.components)
+        error = np.sqrt([found[f"error_{i}"] for i in components])
+        scale = np.sqrt([found[f"scale_{i}"] for i in components])
+        return Trial(error, scale, math.nan, found["gradient"] * self.layout.grid.volume)
+
+    def complete(self, trial: Trial, t_new: float) -> Trial:
+        """Evaluates N at the attempted state, and with it the bulk energy."""
+        bulk = self.split.nonlinear(self.scratch, t_new)
+        return Trial(trial.error, trial.scale, bulk, trial.gradient)
+
+    def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
+        """Adopts the attempted step: buffers rotate, nothing is copied."""
+        spare_u, spare_n = carry.u, carry.n
+        carry.u, carry.n = self._new, self.scratch
+        if "u_old" in carry.history:
+            carry.history["u_old"], spare_u = spare_u, carry.history["u_old"]
+        if "n_old" in carry.history:
+            carry.history["n_old"], spare_n = spare_n, carry.history["n_old"]
+        self._new, self.scratch = spare_u, spare_n
+        carry.bulk, carry.gradient = trial.bulk, trial.gradient
+        carry.t, carry.step, carry.dt_old = t_new, carry.step + 1, size

@@ -1,0 +1,336 @@
+"""From one free-energy density to everything a solver needs.
+
+    F[u] = int f(u) + sum_i kappa_i/2 |grad u_i|^2 dV
+    conserved:     du_i/dt = M_i lap(dF/du_i)      (Cahn and Hilliard 1958; Cahn 1961)
+    nonconserved:  du_i/dt = -M_i dF/du_i          (Allen and Cahn 1979)
+
+`EnergyModel` differentiates ``f`` and `SpectralSplit` writes the result as ``u' = L u + N(u)`` with a real symbol L <= 0 per
+component: the gradient energy and a stabiliser S go to L, everything that can grow stays in N, so that a state kept in spectral
+space cannot drift from Hermitian symmetry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import sympy as sp
+
+from ..backend import Backend, Layout
+from ..codegen import K2, MASK, Kernel, Reduction, array_symbol
+from ..errors import ConfigError
+from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
+
+Kinetics = Literal["conserved", "nonconserved"]
+COORDINATES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class OrderParameter:
+    """One field of a model.
+
+    Attributes:
+        name: its name in expressions and in the output.
+        kinetics: ``conserved`` (Cahn-Hilliard) or ``nonconserved`` (Allen-Cahn).
+        mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not.
+        kappa: gradient energy coefficient, energy density x length^2.
+        components: None for a scalar field, else the number of components.
+        source: rate added to the right-hand side, an expression in x, y, z, t and the fields; None for none.
+        stabilizer: S of the splitting, energy density; None to take it from the energy's second derivative.
+        units, description: written to the output.
+    """
+
+    name: str
+    kinetics: Kinetics
+    mobility: float
+    kappa: float
+    components: int | None = None
+    source: sp.Expr | None = None
+    stabilizer: float | None = None
+    units: str = "1"
+    description: str = ""
+
+    @property
+    def symbols(self) -> tuple[sp.Symbol, ...]:
+        return component_symbols(self.name, self.components)
+
+
+def scalar(name: str, i: int) -> sp.Symbol:
+    """Kernel argument that holds a constant of component ``i``: mobility, kappa or stabilizer."""
+    return sp.Symbol(f"{name}_{i}", real=True)
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """A free-energy density with its order parameters and constants.
+
+    Args:
+        name: name of the model.
+        energy: free-energy density f, symbolic in the order parameters and the parameters.
+        order_parameters: the fields. parameters: values of the constants.
+        text: the expression as the user wrote it.
+    """
+
+    name: str
+    energy: sp.Expr
+    order_parameters: tuple[OrderParameter, ...]
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    text: str = ""
+
+    @cached_property
+    def components(self) -> list[tuple[OrderParameter, sp.Symbol]]:
+        """Every component of every field, in buffer order."""
+        return [(f, s) for f in self.order_parameters for s in f.symbols]
+
+    @property
+    def unknowns(self) -> list[sp.Symbol]:
+        return [s for _, s in self.components]
+
+    @cached_property
+    def potentials(self) -> list[sp.Expr]:
+        """df/du_i, the local part of the chemical potential or driving force of every component."""
+        return [differentiate(self.energy, s, "model.energy", self.text) for s in self.unknowns]
+
+    @cached_property
+    def hessian(self) -> sp.Matrix:
+        """Second derivatives of f."""
+        return sp.Matrix([[sp.diff(p, s) for s in self.unknowns] for p in self.potentials])
+
+    @property
+    def gradient_flow(self) -> bool:
+        """Whether the free energy can only fall: no source terms."""
+        return all(f.source is None for f in self.order_parameters)
+
+    def slices(self) -> dict[str, slice]:
+        """Buffer components of every field."""
+        result, start = {}, 0
+        for f in self.order_parameters:
+            count = len(f.symbols)
+            result[f.name] = slice(start, start + count)
+            start += count
+        return result
+
+    def on(self, array: str) -> dict[sp.Symbol, sp.Symbol]:
+        """Substitution from the model's symbols to what kernels know: components of ``array`` and scalar arguments."""
+        table = {s: array_symbol(array, i) for i, s in enumerate(self.unknowns)}
+        return table | {sp.Symbol(p, real=True): sp.Symbol(f"par_{p}", real=True) for p in self.parameters}
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """Kernel arguments: constants are passed, not built in, so that a sweep over them compiles once."""
+        values = {f"par_{k}": v for k, v in self.parameters.items()}
+        for i, (f, _) in enumerate(self.components):
+            values |= {f"mobility_{i}": f.mobility, f"kappa_{i}": f.kappa}
+        return values
+
+    def values(self, expr: sp.Expr) -> sp.Expr:
+        """``expr`` with the parameters replaced by their values."""
+        return expr.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self.parameters.items()})
+
+    def evaluate(self, exprs: Sequence[sp.Expr], points: np.ndarray) -> np.ndarray:
+        """Expressions at points, shapes ``(len(exprs), n)`` and ``(components, n)``; non-finite results are kept quietly."""
+        function = sp.lambdify(self.unknowns, [self.values(sp.sympify(e)) for e in exprs], modules="numpy", cse=True)
+        with np.errstate(all="ignore"):
+            return np.array([np.broadcast_to(np.asarray(v, dtype=float), points.shape[1:]) for v in function(*points)])
+
+    @classmethod
+    def build(
+        cls, name: str, energy: str, order_parameters: Sequence[Mapping[str, Any]], parameters: Mapping[str, float]
+    ) -> EnergyModel:
+        """Parses the expressions of a configuration.
+
+        Args:
+            order_parameters: mappings with the attributes of `OrderParameter`; ``mobility``, ``kappa`` and ``stabilizer`` may
+                be expressions in the parameters, ``source`` an expression in x, y, z, t, the parameters and the fields.
+
+        Raises:
+            ConfigError, ExpressionError: with the configuration key at fault.
+        """
+        fields = {f["name"]: f.get("components") for f in order_parameters}
+        symbols = Symbols(fields, tuple(parameters))
+        check_names(symbols, "model")
+        for key, value in parameters.items():
+            if not math.isfinite(value):
+                raise ConfigError(f"model.parameters.{key}", f"is {value}; a finite number is expected")
+
+        def number(key: str, value: Any) -> float:
+            if isinstance(value, str):
+                expr = parse(value, key, Symbols({}, tuple(parameters)))
+                value = expr.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in parameters.items()})
+            try:
+                result = float(value)
+            except (TypeError, ValueError):
+                raise ConfigError(key, f"is {value!r}; a number or an expression in the parameters is expected") from None
+            if not math.isfinite(result) or result < 0:
+                raise ConfigError(key, f"is {result}; a finite number >= 0 is expected")
+            return result
+
+        built = []
+        for item in order_parameters:
+            key = f"model.fields.{item['name']}"
+            if item.get("kinetics") not in ("conserved", "nonconserved"):
+                raise ConfigError(f"{key}.kinetics", f"is {item.get('kinetics')!r}; expected conserved or nonconserved")
+            components = item.get("components")
+            if components is not None and components < 1:
+                raise ConfigError(f"{key}.components", f"is {components}; expected a whole number >= 1, or null for a scalar field")
+            source = item.get("source")
+            if source is not None:
+                source = parse(str(source), f"{key}.source", Symbols(fields, tuple(parameters), (*COORDINATES, "t")))
+            stabilizer = item.get("stabilizer")
+            built.append(
+                OrderParameter(
+                    name=item["name"],
+                    kinetics=item["kinetics"],
+                    mobility=number(f"{key}.mobility", item["mobility"]),
+                    kappa=number(f"{key}.kappa", item["kappa"]),
+                    components=components,
+                    source=None if source == 0 else source,
+                    stabilizer=None if stabilizer in (None, "auto") else number(f"{key}.stabilizer", stabilizer),
+                    units=item.get("units") or "1",
+                    description=item.get("description") or "",
+                )
+            )
+        return cls(name, parse(energy, "model.energy", symbols), tuple(built), dict(parameters), energy)
+
+
+class Split(Protocol):
+    """A right-hand side ``u' = L u + N(u)`` in spectral space: all an integrator knows.
+
+    ``nonlinear`` overwrites a copy of the state by transformed channels g; N is the linear expression ``explicit`` of them.
+    """
+
+    components: int
+    channels: int
+    linear: Sequence[sp.Expr]
+    scalars: Mapping[str, float]
+
+    def explicit(self, array: str) -> list[sp.Expr]: ...
+
+    def nonlinear(self, work: Any, t: float) -> float: ...
+
+
+class SpectralSplit:
+    """The splitting of an `EnergyModel` on a grid.
+
+    With q = M k^2 (conserved) or M (nonconserved): L = -q (S + kappa k^2) and N = -q FT[df/du - S u] + FT[source].
+
+    Args:
+        stabilizers: S of every component.
+        dealias: apply the two-thirds rule to N.
+        monitor: also reduce the bulk free energy in `nonlinear`.
+    """
+
+    def __init__(
+        self,
+        model: EnergyModel,
+        layout: Layout,
+        backend: Backend,
+        stabilizers: Sequence[float],
+        dealias: bool = False,
+        monitor: bool = True,
+    ) -> None:
+        self.model, self.layout, self.backend = model, layout, backend
+        self.components = len(model.components)
+        # A conserved component takes the Laplacian of its channel, so its source needs a channel of its own.
+        self._source_channel: dict[int, int] = {}
+        for i, (f, _) in enumerate(model.components):
+            if f.source is not None and f.kinetics == "conserved":
+                self._source_channel[i] = self.components + len(self._source_channel)
+        self.channels = self.components + len(self._source_channel)
+        self._dealias = dealias
+        self.scalars: dict[str, float] = model.scalars | {f"stabilizer_{i}": s for i, s in enumerate(stabilizers)}
+        self.linear = [-self._kinetic(i) * (scalar("stabilizer", i) + scalar("kappa", i) * K2) for i in range(self.components)]
+        self._kernel = backend.compile(self._pointwise(monitor), layout)
+        self._transform = backend.transform(layout, self.components)
+        self._transform_channels = (
+            self._transform if self.channels == self.components else backend.transform(layout, self.channels)
+        )
+
+    @property
+    def sources(self) -> list[str]:
+        """Generated source of the kernels, for debugging."""
+        return [self._kernel.source]
+
+    def _kinetic(self, i: int) -> sp.Expr:
+        conserved = self.model.components[i][0].kinetics == "conserved"
+        return scalar("mobility", i) * (K2 if conserved else 1)
+
+    def _pointwise(self, monitor: bool) -> Kernel:
+        model = self.model
+        names = model.on("work")
+        outputs: list[sp.Expr] = []
+        for i, (f, _) in enumerate(model.components):
+            g = model.potentials[i].xreplace(names) - scalar("stabilizer", i) * array_symbol("work", i)
+            if f.kinetics == "nonconserved":
+                g = scalar("mobility", i) * g - (0 if f.source is None else f.source.xreplace(names))
+            outputs.append(g)
+        outputs += [model.components[i][0].source.xreplace(names) for i in self._source_channel]  # type: ignore[union-attr]
+        reductions = {"bulk": Reduction("sum", model.energy.xreplace(names))} if monitor else {}
+        return Kernel(
+            "nonlinear", "real", {"work": self.channels}, {"work": outputs}, reductions, scalars=[*self.scalars, "t"]
+        )
+
+    def explicit(self, array: str) -> list[sp.Expr]:
+        """N of every component in terms of the channels held in ``array``; undoes the transforms' scaling."""
+        scale = sp.Float(1 / self.layout.grid.norm, 17) * (MASK if self._dealias else 1)
+        result = []
+        for i in range(self.components):
+            conserved = self.model.components[i][0].kinetics == "conserved"
+            n = -(self._kinetic(i) if conserved else 1) * array_symbol(array, i)
+            if i in self._source_channel:
+                n = n + array_symbol(array, self._source_channel[i])
+            result.append(scale * n)
+        return result
+
+    def nonlinear(self, work: Any, t: float) -> float:
+        """Overwrites the state in ``work`` by the channels of N; returns the bulk free energy (NaN if not monitored)."""
+        self._transform.inverse(work if self.channels == self.components else work[: self.components])
+        reduced = self._kernel({"work": work}, {**self.scalars, "t": t})
+        self._transform_channels.forward(work)
+        return reduced.get("bulk", math.nan) * self.layout.grid.cell_volume
+
+
+def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
+    """The stabiliser S of every component: half the largest second derivative of f along the way down from the start.
+
+    A splitting with S >= max f''/2 is energy stable to first order (Shen and Yang, DCDS-A 28 (2010) 1669, lemma 2.3). The range
+    that counts is what the run will visit, so a sample of cells follows the steepest descent of f to its wells (conserved
+    components on f tilted by the mean potential, which leaves the common tangent level).
+
+    Args:
+        initial: initial cells, shape ``(components, ...)``.
+    """
+    flat = initial.reshape(initial.shape[0], -1)
+    picks = np.unique(np.linspace(0, flat.shape[1] - 1, 48).astype(int))
+    start = np.concatenate([flat[:, picks], flat[np.arange(len(flat)), :][:, flat.argmax(axis=1)], flat[:, flat.argmin(axis=1)]], axis=1)
+    spread = np.maximum(np.ptp(flat, axis=1, keepdims=True), 1e-2)
+    rng = np.random.Generator(np.random.Philox(1))
+    points = np.concatenate([start, start + 0.2 * spread * rng.uniform(-1, 1, start.shape)], axis=1)
+    conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])[:, None]
+    force = model.potentials
+    mean = np.nan_to_num(model.evaluate(force, flat.mean(axis=1, keepdims=True))) * conserved
+    diagonal = [model.hessian[i, i] for i in range(len(force))]
+    rate = np.full(points.shape[1], 1.0)
+    largest = np.zeros(len(force))
+
+    def tilted(p: np.ndarray) -> np.ndarray:
+        return model.evaluate([model.energy], p)[0] - (mean * p).sum(axis=0)
+
+    level = tilted(points)
+    for _ in range(60):
+        second = model.evaluate(diagonal, points)
+        largest = np.fmax(largest, np.nanmax(np.where(np.isfinite(second), second, np.nan), axis=1, initial=0.0))
+        slope = model.evaluate(force, points) - mean
+        curvature = np.fmax(np.nanmax(np.abs(second), axis=0), 1e-12)
+        trial = points - np.nan_to_num(rate * slope / curvature)
+        new = tilted(trial)
+        better = np.isfinite(new) & (new <= level)
+        points, level = np.where(better, trial, points), np.where(better, new, level)
+        rate = np.where(better, np.minimum(1.2 * rate, 1.5), 0.5 * rate)
+    return [
+        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[i]) for i, (f, _) in enumerate(model.components)
+    ]

@@ -1,0 +1,199 @@
+"""Quantities of a state, reduced on the device.
+
+An observable names reductions over cells and over modes and says how to combine them. All observables of a run share one pass
+over the cells and one over the modes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from .backend import Backend, Layout
+from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
+from .errors import ConfigError
+from .grid import Grid
+from .models import EnergyModel, scalar
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Observable:
+    """Reductions and what to make of them.
+
+    Attributes:
+        real, spectral: name -> reduction over cells or modes, with the state as `array_symbol` of ``u``.
+        finish: reduced values -> variables; a value per component is an array.
+        attrs: variable -> attributes (``long_name``, ``units``); fields: variable -> field it has the components of.
+    """
+
+    finish: Callable[[Values], dict[str, Any]]
+    real: Mapping[str, Reduction] = field(default_factory=dict)
+    spectral: Mapping[str, Reduction] = field(default_factory=dict)
+    attrs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def _u(i: int) -> sp.Symbol:
+    return array_symbol("u", i)
+
+
+def free_energy(model: EnergyModel, grid: Grid) -> Observable:
+    """Total free energy and its bulk and gradient parts."""
+    density = model.energy.xreplace(model.on("u"))
+    gradient = sum(scalar("kappa", i) / 2 * K2 * WEIGHT * _u(i) ** 2 for i in range(len(model.components)))
+
+    def finish(v: Values) -> dict[str, Any]:
+        bulk, grad = v["bulk"] * grid.cell_volume, v["gradient"] * grid.volume
+        return {"free_energy": bulk + grad, "free_energy_bulk": bulk, "free_energy_gradient": grad}
+
+    energy = {"units": "energy density x length^d"}
+    return Observable(
+        finish,
+        {"bulk": Reduction("sum", density)},
+        {"gradient": Reduction("sum", sp.sympify(gradient))},
+        {
+            "free_energy": {"long_name": "free energy", **energy},
+            "free_energy_bulk": {"long_name": "bulk part of the free energy", **energy},
+            "free_energy_gradient": {"long_name": "gradient part of the free energy", **energy},
+        },
+    )
+
+
+def statistics(model: EnergyModel, grid: Grid) -> Observable:
+    """Mean, minimum and maximum of every field."""
+    ops: dict[str, tuple[Any, str]] = {"mean": ("sum", "mean"), "min": ("min", "minimum"), "max": ("max", "maximum")}
+    real = {f"{name}{i}": Reduction(op, _u(i)) for name, (op, _) in ops.items() for i in range(len(model.components))}
+    variables = {f"{name}_{f.name}": (name, f) for f in model.order_parameters for name in ops}
+
+    def finish(v: Values) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for variable, (name, f) in variables.items():
+            part = range(len(model.components))[model.slices()[f.name]]
+            values = np.array([v[f"{name}{i}"] for i in part]) / (grid.cells if name == "mean" else 1)
+            out[variable] = values[0] if f.components is None else values
+        return out
+
+    return Observable(
+        finish,
+        real,
+        attrs={k: {"long_name": f"{ops[n][1]} of {f.name}", "units": f.units} for k, (n, f) in variables.items()},
+        fields={k: f.name for k, (_, f) in variables.items() if f.components is not None},
+    )
+
+
+def interface_area(model: EnergyModel, grid: Grid) -> Observable:
+    """Area (length in 2-D) of each field's interfaces: int |grad u| dV over the jump max(u) - min(u).
+
+    Exact for a profile that rises monotonically through its interface, however diffuse. For a field with components every
+    boundary parts two of them, so half of the sum is the boundary area.
+    """
+    real: dict[str, Reduction] = {}
+    for i in range(len(model.components)):
+        real |= {f"slope{i}": Reduction("sum", GradientNorm(_u(i)))}
+        real |= {f"low{i}": Reduction("min", _u(i)), f"high{i}": Reduction("max", _u(i))}
+
+    def finish(v: Values) -> dict[str, Any]:
+        out = {}
+        for f in model.order_parameters:
+            part = range(len(model.components))[model.slices()[f.name]]
+            jump = max(v[f"high{i}"] for i in part) - min(v[f"low{i}"] for i in part)
+            total = sum(v[f"slope{i}"] for i in part) * grid.cell_volume * (1.0 if f.components is None else 0.5)
+            out[f"interface_area_{f.name}"] = total / jump if jump > 0 else 0.0
+        return out
+
+    return Observable(
+        finish,
+        real,
+        attrs={
+            f"interface_area_{f.name}": {"long_name": f"interface area of {f.name}", "units": f"length^{grid.dim - 1}"}
+            for f in model.order_parameters
+        },
+    )
+
+
+def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
+    """Characteristic length 2 pi / <k> of each field, <k> the first moment of its structure factor."""
+    spectral: dict[str, Reduction] = {}
+    for i in range(len(model.components)):
+        power = sp.Piecewise((WEIGHT * _u(i) ** 2, K2 > 0), (0, True))
+        spectral |= {f"power{i}": Reduction("sum", power), f"moment{i}": Reduction("sum", power * sp.sqrt(K2))}
+
+    def finish(v: Values) -> dict[str, Any]:
+        out = {}
+        for f in model.order_parameters:
+            part = range(len(model.components))[model.slices()[f.name]]
+            power, moment = sum(v[f"power{i}"] for i in part), sum(v[f"moment{i}"] for i in part)
+            out[f"characteristic_length_{f.name}"] = 2 * math.pi * power / moment if moment > 0 else math.nan
+        return out
+
+    return Observable(
+        finish,
+        spectral=spectral,
+        attrs={
+            f"characteristic_length_{f.name}": {"long_name": f"characteristic length of {f.name}", "units": "length"}
+            for f in model.order_parameters
+        },
+    )
+
+
+OBSERVABLES: dict[str, Callable[[EnergyModel, Grid], Observable]] = {
+    f.__name__: f for f in (free_energy, statistics, interface_area, characteristic_length)
+}
+
+
+class Observer:
+    """Evaluates several observables in one pass over the cells and one over the modes.
+
+    Raises:
+        ConfigError: an unknown observable.
+    """
+
+    def __init__(self, names: Iterable[str], model: EnergyModel, layout: Layout, backend: Backend) -> None:
+        self.observables: dict[str, Observable] = {}
+        for name in names:
+            if name not in OBSERVABLES:
+                raise ConfigError("output.observables", f"unknown observable {name!r}", f"known are: {', '.join(OBSERVABLES)}")
+            self.observables[name] = OBSERVABLES[name](model, layout.grid)
+        self._model = model
+        self._kernels = {
+            space: backend.compile(kernel, layout)
+            for space in ("real", "spectral")
+            if (kernel := self._kernel(space)).reductions  # type: ignore[arg-type]
+        }
+
+    def _kernel(self, space: Any) -> Kernel:
+        reductions = {
+            f"{o}_{name}": r for o, observable in self.observables.items() for name, r in getattr(observable, space).items()
+        }
+        arrays = {"u": len(self._model.components)}
+        return Kernel(f"observe_{space}", space, arrays, reductions=reductions, scalars=list(self._model.scalars))
+
+    @property
+    def sources(self) -> list[str]:
+        return [k.source for k in self._kernels.values()]
+
+    @property
+    def attrs(self) -> dict[str, Mapping[str, str]]:
+        return {k: v for o in self.observables.values() for k, v in o.attrs.items()}
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Variables with components -> the field whose components they are."""
+        return {k: v for o in self.observables.values() for k, v in o.fields.items()}
+
+    def __call__(self, cells: Any, modes: Any) -> dict[str, Any]:
+        """Variables of a state given both as cells and as modes."""
+        values: dict[str, float] = {}
+        for space, kernel in self._kernels.items():
+            values |= kernel({"u": cells if space == "real" else modes}, self._model.scalars)
+        out: dict[str, Any] = {}
+        for o, observable in self.observables.items():
+            out |= observable.finish({k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")})
+        return out

@@ -1,0 +1,105 @@
+"""When something is due: at times without drift, or at steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import ConfigError
+
+
+class Schedule:
+    """Fires at a sequence of times, or every so many steps.
+
+    ``count`` is how often it has fired; with it a resumed run goes on as if it had not stopped.
+    """
+
+    def __init__(self, every_steps: int | None = None) -> None:
+        self.every_steps = every_steps
+        self.count = 0
+
+    def time(self, index: int) -> float:
+        """Time of firing ``index``; infinite when there is none."""
+        return math.inf
+
+    @property
+    def next_time(self) -> float:
+        return self.time(self.count)
+
+    def due(self, t: float, step: int) -> bool:
+        """Whether it fires now; counts if so. Due times are landed on exactly."""
+        fired = False
+        while self.time(self.count) <= t:
+            self.count += 1
+            fired = True
+        return fired or bool(self.every_steps and step % self.every_steps == 0)
+
+
+class EveryTime(Schedule):
+    """At start + n * period, computed by multiplication so that errors do not add up."""
+
+    def __init__(self, period: float, start: float = 0.0) -> None:
+        super().__init__()
+        self.period, self.start = period, start
+
+    def time(self, index: int) -> float:
+        return self.start + index * self.period
+
+
+class AtTimes(Schedule):
+    """At listed times."""
+
+    def __init__(self, times: Sequence[float]) -> None:
+        super().__init__()
+        self.times = sorted(times)
+
+    def time(self, index: int) -> float:
+        return self.times[index] if index < len(self.times) else math.inf
+
+
+class Logarithmic(Schedule):
+    """At 0 and then ``per_decade`` times per decade from ``start`` on."""
+
+    def __init__(self, per_decade: int, start: float) -> None:
+        super().__init__()
+        self.per_decade, self.start = per_decade, start
+
+    def time(self, index: int) -> float:
+        return 0.0 if index == 0 else self.start * 10 ** ((index - 1) / self.per_decade)
+
+
+def build(spec: Any, key: str) -> Schedule:
+    """A schedule from its configuration.
+
+    Args:
+        spec: a period in time; ``{steps: n}``; ``{times: [...]}``; or ``{per_decade: n, start: t}``.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    hint = "give a period in time, {steps: n}, {times: [t1, t2, ...]} or {per_decade: n, start: t}"
+
+    def positive(name: str, value: Any, kind: type = float) -> Any:
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+        if not ok or (kind is int and value != int(value)):
+            raise ConfigError(name, f"is {value!r}; a positive {'whole number' if kind is int else 'number'} is expected", hint)
+        return kind(value)
+
+    if not isinstance(spec, Mapping):
+        return EveryTime(positive(key, spec))
+    keys = set(spec)
+    if keys == {"steps"}:
+        return Schedule(positive(f"{key}.steps", spec["steps"], int))
+    if keys == {"times"}:
+        times = spec["times"]
+        if not isinstance(times, Sequence) or isinstance(times, str) or not times:
+            raise ConfigError(f"{key}.times", f"is {times!r}; a list of times is expected", hint)
+        if any(not isinstance(t, int | float) or not math.isfinite(t) or t < 0 for t in times):
+            raise ConfigError(f"{key}.times", f"is {times!r}; finite times >= 0 are expected", hint)
+        return AtTimes([float(t) for t in times])
+    if keys == {"per_decade", "start"}:
+        return Logarithmic(
+            positive(f"{key}.per_decade", spec["per_decade"], int), positive(f"{key}.start", spec["start"])
+        )
+    raise ConfigError(key, f"has the keys {sorted(map(str, keys))}", hint)

@@ -1,0 +1,165 @@
+"""The configuration's schema: one dataclass per section, checked where it is built.
+
+The same classes are Hydra's schema (unknown keys and wrong types fail at composition) and the objects the program works with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError
+from .grid import AXIS_NAMES, BOUNDARIES, Grid
+
+
+def _positive(key: str, value: Any, *, zero: bool = False, none: bool = False) -> None:
+    if none and value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ConfigError(key, f"is {value!r}; a finite number {'>= 0' if zero else '> 0'} is expected")
+
+
+@dataclass
+class FieldSpec:
+    """One order parameter; see `phasefield.models.OrderParameter`."""
+
+    kinetics: str = "???"
+    mobility: Any = 1.0
+    kappa: Any = 1.0
+    components: int | None = None
+    source: Any = None
+    stabilizer: Any = "auto"
+    initial: Any = None
+    units: str = "1"
+    description: str = ""
+
+
+@dataclass
+class ModelSpec:
+    """A free-energy density and its fields."""
+
+    name: str = "custom"
+    description: str = ""
+    energy: str = "???"
+    fields: dict[str, FieldSpec] = field(default_factory=dict)
+    parameters: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class GridSpec:
+    """Shape, lengths and boundary; a single number or word stands for every axis."""
+
+    shape: list[int] = field(default_factory=lambda: [256, 256])
+    length: Any = None
+    boundary: Any = "periodic"
+    dealias: bool = False
+    units: str = "1"
+
+    def build(self) -> Grid:
+        """The grid; `ConfigError` for anything that is none."""
+        dim = len(self.shape)
+        if not 1 <= dim <= 3:
+            raise ConfigError("grid.shape", f"has {dim} axes; 1, 2 or 3 are expected, e.g. grid.shape=[256,256]")
+        for n in self.shape:
+            if n < 2:
+                raise ConfigError("grid.shape", f"is {list(self.shape)}; at least 2 cells per axis are expected")
+        length = self.length if self.length is not None else [float(n) for n in self.shape]
+        lengths = list(length) if isinstance(length, list | tuple) else [length] * dim
+        boundary = list(self.boundary) if isinstance(self.boundary, list | tuple) else [self.boundary] * dim
+        for key, values in (("grid.length", lengths), ("grid.boundary", boundary)):
+            if len(values) != dim:
+                raise ConfigError(key, f"has {len(values)} entries for {dim} axes", f"give one value, or one per axis ({', '.join(AXIS_NAMES[:dim])})")
+        for value in lengths:
+            _positive("grid.length", value)
+        for value in boundary:
+            if value not in BOUNDARIES:
+                raise ConfigError("grid.boundary", f"is {value!r}; expected one of {', '.join(BOUNDARIES)} (one, or one per axis)")
+        return Grid(tuple(int(n) for n in self.shape), tuple(float(v) for v in lengths), tuple(boundary))
+
+
+@dataclass
+class TimeSpec:
+    """Scheme, step control and where to stop."""
+
+    scheme: str = "etdms2"
+    adaptive: bool = True
+    dt: float | None = None
+    dt_min: float | None = None
+    dt_max: float | None = None
+    tolerance: float = 1e-3
+    end: float = 100.0
+    steady: float | None = None
+    max_steps: int | None = None
+    units: str = "1"
+
+    def __post_init__(self) -> None:
+        from .integrators import SCHEMES
+
+        if self.scheme not in SCHEMES:
+            raise ConfigError("time.scheme", f"is {self.scheme!r}; expected one of {', '.join(SCHEMES)}")
+        for name in ("dt", "dt_min", "dt_max", "steady", "max_steps"):
+            _positive(f"time.{name}", getattr(self, name), none=True)
+        _positive("time.tolerance", self.tolerance)
+        _positive("time.end", self.end)
+        if not self.adaptive and self.dt is None:
+            raise ConfigError("time.dt", "is not given; time.adaptive=false needs a step size", "set time.dt=..., or leave time.adaptive=true")
+        if self.dt_min is not None and self.dt_max is not None and self.dt_min > self.dt_max:
+            raise ConfigError("time.dt_min", f"is {self.dt_min}, above time.dt_max = {self.dt_max}")
+
+
+@dataclass
+class OutputSpec:
+    """What is written, where and when; schedules as in `phasefield.schedule.build`."""
+
+    dir: str | None = None
+    every: Any = None
+    history: Any = None
+    checkpoint: float = 60.0
+    observables: list[str] = field(
+        default_factory=lambda: ["free_energy", "statistics", "interface_area", "characteristic_length"]
+    )
+    compression: int = 4
+    picture: bool = True
+    kernels: bool = True
+
+    def __post_init__(self) -> None:
+        _positive("output.checkpoint", self.checkpoint, zero=True)
+        if not 0 <= self.compression <= 9:
+            raise ConfigError("output.compression", f"is {self.compression}; a level from 0 to 9 is expected")
+
+
+@dataclass
+class ThreadsSpec:
+    """CPU threads; null takes OMP_NUM_THREADS, Slurm's cpus-per-task or the cores at hand."""
+
+    cpu: int | None = None
+
+    def __post_init__(self) -> None:
+        _positive("threads.cpu", self.cpu, none=True)
+
+
+@dataclass
+class RunSpec:
+    """A whole run."""
+
+    model: ModelSpec = field(default_factory=ModelSpec)
+    initial: dict[str, Any] = field(default_factory=dict)
+    grid: GridSpec = field(default_factory=GridSpec)
+    time: TimeSpec = field(default_factory=TimeSpec)
+    output: OutputSpec = field(default_factory=OutputSpec)
+    device: str = "auto"
+    precision: str = "double"
+    seed: int = 1
+    threads: ThreadsSpec = field(default_factory=ThreadsSpec)
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "gpu"):
+            raise ConfigError("device", f"is {self.device!r}; expected auto, cpu or gpu")
+        if self.precision not in ("double", "single"):
+            raise ConfigError("precision", f"is {self.precision!r}; expected double or single")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError("seed", f"is {self.seed}; a whole number from 0 to 2**63 - 1 is expected")
+        if not self.model.fields:
+            raise ConfigError("model.fields", "is empty; a model needs at least one field", "choose a preset, e.g. model=cahn_hilliard")
