@@ -130,3 +130,28 @@ def to_yaml(config: Any) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(config, resolve=True)
+
+
+def load(path: Any, overrides: Sequence[str]) -> Any:
+    """The configuration of a run folder, with overrides of plain ``key=value`` form.
+
+    Raises:
+        ConfigError: the file or an override cannot be used.
+    """
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(RunSpec), OmegaConf.load(path))
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(str(path), f"cannot be read: {error}") from error
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not sign:
+            raise ConfigError(override, "is not an override; key=value is expected, e.g. time.end=2000")
+        try:
+            OmegaConf.update(config, key, yaml.safe_load(value), merge=True)
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            raise ConfigError(key, f"cannot be set to {value!r}: {str(error).splitlines()[0]}") from error
+    return config

@@ -60,15 +60,19 @@ class Diverged(PhasefieldError):
     """The solution became non-finite and the step size cannot be reduced further.
 
     Args:
-        step: step number, ``time``: simulated time, ``field``: name of the first non-finite field.
+        step: number of good steps, ``time``: simulated time they reached, ``field``: name of the field at fault.
         reason: what was seen.
-        hint: what to do, including where the last good checkpoint is.
+        hint: what to do.
     """
 
     def __init__(self, step: int, time: float, field: str, reason: str, hint: str = "") -> None:
-        self.step, self.time, self.field = step, time, field
-        message = f"Diverged at step {step}, time {time:.6g}, field {field!r}: {reason}"
+        self.step, self.time, self.field, self.reason, self.hint = step, time, field, reason, hint
+        message = f"diverged after step {step} at time {time:.6g}, field {field!r}: {reason}"
         super().__init__(message + (f"\n  {hint}" if hint else ""))
+
+    def advise(self, hint: str) -> Diverged:
+        """The same with one more line of advice."""
+        return Diverged(self.step, self.time, self.field, self.reason, f"{self.hint}\n  {hint}")
 
 
 class NotConverged(PhasefieldError):

@@ -1,12 +1,15 @@
 """Initial conditions: from a few lines of configuration to the values of a field in every cell.
 
 A specification is an expression (a string or a number), a list with one expression per component, or a mapping with a
-``kind`` and the keys of that kind; the kinds are the functions below that are decorated with ``_kind``. Every number may
-also be written as an expression of the parameters, and a key that is null counts as not given. Whatever is random depends
-on the seed, the key and the global cell index alone, so that any part of the grid can be generated anywhere.
+``kind`` and the keys of that kind; the kinds are the functions below that are decorated with ``_kind``. A number may
+also be written as an expression of the parameters, and a key that is null counts as not given.
 
-All interfaces have the profile ``outside + (inside - outside) * (1 - tanh(d / (sqrt(2) width))) / 2`` with the signed distance
-``d`` to the interface, the equilibrium profile of a double well (Cahn and Hilliard 1958); ``width: 0`` is sharp.
+Noise depends on the seed, the field and the global cell index alone, so that any part of the grid can be generated
+anywhere. Random positions depend on the seed alone: the same circles or grains can be asked for in several fields.
+
+With the signed distance ``d`` to the interface, all interfaces have the profile of a double well in equilibrium,
+``outside + (inside - outside) * (1 - tanh(d / (sqrt(2) width))) / 2`` (Cahn and Hilliard 1958,
+doi:10.1063/1.1744102); ``width: 0`` is sharp.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import difflib
 import heapq
 import math
 import numbers
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -63,8 +67,8 @@ def initial_field(
         C-contiguous array of shape ``(components or 1, *grid.shape)``, in the unit of the field.
 
     Raises:
-        ConfigError: the specification is not understood, does not fit the field or the grid, or gives values that are not
-            finite real numbers.
+        ConfigError: the specification is not understood, does not fit the field or the grid, or gives values that are
+            not finite real numbers; an ExpressionError points at the fault in an expression.
     """
     target = _Target(f"initial.{name}", name, components, grid, seed, parameters, base or Path())
     return np.ascontiguousarray(_field(target, spec))
@@ -78,27 +82,26 @@ def merge_initial(default: Spec | None, override: Spec | None) -> Spec | None:
         override: what the user asks for; ``None`` keeps the default.
 
     Returns:
-        ``default`` updated with ``override`` if both are mappings and the ``kind`` of the override is absent or the same;
+        ``default`` updated with ``override`` if both are mappings and the override has the same ``kind`` or none;
         otherwise the override alone.
     """
     if override is None:
         return default
-    if not isinstance(default, Mapping) or not isinstance(override, Mapping):
-        return override
-    kinds = [_ALIASES.get(spec["kind"], spec["kind"]) for spec in (default, override) if spec.get("kind") is not None]
-    return {**default, **override, "kind": kinds[0]} if len(set(kinds)) == 1 and "kind" in default else override
+    if isinstance(default, Mapping) and isinstance(override, Mapping) and _name(override) in (None, _name(default)):
+        return {**default, **{k: v for k, v in override.items() if k != "kind"}}
+    return override
 
 
 def cell_noise(seed: int, stream: str, start: int, count: int, distribution: str) -> Array:
     """Random numbers of the cells ``start <= i < start + count``; number ``i`` depends on ``(seed, stream, i)`` only.
 
-    The generator is Philox4x64-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405), keyed by the seed and BLAKE2b of the
-    stream and advanced to the first cell. Uniform numbers use the top 53 bits of raw value ``i`` and are the same bits on
-    every platform; normal ones are Box-Muller transforms of raw values ``2i`` and ``2i + 1`` and agree to rounding.
+    The generator is Philox4x64-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405), keyed by the seed and BLAKE2b of
+    the stream and advanced to the first cell. Uniform numbers are the top 53 bits of raw value ``i`` and the same on
+    every platform; normal ones are Box-Muller transforms of raw values ``2i`` and ``2i + 1``, the same up to rounding.
 
     Args:
         seed: any integer, taken modulo 2**64.
-        stream: name of the sequence, such as ``initial.c/1``.
+        stream: name of the sequence; noise uses ``initial.<field>/<component>``, the component counted from 1.
         start: global index of the first cell, in C order.
         count: number of cells.
         distribution: ``uniform`` in [-1, 1) or ``normal`` with mean 0 and variance 1.
@@ -111,11 +114,12 @@ def cell_noise(seed: int, stream: str, start: int, count: int, distribution: str
     digest = blake2b(stream.encode(), digest_size=8).digest()
     generator = np.random.Philox(key=np.array([seed % 2**64, int.from_bytes(digest, "little")], dtype=np.uint64))
     generator.advance(skipped)  # in blocks of four raw values
-    integers = generator.random_raw(offset + count * per_cell)[offset:] >> np.uint64(11)
+    raw = generator.random_raw(offset + count * per_cell)[offset:]
+    integers = (raw >> np.uint64(11)).astype(np.float64)
     if distribution == "uniform":
         return integers * 2.0**-52 - 1.0
-    radius = np.sqrt(-2.0 * np.log((integers[0::2] + np.uint64(1)) * 2.0**-53))  # in (0, 1]: the logarithm is finite
-    return radius * np.cos(2.0 * math.pi * 2.0**-53 * integers[1::2])
+    radius = np.sqrt(-2.0 * np.log((integers[0::2] + 1.0) * 2.0**-53))  # in (0, 1]: the logarithm is finite
+    return radius * np.cos(integers[1::2] * (2.0 * math.pi * 2.0**-53))
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -169,7 +173,7 @@ def _field(target: _Target, spec: Any) -> Array:
         return _expression(target, target.key, spec)
     given = {k: v for k, v in spec.items() if v is not None}
     kind = given.pop("kind", None)
-    name = _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+    name = _name(spec)
     if name not in (known := [*_KINDS, *_ALIASES]):
         problem = "missing" if kind is None else f"unknown kind {kind!r}{_suggest(kind, known)}"
         raise ConfigError(f"{target.key}.kind", problem, f"choose one of {', '.join(known)}")
@@ -189,6 +193,12 @@ def _field(target: _Target, spec: Any) -> Array:
         for key, option in options.items()
     }
     return function(target, values)
+
+
+def _name(spec: Mapping[str, Any]) -> Any:
+    """The kind of a mapping, without aliases."""
+    kind = spec.get("kind")
+    return _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
 
 
 def _suggest(word: Any, known: Sequence[str] | Mapping[str, Any]) -> str:
@@ -314,9 +324,7 @@ def _expression(target: _Target, key: str, value: Any) -> Array:
     if target.components is None:
         raise ConfigError(key, f"field {target.name!r} has no components; expected one expression, not a list")
     if len(value) != target.n:
-        raise ConfigError(
-            key, f"expected {target.n} expressions, one per component of {target.name!r}; got {len(value)}"
-        )
+        raise ConfigError(key, f"expected {target.n} expressions, one per component; got {len(value)}")
     for i, text in enumerate(value):
         out[i] = _evaluate(target, f"{key}[{i}]", text)
     return out
@@ -328,16 +336,15 @@ def _evaluate(target: _Target, key: str, value: Any) -> Array:
     if not isinstance(value, str):
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise _expected(key, "a number, an expression or a mapping with kind", value)
-        value = str(_number(target, key, value))
+        return np.broadcast_to(_number(target, key, value), grid.shape)
     expr = parse(value, key, Symbols({}, tuple(target.parameters), AXIS_NAMES))
     for name in sorted({s.name for s in expr.free_symbols} & (set(AXIS_NAMES) - set(grid.names))):
-        where = (
-            f"on a {grid.dim}-D grid, where the coordinates are {', '.join(grid.names)}" if grid.dim else "in a number"
-        )
-        raise ExpressionError(key, value, max(0, value.find(name)), f"there is no coordinate {name} {where}")
+        found = re.search(rf"\b{name}\b", value)
+        where = f"a {grid.dim}-D grid has {', '.join(grid.names)} only" if grid.dim else "expected a constant"
+        raise ExpressionError(key, value, found.start() if found else 0, f"coordinate {name} cannot be used: {where}")
     # np.float64, because a zero parameter in a denominator must give inf rather than ZeroDivisionError.
-    arguments = dict(zip(grid.names, grid.coordinates(), strict=True)) if grid.dim else {}
-    arguments |= {n: np.float64(v) for n, v in target.parameters.items()}
+    arguments: dict[str, Any] = {n: np.float64(v) for n, v in target.parameters.items()}
+    arguments |= zip(grid.names, grid.coordinates(), strict=True)
     function = sympy.lambdify([sympy.Symbol(n, real=True) for n in arguments], expr, "numpy", cse=True)
     with np.errstate(all="ignore"):
         values = np.asarray(function(*arguments.values()))
@@ -379,8 +386,9 @@ def _slabs(grid: Grid) -> Iterator[slice]:
 
 
 def _uniform(target: _Target, stream: str, start: int, count: int) -> Array:
-    """Random numbers in [0, 1)."""
-    return 0.5 + 0.5 * cell_noise(target.seed, f"{target.key}/{stream}", start, count, "uniform")
+    """Random numbers in [0, 1), the same for all fields but different in each term of a sum."""
+    term = target.key.removeprefix(f"initial.{target.name}")
+    return 0.5 + 0.5 * cell_noise(target.seed, f"{stream}{term}", start, count, "uniform")
 
 
 def _mean(values: Array) -> float:
@@ -422,7 +430,7 @@ def _check_component(target: _Target, component: int | None, otherwise: str = ""
         raise ConfigError(
             f"{target.key}.component",
             f"missing: field {target.name!r} has {target.components} components",
-            f"set component to a number from 1{otherwise}",
+            f"set component to a number from 1 to {target.components}{otherwise}",
         )
 
 
@@ -432,13 +440,13 @@ def _check_component(target: _Target, component: int | None, otherwise: str = ""
 
 
 @_kind("expression", {"value": _Option(_expression)})
-def _(target: _Target, o: dict[str, Any]) -> Array:
+def _make_expression(target: _Target, o: dict[str, Any]) -> Array:
     """The same as the bare expression, number or list."""
     return o["value"]
 
 
 @_kind("sum", {"terms": _Option(_list_of(_raw, "specifications"))})
-def _(target: _Target, o: dict[str, Any]) -> Array:
+def _make_sum(target: _Target, o: dict[str, Any]) -> Array:
     """Sum of specifications. Noise in different terms is independent."""
     out = target.zeros()
     for i, term in enumerate(o["terms"]):
@@ -455,7 +463,7 @@ def _(target: _Target, o: dict[str, Any]) -> Array:
         "conserve_mean": _Option(_flag, True),
     },
 )
-def _(target: _Target, o: dict[str, Any]) -> Array:
+def _make_noise(target: _Target, o: dict[str, Any]) -> Array:
     """White noise about ``mean``: within ``amplitude`` if uniform, of that standard deviation if normal.
 
     With ``conserve_mean`` the sample mean of the noise is subtracted, so that the field's mean is that of ``mean``.
@@ -484,17 +492,19 @@ def _(target: _Target, o: dict[str, Any]) -> Array:
         **_PROFILE,
     },
 )
-def _(target: _Target, o: dict[str, Any]) -> Array:
+def _make_circles(target: _Target, o: dict[str, Any]) -> Array:
     """Union of circles (intervals in 1-D, spheres in 3-D), given by ``centers`` and ``radii`` or placed at random.
 
-    ``count`` circles of ``radius`` (a number or uniform in [min, max]) do not overlap, keep a gap of ``spacing`` and stay
-    inside walls. In a field with components they all go to ``component`` or one after the other to each (``assign: cycle``).
+    ``count`` circles of ``radius`` (a number or uniform in [min, max]) do not overlap, keep a gap of ``spacing`` and
+    stay inside walls. In a field with components they all go to ``component``, where the others are 0, or to one
+    component after the other (``assign: cycle``).
     """
     if o["assign"] is None:
-        _check_component(target, o["component"], ", or assign: cycle to share the circles out")
-    elif target.components is None or o["component"] is not None:
-        problem = f"field {target.name!r} has no components" if target.components is None else "excludes component"
-        raise ConfigError(f"{target.key}.assign", problem, "remove one of the two" if target.components else "")
+        _check_component(target, o["component"], "; or assign: cycle to share the circles out")
+    elif target.components is None:
+        raise ConfigError(f"{target.key}.assign", f"field {target.name!r} has no components", "remove this key")
+    elif o["component"] is not None:
+        raise ConfigError(f"{target.key}.assign", "excludes component", "remove one of the two")
     centers, radii = _circles(target, o)
     reach = _SATURATED * o["width"]
     groups = target.n if o["assign"] else 1
@@ -539,7 +549,7 @@ def _scatter(target: _Target, radii: Array, spacing: float) -> Array:
         needed = [2 * radius + (spacing if a.boundary == "periodic" else 0) for a in axes]
         tries = _TRIES if all(s <= a.length for s, a in zip(needed, axes, strict=True)) else 0
         for start in range(k * _TRIES, k * _TRIES + tries, batch):
-            points = wall + room * _uniform(target, "centers", start * dim, batch * dim).reshape(batch, dim)
+            points = wall + room * _uniform(target, "circles", start * dim, batch * dim).reshape(batch, dim)
             gaps = [_nearest_image(np.subtract.outer(points[:, d], centers[:k, d]), a) for d, a in enumerate(axes)]
             free = (np.sqrt(sum(g**2 for g in gaps)) >= radii[:k] + radius + spacing).all(axis=1)
             if free.any():
@@ -564,11 +574,11 @@ def _scatter(target: _Target, radii: Array, spacing: float) -> Array:
         **_PROFILE,
     },
 )
-def _(target: _Target, o: dict[str, Any]) -> Array:
+def _make_slab(target: _Target, o: dict[str, Any]) -> Array:
     """The layer ``from`` .. ``to`` across an axis, or everything below a front at ``position``.
 
-    A periodic axis has two interfaces: a layer may wrap around, and ``position`` counts from 0. On other axes an end that is
-    not given, or is at a wall or beyond it, is no interface.
+    On a periodic axis there are two interfaces: a layer may wrap around, and ``position`` counts from 0. On other axes
+    an end that is not given, or is at a wall or beyond it, is no interface. With ``component`` the others are 0.
     """
     _check_component(target, o["component"])
     axis, start, end = target.grid.axes[o["axis"]], o["from"], o["to"]
@@ -580,9 +590,8 @@ def _(target: _Target, o: dict[str, Any]) -> Array:
         raise ConfigError(target.key, "expected from and to, or position; got neither")
     if axis.boundary == "periodic":
         if start is None or end is None:
-            raise ConfigError(
-                f"{target.key}.{'to' if end is None else 'from'}", "missing: a periodic axis needs both ends"
-            )
+            missing = "to" if end is None else "from"
+            raise ConfigError(f"{target.key}.{missing}", "missing: a layer across a periodic axis needs both ends")
         thickness = end - start if end > start else end - start + axis.length
         if not 0 < thickness < axis.length:
             raise ConfigError(f"{target.key}", f"no layer between {start:g} and {end:g} on a length of {axis.length:g}")
@@ -603,19 +612,20 @@ def _(target: _Target, o: dict[str, Any]) -> Array:
     "voronoi",
     {"grains": _Option(_count, None), "centers": _Option(_points, None), "width": _Option(_at_least_zero, 0.0)},
 )
-def _(target: _Target, o: dict[str, Any]) -> Array:
-    """Grains: every cell belongs to the nearest of ``grains`` random points (default one per component) or of ``centers``.
+def _make_voronoi(target: _Target, o: dict[str, Any]) -> Array:
+    """Grains: a cell belongs to the nearest of ``grains`` random points (default one per component) or of ``centers``.
 
-    The component of a cell's grain is 1, the others are 0. If there are more grains than components, grains that touch get
-    different ones. ``width`` makes the boundaries diffuse: the weight of a grain is ``exp(-distance / (sqrt(2) width))``,
-    normalised, which is the tanh profile of half the difference of distances between two grains and smooth at junctions.
+    The component of a cell's grain is 1, the others are 0. If there are more grains than components, grains that touch
+    get different ones. ``width`` makes the boundaries diffuse: the weight of a grain is ``exp(-distance / (sqrt(2)
+    width))``, normalised. Between two grains that is the tanh profile with half the difference of the distances for
+    ``d``, and it is smooth at junctions as well.
     """
     if target.components is None:
         raise ConfigError(f"{target.key}.kind", f"voronoi needs components, and {target.name!r} is a scalar field")
     grid, centers = target.grid, o["centers"]
     grains = o["grains"] or (target.n if centers is None else len(centers))
     if centers is None:
-        points = _uniform(target, "centers", 0, grains * grid.dim).reshape(grains, grid.dim)
+        points = _uniform(target, "grains", 0, grains * grid.dim).reshape(grains, grid.dim)
         centers = points * np.array(grid.lengths)
     if len(centers) != grains:
         raise ConfigError(f"{target.key}.grains", f"is {grains}, but there are {len(centers)} centers", "remove grains")
@@ -674,10 +684,10 @@ def _components_of(target: _Target, owner: NDArray[np.int64], grains: int) -> ND
 
 
 def _colour(neighbours: Sequence[set[int]], limit: int | None) -> list[int] | None:
-    """Greedy colouring of a graph, the vertex with the most colours around it first (Brélaz 1979, doi:10.1145/359094.359101).
+    """Greedy colouring, the vertex with the most colours around it first (Brélaz 1979, doi:10.1145/359094.359101).
 
-    Within a ``limit`` the colours are used equally often, and the result is ``None`` if it does not suffice; without one
-    there are as few colours as the method finds.
+    Within a ``limit`` the colours are used about equally often, and the result is ``None`` if they do not suffice;
+    without one there are as few colours as the method finds.
     """
     colours = [-1] * len(neighbours)
     around: list[set[int]] = [set() for _ in neighbours]
@@ -685,7 +695,7 @@ def _colour(neighbours: Sequence[set[int]], limit: int | None) -> list[int] | No
     queue = [(0, -len(others), vertex) for vertex, others in enumerate(neighbours)]
     heapq.heapify(queue)
     while queue:
-        _, degree, vertex = heapq.heappop(queue)
+        vertex = heapq.heappop(queue)[-1]
         if colours[vertex] >= 0:
             continue  # an older entry of a vertex that has moved up since
         free = [c for c in range(len(used)) if c not in around[vertex]]
@@ -717,14 +727,16 @@ def _colour(neighbours: Sequence[set[int]], limit: int | None) -> list[int] | No
         "component": _Option(_component, None),
     },
 )
-def _(target: _Target, o: dict[str, Any]) -> Array:
+def _make_file(target: _Target, o: dict[str, Any]) -> Array:
     """Values from NetCDF, NumPy (.npy) or an image (PNG, JPEG, BMP, TIFF).
 
-    NetCDF: ``variable`` (default: the field's name) at index ``time`` (default: the last); dimensions called x, y and z may
-    come in any order, others count in the order of the file. Arrays have the axes x, y, z, before them one for the components.
-    Images: grey values from 0 to full scale become ``range``; colours are reduced to luminance, rows run from the top down,
-    and the pages of a TIFF are z. For all other data, floating-point and signed images among them, ``range`` is what their
-    minimum and maximum become. ``resample`` interpolates linearly between cell centres.
+    NetCDF: ``variable`` (default: the field's name) at index ``time`` (default: the last). Dimensions called x, y and z
+    may come in any order, others count in the order of the file. Arrays have the axes x, y, z, and before them one for
+    the components if there are any; ``component`` fills one of them and leaves the others 0.
+
+    Images: grey values from 0 to full scale become ``range``; colours are reduced to luminance, rows run from the top
+    (largest y) down, and the pages of a TIFF are z. For other data, floating-point and signed images among them,
+    ``range`` is what their minimum and maximum become. ``resample`` interpolates linearly between cell centres.
     """
     grid, path = target.grid, target.base / Path(o["path"]).expanduser()
     key = f"{target.key}.path"
@@ -740,9 +752,8 @@ def _(target: _Target, o: dict[str, Any]) -> Array:
     except ConfigError:
         raise
     except Exception as error:  # the libraries raise almost anything on a damaged file
-        raise ConfigError(
-            key, f"{path} cannot be read: {error}", "is it complete, and of the type of its suffix?"
-        ) from error
+        hint = "is it complete, and of the type that its suffix says?"
+        raise ConfigError(key, f"{path} cannot be read: {error}", hint) from error
     if data.dtype.kind not in "biuf":
         raise ConfigError(key, f"{path} holds {data.dtype} values; expected real numbers")
     data = data.astype(float)
@@ -752,14 +763,10 @@ def _(target: _Target, o: dict[str, Any]) -> Array:
         low, high = o["range"]
         bottom, top = (0.0, full) if full else (float(data.min()), float(data.max()))
         if bottom == top:
-            raise ConfigError(
-                f"{target.key}.range", f"all values in {path} are equal; they have no range", "remove range"
-            )
+            raise ConfigError(f"{target.key}.range", f"all values in {path} are equal", "remove range")
         data = low + (high - low) * ((data - bottom) / (top - bottom))
     elif full:
-        raise ConfigError(
-            f"{target.key}.range", "missing: grey values of an image need it", "for example range: [0, 1]"
-        )
+        raise ConfigError(f"{target.key}.range", "missing: an image needs it", "for example range: [0, 1]")
     single = target.components is None or o["component"] is not None
     if single and data.ndim == grid.dim:
         data = data[None]
@@ -838,8 +845,8 @@ def _pillow_pages(path: Path) -> NDArray[Any]:
     def grey(image: Image.Image) -> NDArray[Any]:
         if image.mode in ("1", "L", "F") or image.mode.startswith("I;16"):
             return np.asarray(image)
-        if image.mode == "I":  # what some versions make of 16-bit PNG
-            return np.asarray(image).astype(np.uint16)
+        if image.mode == "I":  # what older versions of Pillow make of 16-bit PNG
+            return np.asarray(image).astype(np.uint16 if image.format == "PNG" else np.int32)
         return np.asarray(image.convert("L"))
 
     with Image.open(path) as image:
@@ -865,7 +872,8 @@ def _tiff_pages(path: Path) -> NDArray[Any]:
     if "S" in axes:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)
         if photometric == tifffile.PHOTOMETRIC.RGB:
-            pixels = (pixels[..., :3] @ np.array([0.299, 0.587, 0.114])).round().astype(pixels.dtype)  # ITU-R BT.601
+            luminance = pixels[..., :3] @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow does
+            pixels = luminance if pixels.dtype.kind == "f" else luminance.round().astype(pixels.dtype)
         else:
             pixels = pixels[..., 0]
     return pixels if pixels.ndim > 2 else pixels[None]

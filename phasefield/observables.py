@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .backend import Backend, Layout
+from .backend import Backend, Compiled, Layout
 from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
@@ -176,8 +176,8 @@ class Observer:
         return Kernel(f"observe_{space}", space, arrays, reductions=reductions, scalars=list(self._model.scalars))
 
     @property
-    def sources(self) -> list[str]:
-        return [k.source for k in self._kernels.values()]
+    def kernels(self) -> list[Compiled]:
+        return list(self._kernels.values())
 
     @property
     def attrs(self) -> dict[str, Mapping[str, str]]:

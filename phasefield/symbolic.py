@@ -512,24 +512,27 @@ def _choose(
 ) -> sympy.Expr:
     """``yes`` where ``left op right``, else ``no``; every condition in the result is one comparison of smooth terms.
 
-    SymPy would turn a condition that contains a Piecewise into nested logic, so its branches are gone through here.
+    SymPy would turn a condition that contains a Piecewise into nested logic. Here its inner conditions are decided
+    first, one by one and for all four terms at once.
     """
     spend(yes)
     spend(no)
     on_floats, on_trees = _COMPARISONS[op]
     if left.is_number and right.is_number:
         return yes if on_floats(_value(left), _value(right)) else no
-    pieces = left.atoms(sympy.Piecewise) | right.atoms(sympy.Piecewise)
-    if not pieces:
-        # Unevaluated: deciding c**2 + 1 > 0 from assumptions gains little and may take long.
-        return _branches([(yes, on_trees(left, right, evaluate=False)), (no, sympy.true)])
-    piece = max(pieces, key=sympy.default_sort_key)
-    branches = []
-    for value, condition in piece.args:
-        # Inside this branch the piece is known everywhere, also in what is chosen.
-        left_, right_, yes_, no_ = (e.xreplace({piece: value}) for e in (left, right, yes, no))
-        branches.append((_choose(op, left_, right_, yes_, no_, spend), condition))
-    return _branches(branches)
+    if left == right:
+        return yes if on_floats(0, 0) else no
+    inner = {r for piece in left.atoms(sympy.Piecewise) | right.atoms(sympy.Piecewise) for r in piece.atoms(sympy.Rel)}
+    # Unevaluated: deciding c**2 + 1 > 0 from assumptions gains little and may take long.
+    split = min(inner, key=sympy.default_sort_key) if inner else on_trees(left, right, evaluate=False)
+    sides = []
+    for known in (sympy.true, sympy.false):
+        left_, right_, yes_, no_ = (e.xreplace({split: known}) for e in (left, right, yes, no))
+        if inner:
+            sides.append(_choose(op, left_, right_, yes_, no_, spend))
+        else:
+            sides.append(yes_ if known == sympy.true else no_)
+    return _branches([(sides[0], split), (sides[1], sympy.true)])
 
 
 def _branches(branches: list[tuple[sympy.Expr, sympy.Basic]]) -> sympy.Expr:

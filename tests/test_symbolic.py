@@ -62,7 +62,8 @@ def test_component_symbols() -> None:
         ("-c**2", -(c**2)),
         ("c**2.0", c**2),
         ("c**-1", 1 / c),
-        ("exp(c)+log(c)+sin(c)+cos(c)+tanh(c)", sum(f(c) for f in (sympy.exp, sympy.log, sympy.sin, sympy.cos, sympy.tanh))),
+        ("exp(c) + log(c) + tanh(c)", sympy.exp(c) + sympy.log(c) + sympy.tanh(c)),
+        ("sin(c)/cos(c)", sympy.sin(c) / sympy.cos(c)),
         ("sqrt(c)", sympy.sqrt(c)),
         ("cos(2*pi*x)*t", sympy.cos(2 * sympy.pi * sympy.Symbol("x", real=True)) * sympy.Symbol("t", real=True)),
         ("eta_2 - psi_1", ETA[1] - PSI[0]),
@@ -216,7 +217,7 @@ REJECTED = [
     ("c**65", 3, "exponent"),
     ("c**-65.0", 3, "exponent"),
     ("9**9**9**9", 6, "exponent"),
-    ("2**(2**(2**(2**(2**2))))", 12, "exponent"),
+    ("2**(2**(2**(2**(2**2))))", 8, "exponent"),
     ("(c**20)**20", 0, "exponent"),
     ("c**60*c**60", 0, "exponent"),
     ("(10**60)**64", 0, "finite"),
@@ -233,7 +234,7 @@ REJECTED = [
     ("sqrt(-c**2)", 0, "finite"),
     ("(-2)**c", 1, "negative"),
     ("exp(1000)", 0, "finite"),
-    ("exp(exp(exp(exp(99.0))))", 4, "finite"),
+    ("exp(exp(exp(exp(99.0))))", 8, "finite"),
 ]  # fmt: skip
 
 
@@ -424,10 +425,11 @@ def test_singular_derivative() -> None:
 # -- fuzzing -----------------------------------------------------------------------------------------------------------
 
 PIECES = [
-    *"c()+-*/^.,<>=[]{}:;'\"\\#@!~%&|_0123456789 \n\t", "**", "eta", "psi_1", "phi", "W", "sum(", "abs(", "max(", "min(",
-    "piecewise(", "exp(", "log(", "sqrt(", "sin(", "lambda ", "__class__", "__import__('os')", "__globals__", ".x", "if ",
-    " else ", " for c in ", "await ", ":=", "1e999", "1j", "f'{c}'", "é", "−", "\x00", "\ud800", "True", "9**9", "(c-c)",
-]  # fmt: skip
+    *"c()+-*/^.,<>=[]{}:;'\"\\#@!~%&|_0123456789 \n\t",
+    *("**", "eta", "psi_1", "phi", "W", "(c-c)", "9**9", "1e999", "1j", "True", "é", "−", "\x00", "\ud800", "f'{c}'"),
+    *("sum(", "abs(", "max(", "min(", "piecewise(", "exp(", "log(", "sqrt(", "sin(", "lambda ", "if ", " else ", ":="),
+    *("__class__", "__import__('os')", "__globals__", ".x", " for c in ", "await "),
+]
 
 
 @settings(max_examples=150, deadline=None)

@@ -5,6 +5,7 @@ This package is the only place that knows which device runs; nothing else import
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import numpy as np
 from ..codegen import AXIS_SYMBOLS, Kernel
 from ..errors import DeviceError
 from ..grid import Grid
+
+log = logging.getLogger("phasefield")
 
 Precision = Literal["double", "single"]
 DTYPES = {"double": "float64", "single": "float32"}
@@ -99,7 +102,9 @@ class Transform(Protocol):
 class Compiled(Protocol):
     """A kernel bound to a layout. Arrays and scalars go by name; the result holds the reductions."""
 
+    kernel: Kernel
     source: str
+    language: str  #: file name extension of the source
 
     def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] = ...) -> dict[str, float]: ...
 
@@ -171,6 +176,7 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
             return CudaBackend(precision)
         if device == "gpu":
             raise DeviceError(f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one.")
+        log.info("no GPU: %s; running on the CPU", reason)
     from .cpu import CpuBackend
 
     return CpuBackend(precision, cpu_threads(threads))

@@ -95,6 +95,8 @@ class CpuBackend:
 class LoopKernel:
     """A kernel compiled by numba for one layout; compiled code is kept in the cache folder."""
 
+    language = "py"
+
     def __init__(self, backend: CpuBackend, kernel: Kernel, layout: Layout) -> None:
         self.backend, self.kernel = backend, kernel
         self.source = loop_source(kernel, layout.parts, backend.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from ..backend import Backend, Layout
+from ..backend import Backend, Compiled, Layout
 from ..codegen import K2, WEIGHT, Kernel, Reduction, array_symbol
 from ..models.base import Split
 from .schemes import SLOPES, Scheme, dt, n, n_old, u, u_old, w, z
@@ -89,10 +89,13 @@ class Integrator:
             self._kernel_step = backend.compile(self._step_kernel(), layout)
 
     @property
-    def sources(self) -> list[str]:
-        """Generated source of the kernels, for debugging."""
-        last = self._kernel_attempt if self.adaptive else self._kernel_step
-        return [k.source for k in (*self._stage_kernels, last)]
+    def kernels(self) -> list[Compiled]:
+        return [*self._stage_kernels, self._kernel_attempt if self.adaptive else self._kernel_step]
+
+    @property
+    def latest(self) -> Any:
+        """The state of the last attempt, in spectral space (scratch space in fixed steps)."""
+        return self._new if self.adaptive else self.scratch[: self.split.components]
 
     def _buffer(self, components: int) -> Any:
         return self.backend.buffer(self.layout, components)

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import sympy as sp
 
-from ..backend import Backend, Layout
+from ..backend import Backend, Compiled, Layout
 from ..codegen import K2, MASK, Kernel, Reduction, array_symbol
 from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
@@ -251,9 +251,8 @@ class SpectralSplit:
         )
 
     @property
-    def sources(self) -> list[str]:
-        """Generated source of the kernels, for debugging."""
-        return [self._kernel.source]
+    def kernels(self) -> list[Compiled]:
+        return [self._kernel]
 
     def _kinetic(self, i: int) -> sp.Expr:
         conserved = self.model.components[i][0].kinetics == "conserved"

@@ -1,0 +1,237 @@
+"""The command line. Exit codes: 0 done, 2 error, 130/143/138 stopped by SIGINT/SIGTERM/SIGUSR1 with a checkpoint written."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from .errors import PhasefieldError
+
+HELP = """\
+phasefield - spectral phase-field simulation from free-energy expressions, on CPU and GPU
+
+usage: phasefield [run] [key=value ...]         run the configured job (the default command)
+       phasefield run -m key=v1,v2 ...          sweep: one run per combination
+       phasefield resume DIR [key=value ...]    continue a stopped run from its checkpoint
+       phasefield report DIR [--reference CSV]  pictures, curves and one HTML page from a run folder
+       phasefield config show [key=value ...]   print the configuration a command would use
+       phasefield config validate [key=value ...]   check it without running
+       phasefield --version | --help
+
+examples:
+  phasefield                                             spinodal decomposition, about ten seconds
+  phasefield model=grain_growth time.end=500 output.dir=grains
+  phasefield experiment=pfhub/1b
+  phasefield model=cahn_hilliard 'model.energy=W*(c-a)**2*(b-c)**2' model.parameters.W=5 grid.shape=[512,512]
+  phasefield 'initial.c=0.5+0.1*cos(2*pi*x/256)' time.scheme=sbdf2 device=gpu precision=single
+
+keys (phasefield config show prints all of them with their values):
+  model=NAME           {models}
+  model.energy         free-energy density: + - * / **, exp log sqrt sin cos tanh abs min max piecewise sum
+  model.parameters.P, model.fields.F.(kinetics|mobility|kappa|components|source)
+  initial.F            an expression in x, y, z, or {{kind: noise|circles|voronoi|slab|file|sum, ...}}
+  grid.shape, grid.length, grid.boundary (periodic|no-flux|fixed), grid.dealias
+  time.scheme (imex1|sbdf2|etd1|etdms2|etdrk2|etdrk4), time.adaptive, time.dt, time.tolerance, time.end, time.steady
+  output.dir, output.every, output.history, output.checkpoint, output.observables
+  device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
+  experiment=NAME      {experiments}
+
+options: --debug shows the traceback of an error; -sc install=bash prints how to install shell completion (bash, zsh, fish)
+exit codes: 0 done; 2 error; 130, 143, 138 stopped by SIGINT, SIGTERM, SIGUSR1 after writing a checkpoint
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point; exits the process with a documented code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [a for a in given if a != "--debug"]
+    try:
+        code = _dispatch(given)
+    except PhasefieldError as error:
+        if debug:
+            raise
+        print(f"phasefield: error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _dispatch(given: list[str]) -> int:
+    if {"-h", "--help"} & set(given) or given[:1] == ["help"]:
+        print(_help())
+        return 0
+    if "--version" in given:
+        from .provenance import version
+
+        print(f"phasefield {version()}")
+        return 0
+    if any(a in ("-sc", "--shell-completion", "--hydra-help", "--info", "-i") for a in given):
+        return _hydra(given, lambda config: None)
+    name = given[0] if given and given[0] in COMMANDS else "run"
+    rest = given[1:] if given and given[0] in COMMANDS else given
+    for argument in rest:
+        if name == "run" and "=" not in argument and not argument.startswith(("-", "~")):
+            raise PhasefieldError(
+                f"{argument!r} is neither a command ({', '.join(COMMANDS)}) nor an override key=value\n  phasefield --help shows both"
+            )
+    return COMMANDS[name](rest)
+
+
+def _help() -> str:
+    from pathlib import Path
+
+    folder = Path(__file__).resolve().parent / "configs"
+    if not folder.is_dir():
+        folder = folder.parents[1] / "configs"
+
+    def names(group: str) -> str:
+        root = folder / group
+        return ", ".join(sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.yaml")))
+
+    return HELP.format(models=names("model"), experiments=names("experiment"))
+
+
+def _command_line() -> str:
+    return shlex.join(["phasefield", *sys.argv[1:]])
+
+
+def _announce() -> None:
+    """Log messages of the package go to standard error, plain."""
+    import logging
+
+    log = logging.getLogger("phasefield")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False
+
+
+def _finish(run: Any) -> int:
+    """Draws the picture, says where things are, and gives the exit code."""
+    if run.outcome.signal is not None:
+        print(f"stopped by signal {run.outcome.signal}; continue with: phasefield resume {shlex.quote(str(run.path))}", file=sys.stderr)
+        return 128 + run.outcome.signal
+    picture = ""
+    if run.picture_wanted:
+        from .report import picture as draw
+
+        picture = f", picture in {draw(run.path).name}"
+    print(f"{run.path}: fields in fields.nc, history in history.nc{picture}; phasefield report {shlex.quote(str(run.path))} shows more")
+    return 0
+
+
+def run(rest: list[str]) -> int:
+    """``phasefield run``"""
+    _announce()
+    if {"-m", "--multirun"} & set(rest):
+        return _hydra(rest, _sweep_job)
+    _refuse_flags(rest, "run")
+    from . import api, config
+
+    return _finish(api.run_config(config.compose(rest), _command_line(), progress=True))
+
+
+def _sweep_job(composed: Any) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from . import api
+
+    _announce()
+    run = api.run_config(composed, _command_line(), HydraConfig.get().runtime.output_dir, progress=True)
+    code = _finish(run)
+    if code:
+        raise SystemExit(code)
+
+
+def resume(rest: list[str]) -> int:
+    """``phasefield resume``"""
+    if not rest or "=" in rest[0]:
+        raise PhasefieldError("resume: the run folder is missing; usage: phasefield resume DIR [key=value ...]")
+    _refuse_flags(rest, "resume")
+    _announce()
+    from . import api
+
+    return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line()))
+
+
+def report(rest: list[str]) -> int:
+    """``phasefield report``"""
+    references = []
+    while "--reference" in rest:
+        at = rest.index("--reference")
+        if at + 1 >= len(rest):
+            raise PhasefieldError("report: --reference needs a CSV file with the columns time, free_energy")
+        references.append(rest[at + 1])
+        rest = rest[:at] + rest[at + 2 :]
+    _refuse_flags(rest, "report")
+    if len(rest) != 1:
+        raise PhasefieldError("report: one run folder is expected; usage: phasefield report DIR [--reference CSV ...]")
+    from .report import report as write
+
+    print(write(rest[0], references))
+    return 0
+
+
+def show_config(rest: list[str]) -> int:
+    """``phasefield config``"""
+    if not rest or rest[0] not in ("show", "validate"):
+        raise PhasefieldError("config: expected 'show' or 'validate'; usage: phasefield config show|validate [key=value ...]")
+    _refuse_flags(rest, "config")
+    from . import config
+
+    composed = config.compose(rest[1:])
+    if rest[0] == "show":
+        print(config.to_yaml(composed), end="")
+        return 0
+    from .simulation import Simulation
+
+    sim = Simulation(config.to_spec(composed))
+    print(f"valid: {sim.model.name}, {'x'.join(map(str, sim.grid.shape))} cells, {sim.backend.name} ({sim.backend.description})")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"run": run, "resume": resume, "report": report, "config": show_config}
+
+
+def _refuse_flags(rest: list[str], command: str) -> None:
+    for argument in rest:
+        if argument.startswith("-"):
+            raise PhasefieldError(f"{command}: unknown option {argument}\n  phasefield --help lists the options")
+
+
+def _hydra(arguments: list[str], task: Callable[[Any], None]) -> int:
+    """Hands over to Hydra, which does sweeps, launchers and shell completion."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from . import config
+
+    config.register()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us as exceptions, and one message goes out
+    rest = arguments[1:] if arguments[:1] == ["run"] else arguments
+    if line := os.environ.get("COMP_LINE"):
+        os.environ["COMP_LINE"] = line.replace(" run ", " ", 1)
+    before = sys.argv
+    sys.argv = [before[0], *(config.quote_override(a, sweep=True) for a in rest)]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://phasefield.configs", config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise config.config_error(error) from error
+    finally:
+        sys.argv = before
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""A run: a simulation driven to its end while its history, snapshots and checkpoints go into a folder."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import time as clock
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import schedule
+from .backend import cells_of
+from .errors import CheckpointMismatch, Diverged
+from .provenance import provenance
+from .simulation import Simulation
+from .store import RecordFile, RunFolder, Variable, Writer, save_checkpoint
+from .symbolic import formula
+
+log = logging.getLogger("phasefield")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: ``finished``, ``steady``, ``max_steps`` or ``stopped`` (then with the signal)."""
+
+    reason: str
+    signal: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a display is told after every step."""
+
+    time: float
+    end: float
+    step: int
+    dt: float
+    energy: float
+    rejected: int
+
+
+class Stop:
+    """Turns SIGINT, SIGTERM and SIGUSR1 into a request to stop after the step at hand."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        try:
+            for number in self.SIGNALS:
+                self._before[number] = signal.signal(number, self._handle)
+        except ValueError:  # not in the main thread, where signals belong to the caller
+            pass
+        return self
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt  # asked twice: now
+        self.received = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class Written:
+    """What the files hold, so that a resumed run goes on behind the last checkpoint's records."""
+
+    rows: int = 0
+    snapshots: int = 0
+    row_step: int = -1
+    snapshot_step: int = -1
+    row_due: int = 0
+    snapshot_due: int = 0
+    time: float = math.nan
+    energy: float = math.nan
+
+
+class Recorder:
+    """Writes a simulation's records into its folder through a thread of its own.
+
+    Args:
+        written: from the checkpoint when resuming (records behind it are dropped), None for a new folder.
+    """
+
+    def __init__(
+        self, simulation: Simulation, folder: RunFolder, attrs: Mapping[str, Any], written: Written | None = None
+    ) -> None:
+        self.simulation, self.folder = simulation, folder
+        spec, output = simulation.spec, simulation.spec.output
+        self.snapshots = schedule.build(spec.time.end / 10 if output.every is None else output.every, "output.every")
+        rows = {"steps": 5 if spec.time.adaptive else 20} if output.history is None else output.history
+        self.rows = schedule.build(rows, "output.history")
+        self.rate = math.inf  #: relative rate of change of the free energy between the last two rows
+        self._checkpointed = clock.monotonic()
+        if written is None:
+            self.written = Written()
+            self.history, self.fields = self._create_history(attrs), self._create_fields(attrs)
+        else:
+            self.written = written
+            self.history, self.fields = RecordFile.open(folder.history), RecordFile.open(folder.fields)
+            for file, count, name in (
+                (self.history, written.rows, folder.history), (self.fields, written.snapshots, folder.fields),
+            ):
+                if len(file) < count:
+                    raise CheckpointMismatch(f"{name}: holds {len(file)} records, the checkpoint knows of {count}\n  The file was changed after the run.")
+                file.truncate(count)
+            self.rows.count, self.snapshots.count = written.row_due, written.snapshot_due
+        self.writer = Writer()
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def _component_axes(self) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+        return {
+            f"component_{f.name}": (np.arange(1, f.components + 1), {"long_name": f"component of {f.name}"})
+            for f in self.simulation.model.order_parameters
+            if f.components is not None
+        }
+
+    def _time(self) -> Variable:
+        units = self.simulation.spec.time.units
+        return Variable("time", ("time",), "float64", {"long_name": "simulated time", "units": units, "axis": "T"})
+
+    def _create_history(self, attrs: Mapping[str, Any]) -> RecordFile:
+        sim = self.simulation
+        variables = [
+            self._time(),
+            Variable("step", ("time",), "int64", {"long_name": "number of steps", "units": "1"}),
+            Variable("dt", ("time",), "float64", {"long_name": "size of the last step", "units": sim.spec.time.units}),
+        ]
+        for name, attributes in sim.observer.attrs.items():
+            of = sim.observer.fields.get(name)
+            dims = ("time",) if of is None else ("time", f"component_{of}")
+            variables.append(Variable(name, dims, "float64", dict(attributes)))
+        return RecordFile.create(self.folder.history, self._component_axes(), variables, attrs)
+
+    def _create_fields(self, attrs: Mapping[str, Any]) -> RecordFile:
+        sim = self.simulation
+        coords: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+            name: (axis.centers, {"long_name": f"{name} of the cell centre", "units": sim.spec.grid.units, "axis": name.upper()})
+            for name, axis in zip(sim.grid.names, sim.grid.axes, strict=True)
+        }
+        variables = [self._time()]
+        for f in sim.model.order_parameters:
+            dims = ("time", *(() if f.components is None else (f"component_{f.name}",)), *sim.grid.names)
+            attributes = {"long_name": f.description or f.name, "units": f.units}
+            variables.append(Variable(f.name, dims, sim.backend.dtype, attributes))
+        compression = sim.spec.output.compression
+        return RecordFile.create(self.folder.fields, coords | self._component_axes(), variables, attrs, compression)
+
+    # -- records -------------------------------------------------------------------------------------------------------
+
+    def after_step(self, final: bool = False) -> None:
+        """Writes what is due at the state at hand; at the end of a run both a row and a snapshot are."""
+        carry = self.simulation.carry
+        snapshot_due, row_due = self.snapshots.due(carry.t, carry.step), self.rows.due(carry.t, carry.step)
+        snapshot = (snapshot_due or final) and self.written.snapshot_step != carry.step
+        row = (row_due or snapshot or final) and self.written.row_step != carry.step
+        if row or snapshot:
+            cells, values = self.simulation.observe(carry)
+            if row:
+                self._row(values)
+            if snapshot:
+                self._snapshot(cells)
+        if final or clock.monotonic() - self._checkpointed >= self.simulation.spec.output.checkpoint:
+            self.checkpoint()
+
+    def _row(self, values: Mapping[str, Any]) -> None:
+        w = self.written
+        self.writer.submit(self.history.append, {name: np.asarray(value)[None] for name, value in values.items()})
+        if "free_energy" in values:
+            energy, scale = values["free_energy"], abs(values["free_energy_bulk"]) + abs(values["free_energy_gradient"])
+            if w.rows and scale > 0:
+                self.rate = abs(energy - w.energy) / (scale * (values["time"] - w.time))
+            w.time, w.energy = float(values["time"]), float(energy)
+        w.rows, w.row_step = w.rows + 1, int(values["step"])
+
+    def _snapshot(self, cells: Any) -> None:
+        sim, w = self.simulation, self.written
+        host = cells_of(sim.layout, sim.backend.to_host(cells))
+        record: dict[str, np.ndarray] = {"time": np.array([sim.carry.t])}
+        for f in sim.model.order_parameters:
+            part = host[sim.model.slices()[f.name]]
+            record[f.name] = part if f.components is None else part[None]
+        self.writer.submit(self.fields.append, record)
+        w.snapshots, w.snapshot_step = w.snapshots + 1, sim.carry.step
+
+    @property
+    def next_time(self) -> float:
+        return min(self.snapshots.next_time, self.rows.next_time)
+
+    def checkpoint(self) -> None:
+        """Queues a checkpoint behind the records it counts on."""
+        arrays, meta = self.simulation.state()
+        self.written.row_due, self.written.snapshot_due = self.rows.count, self.snapshots.count
+        meta["written"] = dict(vars(self.written))
+        self.writer.submit(save_checkpoint, self.folder.checkpoint, arrays, meta)
+        self._checkpointed = clock.monotonic()
+
+
+def execute(
+    simulation: Simulation,
+    folder: RunFolder,
+    written: Written | None = None,
+    command: str = "",
+    progress: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Runs a simulation in its folder until the end, steady state, a signal or divergence.
+
+    Args:
+        written: records counted by the checkpoint the simulation was restored from; None for a new run.
+
+    Raises:
+        PhasefieldError: records and checkpoints made before are kept.
+    """
+    sim, spec = simulation, simulation.spec
+    attrs = {
+        "title": spec.title or spec.model.description or spec.model.name,
+        **provenance(spec, sim.backend.description, command),
+        "boundary": " ".join(sim.grid.boundary),
+        "model": sim.model.name,
+        "model_energy": sim.model.text,
+        "model_formula": formula(sim.model.energy),
+    }
+    log.info(
+        "%s on %s (%s, %s precision), %s cells, %s %s steps to time %g",
+        sim.model.name, sim.backend.name, sim.backend.description, spec.precision, "x".join(map(str, sim.grid.shape)),
+        "adaptive" if spec.time.adaptive else "fixed", spec.time.scheme, spec.time.end,
+    )
+    if spec.output.kernels:
+        folder.kernels.mkdir(exist_ok=True)
+        for name, source in sim.kernel_sources.items():
+            (folder.kernels / name).write_text(source)
+    with Stop() as stop:
+        recorder = Recorder(sim, folder, attrs, written)
+        with recorder.writer:
+            if written is None:
+                recorder.after_step()
+                recorder.checkpoint()
+            try:
+                outcome = _loop(recorder, stop, progress)
+            except Diverged as error:
+                raise error.advise(f"The last good checkpoint is {folder.checkpoint}") from None
+            if outcome.reason == "stopped":
+                recorder.checkpoint()
+            else:
+                recorder.after_step(final=True)
+    log.info("%s at time %g after %d steps (%d rejected)", outcome.reason, sim.carry.t, sim.carry.step, sim.controller.rejected)
+    return outcome
+
+
+def _loop(recorder: Recorder, stop: Stop, progress: Callable[[Progress], None] | None) -> Outcome:
+    sim, time = recorder.simulation, recorder.simulation.spec.time
+    while sim.carry.t < time.end:
+        if stop.received is not None:
+            return Outcome("stopped", stop.received)
+        if time.max_steps is not None and sim.carry.step >= time.max_steps:
+            return Outcome("max_steps")
+        sim.advance(min(time.end, recorder.next_time))
+        recorder.after_step()
+        if progress is not None:
+            c = sim.carry
+            energy = c.energy if math.isfinite(c.energy) else recorder.written.energy
+            progress(Progress(c.t, time.end, c.step, c.dt_old, energy, sim.controller.rejected))
+        if time.steady is not None and recorder.rate < time.steady:
+            return Outcome("steady")
+    return Outcome("finished")

@@ -1,0 +1,285 @@
+"""The problem of a specification, put together and ready to step. It writes nothing; `run` does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .backend import Backend, Layout, cells_of, select
+from .errors import CheckpointMismatch, ConfigError, Diverged
+from .grid import Grid
+from .initial import initial_field, merge_initial
+from .integrators import SCHEMES, Carry, Controller, Integrator
+from .models import EnergyModel, SpectralSplit, stabilizers
+from .observables import Observer
+from .specs import RunSpec
+
+#: A rise in free energy that round-off explains, in units of the precision's epsilon.
+_ROUNDOFF = 64.0
+
+Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
+
+
+def build_model(spec: RunSpec) -> EnergyModel:
+    """The model a specification describes."""
+    fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
+    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
+
+
+def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
+    """Initial values of all components, shape ``(components, *grid.shape)``.
+
+    Raises:
+        ConfigError: a field without an initial condition, or one that cannot be made.
+    """
+    unknown = set(spec.initial) - set(spec.model.fields)
+    if unknown:
+        raise ConfigError(f"initial.{min(unknown)}", f"there is no such field; fields of the model: {', '.join(spec.model.fields)}")
+    parts = []
+    for f in model.order_parameters:
+        default, given = spec.model.fields[f.name].initial, spec.initial.get(f.name)
+        condition = default if given is None else given if default is None else merge_initial(default, given)
+        if condition is None:
+            raise ConfigError(
+                f"initial.{f.name}", "is missing; every field needs an initial condition",
+                f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
+            )
+        parts.append(initial_field(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
+    return np.concatenate(parts)
+
+
+class Simulation:
+    """A model on a grid with a scheme on a device, and the state it is in.
+
+    Building it checks everything that can be checked without running.
+
+    Args:
+        spec: the specification.
+        checkpoint: arrays and numbers of `state` to continue from; None starts from the initial condition.
+        backend: the device; None selects it from the specification.
+
+    Raises:
+        ConfigError, DeviceError, CheckpointMismatch: see `phasefield.errors`.
+    """
+
+    def __init__(self, spec: RunSpec, checkpoint: Checkpoint | None = None, backend: Backend | None = None) -> None:
+        self.spec = spec
+        self.model = build_model(spec)
+        self.grid = spec.grid.build()
+        self.layout = Layout(self.grid)
+        self.scheme = SCHEMES[spec.time.scheme]
+        self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
+        self._check_memory()
+        if checkpoint is None:
+            initial = initial_cells(spec, self.model, self.grid)
+            self.stabilizers = stabilizers(self.model, initial)
+        else:
+            self._check_identity(checkpoint[1])
+            self.stabilizers = list(checkpoint[1]["stabilizers"])
+        adaptive = spec.time.adaptive
+        self.split = SpectralSplit(
+            self.model, self.layout, self.backend, self.stabilizers, spec.grid.dealias, monitor=adaptive
+        )
+        kappas = [f.kappa for f, _ in self.model.components]
+        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, kappas, adaptive)
+        self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend)
+        self._transform = self.backend.transform(self.layout, len(self.model.components))
+        self.controller = Controller(
+            tolerance=spec.time.tolerance,
+            order=self.scheme.error_order,
+            dt=spec.time.dt or self._first_step(),
+            dt_min=spec.time.dt_min or 0.0,
+            dt_max=spec.time.dt_max or math.inf,
+        )
+        self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
+
+    def _check_memory(self) -> None:
+        components = len(self.model.components)
+        numbers = math.prod(self.layout.buffer_shape(components))
+        buffers = (5 if self.spec.time.adaptive else 3) + len(self.scheme.stages) + len(self.scheme.history(self.spec.time.adaptive))
+        need = buffers * numbers * np.dtype(self.backend.dtype).itemsize
+        have = self.backend.memory_available()
+        if need > have:
+            raise ConfigError(
+                "grid.shape",
+                f"{list(self.grid.shape)} with {components} component(s) needs about {need / 2**30:.3g} GiB on {self.backend.name}; "
+                f"{have / 2**30:.3g} GiB are free",
+                "use fewer cells, precision=single, or a scheme with fewer stages",
+            )
+
+    def _first_step(self) -> float:
+        """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
+        rates = [
+            f.mobility * s * (s / f.kappa if f.kinetics == "conserved" and f.kappa > 0 else 1.0)
+            for (f, _), s in zip(self.model.components, self.stabilizers, strict=True)
+        ]
+        return min(0.02 / max([*rates, 1e-12]), self.spec.time.end)
+
+    def _start(self, initial: np.ndarray) -> Carry:
+        """The carry of the initial condition. States are scaled so that an inverse transform needs no factor."""
+        components = len(self.model.components)
+        host = np.zeros(self.layout.buffer_shape(components), self.backend.dtype)
+        cells_of(self.layout, host)[...] = initial / self.grid.norm
+        state = self.backend.buffer(self.layout, components)
+        self.backend.from_host(host, state)
+        self._transform.forward(state)
+        carry = self.integrator.start(state, 0.0)
+        carry.gradient = self.observe(carry)[1].get("free_energy_gradient", math.nan)
+        return carry
+
+    def _restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Carry:
+        def load(name: str) -> Any:
+            buffer = self.backend.buffer(self.layout, arrays[name].shape[0])
+            self.backend.from_host(arrays[name], buffer)
+            return buffer
+
+        number = meta["carry"]
+        history = {name: load(name) for name in arrays if name != "u"}
+        carry = self.integrator.start(load("u"), number["t"], number["step"], number["dt_old"], history)
+        carry.gradient = number["gradient"]
+        for key, value in meta["controller"].items():
+            setattr(self.controller, key, value)
+        return carry
+
+    def observe(self, carry: Carry) -> tuple[Any, dict[str, Any]]:
+        """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
+        scratch = self.integrator.scratch[: self.split.components]
+        self.backend.copy(carry.u, scratch)
+        self._transform.inverse(scratch)
+        values = self.observer(scratch, carry.u)
+        return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
+
+    # -- stepping ------------------------------------------------------------------------------------------------------
+
+    def advance(self, target: float) -> None:
+        """One accepted step, not beyond ``target``; lands on it exactly when it is near.
+
+        Raises:
+            Diverged: no acceptable step exists.
+        """
+        if self.spec.time.adaptive:
+            self._adaptive(target)
+        else:
+            self._fixed(target)
+
+    def _size(self, proposal: float, target: float) -> tuple[float, float]:
+        """Step and end time: the last steps before a target are evened out instead of leaving a sliver."""
+        rest = target - self.carry.t
+        if proposal >= rest * (1 - 1e-9):
+            return rest, target
+        if proposal > 0.5 * rest:
+            return 0.5 * rest, self.carry.t + 0.5 * rest
+        return proposal, self.carry.t + proposal
+
+    def _fixed(self, target: float) -> None:
+        carry, proposal = self.carry, self.controller.dt
+        rest = target - carry.t
+        left = max(1, math.ceil(rest / proposal * (1 - 1e-9)))
+        # Equal steps up to the target: dt itself where it divides the interval, a little less where not.
+        size = rest / left
+        self.integrator.step(carry, size, target if left == 1 else carry.t + size)
+        if carry.step % self.backend.readback_every == 0 and not self._finite():
+            self._diverged("the state is not finite", "take a smaller time.dt, or time.adaptive=true")
+
+    def _finite(self) -> bool:
+        return bool(np.isfinite(self.backend.to_host(self.carry.u[:, :1, :1, :1])).all())
+
+    def _adaptive(self, target: float) -> None:
+        carry, controller, integrator = self.carry, self.controller, self.integrator
+        groups = self.model.slices()
+        floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self.spec.time.end)
+        why = ""
+        for _ in range(200):
+            size, t_new = self._size(controller.dt, target)
+            trial = integrator.attempt(carry, size)
+            ratio = controller.ratio(trial, groups)
+            forced = size <= floor * 1.001 and controller.dt_min > 0
+            if ratio <= 1.0 or (forced and math.isfinite(ratio)):
+                trial = integrator.complete(trial, t_new)
+                why = self._objection(trial.energy)
+                if not why:
+                    controller.accepted(ratio, size)
+                    integrator.accept(carry, trial, size, t_new)
+                    return
+                ratio = math.inf
+            elif not math.isfinite(ratio):
+                why = "the step is not finite"
+            else:
+                why = "the local error stays above the tolerance"
+            if size <= floor:
+                break
+            controller.refused(ratio, size)
+        self._diverged(f"{why}, even with dt = {size:.3g}", "check the initial values and the energy's domain, or loosen time.tolerance")
+
+    def _objection(self, energy: float) -> str:
+        """Why a completed step is no good, or nothing."""
+        if not math.isfinite(energy):
+            return "the free energy is not finite"
+        if self.model.gradient_flow:
+            allowed = _ROUNDOFF * float(np.finfo(self.backend.dtype).eps) * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
+            if energy > self.carry.energy + allowed:
+                return "the free energy rises"
+        return ""
+
+    @property
+    def _energy_scale(self) -> float:
+        """Energy at stake, so that round-off of a run that starts at zero energy is judged fairly."""
+        return self.grid.volume * max(self.stabilizers) * 1e-4
+
+    def _diverged(self, reason: str, hint: str) -> NoReturn:
+        raise Diverged(self.carry.step, self.carry.t, self._suspect(), reason, hint)
+
+    def _suspect(self) -> str:
+        """The first field whose state, at hand or attempted, is not finite or has no finite chemical potential."""
+        for state in (self.carry.u, self.integrator.latest):
+            scratch = self.integrator.scratch[: self.split.components]
+            self.backend.copy(state, scratch)
+            self._transform.inverse(scratch)
+            cells = cells_of(self.layout, self.backend.to_host(scratch))
+            flat = cells.reshape(len(cells), -1).astype(float)
+            finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(axis=1)
+            if not finite.all():
+                return self.model.components[int(np.argmin(finite))][0].name
+        return self.model.components[0][0].name
+
+    @property
+    def kernel_sources(self) -> dict[str, str]:
+        """File name -> generated source of every kernel, for debugging."""
+        kernels = [*self.split.kernels, *self.integrator.kernels, *self.observer.kernels]
+        return {f"{k.kernel.name}.{k.language}": k.source for k in kernels}
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be of this problem."""
+        return {
+            "energy": self.model.text,
+            "fields": {f.name: [f.kinetics, f.components or 0] for f in self.model.order_parameters},
+            "shape": list(self.grid.shape),
+            "lengths": list(self.grid.lengths),
+            "boundary": list(self.grid.boundary),
+            "precision": self.backend.precision,
+            "scheme": self.spec.time.scheme,
+            "adaptive": self.spec.time.adaptive,
+        }
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and numbers of a checkpoint."""
+        carry = self.carry
+        arrays = {"u": self.backend.to_host(carry.u)}
+        arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
+        numbers = {"t": carry.t, "step": carry.step, "dt_old": carry.dt_old, "gradient": carry.gradient}
+        return arrays, {"identity": self.identity, "carry": numbers, "stabilizers": self.stabilizers, "controller": self.controller.state()}
+
+    def _check_identity(self, meta: Mapping[str, Any]) -> None:
+        theirs = meta.get("identity", {})
+        for key, mine in self.identity.items():
+            if theirs.get(key) != mine:
+                raise CheckpointMismatch(
+                    f"the checkpoint was written with {key} = {theirs.get(key)}, this run has {mine}\n"
+                    "  Only time.end, time.tolerance, output, threads and device may change when resuming."
+                )
