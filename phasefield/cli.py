@@ -223,7 +223,7 @@ def _hydra(arguments: list[str], task: Callable[[Any], None]) -> int:
     if line := os.environ.get("COMP_LINE"):
         os.environ["COMP_LINE"] = line.replace(" run ", " ", 1)
     before = sys.argv
-    sys.argv = [before[0], *(config.quote_override(a, sweep=True) for a in rest)]
+    sys.argv = [before[0], *config.prepare(rest, sweep=True)]
     try:
         hydra.main(version_base="1.3", config_path="pkg://phasefield.configs", config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:

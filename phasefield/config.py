@@ -15,27 +15,36 @@ _EXPRESSION = re.compile(
 )
 #: Dictionaries open to new keys, so that no ``+`` is needed to add one.
 _OPEN = re.compile(r"^(model\.(fields|parameters)|initial)\.\w")
+#: Keys that hold one mapping out of several kinds.
+_REPLACED = re.compile(r"^(initial\.\w+|output\.(every|history))$")
 _PLAIN = re.compile(r"^[\w.+-]*$")
 
 
-def quote_override(override: str, sweep: bool = False) -> str:
-    """Makes an override fit for Hydra: expressions are quoted, open dictionaries take new keys.
+def prepare(overrides: Sequence[str], sweep: bool = False) -> list[str]:
+    """Makes overrides fit for Hydra: expressions are quoted, open dictionaries take new keys, mappings replace mappings.
 
     Args:
         sweep: several expressions separated by commas outside parentheses are a choice.
     """
+    return [prepared for override in overrides for prepared in _prepare(override, sweep)]
+
+
+def _prepare(override: str, sweep: bool) -> list[str]:
     match = re.match(r"^(\+{0,2})([\w./@]+)=(.*)$", override, re.S)
     if not match:
-        return override
+        return [override]
     prefix, key, value = match.groups()
+    text = value.strip()
+    if _REPLACED.match(key) and text.startswith("{") and ("kind" in text or not key.startswith("initial")):
+        # Hydra would merge the mapping into the one that is there and mix the keys of two kinds.
+        return [f"++{key}=null", f"++{key}={value}"]
     if _OPEN.match(key):
         prefix = "++"
-    text = value.strip()
     if _EXPRESSION.match(key) and text and text[0] not in "{['\"" and not _PLAIN.match(text):
         choices = _split_commas(text) if sweep else [text]
         text = ",".join("'" + c.strip().replace("\\", "\\\\").replace("'", "\\'") + "'" for c in choices)
-        return f"{prefix}{key}={text}"
-    return f"{prefix}{key}={value}"
+        return [f"{prefix}{key}={text}"]
+    return [f"{prefix}{key}={value}"]
 
 
 def _split_commas(text: str) -> list[str]:
@@ -70,7 +79,7 @@ def compose(overrides: Sequence[str]) -> Any:
     register()
     try:
         with initialize_config_module("phasefield.configs", version_base="1.3"):
-            config = hydra_compose("config", [quote_override(o) for o in overrides])
+            config = hydra_compose("config", prepare(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise config_error(error) from error
     _check_parameters(config, overrides)

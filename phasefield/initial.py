@@ -337,11 +337,11 @@ def _evaluate(target: _Target, key: str, value: Any) -> Array:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise _expected(key, "a number, an expression or a mapping with kind", value)
         return np.broadcast_to(_number(target, key, value), grid.shape)
-    expr = parse(value, key, Symbols({}, tuple(target.parameters), AXIS_NAMES))
+    expr = parse(value, key, Symbols({}, tuple(target.parameters), AXIS_NAMES if grid.dim else ()))
     for name in sorted({s.name for s in expr.free_symbols} & (set(AXIS_NAMES) - set(grid.names))):
         found = re.search(rf"\b{name}\b", value)
-        where = f"a {grid.dim}-D grid has {', '.join(grid.names)} only" if grid.dim else "expected a constant"
-        raise ExpressionError(key, value, found.start() if found else 0, f"coordinate {name} cannot be used: {where}")
+        problem = f"coordinate {name} does not exist on a {grid.dim}-D grid; it has {', '.join(grid.names)}"
+        raise ExpressionError(key, value, found.start() if found else 0, problem)
     # np.float64, because a zero parameter in a denominator must give inf rather than ZeroDivisionError.
     arguments: dict[str, Any] = {n: np.float64(v) for n, v in target.parameters.items()}
     arguments |= zip(grid.names, grid.coordinates(), strict=True)
