@@ -10,6 +10,7 @@ loop; none is stored as a field.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -98,6 +99,10 @@ class Kernel:
     def gradients(self) -> bool:
         return any(sp.sympify(e).has(GradientNorm) for e in self.results)
 
+    @cached_property
+    def exponentials(self) -> bool:
+        return any(sp.sympify(e).has(Phi) for e in self.results)
+
     @property
     def axis_arrays(self) -> list[str]:
         """Names of the 1-D arrays, in argument order."""
@@ -124,39 +129,43 @@ class Lowered:
     reductions: list[tuple[str, str, Any]]
     powers: set[int]
 
+    @property
+    def kept(self) -> list[str]:
+        """Shared values that the parts refer to."""
+        finals = [e for *_, e in (*self.per_part, *self.outputs, *self.reductions)]
+        used = {s.name for e in finals for s in e.free_symbols}
+        return [name for name, _ in self.shared if name in used]
+
+
+def _series(variable: str, order: int, terms: int) -> str:
+    """Horner form of the Taylor series of phi_order at 0, ``sum_j variable^j/(j + order)!``."""
+    coefficients = [repr(1 / math.factorial(j + order)) for j in range(terms)]
+    text = f"R({coefficients[-1]})"
+    for c in reversed(coefficients[:-1]):
+        text = f"(R({c}) + {variable}*{text})"
+    return text
+
 
 def _phi_lines(prefix: str, z: str, highest: int) -> list[tuple[str, str]]:
     """Assignments for phi_0 .. phi_highest at z <= 0, without branches so that compilers vectorise them.
 
-    Taylor series at z/64 followed by six doublings, in which all terms are positive (Skaflestad and Wright, Appl. Numer. Math.
-    59 (2009) 783, eq. 3.4); below z = -40, where exp is under round-off, the defining recurrence is exact.
+    exp is its Taylor series at z/64 squared six times, with z cut at -40 where it is below round-off of 1. For z < -1 the others
+    follow from the defining recurrence, which loses no digits there; above, from the series of the highest one downwards.
     """
-    lines = [(f"{prefix}c", f"MAX({z}, R(-40))"), (f"{prefix}x", f"{prefix}c*R(0.015625)")]
-    terms = 13
-    top = max(highest, 1)
-    horner = f"R({1 / sp.factorial(terms + top).evalf(20)})"
-    for j in range(terms - 1, -1, -1):
-        horner = f"(R({sp.Float(1 / sp.factorial(j + top), 20)}) + {prefix}x*{horner})"
-    lines.append((f"{prefix}s{top}", horner))
-    for n in range(top - 1, -1, -1):
-        lines.append((f"{prefix}s{n}", f"R({sp.Float(1 / sp.factorial(n), 20)}) + {prefix}x*{prefix}s{n + 1}"))
-    doubling = {
-        3: "R(0.125)*({p}1*{p}2 + R(2)*{p}3 + {p}2)",
-        2: "R(0.25)*({p}1*{p}1 + R(2)*{p}2)",
-        1: "R(0.5)*({p}0*{p}1 + {p}1)",
-        0: "{p}0*{p}0",
-    }
-    source = f"{prefix}s"
-    for level in range(6):
-        target = f"{prefix}d{level}_"
-        lines += [(f"{target}{n}", doubling[n].format(p=source)) for n in range(highest, -1, -1)]
-        source = target
-    lines.append((f"{prefix}0", f"{source}0"))
-    if highest:
-        lines.append((f"{prefix}i", f"R(1)/MIN({z}, R(-40))"))
+    lines = [(f"{prefix}x", f"R(0.015625)*MAX({z}, R(-40))"), (f"{prefix}e0", _series(f"{prefix}x", 0, 13))]
+    lines += [(f"{prefix}e{i + 1}", f"{prefix}e{i}*{prefix}e{i}") for i in range(6)]
+    lines.append((f"{prefix}0", f"{prefix}e6"))
+    if not highest:
+        return lines
+    lines += [(f"{prefix}s", f"MAX({z}, R(-1))"), (f"{prefix}i", f"R(1)/MIN({z}, R(-1))")]
+    lines.append((f"{prefix}t{highest}", _series(f"{prefix}s", highest, 17 - highest)))
+    for n in range(highest - 1, 0, -1):
+        lines.append((f"{prefix}t{n}", f"R({1 / math.factorial(n)!r}) + {prefix}s*{prefix}t{n + 1}"))
+    recurrence = f"{prefix}0"
     for n in range(1, highest + 1):
-        tail = f"({prefix}{n - 1} - R({sp.Float(1 / sp.factorial(n - 1), 20)}))*{prefix}i"
-        lines.append((f"{prefix}{n}", f"SELECT({z} < R(-40), {tail}, {source}{n})"))
+        lines.append((f"{prefix}r{n}", f"({recurrence} - R({1 / math.factorial(n - 1)!r}))*{prefix}i"))
+        lines.append((f"{prefix}{n}", f"SELECT({z} < R(-1), {prefix}r{n}, {prefix}t{n})"))
+        recurrence = f"{prefix}r{n}"
     return lines
 
 
@@ -317,12 +326,14 @@ def _combine(symbol: str) -> str:
 # CPU: a Python loop for numba, parallel over the outermost index by the caller.
 
 
-def loop_source(kernel: Kernel, parts: int, dtype: str) -> str:
+def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) -> str:
     """Python source of ``run(lo, hi, n1, n2, arrays..., axis arrays..., scalars..., partial)`` for numba.
 
     Args:
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
         dtype: ``float64`` or ``float32``.
+        mirror: visit rows i and n0 - i together (0 <= i <= n0//2): they have the same k2, so what depends on it alone, such
+            as exponentials, is computed once for both.
     """
     code = lower(kernel)
     printer = _LoopPrinter({"fully_qualified_modules": False})
@@ -331,7 +342,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str) -> str:
         "from math import cos as COS, exp as EXP, inf as INFINITY, log as LOG, sin as SIN, sqrt as SQRT, tanh as TANH",
         "",
         "from numba import njit",
-        f"from numpy import float64 as DOUBLE, {dtype} as R",
+        f"from numpy import empty, float64 as DOUBLE, {dtype} as R",
         "",
         # NaN must survive every select, so reordering is allowed but assuming finite values is not.
         "OPTIONS = dict(nogil=True, fastmath={'contract', 'reassoc', 'nsz', 'arcp'}, error_model='numpy')",
@@ -354,15 +365,40 @@ def loop_source(kernel: Kernel, parts: int, dtype: str) -> str:
     out += ["", "@njit(cache=True, **OPTIONS)", f"def run({', '.join(arguments)}):"]
     if kernel.scalars:
         out += [f"    {s} = R({s})" for s in kernel.scalars]
+    if mirror:
+        out += [f"    scratch = empty(({len(code.kept)}, n2), R)"]
     out += ["    for i in range(lo, hi):"]
     out += [f"        sum_{name} = {_REDUCTIONS[r.op]}" for name, r in kernel.reductions.items()]
     out += ["        for j in range(n1):"]
     rows = sorted(set(kernel.reads) | set(kernel.writes))
     out += [f"            row_{a}_{c} = {a}[{c}, i, j]" for a, c in rows]
-    out += ["            for k in range(n2):"]
-    pad = " " * 16
+    if not mirror:
+        out += _inner_loop(kernel, code, parts, " " * 12)
+    else:
+        # The shared values of a row go through a scratch row: three plain loops vectorise where one tangled one does not.
+        kept = code.kept
+        out += ["            for k in range(n2):"]
+        out += [f"                {s} = {_combine(s)}" for s in kernel.axis_symbols]
+        out += [f"                {name} = {_text(printer, e)}" for name, e in code.shared]
+        out += [f"                scratch[{index}, k] = {name}" for index, name in enumerate(kept)]
+        out += _inner_loop(kernel, code, parts, " " * 12, kept)
+        out += [f"            twin = {kernel.axis_arrays[0]}.shape[0] - i", "            if i > 0 and twin > i:"]
+        out += [f"                row_{a}_{c} = {a}[{c}, twin, j]" for a, c in rows]
+        out += _inner_loop(kernel, code, parts, " " * 16, kept)
+    out += [f"        partial[{r}, i] = sum_{name}" for r, name in enumerate(kernel.reductions)]
+    return "\n".join(out) + "\n"
+
+
+def _inner_loop(kernel: Kernel, code: Lowered, parts: int, pad: str, scratch: Sequence[str] | None = None) -> list[str]:
+    """The loop over a row; shared values are computed, or taken from ``scratch`` if they are there."""
+    printer = _LoopPrinter({"fully_qualified_modules": False})
+    out = [f"{pad}for k in range(n2):"]
+    pad += "    "
     out += [f"{pad}{s} = {_combine(s)}" for s in kernel.axis_symbols]
-    out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.shared]
+    if scratch is None:
+        out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.shared]
+    else:
+        out += [f"{pad}{name} = scratch[{index}, k]" for index, name in enumerate(scratch)]
     for part in range(parts):
         index = "k" if parts == 1 else ("2*k" if part == 0 else "2*k + 1")
         for a, c in kernel.reads:
@@ -372,8 +408,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str) -> str:
         out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.per_part]
         out += [f"{pad}row_{a}_{c}[{index}] = {_text(printer, e)}" for a, c, e in code.outputs]
         out += [f"{pad}{_accumulate(op, f'sum_{name}', _text(printer, e))}" for name, op, e in code.reductions]
-    out += [f"        partial[{r}, i] = sum_{name}" for r, name in enumerate(kernel.reductions)]
-    return "\n".join(out) + "\n"
+    return out
 
 
 def _gradient(a: str, c: int, loop: bool) -> str:

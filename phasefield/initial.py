@@ -71,7 +71,7 @@ def initial_field(
             not finite real numbers; an ExpressionError points at the fault in an expression.
     """
     target = _Target(f"initial.{name}", name, components, grid, seed, parameters, base or Path())
-    return np.ascontiguousarray(_field(target, spec))
+    return np.require(_field(target, spec), requirements=["C", "W"])  # may be a view
 
 
 def merge_initial(default: Spec | None, override: Spec | None) -> Spec | None:

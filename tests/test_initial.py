@@ -280,13 +280,14 @@ def test_slab_of_a_component():
     assert values.sum() == values[0, :, :, 1:3].sum() == 2 * 3 * 2
 
 
-def test_slab_errors():
+def test_slab_ends():
     assert "x or y, got 'z'" in error({"kind": "slab", "axis": "z", "position": 1}).problem
     assert "got neither" in error({"kind": "slab", "axis": "x"}).problem
     assert error({"kind": "slab", "axis": "x", "from": 1}).key == "initial.c.to"
     assert "excludes" in error({"kind": "slab", "axis": "x", "from": 1, "position": 2}).problem
     assert "no layer" in error({"kind": "slab", "axis": "x", "from": 0, "to": 32}).problem
     walls = make_grid((8,), boundary="no-flux")
+    assert make({"kind": "slab", "axis": "x", "from": 6}, grid=walls).sum() == 2
     assert "no part between the walls" in error({"kind": "slab", "axis": "x", "from": 9}, grid=walls).problem
     assert error({"kind": "slab", "axis": "x", "position": 2}, 2).key == "initial.c.component"
 

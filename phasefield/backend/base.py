@@ -66,6 +66,11 @@ class Layout:
     def buffer_shape(self, components: int) -> tuple[int, int, int, int]:
         return components, *self.cells[:2], self.row
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether the outermost spectral axis runs over positive and negative wavenumbers."""
+        return self.places[0] == 0 and self.grid.axes[0].basis == "fft"
+
     def extent(self, space: str) -> tuple[int, int, int]:
         return self.cells if space == "real" else self.modes
 

@@ -99,9 +99,12 @@ class LoopKernel:
 
     def __init__(self, backend: CpuBackend, kernel: Kernel, layout: Layout) -> None:
         self.backend, self.kernel = backend, kernel
-        self.source = loop_source(kernel, layout.parts, backend.dtype)
+        mirror = kernel.space == "spectral" and kernel.exponentials and layout.mirrored
+        self.source = loop_source(kernel, layout.parts, backend.dtype, mirror)
         self._run = _load(self.source, kernel.name).run
         self._n0, self._n1, self._n2 = layout.extent(kernel.space)
+        if mirror:
+            self._n0 = self._n0 // 2 + 1
         self._axes = tuple(layout.axis_array(name, backend.dtype) for name in kernel.axis_arrays)
         self._partial = np.empty((len(kernel.reductions), self._n0)) if kernel.reductions else None
         self._cells = self._n0 * self._n1 * self._n2
@@ -123,6 +126,16 @@ class LoopKernel:
             name: float(_COMBINE[r.op](self._partial[i]))  # type: ignore[index]
             for i, (name, r) in enumerate(kernel.reductions.items())
         }
+
+
+def _allow_alias_checks() -> None:
+    """Lets LLVM vectorise loops over many arrays, whose overlap it has to rule out at run time (by default at most 8 pairs)."""
+    import llvmlite.binding
+
+    llvmlite.binding.set_option("phasefield", "-runtime-memory-check-threshold=4096")
+
+
+_allow_alias_checks()
 
 
 def _load(source: str, name: str) -> ModuleType:

@@ -123,13 +123,12 @@ class Integrator:
         return Kernel(name, "spectral", arrays, written, reductions, self._names)
 
     def _step_kernel(self) -> Kernel:
+        # The oldest buffers take the new values and the names rotate (`step`): history is kept without copying it.
         new = self._expressions(self.scheme.update)
-        outputs: dict[str, sp.Expr | list[sp.Expr]] = {"u": new, "n": new}
-        if "n_old" in self._history:
-            outputs["n_old"] = [array_symbol("n", c) for c in range(self.split.channels)]
-        if "u_old" in self._history:
-            outputs["u_old"] = [array_symbol("u", c) for c in range(self.split.components)]
-        return self._kernel("step", outputs)
+        return self._kernel("step", {self._oldest("u"): new, self._oldest("n"): new})
+
+    def _oldest(self, name: str) -> str:
+        return f"{name}_old" if f"{name}_old" in self._history else name
 
     def _attempt_kernel(self, kappas: Sequence[float]) -> Kernel:
         new, error = self._expressions(self.scheme.update), self._expressions(self.scheme.error)
@@ -170,6 +169,10 @@ class Integrator:
         """One step of ``size`` to time ``t_new`` (given separately so that times do not drift), in place."""
         scalars = self._scalars(size, carry.dt_old)
         self._kernel_step(self._evaluate_stages(carry, scalars), scalars)
+        if "u_old" in carry.history:
+            carry.u, carry.history["u_old"] = carry.history["u_old"], carry.u
+        if "n_old" in carry.history:
+            carry.n, carry.history["n_old"] = carry.history["n_old"], carry.n
         carry.bulk = self.split.nonlinear(carry.n, t_new)
         carry.t, carry.step, carry.dt_old = t_new, carry.step + 1, size
 
