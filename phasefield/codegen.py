@@ -27,7 +27,7 @@ K2, WEIGHT, MASK = sp.symbols("k2 weight mask", real=True)
 _REDUCTIONS = {"sum": "0.0", "min": "INFINITY", "max": "-INFINITY"}
 
 
-class Phi(sp.Function):  # type: ignore[misc]
+class Phi(sp.Function):
     r"""Phi(n, z): the exponential-integrator function phi_n(z), phi_0 = exp, for z <= 0.
 
     phi_{n+1}(z) = (phi_n(z) - 1/n!) / z (Hochbruck and Ostermann, Acta Numerica 2010, eq. 2.10).
@@ -36,7 +36,7 @@ class Phi(sp.Function):  # type: ignore[misc]
     nargs = 2
 
 
-class GradientNorm(sp.Function):  # type: ignore[misc]
+class GradientNorm(sp.Function):
     """GradientNorm(u): |grad u| by central differences over the neighbouring cells; real space only, ``u`` an array."""
 
     nargs = 1
@@ -71,7 +71,7 @@ class Kernel:
     name: str
     space: Literal["real", "spectral"]
     arrays: Mapping[str, int]
-    outputs: Mapping[str, Sequence[sp.Expr | None]] = field(default_factory=dict)
+    outputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
     scalars: Sequence[str] = ()
 
@@ -126,13 +126,13 @@ class Lowered:
     shared: list[tuple[str, Any]]
     per_part: list[tuple[str, Any]]
     outputs: list[tuple[str, int, Any]]
-    reductions: list[tuple[str, str, Any]]
+    reductions: Sequence[tuple[str, str, Any]]
     powers: set[int]
 
     @property
     def kept(self) -> list[str]:
         """Shared values that the parts refer to."""
-        finals = [e for *_, e in (*self.per_part, *self.outputs, *self.reductions)]
+        finals: list[Any] = [e[-1] for e in (*self.per_part, *self.outputs, *self.reductions)]
         used = {s.name for e in finals for s in e.free_symbols}
         return [name for name, _ in self.shared if name in used]
 
@@ -206,9 +206,7 @@ def lower(kernel: Kernel) -> Lowered:
             shared.append((symbol.name, expr))
     count = len(kernel.writes)
     outputs = [(a, c, e) for (a, c), e in zip(kernel.writes, finals[:count], strict=True)]
-    reductions = [
-        (name, r.op, e) for (name, r), e in zip(kernel.reductions.items(), finals[count:], strict=True)
-    ]
+    reductions = [(name, r.op, e) for (name, r), e in zip(kernel.reductions.items(), finals[count:], strict=True)]
     powers = {
         abs(int(p.exp))
         for e in [*finals, *(e for _, e in shared + per_part if isinstance(e, sp.Basic))]
@@ -258,7 +256,7 @@ class _Mixin:
             return f"(R(1)/SQRT({text}))"
         return f"POW({text}, {self._print(exponent)})"  # type: ignore[attr-defined]
 
-    def _call(name: str) -> Any:  # type: ignore[misc]  # noqa: N805
+    def _call(name: str) -> Any:  # type: ignore[misc]
         return lambda self, expr: f"{name}({', '.join(self._print(a) for a in expr.args)})"
 
     _print_exp = _call("EXP")
@@ -277,11 +275,11 @@ class _Mixin:
         return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"  # type: ignore[attr-defined]
 
 
-class _CudaPrinter(_Mixin, C99CodePrinter):  # type: ignore[misc]
+class _CudaPrinter(_Mixin, C99CodePrinter):
     pass
 
 
-class _LoopPrinter(_Mixin, PythonCodePrinter):  # type: ignore[misc]
+class _LoopPrinter(_Mixin, PythonCodePrinter):
     pass
 
 
@@ -418,7 +416,11 @@ def _gradient(a: str, c: int, loop: bool) -> str:
         ends = []
         for side in ("above", "below"):
             at = {**place, index: f"{side}{axis}[{index}]"}
-            ends.append(f"{a}[{c}, {at['i']}, {at['j']}, {at['k']}]" if loop else f"{a}[AT({c}, {at['i']}, {at['j']}, {at['k']})]")
+            ends.append(
+                f"{a}[{c}, {at['i']}, {at['j']}, {at['k']}]"
+                if loop
+                else f"{a}[AT({c}, {at['i']}, {at['j']}, {at['k']})]"
+            )
         terms.append(f"SQUARE(({ends[0]} - {ends[1]})*slope{axis}[{index}])")
     return f"SQRT({' + '.join(terms)})"
 
@@ -462,7 +464,10 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= 2**31
     integer = "long long" if wide else "int"
     written = {a for a, _ in kernel.writes}
-    arguments = [f"{'' if a in written else 'const '}real* {'' if kernel.gradients else '__restrict__ '}{a}" for a in kernel.arrays]
+    arguments = [
+        f"{'' if a in written else 'const '}real* {'' if kernel.gradients else '__restrict__ '}{a}"
+        for a in kernel.arrays
+    ]
     for name in kernel.axis_arrays:
         arguments.append(f"const {'int' if name[:-1] in ('above', 'below') else 'real'}* __restrict__ {name}")
     arguments += [f"const real {s}" for s in kernel.scalars]

@@ -41,28 +41,28 @@ class Axis:
         return self.length / self.n
 
     @cached_property
-    def centers(self) -> NDArray[np.float64]:
+    def centers(self) -> NDArray[np.floating]:
         """Cell centres, shape ``(n,)``."""
-        return (np.arange(self.n) + 0.5) * self.spacing
+        return np.asarray((np.arange(self.n) + 0.5) * self.spacing)
 
     @cached_property
-    def _mode(self) -> NDArray[np.float64]:
+    def _mode(self) -> NDArray[np.floating]:
         """Mode number of every spectral index (cycles per length if periodic, half cycles otherwise)."""
         i = np.arange(self.n)
         if self.basis == "rfft":
             return np.arange(self.n // 2 + 1, dtype=float)
         if self.basis in ("fft", "halfcomplex"):
             return np.minimum(i, self.n - i).astype(float)
-        return (i + 1.0) if self.basis == "dst" else i.astype(float)
+        return i + 1.0 if self.basis == "dst" else i.astype(float)
 
     @cached_property
-    def k2(self) -> NDArray[np.float64]:
+    def k2(self) -> NDArray[np.floating]:
         """Squared wavenumber of every spectral index: minus the eigenvalue of the second derivative."""
         cycle = 2 * math.pi if self.boundary == "periodic" else math.pi
         return (cycle / self.length * self._mode) ** 2
 
     @cached_property
-    def weight(self) -> NDArray[np.float64]:
+    def weight(self) -> NDArray[np.floating]:
         """Parseval weights: ``mean(u**2) = sum(weight * |u_hat|**2)`` with ``u_hat`` scaled so that the inverse is unscaled."""
         w = np.ones(self.k2.size)
         if self.basis in ("rfft", "halfcomplex"):
@@ -75,7 +75,7 @@ class Axis:
         return w
 
     @cached_property
-    def mask(self) -> NDArray[np.float64]:
+    def mask(self) -> NDArray[np.floating]:
         """Two-thirds rule: 1 for the modes that are kept, 0 for those a quadratic product aliases onto them (Orszag 1971)."""
         highest = self.n / 2 if self.boundary == "periodic" else self.n
         return (self._mode < 2 / 3 * highest).astype(float)
@@ -148,6 +148,6 @@ class Grid:
         """Factor of an unnormalised transform round trip."""
         return math.prod(a.norm for a in self.axes)
 
-    def coordinates(self) -> tuple[NDArray[np.float64], ...]:
+    def coordinates(self) -> tuple[NDArray[np.floating], ...]:
         """Cell centres per axis, shaped to broadcast over the grid."""
         return tuple(np.meshgrid(*(a.centers for a in self.axes), indexing="ij", sparse=True))

@@ -159,18 +159,22 @@ class Observer:
         self.observables: dict[str, Observable] = {}
         for name in names:
             if name not in OBSERVABLES:
-                raise ConfigError("output.observables", f"unknown observable {name!r}", f"known are: {', '.join(OBSERVABLES)}")
+                raise ConfigError(
+                    "output.observables", f"unknown observable {name!r}", f"known are: {', '.join(OBSERVABLES)}"
+                )
             self.observables[name] = OBSERVABLES[name](model, layout.grid)
         self._model = model
         self._kernels = {
             space: backend.compile(kernel, layout)
             for space in ("real", "spectral")
-            if (kernel := self._kernel(space)).reductions  # type: ignore[arg-type]
+            if (kernel := self._kernel(space)).reductions
         }
 
     def _kernel(self, space: Any) -> Kernel:
         reductions = {
-            f"{o}_{name}": r for o, observable in self.observables.items() for name, r in getattr(observable, space).items()
+            f"{o}_{name}": r
+            for o, observable in self.observables.items()
+            for name, r in getattr(observable, space).items()
         }
         arrays = {"u": len(self._model.components)}
         return Kernel(f"observe_{space}", space, arrays, reductions=reductions, scalars=list(self._model.scalars))

@@ -83,7 +83,9 @@ def build(spec: Any, key: str) -> Schedule:
     def positive(name: str, value: Any, kind: type = float) -> Any:
         ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
         if not ok or (kind is int and value != int(value)):
-            raise ConfigError(name, f"is {value!r}; a positive {'whole number' if kind is int else 'number'} is expected", hint)
+            raise ConfigError(
+                name, f"is {value!r}; a positive {'whole number' if kind is int else 'number'} is expected", hint
+            )
         return kind(value)
 
     if not isinstance(spec, Mapping):

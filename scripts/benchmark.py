@@ -4,8 +4,8 @@
     python scripts/benchmark.py --device gpu --json docs/results/benchmark.json
     python scripts/benchmark.py --quick                # tiny, to see that it runs
 
-The bare pair is the planned, aligned, in-place real transform and its inverse, with the same threads. Step and pair alternate, and the
-median of the rounds is reported with its spread, for machines are shared and their speed drifts.
+The bare pair is the planned, aligned, in-place real transform and its inverse, with the same threads. Step and pair
+alternate, and the median of the rounds is reported with its spread, for machines are shared and their speed drifts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from phasefield.api import spec_of
 from phasefield.provenance import version
 from phasefield.simulation import Simulation
 
-GRIDS = {"cpu": ([512, 512], [1024, 1024], [2048, 2048], [128, 128, 128]), "gpu": ([512, 512], [2048, 2048], [256] * 3, [512] * 3)}
+GRIDS = {
+    "cpu": ([512, 512], [1024, 1024], [2048, 2048], [128, 128, 128]),
+    "gpu": ([512, 512], [2048, 2048], [256] * 3, [512] * 3),
+}
 
 
 def timed(function: Any, repeats: int, synchronize: Any) -> float:
@@ -49,8 +52,8 @@ def resident() -> int:
 def measure(shape: list[int], scheme: str, device: str, precision: str, rounds: int, seconds: float) -> dict[str, Any]:
     """One row of the table."""
     spec = spec_of(
-        "model=cahn_hilliard", f"grid.shape={shape}", f"time.scheme={scheme}", "time.adaptive=false", "time.dt=0.01", "time.end=1e9",
-        f"device={device}", f"precision={precision}", "output.observables=[free_energy]",
+        "model=cahn_hilliard", f"grid.shape={shape}", f"time.scheme={scheme}", "time.adaptive=false",
+        "time.dt=0.01", "time.end=1e9", f"device={device}", f"precision={precision}", "output.observables=[free_energy]",
     )  # fmt: skip
     before = resident()
     sim = Simulation(spec)
@@ -96,14 +99,19 @@ def main() -> None:
     options = parser.parse_args()
     grids = [[64, 64]] if options.quick else [list(g) for g in GRIDS[options.device]]
     rows = []
-    print(f"{'grid':>16} {'scheme':>8} {'step ms':>9} {'pair ms':>9} {'ratio':>6} {'min-max':>12} {'Mcells/s':>9} {'fields':>7}")
+    print(
+        f"{'grid':>16} {'scheme':>8} {'step ms':>9} {'pair ms':>9} {'ratio':>6} {'min-max':>12} {'Mcells/s':>9} {'fields':>7}"
+    )
     for shape in grids:
         for scheme in options.schemes:
-            row = measure(shape, scheme, options.device, options.precision, options.rounds, 0.01 if options.quick else 0.3)
+            row = measure(
+                shape, scheme, options.device, options.precision, options.rounds, 0.01 if options.quick else 0.3
+            )
             rows.append(row)
             print(
                 f"{'x'.join(map(str, shape)):>16} {scheme:>8} {row['step_ms']:9.3f} {row['pair_ms']:9.3f} {row['ratio']:6.2f} "
-                f"{row['ratio_min']:5.2f}-{row['ratio_max']:5.2f} {row['cells_per_second'] / 1e6:9.1f} {row['resident_fields']:7.2f}",
+                f"{row['ratio_min']:5.2f}-{row['ratio_max']:5.2f} "
+                f"{row['cells_per_second'] / 1e6:9.1f} {row['resident_fields']:7.2f}",
                 flush=True,
             )
     if options.json:

@@ -78,7 +78,11 @@ class Layout:
         """The 1-D array a kernel knows by this name, e.g. ``k20``, ``weight2``, ``x0``, ``above1``."""
         symbol, place = name[:-1], int(name[-1])
         if symbol in ("x", "y", "z"):
-            return self.grid.axes[int(AXIS_SYMBOLS[symbol])].centers[()].astype(dtype) if self._has(symbol) else np.zeros(1, dtype)
+            return (
+                self.grid.axes[int(AXIS_SYMBOLS[symbol])].centers[()].astype(dtype)
+                if self._has(symbol)
+                else np.zeros(1, dtype)
+            )
         n = self.cells[place]
         axis = dict(zip(self.places, self.grid.axes, strict=True)).get(place)
         if symbol in ("above", "below"):
@@ -180,7 +184,9 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
         if reason is None:
             return CudaBackend(precision)
         if device == "gpu":
-            raise DeviceError(f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one.")
+            raise DeviceError(
+                f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one."
+            )
         log.info("no GPU: %s; running on the CPU", reason)
     from .cpu import CpuBackend
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,8 +26,12 @@ import pyfftw
 from ..codegen import Kernel, digest, loop_source
 from .base import DTYPES, Layout, Precision, cache_folder
 
-_R2R = {"dct": ("FFTW_REDFT10", "FFTW_REDFT01"), "dst": ("FFTW_RODFT10", "FFTW_RODFT01"), "halfcomplex": ("FFTW_R2HC", "FFTW_HC2R")}
-_COMBINE = {"sum": np.sum, "min": np.min, "max": np.max}
+_R2R = {
+    "dct": ("FFTW_REDFT10", "FFTW_REDFT01"),
+    "dst": ("FFTW_RODFT10", "FFTW_RODFT01"),
+    "halfcomplex": ("FFTW_R2HC", "FFTW_HC2R"),
+}
+_COMBINE: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
 #: Buffers smaller than this (in cells) are not worth waking a second thread for.
 _SERIAL_CELLS = 16384
 
@@ -85,7 +90,7 @@ class CpuBackend:
         """Calls ``task(lo, hi)`` on contiguous chunks of ``range(n)``, one per thread."""
         chunks = min(self.threads, n) if cells > _SERIAL_CELLS else 1
         edges = [n * i // chunks for i in range(chunks + 1)]
-        others = [self._pool.submit(task, lo, hi) for lo, hi in zip(edges[1:-1], edges[2:], strict=True)]
+        others = [self._pool.submit(task, lo, hi) for lo, hi in pairwise(edges[1:])]
         task(edges[0], edges[1])
         wait(others)
         for other in others:
@@ -118,14 +123,12 @@ class LoopKernel:
         )
         if self._partial is not None:
             arguments += (self._partial,)
-        self.backend.parallel(
-            self._n0, self._cells, lambda lo, hi: self._run(lo, hi, self._n1, self._n2, *arguments)
-        )
+        self.backend.parallel(self._n0, self._cells, lambda lo, hi: self._run(lo, hi, self._n1, self._n2, *arguments))
+        if self._partial is None:
+            return {}
         # One partial per outermost index: the result is the same for any number of threads.
-        return {
-            name: float(_COMBINE[r.op](self._partial[i]))  # type: ignore[index]
-            for i, (name, r) in enumerate(kernel.reductions.items())
-        }
+        rows = zip(kernel.reductions.items(), self._partial, strict=True)
+        return {name: float(_COMBINE[r.op](row)) for (name, r), row in rows}
 
 
 def _allow_alias_checks() -> None:
@@ -184,7 +187,10 @@ class FftwTransform:
         key = "-".join(
             str(part)
             for part in (
-                *(f"{a.basis}{a.n}" for a in layout.grid.axes), f"c{components}", backend.dtype, f"t{self._threads}",
+                *(f"{a.basis}{a.n}" for a in layout.grid.axes),
+                f"c{components}",
+                backend.dtype,
+                f"t{self._threads}",
                 digest(f"{_cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
@@ -196,7 +202,9 @@ class FftwTransform:
         if self._layout.parts == 2:
             return (
                 pyfftw.FFTW(real, modes, direction="FFTW_FORWARD", flags=("FFTW_MEASURE",), **options),
-                pyfftw.FFTW(modes, real, direction="FFTW_BACKWARD", flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"), **options),
+                pyfftw.FFTW(
+                    modes, real, direction="FFTW_BACKWARD", flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"), **options
+                ),
             )
         kinds = [_R2R[a.basis] for a in self._layout.grid.axes]
         return (

@@ -13,7 +13,7 @@ import sympy as sp
 from ..backend import Backend, Compiled, Layout
 from ..codegen import K2, WEIGHT, Kernel, Reduction, array_symbol
 from ..models.base import Split
-from .schemes import SLOPES, Scheme, dt, n, n_old, u, u_old, w, z
+from .schemes import SLOPES, Scheme, dt, n, n_old, u, u_old, z
 
 
 @dataclass
@@ -77,7 +77,8 @@ class Integrator:
         self._history = scheme.history(adaptive)
         self._names = [*split.scalars, "dt", "w"]
         self._stage_kernels = [
-            backend.compile(self._kernel(f"stage{i + 1}", {"target": expr}), layout) for i, expr in enumerate(scheme.stages)
+            backend.compile(self._kernel(f"stage{i + 1}", {"target": expr}), layout)
+            for i, expr in enumerate(scheme.stages)
         ]
         self._stages = [self._buffer(split.channels) for _ in scheme.stages]
         # The spare buffers of `attempt`; in fixed steps one of them serves observables as scratch space.
@@ -141,7 +142,9 @@ class Integrator:
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
-    def start(self, state: Any, t: float, step: int = 0, dt_old: float = 0.0, history: Mapping[str, Any] | None = None) -> Carry:
+    def start(
+        self, state: Any, t: float, step: int = 0, dt_old: float = 0.0, history: Mapping[str, Any] | None = None
+    ) -> Carry:
         """A carry from a state in spectral space (adopted, not copied); evaluates N there."""
         kept = {
             name: (history or {}).get(name)

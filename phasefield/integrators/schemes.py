@@ -97,7 +97,8 @@ SCHEMES: dict[str, Scheme] = {
     ),
     "etdrk4": Scheme(
         order=4,
-        update=E * u + dt * ((phi1 - 3 * phi2 + 4 * phi3) * n + (2 * phi2 - 4 * phi3) * (n1 + n2) + (4 * phi3 - phi2) * n3),
+        update=E * u
+        + dt * ((phi1 - 3 * phi2 + 4 * phi3) * n + (2 * phi2 - 4 * phi3) * (n1 + n2) + (4 * phi3 - phi2) * n3),
         error=dt * (4 * phi3 - phi2) * (n - n1 - n2 + n3),
         error_order=3,
         stages=(

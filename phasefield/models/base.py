@@ -164,7 +164,9 @@ class EnergyModel:
             try:
                 result = float(value)
             except (TypeError, ValueError):
-                raise ConfigError(key, f"is {value!r}; a number or an expression in the parameters is expected") from None
+                raise ConfigError(
+                    key, f"is {value!r}; a number or an expression in the parameters is expected"
+                ) from None
             if not math.isfinite(result) or result < 0:
                 raise ConfigError(key, f"is {result}; a finite number >= 0 is expected")
             return result
@@ -176,7 +178,9 @@ class EnergyModel:
                 raise ConfigError(f"{key}.kinetics", f"is {item.get('kinetics')!r}; expected conserved or nonconserved")
             components = item.get("components")
             if components is not None and components < 1:
-                raise ConfigError(f"{key}.components", f"is {components}; expected a whole number >= 1, or null for a scalar field")
+                raise ConfigError(
+                    f"{key}.components", f"is {components}; expected a whole number >= 1, or null for a scalar field"
+                )
             source = item.get("source")
             if source is not None:
                 source = parse(str(source), f"{key}.source", Symbols(fields, tuple(parameters), (*COORDINATES, "t")))
@@ -203,10 +207,17 @@ class Split(Protocol):
     ``nonlinear`` overwrites a copy of the state by transformed channels g; N is the linear expression ``explicit`` of them.
     """
 
-    components: int
-    channels: int
-    linear: Sequence[sp.Expr]
-    scalars: Mapping[str, float]
+    @property
+    def components(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def linear(self) -> Sequence[sp.Expr]: ...
+
+    @property
+    def scalars(self) -> Mapping[str, float]: ...
 
     def explicit(self, array: str) -> list[sp.Expr]: ...
 
@@ -243,7 +254,9 @@ class SpectralSplit:
         self.channels = self.components + len(self._source_channel)
         self._dealias = dealias
         self.scalars: dict[str, float] = model.scalars | {f"stabilizer_{i}": s for i, s in enumerate(stabilizers)}
-        self.linear = [-self._kinetic(i) * (scalar("stabilizer", i) + scalar("kappa", i) * K2) for i in range(self.components)]
+        self.linear = [
+            -self._kinetic(i) * (scalar("stabilizer", i) + scalar("kappa", i) * K2) for i in range(self.components)
+        ]
         self._kernel = backend.compile(self._pointwise(monitor), layout)
         self._transform = backend.transform(layout, self.components)
         self._transform_channels = (
@@ -305,7 +318,9 @@ def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
     """
     flat = initial.reshape(initial.shape[0], -1)
     picks = np.unique(np.linspace(0, flat.shape[1] - 1, 48).astype(int))
-    start = np.concatenate([flat[:, picks], flat[np.arange(len(flat)), :][:, flat.argmax(axis=1)], flat[:, flat.argmin(axis=1)]], axis=1)
+    start = np.concatenate(
+        [flat[:, picks], flat[np.arange(len(flat)), :][:, flat.argmax(axis=1)], flat[:, flat.argmin(axis=1)]], axis=1
+    )
     spread = np.maximum(np.ptp(flat, axis=1, keepdims=True), 1e-2)
     rng = np.random.Generator(np.random.Philox(1))
     points = np.concatenate([start, start + 0.2 * spread * rng.uniform(-1, 1, start.shape)], axis=1)
@@ -331,5 +346,6 @@ def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
         points, level = np.where(better, trial, points), np.where(better, new, level)
         rate = np.where(better, np.minimum(1.2 * rate, 1.5), 0.5 * rate)
     return [
-        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[i]) for i, (f, _) in enumerate(model.components)
+        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[i])
+        for i, (f, _) in enumerate(model.components)
     ]
