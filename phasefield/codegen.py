@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from sympy.printing.c import C99CodePrinter
 from sympy.printing.pycode import PythonCodePrinter
 
 #: Symbols that stand for a combination of one 1-D array per axis, and how the three are combined.
-AXIS_SYMBOLS: dict[str, str] = {"k2": "sum", "weight": "product", "mask": "product", "x": "0", "y": "1", "z": "2"}
+AXIS_SYMBOLS: dict[str, str] = {"k2": "sum", "weight": "product", "mask": "product", "x": "sum", "y": "sum", "z": "sum"}
 K2, WEIGHT, MASK = sp.symbols("k2 weight mask", real=True)
 
 _REDUCTIONS = {"sum": "0.0", "min": "INFINITY", "max": "-INFINITY"}
@@ -108,8 +108,7 @@ class Kernel:
         """Names of the 1-D arrays, in argument order."""
         names = []
         for symbol in self.axis_symbols:
-            axes = "012" if AXIS_SYMBOLS[symbol] in ("sum", "product") else AXIS_SYMBOLS[symbol]
-            names += [f"{symbol}{a}" for a in axes]
+            names += [f"{symbol}{a}" for a in "012"]
         if self.gradients:
             names += [f"{side}{a}" for side in ("above", "below", "slope") for a in "012"]
         return names
@@ -314,10 +313,7 @@ def _accumulate(op: str, name: str, value: str) -> str:
 def _combine(symbol: str) -> str:
     """Text of an axis symbol at indices i, j, k."""
     parts = [f"{symbol}{a}[{i}]" for a, i in zip("012", "ijk", strict=True)]
-    how = AXIS_SYMBOLS[symbol]
-    if how == "sum":
-        return " + ".join(parts)
-    return "*".join(parts) if how == "product" else parts[int(how)]
+    return (" + " if AXIS_SYMBOLS[symbol] == "sum" else "*").join(parts)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -325,13 +321,13 @@ def _combine(symbol: str) -> str:
 
 
 def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) -> str:
-    """Python source of ``run(lo, hi, n1, n2, arrays..., axis arrays..., scalars..., partial)`` for numba.
+    """Python source of ``run(lo, hi, rows, length, arrays..., axis arrays..., scalars..., partial)`` for numba.
 
     Args:
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
         dtype: ``float64`` or ``float32``.
-        mirror: visit rows i and n0 - i together (0 <= i <= n0//2): they have the same k2, so what depends on it alone, such
-            as exponentials, is computed once for both.
+        mirror: visit modes (+-i, +-j, k) together, 0 <= i <= n0//2: they have the same k2, so what depends on it alone, such as
+            exponentials, is computed once for all four.
     """
     code = lower(kernel)
     printer = _LoopPrinter({"fully_qualified_modules": False})
@@ -357,31 +353,36 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         helpers[f"POW{n}(x)"] = power_chain(n)
     for head, body in helpers.items():
         out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
-    arguments = ["lo", "hi", "n1", "n2", *kernel.arrays, *kernel.axis_arrays, *kernel.scalars]
+    arguments = ["lo", "hi", "rows", "length", *kernel.arrays, *kernel.axis_arrays, *kernel.scalars]
     if kernel.reductions:
         arguments.append("partial")
     out += ["", "@njit(cache=True, **OPTIONS)", f"def run({', '.join(arguments)}):"]
     if kernel.scalars:
         out += [f"    {s} = R({s})" for s in kernel.scalars]
     if mirror:
-        out += [f"    scratch = empty(({len(code.kept)}, n2), R)"]
+        out += [f"    scratch = empty(({len(code.kept)}, length), R)"]
     out += ["    for i in range(lo, hi):"]
     out += [f"        sum_{name} = {_REDUCTIONS[r.op]}" for name, r in kernel.reductions.items()]
-    out += ["        for j in range(n1):"]
     rows = sorted(set(kernel.reads) | set(kernel.writes))
-    out += [f"            row_{a}_{c} = {a}[{c}, i, j]" for a, c in rows]
     if not mirror:
+        out += ["        for j in range(rows):"]
+        out += [f"            row_{a}_{c} = {a}[{c}, i, j]" for a, c in rows]
         out += _inner_loop(kernel, code, parts, " " * 12)
     else:
-        # The shared values of a row go through a scratch row: three plain loops vectorise where one tangled one does not.
+        # The shared values of a row go through a scratch row: plain loops vectorise where one tangled one does not.
         kept = code.kept
-        out += ["            for k in range(n2):"]
+        out += [f"        outer = {kernel.axis_arrays[0]}.shape[0]", "        for j in range(rows//2 + 1):"]
+        out += ["            for k in range(length):"]
         out += [f"                {s} = {_combine(s)}" for s in kernel.axis_symbols]
         out += [f"                {name} = {_text(printer, e)}" for name, e in code.shared]
         out += [f"                scratch[{index}, k] = {name}" for index, name in enumerate(kept)]
-        out += _inner_loop(kernel, code, parts, " " * 12, kept)
-        out += [f"            twin = {kernel.axis_arrays[0]}.shape[0] - i", "            if i > 0 and twin > i:"]
-        out += [f"                row_{a}_{c} = {a}[{c}, twin, j]" for a, c in rows]
+        out += [
+            "            for side in range(4):",
+            "                ii, jj = (i if side % 2 == 0 else outer - i), (j if side < 2 else rows - j)",
+            "                if (side % 2 == 1 and (i == 0 or ii == i)) or (side >= 2 and (j == 0 or jj == j)):",
+            "                    continue",
+        ]
+        out += [f"                row_{a}_{c} = {a}[{c}, ii, jj]" for a, c in rows]
         out += _inner_loop(kernel, code, parts, " " * 16, kept)
     out += [f"        partial[{r}, i] = sum_{name}" for r, name in enumerate(kernel.reductions)]
     return "\n".join(out) + "\n"
@@ -390,7 +391,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
 def _inner_loop(kernel: Kernel, code: Lowered, parts: int, pad: str, scratch: Sequence[str] | None = None) -> list[str]:
     """The loop over a row; shared values are computed, or taken from ``scratch`` if they are there."""
     printer = _LoopPrinter({"fully_qualified_modules": False})
-    out = [f"{pad}for k in range(n2):"]
+    out = [f"{pad}for k in range(length):"]
     pad += "    "
     out += [f"{pad}{s} = {_combine(s)}" for s in kernel.axis_symbols]
     if scratch is None:
@@ -428,6 +429,9 @@ def _gradient(a: str, c: int, loop: bool) -> str:
 # --------------------------------------------------------------------------------------------------------------------
 # GPU: CUDA C++ for NVRTC. The same text compiles as C++ on the host, which is how it is tested without a card.
 
+#: Thread counters run past the last cell by at most one stride; 32-bit ones must have room for it.
+_WIDE = 2**31 - 2**24
+
 _CUDA_PRELUDE = """\
 #define R(x) ((real)(x))
 #define DOUBLE(x) ((double)(x))
@@ -440,8 +444,9 @@ _CUDA_PRELUDE = """\
 #define SQRT(x) sqrt(x)
 #define POW(x, y) pow(x, y)
 #ifndef INFINITY
-#define INFINITY (1.0/0.0)
+#define INFINITY __longlong_as_double(0x7ff0000000000000LL)
 #endif
+struct __align__(2*sizeof(real)) Mode { real re, im; };
 template <typename T> __device__ inline T MAX(T a, T b) { return a < b ? b : a; }
 template <typename T> __device__ inline T MIN(T a, T b) { return a < b ? a : b; }
 template <typename T> __device__ inline T SQUARE(T x) { return x*x; }
@@ -449,31 +454,30 @@ template <typename T> __device__ inline T SQUARE(T x) { return x*x; }
 
 
 def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, int], row: int) -> str:
-    """CUDA source of ``extern "C" __global__ void <name>(arrays..., axis arrays..., scalars..., partial, threads)``.
+    """CUDA source of ``extern "C" __global__ void <name>(arrays..., axis arrays..., scalars..., partial)``.
 
     Every thread strides over the cells or modes and keeps its own partial reduction, so the result does not depend on timing.
+    All components of a cell or mode are read before any is written; the arrays must not overlap.
 
     Args:
+        parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
+        dtype: ``float64`` or ``float32``.
         shape: extent of the visited index space (cells or modes). row: floats per row of the buffers.
     """
     code = lower(kernel)
     printer = _CudaPrinter()
-    parts = parts if kernel.space == "spectral" else 1
     real = {"float64": "double", "float32": "float"}[dtype]
     n0, n1, n2 = shape
-    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= 2**31
-    integer = "long long" if wide else "int"
+    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= _WIDE
     written = {a for a, _ in kernel.writes}
-    arguments = [
-        f"{'' if a in written else 'const '}real* {'' if kernel.gradients else '__restrict__ '}{a}"
-        for a in kernel.arrays
-    ]
+    # The prefix keeps names such as "new" from being keywords.
+    arguments = [f"{'' if a in written else 'const '}real* __restrict__ all_{a}" for a in kernel.arrays]
     for name in kernel.axis_arrays:
         arguments.append(f"const {'int' if name[:-1] in ('above', 'below') else 'real'}* __restrict__ {name}")
     arguments += [f"const real {s}" for s in kernel.scalars]
     if kernel.reductions:
         arguments.append("double* __restrict__ partial")
-    out = [f"typedef {real} real;", f"typedef {integer} index_t;", _CUDA_PRELUDE]
+    out = [f"typedef {real} real;", f"typedef {'long long' if wide else 'int'} index_t;", _CUDA_PRELUDE]
     for n in _power_closure(code.powers):
         out.append(f"template <typename T> __device__ inline T POW{n}(T x) {{ return {power_chain(n)}; }}")
     out += [
@@ -484,30 +488,49 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     ]
     out += [f"    double sum_{name} = {_REDUCTIONS[r.op]};" for name, r in kernel.reductions.items()]
     out += [
-        f"    for (index_t cell = thread; cell < (index_t){n0 * n1 * n2}{'LL' if wide else ''}; cell += threads) {{",
+        f"    for (index_t cell = thread; cell < {n0 * n1 * n2}{'LL' if wide else ''}; cell += threads) {{",
         f"        const index_t k = cell % {n2}, outer = cell / {n2};",
         f"        const index_t j = outer % {n1}, i = outer / {n1};",
     ]
     pad = " " * 8
     out += [f"{pad}const real {s} = {_combine(s)};" for s in kernel.axis_symbols]
     out += [f"{pad}const real {name} = {_text(printer, e)};" for name, e in code.shared]
-    for part in range(parts):
-        index = "k" if parts == 1 else f"2*k + {part}"
-        out.append(f"{pad}{{")
-        inner = pad + "    "
-        for a, c in kernel.reads:
-            out.append(f"{inner}const real {a}_{c} = {a}[AT({c}, i, j, {index})];")
-            if kernel.gradients:
-                out.append(f"{inner}const real grad_{a}_{c} = {_gradient(a, c, loop=False)};")
-        out += [f"{inner}const real {name} = {_text(printer, e)};" for name, e in code.per_part]
-        out += [f"{inner}const real new_{a}_{c} = {_text(printer, e)};" for a, c, e in code.outputs]
-        out += [f"{inner}{a}[AT({c}, i, j, {index})] = new_{a}_{c};" for a, c, e in code.outputs]
-        out += [f"{inner}{_accumulate(op, f'sum_{name}', _text(printer, e))};" for name, op, e in code.reductions]
-        out.append(f"{pad}}}")
+    if parts == 2 and kernel.space == "spectral":
+        # Real and imaginary part move as one, for half of every transaction would be idle otherwise.
+        out += [
+            f"{pad}const Mode mode_{a}_{c} = *(const Mode*)(all_{a} + AT({c}, i, j, 2*k));" for a, c in kernel.reads
+        ]
+        out += [f"{pad}Mode new_{a}_{c};" for a, c, _ in code.outputs]
+        for part in ("re", "im"):
+            values = {(a, c): f"mode_{a}_{c}.{part}" for a, c in kernel.reads}
+            out += _cuda_part(kernel, code, pad, values, lambda a, c, part=part: f"new_{a}_{c}.{part}")  # type: ignore[misc]
+        out += [f"{pad}*(Mode*)(all_{a} + AT({c}, i, j, 2*k)) = new_{a}_{c};" for a, c, _ in code.outputs]
+    else:
+        values = {(a, c): f"all_{a}[AT({c}, i, j, k)]" for a, c in kernel.reads}
+        out += [f"{pad}real new_{a}_{c};" for a, c, _ in code.outputs]
+        out += _cuda_part(kernel, code, pad, values, lambda a, c: f"new_{a}_{c}")
+        out += [f"{pad}all_{a}[AT({c}, i, j, k)] = new_{a}_{c};" for a, c, _ in code.outputs]
     out.append("    }")
     out += [f"    partial[{r}*threads + thread] = sum_{name};" for r, name in enumerate(kernel.reductions)]
     out.append("}")
     return "\n".join(out) + "\n"
+
+
+def _cuda_part(
+    kernel: Kernel, code: Lowered, pad: str, values: Mapping[tuple[str, int], str], target: Callable[[str, int], str]
+) -> list[str]:
+    """The block that computes outputs and reductions from the ``values`` of one part."""
+    printer = _CudaPrinter()
+    out = [f"{pad}{{"]
+    inner = pad + "    "
+    for (a, c), value in values.items():
+        out.append(f"{inner}const real {a}_{c} = {value};")
+        if kernel.gradients:
+            out.append(f"{inner}const real grad_{a}_{c} = {_gradient(f'all_{a}', c, loop=False)};")
+    out += [f"{inner}const real {name} = {_text(printer, e)};" for name, e in code.per_part]
+    out += [f"{inner}{target(a, c)} = {_text(printer, e)};" for a, c, e in code.outputs]
+    out += [f"{inner}{_accumulate(op, f'sum_{name}', _text(printer, e))};" for name, op, e in code.reductions]
+    return [*out, f"{pad}}}"]
 
 
 def digest(text: str) -> str:

@@ -11,12 +11,21 @@ from typing import Any
 
 from .errors import ConfigError
 from .grid import AXIS_NAMES, BOUNDARIES, Grid
+from .schedule import build as schedule
+
+_MOST_THREADS, _MOST_RECORDS, _MOST_COMPONENTS = 1024, 1e7, 1000
 
 
 def _positive(key: str, value: Any, *, zero: bool = False, none: bool = False) -> None:
     if none and value is None:
         return
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or value < 0
+        or (value == 0 and not zero)
+    ):
         raise ConfigError(key, f"is {value!r}; a finite number {'>= 0' if zero else '> 0'} is expected")
 
 
@@ -45,6 +54,14 @@ class ModelSpec:
     fields: dict[str, FieldSpec] = field(default_factory=dict)
     parameters: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, f in self.fields.items():
+            if f.components is not None and not 1 <= f.components <= _MOST_COMPONENTS:
+                raise ConfigError(
+                    f"model.fields.{name}.components",
+                    f"is {f.components}; a whole number from 1 to {_MOST_COMPONENTS} is expected, or null for a scalar field",
+                )
+
 
 @dataclass
 class GridSpec:
@@ -69,12 +86,18 @@ class GridSpec:
         boundary = list(self.boundary) if isinstance(self.boundary, list | tuple) else [self.boundary] * dim
         for key, values in (("grid.length", lengths), ("grid.boundary", boundary)):
             if len(values) != dim:
-                raise ConfigError(key, f"has {len(values)} entries for {dim} axes", f"give one value, or one per axis ({', '.join(AXIS_NAMES[:dim])})")
+                raise ConfigError(
+                    key,
+                    f"has {len(values)} entries for {dim} axes",
+                    f"give one value, or one per axis ({', '.join(AXIS_NAMES[:dim])})",
+                )
         for value in lengths:
             _positive("grid.length", value)
         for value in boundary:
             if value not in BOUNDARIES:
-                raise ConfigError("grid.boundary", f"is {value!r}; expected one of {', '.join(BOUNDARIES)} (one, or one per axis)")
+                raise ConfigError(
+                    "grid.boundary", f"is {value!r}; expected one of {', '.join(BOUNDARIES)} (one, or one per axis)"
+                )
         return Grid(tuple(int(n) for n in self.shape), tuple(float(v) for v in lengths), tuple(boundary))
 
 
@@ -87,7 +110,7 @@ class TimeSpec:
     dt: float | None = None
     dt_min: float | None = None
     dt_max: float | None = None
-    tolerance: float = 1e-3
+    tolerance: float = 5e-3
     end: float = 100.0
     steady: float | None = None
     max_steps: int | None = None
@@ -103,7 +126,11 @@ class TimeSpec:
         _positive("time.tolerance", self.tolerance)
         _positive("time.end", self.end)
         if not self.adaptive and self.dt is None:
-            raise ConfigError("time.dt", "is not given; time.adaptive=false needs a step size", "set time.dt=..., or leave time.adaptive=true")
+            raise ConfigError(
+                "time.dt",
+                "is not given; time.adaptive=false needs a step size",
+                "set time.dt=..., or leave time.adaptive=true",
+            )
         if self.dt_min is not None and self.dt_max is not None and self.dt_min > self.dt_max:
             raise ConfigError("time.dt_min", f"is {self.dt_min}, above time.dt_max = {self.dt_max}")
 
@@ -125,6 +152,11 @@ class OutputSpec:
 
     def __post_init__(self) -> None:
         _positive("output.checkpoint", self.checkpoint, zero=True)
+        if self.dir is not None and not self.dir.strip():
+            raise ConfigError("output.dir", "is empty", "give a folder, or leave it out for one under runs/")
+        for name in ("every", "history"):
+            if (value := getattr(self, name)) is not None:
+                schedule(value, f"output.{name}")
         if not 0 <= self.compression <= 9:
             raise ConfigError("output.compression", f"is {self.compression}; a level from 0 to 9 is expected")
 
@@ -136,7 +168,8 @@ class ThreadsSpec:
     cpu: int | None = None
 
     def __post_init__(self) -> None:
-        _positive("threads.cpu", self.cpu, none=True)
+        if self.cpu is not None and not 1 <= self.cpu <= _MOST_THREADS:
+            raise ConfigError("threads.cpu", f"is {self.cpu}; a whole number from 1 to {_MOST_THREADS} is expected")
 
 
 @dataclass
@@ -161,5 +194,17 @@ class RunSpec:
             raise ConfigError("precision", f"is {self.precision!r}; expected double or single")
         if not 0 <= self.seed < 2**63:
             raise ConfigError("seed", f"is {self.seed}; a whole number from 0 to 2**63 - 1 is expected")
+        for key in ("every", "history"):
+            period = getattr(self.output, key)
+            if isinstance(period, int | float) and self.time.end / period > _MOST_RECORDS:
+                raise ConfigError(
+                    f"output.{key}",
+                    f"is {period:g}, {self.time.end / period:.3g} records until time.end = {self.time.end:g}",
+                    "choose a longer period",
+                )
         if not self.model.fields:
-            raise ConfigError("model.fields", "is empty; a model needs at least one field", "choose a preset, e.g. model=cahn_hilliard")
+            raise ConfigError(
+                "model.fields",
+                "is empty; a model needs at least one field",
+                "choose a preset, e.g. model=cahn_hilliard",
+            )

@@ -15,9 +15,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ..codegen import AXIS_SYMBOLS, Kernel
+from ..codegen import Kernel
 from ..errors import DeviceError
-from ..grid import Grid
+from ..grid import AXIS_NAMES, Grid
 
 log = logging.getLogger("phasefield")
 
@@ -77,14 +77,12 @@ class Layout:
     def axis_array(self, name: str, dtype: str) -> np.ndarray:
         """The 1-D array a kernel knows by this name, e.g. ``k20``, ``weight2``, ``x0``, ``above1``."""
         symbol, place = name[:-1], int(name[-1])
-        if symbol in ("x", "y", "z"):
-            return (
-                self.grid.axes[int(AXIS_SYMBOLS[symbol])].centers[()].astype(dtype)
-                if self._has(symbol)
-                else np.zeros(1, dtype)
-            )
         n = self.cells[place]
         axis = dict(zip(self.places, self.grid.axes, strict=True)).get(place)
+        if symbol in AXIS_NAMES:
+            # A coordinate is the sum over the buffer's axes, of which only its own is not zero.
+            own = symbol in self.grid.names and self.places[AXIS_NAMES.index(symbol)] == place
+            return axis.centers.astype(dtype) if own and axis is not None else np.zeros(n, dtype)
         if symbol in ("above", "below"):
             step = 1 if symbol == "above" else -1
             neighbours = np.arange(n) + step
@@ -95,9 +93,6 @@ class Layout:
         if axis is None:
             return np.full(1, {"k2": 0.0}.get(symbol, 1.0), dtype)
         return np.asarray(getattr(axis, symbol), dtype)
-
-    def _has(self, symbol: str) -> bool:
-        return symbol in self.grid.names
 
 
 class Transform(Protocol):

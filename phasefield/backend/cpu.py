@@ -29,7 +29,6 @@ from .base import DTYPES, Layout, Precision, cache_folder
 _R2R = {
     "dct": ("FFTW_REDFT10", "FFTW_REDFT01"),
     "dst": ("FFTW_RODFT10", "FFTW_RODFT01"),
-    "halfcomplex": ("FFTW_R2HC", "FFTW_HC2R"),
 }
 _COMBINE: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
 #: Buffers smaller than this (in cells) are not worth waking a second thread for.
@@ -177,7 +176,10 @@ def _publish(folder: Path, name: str, content: bytes) -> Path:
 
 
 class FftwTransform:
-    """In-place transforms of a buffer: r2c/c2r over all axes if periodic, else real-to-real (DCT-II, DST-II, halfcomplex)."""
+    """In-place transforms of a buffer: r2c/c2r over all axes if periodic, else real-to-real (DCT-II, DST-II, halfcomplex).
+
+    pyFFTW has no halfcomplex transform; the periodic axes of a grid with walls are `_HalfcomplexAxis`.
+    """
 
     def __init__(self, backend: CpuBackend, layout: Layout, components: int) -> None:
         self._layout = layout
@@ -194,9 +196,11 @@ class FftwTransform:
                 digest(f"{_cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
-        self._forward, self._inverse = _plan_once(key, lambda: self._plan(backend.buffer(layout, components)))
+        self._forward, self._inverse, self._periodic = _plan_once(
+            key, lambda: self._plan(backend.buffer(layout, components))
+        )
 
-    def _plan(self, buffer: np.ndarray) -> tuple[pyfftw.FFTW, pyfftw.FFTW]:
+    def _plan(self, buffer: np.ndarray) -> tuple[pyfftw.FFTW, pyfftw.FFTW, list[_HalfcomplexAxis]]:
         real, modes = self._split(buffer)
         options = {"axes": self._axes, "threads": self._threads, "planning_timelimit": 20.0}
         if self._layout.parts == 2:
@@ -205,11 +209,16 @@ class FftwTransform:
                 pyfftw.FFTW(
                     modes, real, direction="FFTW_BACKWARD", flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"), **options
                 ),
+                [],
             )
-        kinds = [_R2R[a.basis] for a in self._layout.grid.axes]
+        axes = dict(zip(self._axes, self._layout.grid.axes, strict=True))
+        periodic = [_HalfcomplexAxis(buffer, d, self._threads) for d, a in axes.items() if a.basis == "halfcomplex"]
+        options["axes"] = tuple(d for d, a in axes.items() if a.basis != "halfcomplex")
+        kinds = [_R2R[axes[d].basis] for d in options["axes"]]
         return (
             pyfftw.FFTW(real, modes, direction=tuple(f for f, _ in kinds), flags=("FFTW_MEASURE",), **options),
             pyfftw.FFTW(modes, real, direction=tuple(b for _, b in kinds), flags=("FFTW_MEASURE",), **options),
+            periodic,
         )
 
     def _split(self, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -228,10 +237,45 @@ class FftwTransform:
         real, modes = self._views_of(buffer)
         self._forward.update_arrays(real, modes)
         self._forward.execute()
+        for axis in self._periodic:
+            axis.forward(buffer)
 
     def inverse(self, buffer: np.ndarray) -> None:
+        for axis in self._periodic:
+            axis.inverse(buffer)
         real, modes = self._views_of(buffer)
         self._inverse.update_arrays(modes, real)
+        self._inverse.execute()
+
+
+class _HalfcomplexAxis:
+    """FFTW's real-to-halfcomplex transform of one axis, by way of a complex one: re_0 .. re_(n/2), im_((n-1)/2) .. im_1."""
+
+    def __init__(self, buffer: np.ndarray, axis: int, threads: int) -> None:
+        n = buffer.shape[axis]
+        shape = (*buffer.shape[:axis], n // 2 + 1, *buffer.shape[axis + 1 :])
+        self._modes = pyfftw.zeros_aligned(shape, np.result_type(buffer.dtype, np.complex64), n=64)
+        options = {"axes": (axis,), "threads": threads, "planning_timelimit": 20.0}
+        self._forward = pyfftw.FFTW(buffer, self._modes, flags=("FFTW_MEASURE",), **options)
+        self._inverse = pyfftw.FFTW(
+            self._modes, buffer, direction="FFTW_BACKWARD", flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"), **options
+        )
+        before = (slice(None),) * axis
+        self._real = (*before, slice(0, n // 2 + 1))
+        self._imaginary = (*before, slice(n - 1, n // 2, -1))
+        self._paired = (*before, slice(1, (n + 1) // 2))
+
+    def forward(self, buffer: np.ndarray) -> None:
+        self._forward.update_arrays(buffer, self._modes)
+        self._forward.execute()
+        buffer[self._real] = self._modes.real
+        buffer[self._imaginary] = self._modes.imag[self._paired]
+
+    def inverse(self, buffer: np.ndarray) -> None:
+        self._modes.real = buffer[self._real]
+        self._modes.imag = 0.0
+        self._modes.imag[self._paired] = buffer[self._imaginary]
+        self._inverse.update_arrays(self._modes, buffer)
         self._inverse.execute()
 
 

@@ -9,31 +9,69 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..codegen import Kernel, cuda_source
+from ..errors import DeviceError
 from .base import DTYPES, Layout, Precision
 
 #: Threads per block, and blocks per multiprocessor of the one-dimensional launches.
 _BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 8
+#: Numbers that C's int can count.
+_INT = 2**31
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 @functools.cache
 def why_unavailable() -> str | None:
-    """Why no GPU can be used, or None if one can."""
-    if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed (pip install 'phasefield[gpu]')"
+    """Why no GPU can be used, or None if one can. Never raises."""
     try:
+        if importlib.util.find_spec("cupy") is None:
+            return "CuPy is not installed (pip install 'phasefield[gpu]')"
         import cupy
 
-        count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # without a driver CuPy raises its own error types, also while importing
-        return f"CuPy finds no usable GPU ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-    return None if count else "CuPy finds no GPU"
+        if not cupy.cuda.runtime.getDeviceCount():
+            return "CuPy finds no GPU"
+        # Both libraries are loaded on first use, which would be in the middle of building a simulation.
+        cupy.cuda.nvrtc.getVersion()
+        importlib.import_module("cupy.cuda.cufft")
+    except Exception as error:  # without a driver or a library CuPy raises its own error types, also while importing
+        return f"CuPy finds no usable GPU ({_first_line(error)})"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def device_errors(method: _Method) -> _Method:
+    """Lets a method raise `DeviceError` where CuPy raises one of its own errors."""
+
+    @functools.wraps(method)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            if type(error).__module__.split(".")[0] not in ("cupy", "cupy_backends"):
+                raise
+            raise _explain(error) from error
+
+    return guarded  # type: ignore[return-value]
+
+
+def _explain(error: Exception) -> DeviceError:
+    text = str(error)
+    if isinstance(error, MemoryError) or "MemoryAllocation" in text or "ALLOC_FAILED" in text:
+        return DeviceError(
+            f"grid.shape: the GPU is out of memory ({_first_line(error)})\n"
+            "  Use fewer cells, precision=single, or a scheme with fewer stages; or end other programs on the GPU."
+        )
+    return DeviceError(f"device=gpu: {_first_line(error)}\n  Use device=cpu if this persists.")
 
 
 class CudaBackend:
@@ -46,16 +84,23 @@ class CudaBackend:
     name = "gpu"
     readback_every = 64
 
+    @device_errors
     def __init__(self, precision: Precision = "double") -> None:
         import cupy
 
         self.xp = cupy
-        self.precision: Precision = precision
         device = cupy.cuda.Device()
         properties = cupy.cuda.runtime.getDeviceProperties(device.id)
         driver = cupy.cuda.runtime.driverGetVersion()
-        self.description = f"{properties['name'].decode()}, CUDA driver API {driver // 1000}.{driver % 1000 // 10}"
-        self.threads = _BLOCK * _BLOCKS_PER_PROCESSOR * properties["multiProcessorCount"]
+        description = f"{properties['name'].decode()}, CUDA driver API {driver // 1000}.{driver % 1000 // 10}"
+        self._set_up(precision, description, properties["multiProcessorCount"])
+
+    def _set_up(self, precision: Precision, description: str, processors: int) -> None:
+        self.precision: Precision = precision
+        self.description = description
+        self.threads = _BLOCK * _BLOCKS_PER_PROCESSOR * processors
+        self.area = WorkArea(self.allocate)
+        self._transforms: dict[tuple[Any, int], CufftTransform | CosineTransform] = {}
 
     @property
     def dtype(self) -> str:
@@ -65,57 +110,116 @@ class CudaBackend:
         """A device copy of a small host array."""
         return self.xp.asarray(host)
 
+    def allocate(self, size: int) -> Any:
+        """Device memory from CuPy's pool."""
+        return self.xp.get_default_memory_pool().malloc(size)
+
+    @device_errors
     def buffer(self, layout: Layout, components: int) -> Any:
         return self.xp.zeros(layout.buffer_shape(components), self.dtype)
 
+    @device_errors
     def transform(self, layout: Layout, components: int) -> CufftTransform | CosineTransform:
-        return (CufftTransform if layout.parts == 2 else CosineTransform)(self, layout, components)
+        key = (layout.grid, components)
+        if key not in self._transforms:
+            kind = CufftTransform if layout.parts == 2 else CosineTransform
+            self._transforms[key] = kind(self, layout, components)
+        return self._transforms[key]
 
+    @device_errors
     def compile(self, kernel: Kernel, layout: Layout) -> CudaKernel:
         return CudaKernel(self, kernel, layout)
 
     def function(self, source: str, name: str) -> Any:
         """A launchable function ``f(grid, block, arguments)`` from CUDA source."""
-        return self.xp.RawKernel(source, name, options=("--std=c++17",))
+        kernel = self.xp.RawKernel(source, name, options=("--std=c++17",))
+        kernel.compile()
+        return kernel
 
     def plan(self, layout: Layout, components: int, forward: bool) -> Any:
         """A cuFFT plan for padded in-place transforms with the interface of `cupy.cuda.cufft.PlanNd`."""
-        from cupy.cuda import cufft
+        with self.xp.cuda.using_allocator(self.area):
+            return cufft_plan(importlib.import_module("cupy.cuda.cufft"), layout, components, self.precision, forward)
 
-        shape = layout.grid.shape
-        half = shape[-1] // 2 + 1
-        real, modes = (*shape[:-1], 2 * half), (*shape[:-1], half)
-        double = self.precision == "double"
-        if forward:
-            kind = cufft.CUFFT_D2Z if double else cufft.CUFFT_R2C
-            inside, outside, last = real, modes, half
-        else:
-            kind = cufft.CUFFT_Z2D if double else cufft.CUFFT_C2R
-            inside, outside, last = modes, real, shape[-1]
-        return cufft.PlanNd(
-            shape, inside, 1, math.prod(inside), outside, 1, math.prod(outside), kind, components, "C", len(shape) - 1, last
-        )
+    def cosine_library(self) -> Any:
+        """The module with dct, dst, rfft and irfft."""
+        return importlib.import_module("cupyx.scipy.fft")
 
+    @device_errors
     def to_host(self, buffer: Any) -> np.ndarray:
         return self.xp.asnumpy(buffer)
 
+    @device_errors
     def from_host(self, array: np.ndarray, buffer: Any) -> None:
         buffer.set(np.ascontiguousarray(array, self.dtype))
 
+    @device_errors
     def copy(self, source: Any, target: Any) -> None:
         target[...] = source
 
     def combine(self, partial: Any, ops: list[str]) -> list[float]:
         """Reduces each row of the per-thread partial results and brings the numbers back in one transfer."""
         rows = [getattr(partial[i], op)() for i, op in enumerate(ops)]
-        return self.xp.asnumpy(self.xp.stack(rows)).tolist()
+        return self.to_host(self.xp.stack(rows)).tolist()
 
+    @device_errors
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
+    @device_errors
     def memory_available(self) -> int:
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(free) + int(self.xp.get_default_memory_pool().free_bytes())
+
+
+class WorkArea:
+    """An allocator that hands out the same memory again and again, for plans that never run at the same time.
+
+    A plan that needs more than there is gets a larger area, which later plans share; earlier ones keep theirs alive.
+    """
+
+    def __init__(self, allocate: Callable[[int], Any]) -> None:
+        self._allocate = allocate
+        self._memory: Any = None
+        self.size = 0
+
+    def __call__(self, size: int) -> Any:
+        if self._memory is None or size > self.size:
+            self._memory, self.size = self._allocate(size), size
+        return self._memory
+
+
+def cufft_plan(cufft: Any, layout: Layout, components: int, precision: Precision, forward: bool) -> Any:
+    """A plan of ``components`` real transforms over all axes, from padded rows to modes in the same memory or back.
+
+    Embeddings and distances count reals on the side of the cells and complex numbers on the side of the modes.
+
+    Args:
+        cufft: the module `cupy.cuda.cufft`.
+    """
+    shape = layout.grid.shape
+    half = shape[-1] // 2 + 1
+    cells, modes = (*shape[:-1], 2 * half), (*shape[:-1], half)
+    inside, outside, last = (cells, modes, half) if forward else (modes, cells, shape[-1])
+    axis = len(shape) - 1
+    if components * math.prod(cells) < _INT:
+        kinds = {
+            ("double", True): cufft.CUFFT_D2Z,
+            ("double", False): cufft.CUFFT_Z2D,
+            ("single", True): cufft.CUFFT_R2C,
+            ("single", False): cufft.CUFFT_C2R,
+        }
+        kind = kinds[precision, forward]
+        distances = math.prod(inside), math.prod(outside)
+        return cufft.PlanNd(shape, inside, 1, distances[0], outside, 1, distances[1], kind, components, "C", axis, last)
+    # Beyond them only the interface with 64-bit sizes will do.
+    real = np.dtype(DTYPES[precision])
+    spectral = np.result_type(real, np.complex64)
+    types = (real, spectral) if forward else (spectral, real)
+    return cufft.XtPlanNd(
+        shape, inside, 1, math.prod(inside), types[0], outside, 1, math.prod(outside), types[1],
+        components, spectral, order="C", last_axis=axis, last_size=last,
+    )  # fmt: skip
 
 
 class CudaKernel:
@@ -130,12 +234,11 @@ class CudaKernel:
         self._function = backend.function(self.source, kernel.name)
         self._axes = [backend.array(layout.axis_array(name, backend.dtype)) for name in kernel.axis_arrays]
         self._blocks = max(1, min(backend.threads, math.prod(extent)) // _BLOCK)
-        self._ops = [r.op for r in kernel.reductions.values()]
-        self._partial = (
-            backend.array(np.empty((len(self._ops), self._blocks * _BLOCK))) if self._ops else None
-        )
+        self._ops: list[str] = [r.op for r in kernel.reductions.values()]
+        self._partial = backend.array(np.zeros((len(self._ops), self._blocks * _BLOCK))) if self._ops else None
         self._scalar = np.dtype(backend.dtype).type
 
+    @device_errors
     def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
         kernel = self.kernel
         arguments = [*(arrays[name] for name in kernel.arrays), *self._axes]
@@ -154,11 +257,17 @@ class CufftTransform:
     def __init__(self, backend: CudaBackend, layout: Layout, components: int) -> None:
         self._complex = np.result_type(np.dtype(backend.dtype), np.complex64)
         self._forward = backend.plan(layout, components, forward=True)
+        shared = backend.area.size
         self._inverse = backend.plan(layout, components, forward=False)
+        if backend.area.size > shared:
+            # The inverse needed more; planned again, the forward transform shares the larger area and drops its own.
+            self._forward = backend.plan(layout, components, forward=True)
 
+    @device_errors
     def forward(self, buffer: Any) -> None:
         self._forward.fft(buffer, buffer.view(self._complex), -1)
 
+    @device_errors
     def inverse(self, buffer: Any) -> None:
         self._inverse.fft(buffer.view(self._complex), buffer, 1)
 
@@ -167,32 +276,33 @@ class CosineTransform:
     """DCT-II, DST-II and halfcomplex transforms through cupyx, axis by axis; scaled as FFTW scales them."""
 
     def __init__(self, backend: CudaBackend, layout: Layout, components: int) -> None:
-        self._xp = backend.xp
-        self._axes = [(1 + place, axis.basis, axis.n) for place, axis in zip(layout.places, layout.grid.axes, strict=True)]
+        self._xp, self._fft = backend.xp, backend.cosine_library()
+        self._axes = [
+            (1 + place, axis.basis, axis.n) for place, axis in zip(layout.places, layout.grid.axes, strict=True)
+        ]
 
+    @device_errors
     def forward(self, buffer: Any) -> None:
-        from cupyx.scipy import fft
-
-        data = buffer
+        xp, fft, data = self._xp, self._fft, buffer
         for place, basis, n in self._axes:
             if basis == "halfcomplex":
-                modes = self._xp.moveaxis(fft.rfft(data, axis=place), place, -1)
+                modes = xp.moveaxis(fft.rfft(data, axis=place), place, -1)
                 imaginary = modes.imag[..., 1 : (n + 1) // 2][..., ::-1]
-                data = self._xp.moveaxis(self._xp.concatenate([modes.real, imaginary], axis=-1), -1, place)
+                data = xp.moveaxis(xp.concatenate([modes.real, imaginary], axis=-1), -1, place)
             else:
                 data = (fft.dct if basis == "dct" else fft.dst)(data, type=2, axis=place)
         buffer[...] = data
 
+    @device_errors
     def inverse(self, buffer: Any) -> None:
-        from cupyx.scipy import fft
-
-        data = buffer
+        xp, fft, data = self._xp, self._fft, buffer
         for place, basis, n in self._axes:
             if basis == "halfcomplex":
-                moved = self._xp.moveaxis(data, place, -1)
-                modes = moved[..., : n // 2 + 1].astype(self._xp.result_type(moved.dtype, self._xp.complex64))
+                moved = xp.moveaxis(data, place, -1)
+                modes = moved[..., : n // 2 + 1].astype(np.result_type(moved.dtype, np.complex64))
                 modes.imag[..., 1 : (n + 1) // 2] = moved[..., n // 2 + 1 :][..., ::-1]
-                data = self._xp.moveaxis(fft.irfft(modes, n=n, axis=-1) * n, -1, place)
+                # "forward" puts the factor 1/n on the other direction: this one is unscaled.
+                data = xp.moveaxis(fft.irfft(modes, n=n, axis=-1, norm="forward"), -1, place)
             else:
                 # Type 3 in the same scaling undoes type 2 up to the factor 2n.
                 data = (fft.dct if basis == "dct" else fft.dst)(data, type=3, axis=place)

@@ -1,0 +1,288 @@
+"""The CUDA backend on host memory: the very kernel text compiled by g++, and cuFFT played by SciPy.
+
+Everything above the driver is the production code: launches, argument lists, plan parameters, the layout of buffers. Buffers
+are CuPy arrays over host memory where CuPy is installed (which takes no driver as long as nothing runs), else NumPy arrays.
+The stand-ins are hostile where CUDA is: plans destroy their complex input, padding comes back as NaN, threads run backwards.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import math
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import numpy as np
+import pyfftw
+import scipy.fft
+
+from phasefield.backend import Layout, cache_folder
+from phasefield.backend.base import Precision
+from phasefield.backend.cuda import CudaBackend, cufft_plan
+from phasefield.codegen import digest
+from phasefield.integrators import SCHEMES, Integrator
+from phasefield.models import SpectralSplit
+from phasefield.observables import Observer
+from phasefield.simulation import build_model
+from phasefield.specs import RunSpec
+
+HAS_COMPILER = shutil.which("g++") is not None
+
+_HEADER = """\
+#include <cmath>
+using namespace std;
+#define __global__
+#define __device__
+#define __align__(n) __attribute__((aligned(n)))
+static struct { unsigned x; } blockIdx, threadIdx, blockDim, gridDim;
+"""
+# Bsymbolic, for a kernel named like a function of the C library (step) must not call that instead.
+_OPTIONS = (
+    "-O2",
+    "-Wl,-Bsymbolic",
+    "-shared",
+    "-fPIC",
+    "-std=c++17",
+    "-fno-strict-aliasing",
+    "-Wall",
+    "-Werror=conversion-null",
+)
+
+
+def signature(source: str) -> list[tuple[str, str]]:
+    """Type and name of every argument of the kernel."""
+    found = re.search(r'extern "C" __global__ void \w+\((.*?)\) \{', source)
+    assert found
+    arguments = (a.replace("const ", "").replace("__restrict__ ", "").split() for a in found[1].split(", "))
+    return [(kind, name) for kind, name in arguments]
+
+
+def pointer(array: Any) -> int:
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+
+
+def host_view(array: Any) -> np.ndarray:
+    """A NumPy view of the host memory under a NumPy or CuPy array."""
+    if isinstance(array, np.ndarray):
+        return array
+    span = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)) + array.dtype.itemsize
+    memory = (ctypes.c_char * span).from_address(pointer(array))
+    return np.ndarray(array.shape, array.dtype, memory, strides=array.strides)
+
+
+def device_view(host: np.ndarray) -> Any:
+    """A CuPy array over the memory of a NumPy array, or that array where CuPy is missing."""
+    if importlib.util.find_spec("cupy") is None:
+        return host
+    import cupy
+
+    memory = cupy.cuda.UnownedMemory(host.ctypes.data, host.nbytes, host, 0)
+    return cupy.ndarray(host.shape, host.dtype, cupy.cuda.MemoryPointer(memory, 0))
+
+
+class HostFunction:
+    """Calls a kernel for every thread of a launch, last thread first."""
+
+    def __init__(self, source: str, name: str) -> None:
+        self.arguments = signature(source)
+        real = np.float64 if "typedef double real;" in source else np.float32
+        self.types = {"real*": real, "double*": np.float64, "int*": np.int32, "real": real}
+        declared = re.search(rf"void {name}\((.*?)\) \{{", source)
+        assert declared
+        names = ", ".join(n for _, n in self.arguments)
+        launcher = f"""
+extern "C" void launch(unsigned blocks, unsigned threads, {declared[1]}) {{
+    gridDim.x = blocks;
+    blockDim.x = threads;
+    for (blockIdx.x = blocks; blockIdx.x-- > 0;)
+        for (threadIdx.x = threads; threadIdx.x-- > 0;)
+            {name}({names});
+}}
+"""
+        text = f"// {' '.join(_OPTIONS)}\n{_HEADER}{source}{launcher}"
+        folder = cache_folder() / "host"
+        folder.mkdir(parents=True, exist_ok=True)
+        library = folder / f"{name}_{digest(text)}.so"
+        if not library.exists():
+            code = library.with_suffix(".cpp")
+            code.write_text(text)
+            subprocess.run(["g++", *_OPTIONS, "-o", str(library), str(code)], check=True)
+        self._launch = ctypes.CDLL(str(library)).launch
+        self._launch.restype = None
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        assert len(arguments) == len(self.arguments)
+        raw: list[Any] = []
+        for value, (kind, name) in zip(arguments, self.arguments, strict=True):
+            assert value.dtype == self.types[kind], name
+            if kind.endswith("*"):
+                assert value.flags.c_contiguous, name
+                raw.append(ctypes.c_void_p(pointer(value)))
+            else:
+                assert isinstance(value, np.generic), name
+                raw.append((ctypes.c_double if value.dtype == np.float64 else ctypes.c_float)(float(value)))
+        written = [pointer(a) for a in arguments if not isinstance(a, np.generic)]
+        assert len(set(written)) == len(written), "arrays overlap although they are declared __restrict__"
+        self._launch(ctypes.c_uint(grid[0]), ctypes.c_uint(block[0]), *raw)
+
+
+class HostPlan:
+    """What a cuFFT plan does to memory, read off its parameters alone."""
+
+    def __init__(
+        self, shape: Any, inside: Any, step_in: int, next_in: int, outside: Any, step_out: int, next_out: int, types: Any,
+        batch: int, axis: int, last: int, limit: int,
+    ) -> None:  # fmt: skip
+        for number in (*shape, *inside, *outside, step_in, next_in, step_out, next_out, batch):
+            assert 0 < number < limit, "an argument leaves the range of its type"
+        self.shape, self.batch, self.types = tuple(shape), batch, types
+        self.forward = types[0].kind == "f"
+        half = (*shape[:-1], shape[-1] // 2 + 1)
+        extents = (self.shape, half) if self.forward else (half, self.shape)
+        assert axis == len(shape) - 1
+        assert last == extents[1][-1]
+        self.sides = list(
+            zip(extents, (tuple(inside), tuple(outside)), (step_in, step_out), (next_in, next_out), types, strict=True)
+        )
+
+    def _view(self, array: Any, side: int) -> np.ndarray:
+        extent, embed, step, distance, dtype = self.sides[side]
+        assert array.dtype == dtype
+        strides = [dtype.itemsize * step * math.prod(embed[d + 1 :]) for d in range(len(embed))]
+        span = dtype.itemsize * (distance * (self.batch - 1) + step * math.prod(embed))
+        assert span <= array.nbytes
+        memory = (ctypes.c_char * span).from_address(pointer(array))
+        return np.ndarray((self.batch, *extent), dtype, memory, strides=(dtype.itemsize * distance, *strides))
+
+    def fft(self, source: Any, target: Any, direction: int) -> None:
+        assert pointer(source) == pointer(target)
+        assert direction == (-1 if self.forward else 1)
+        inside, outside = self._view(source, 0), self._view(target, 1)
+        axes = tuple(range(1, inside.ndim))
+        data = inside.copy()
+        host_view(source)[...] = np.nan
+        if self.forward:
+            outside[...] = scipy.fft.rfftn(data, axes=axes)
+        else:
+            outside[...] = scipy.fft.irfftn(data, s=self.shape, axes=axes, norm="forward")
+
+
+class HostCufft:
+    """The names of `cupy.cuda.cufft` that the backend uses."""
+
+    CUFFT_D2Z, CUFFT_Z2D = np.dtypes.Float64DType(), np.dtypes.Complex128DType()
+    CUFFT_R2C, CUFFT_C2R = np.dtypes.Float32DType(), np.dtypes.Complex64DType()
+
+    @classmethod
+    def PlanNd(
+        cls, shape: Any, inembed: Any, istride: int, idist: int, onembed: Any, ostride: int, odist: int, fft_type: Any,
+        batch: int, order: str, last_axis: int, last_size: int,
+    ) -> HostPlan:  # fmt: skip
+        other = {
+            cls.CUFFT_D2Z: cls.CUFFT_Z2D, cls.CUFFT_Z2D: cls.CUFFT_D2Z,
+            cls.CUFFT_R2C: cls.CUFFT_C2R, cls.CUFFT_C2R: cls.CUFFT_R2C,
+        }[fft_type]  # fmt: skip
+        assert order == "C"
+        return HostPlan(
+            shape,
+            inembed,
+            istride,
+            idist,
+            onembed,
+            ostride,
+            odist,
+            (fft_type, other),
+            batch,
+            last_axis,
+            last_size,
+            2**31,
+        )
+
+    @staticmethod
+    def XtPlanNd(
+        shape: Any, inembed: Any, istride: int, idist: int, idtype: Any, onembed: Any, ostride: int, odist: int,
+        odtype: Any, batch: int, edtype: Any, *, order: str, last_axis: int, last_size: int,
+    ) -> HostPlan:  # fmt: skip
+        assert order == "C"
+        assert edtype == (idtype if idtype.kind == "c" else odtype)
+        return HostPlan(
+            shape,
+            inembed,
+            istride,
+            idist,
+            onembed,
+            ostride,
+            odist,
+            (idtype, odtype),
+            batch,
+            last_axis,
+            last_size,
+            2**63,
+        )
+
+
+class HostCuda(CudaBackend):
+    """`CudaBackend` with the driver's part played on the host."""
+
+    name = "host-cuda"
+
+    def __init__(self, precision: Precision = "double", processors: int = 1) -> None:
+        self.xp = np
+        self._set_up(precision, "host memory", processors)
+        self.sources: dict[str, str] = {}
+
+    def buffer(self, layout: Layout, components: int) -> Any:
+        host = pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
+        return device_view(host) if layout.parts == 2 else host
+
+    def function(self, source: str, name: str) -> Any:
+        self.sources[name] = source
+        return HostFunction(source, name)
+
+    def plan(self, layout: Layout, components: int, forward: bool) -> Any:
+        return cufft_plan(HostCufft, layout, components, self.precision, forward)
+
+    def cosine_library(self) -> Any:
+        return scipy.fft
+
+    def to_host(self, buffer: Any) -> np.ndarray:
+        return host_view(buffer).copy()
+
+    def from_host(self, array: np.ndarray, buffer: Any) -> None:
+        host_view(buffer)[...] = np.ascontiguousarray(array, self.dtype)
+
+    def copy(self, source: Any, target: Any) -> None:
+        host_view(target)[...] = host_view(source)
+
+    def synchronize(self) -> None:
+        pass
+
+    def memory_available(self) -> int:
+        return 2**40
+
+
+class TextCuda(HostCuda):
+    """Only writes kernels: arrays take no memory and nothing can run."""
+
+    def buffer(self, layout: Layout, components: int) -> Any:
+        return np.broadcast_to(np.zeros((), self.dtype), layout.buffer_shape(components))
+
+    def transform(self, layout: Layout, components: int) -> Any:
+        return None
+
+    def function(self, source: str, name: str) -> Any:
+        self.sources[name] = source
+
+
+def kernel_texts(spec: RunSpec) -> dict[str, str]:
+    """The CUDA source of every kernel a simulation would use; the grid may be of any size."""
+    backend = TextCuda(spec.precision)  # type: ignore[arg-type]
+    model, layout = build_model(spec), Layout(spec.grid.build())
+    components = len(model.components)
+    split = SpectralSplit(model, layout, backend, [1.0] * components, spec.grid.dealias, monitor=spec.time.adaptive)
+    Integrator(SCHEMES[spec.time.scheme], split, layout, backend, [1.0] * components, spec.time.adaptive)
+    Observer(spec.output.observables, model, layout, backend)
+    return backend.sources
