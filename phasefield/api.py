@@ -5,17 +5,18 @@ from __future__ import annotations
 import datetime
 import logging
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from . import config as configuration
-from .errors import CheckpointMismatch
 from .driver import Outcome, Written, execute
+from .errors import CheckpointMismatch, OutputError
 from .simulation import Simulation
 from .specs import RunSpec
 from .store import RunFolder, load_checkpoint
@@ -74,22 +75,35 @@ def run(*overrides: str, progress: bool = False, **keys: Any) -> Run:
         PhasefieldError: see `phasefield.errors`.
     """
     everything = [*overrides, *(f"{key}={value}" for key, value in keys.items())]
-    return run_config(configuration.compose(everything), command=f"phasefield.run({', '.join(map(repr, everything))})", progress=progress)
+    return run_config(
+        configuration.compose(everything),
+        command=f"phasefield.run({', '.join(map(repr, everything))})",
+        progress=progress,
+    )
 
 
 def run_config(config: Any, command: str = "", folder: str | Path | None = None, progress: bool = False) -> Run:
     """Runs a composed configuration in ``folder`` (default: output.dir, else a time-stamped one under runs/)."""
     spec = configuration.to_spec(config)
     simulation = Simulation(spec)
-    place = RunFolder.create(folder or spec.output.dir or _stamped())
+    target = Path(folder or spec.output.dir or _stamped())
+    made = [p for p in (target, *target.parents) if not p.exists()]
+    place = RunFolder.create(target)
     with place.lock():
-        config.output.dir = str(place.path)
-        place.config.write_text(configuration.to_yaml(config))
-        return _go(simulation, place, None, command, progress)
+        try:
+            config.output.dir = str(place.path)
+            _write(place.config, configuration.to_yaml(config))
+            return _go(simulation, place, None, command, progress)
+        except BaseException:
+            if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
+                _discard(place, made)
+            raise
 
 
 def resume(path: str | Path, *overrides: str, progress: bool = False, command: str = "") -> Run:
     """Continues a stopped run from its checkpoint, to the same bits an unbroken run gives.
+
+    A run that has ended is left as it is, unless an override such as a later ``time.end`` lets it go on.
 
     Args:
         overrides: changes to its configuration, e.g. ``"time.end=2000"``; what defines the problem cannot change.
@@ -97,6 +111,12 @@ def resume(path: str | Path, *overrides: str, progress: bool = False, command: s
     Raises:
         CheckpointMismatch: the checkpoint is damaged or of another problem. OutputError: the folder holds no run.
     """
+    place = RunFolder(Path(path))
+    if place.config.is_file() and not place.checkpoint.is_file():
+        raise OutputError(
+            f"{place.path}: this run was stopped before its first checkpoint, there is nothing to continue from\n"
+            "  delete the folder and run it again"
+        )
     place = RunFolder.open(path)
     with place.lock():
         config = configuration.load(place.config, overrides)
@@ -108,8 +128,19 @@ def resume(path: str | Path, *overrides: str, progress: bool = False, command: s
             raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None
         except (KeyError, TypeError) as error:
             raise CheckpointMismatch(f"{place.checkpoint}: is not a checkpoint of this version ({error})") from error
+        if ended := _ended(simulation, written, overrides):
+            log.info(
+                "%s: already ended (%s) at time %g after %d steps; nothing to do. To go on: phasefield resume %s time.end=...",
+                place.path,
+                ended,
+                simulation.carry.t,
+                simulation.carry.step,
+                shlex.quote(str(place.path)),
+            )
+            return Run(place.path, Outcome(ended))
+        written.ended = ""
         if overrides:
-            place.config.write_text(configuration.to_yaml(config))
+            _write(place.config, configuration.to_yaml(config))
         log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
         return _go(simulation, place, written, command, progress)
 
@@ -118,7 +149,7 @@ def _go(simulation: Simulation, place: RunFolder, written: Written | None, comma
     from . import display
 
     command = command or shlex.join(sys.argv)
-    with _logging_to(place.log):
+    with _logging_to(place.log) as file:
         try:
             if progress:
                 with display.progress() as show:
@@ -126,7 +157,8 @@ def _go(simulation: Simulation, place: RunFolder, written: Written | None, comma
             else:
                 outcome = execute(simulation, place, written, command)
         except Exception as error:
-            log.error("%s", error)
+            # Into the file alone: whoever catches the error shows it.
+            file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None))
             raise
     return Run(place.path, outcome, simulation.spec.output.picture)
 
@@ -139,18 +171,59 @@ def _stamped() -> Path:
     return path
 
 
+def _ended(simulation: Simulation, written: Written, overrides: tuple[str, ...]) -> str:
+    """How the run came to its end, if it is still there under the configuration at hand; else nothing."""
+    carry, time = simulation.carry, simulation.spec.time
+    over = {
+        "finished": carry.t >= time.end,
+        "max_steps": time.max_steps is not None and carry.step >= time.max_steps,
+        "steady": time.steady is not None and not overrides,
+    }
+    return written.ended if over.get(written.ended, False) else ""
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _discard(place: RunFolder, made: list[Path]) -> None:
+    """Removes what a run that came to nothing wrote, and the folders made for it."""
+    shutil.rmtree(place.kernels, ignore_errors=True)
+    for name in (place.config, place.history, place.fields, place.log, place.path / ".lock"):
+        with suppress(OSError):
+            name.unlink()
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written, on a full disk say, must not stop the run or fill the screen."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path)
+def _logging_to(path: Path) -> Iterator[logging.Handler]:
+    try:
+        handler = _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
-    before, log.level = log.level, min(log.level or logging.INFO, logging.INFO)
+    before = log.level
+    log.setLevel(min(before or logging.INFO, logging.INFO))
     try:
-        yield
+        yield handler
     finally:
         log.removeHandler(handler)
         log.setLevel(before)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 def spec_of(*overrides: str) -> RunSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 import sys
@@ -38,6 +39,7 @@ keys (phasefield config show prints all of them with their values):
   output.dir, output.every, output.history, output.checkpoint, output.observables
   device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
   experiment=NAME      {experiments}
+  hydra.searchpath=[file:///DIR]   adds presets of your own: DIR/model/NAME.yaml, DIR/experiment/NAME.yaml
 
 options: --debug shows the traceback of an error; -sc install=bash prints how to install shell completion (bash, zsh, fish)
 exit codes: 0 done; 2 error; 130, 143, 138 stopped by SIGINT, SIGTERM, SIGUSR1 after writing a checkpoint
@@ -53,10 +55,13 @@ def main(arguments: list[str] | None = None) -> None:
         code = _dispatch(given)
     except PhasefieldError as error:
         if debug:
-            raise
+            import traceback
+
+            traceback.print_exc()
         print(f"phasefield: error: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
+        print("phasefield: interrupted", file=sys.stderr)
         code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -73,30 +78,63 @@ def _dispatch(given: list[str]) -> int:
 
         print(f"phasefield {version()}")
         return 0
+    if "COMP_LINE" in os.environ and "-sc" in given:
+        return _complete(given, os.environ["COMP_LINE"])
     if any(a in ("-sc", "--shell-completion", "--hydra-help", "--info", "-i") for a in given):
         return _hydra(given, lambda config: None)
     name = given[0] if given and given[0] in COMMANDS else "run"
     rest = given[1:] if given and given[0] in COMMANDS else given
-    for argument in rest:
-        if name == "run" and "=" not in argument and not argument.startswith(("-", "~")):
-            raise PhasefieldError(
-                f"{argument!r} is neither a command ({', '.join(COMMANDS)}) nor an override key=value\n  phasefield --help shows both"
-            )
+    if name == "run" or rest[:1] == ["show"] or rest[:1] == ["validate"]:
+        _refuse_words(rest if name == "run" else rest[1:])
     return COMMANDS[name](rest)
 
 
+def _complete(given: list[str], line: str) -> int:
+    """Offers for the last word of a line: commands and presets from here, keys and values from Hydra."""
+    import re
+
+    from .config import presets
+
+    words = line.split(" ")
+    last = words[-1]
+    if len(words) == 2:
+        print("\n".join(command for command in COMMANDS if command.startswith(last)))
+    elif words[1:-1] == ["config"]:
+        print("\n".join(word for word in ("show", "validate") if word.startswith(last)))
+        return 0
+    elif words[1] == "report" or words[1:-1] == ["resume"]:
+        return 0  # folders are the shell's to complete
+    group, _, name = last.partition("=")
+    if group == "experiment":  # Hydra offers no presets in subfolders
+        print("\n".join(f"{group}={preset}" for preset in presets(group) if preset.startswith(name)))
+        return 0
+    # Hydra knows of keys alone.
+    os.environ["COMP_LINE"] = re.sub(r"^(\S+) +(run|config +\w+|resume +\S+) +", r"\1 ", line)
+    os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+    try:
+        return _hydra(given, lambda config: None)
+    except PhasefieldError:
+        return 0  # half a word is no mistake
+
+
+def _refuse_words(arguments: list[str]) -> None:
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if "=" in argument or argument.startswith(("-", "~")):
+            continue
+        hint = "phasefield --help shows both"
+        if "=" in before or argument == "=":
+            hint = "if it belongs to the value before it, quote the whole in the shell: 'key=value with blanks'"
+        close = difflib.get_close_matches(argument, COMMANDS, 1)
+        guess = f"; did you mean {close[0]!r}?" if close else ""
+        raise PhasefieldError(
+            f"{argument!r} is neither a command ({', '.join(COMMANDS)}) nor an override key=value{guess}\n  {hint}"
+        )
+
+
 def _help() -> str:
-    from pathlib import Path
+    from .config import presets
 
-    folder = Path(__file__).resolve().parent / "configs"
-    if not folder.is_dir():
-        folder = folder.parents[1] / "configs"
-
-    def names(group: str) -> str:
-        root = folder / group
-        return ", ".join(sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.yaml")))
-
-    return HELP.format(models=names("model"), experiments=names("experiment"))
+    return HELP.format(models=", ".join(presets("model")), experiments=", ".join(presets("experiment")))
 
 
 def _command_line() -> str:
@@ -108,6 +146,7 @@ def _announce() -> None:
     import logging
 
     log = logging.getLogger("phasefield")
+    log.disabled = False  # Hydra's logging setup switches off every logger it does not know
     if not log.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
@@ -119,14 +158,21 @@ def _announce() -> None:
 def _finish(run: Any) -> int:
     """Draws the picture, says where things are, and gives the exit code."""
     if run.outcome.signal is not None:
-        print(f"stopped by signal {run.outcome.signal}; continue with: phasefield resume {shlex.quote(str(run.path))}", file=sys.stderr)
+        print(
+            f"stopped by signal {run.outcome.signal}; continue with: phasefield resume {shlex.quote(str(run.path))}",
+            file=sys.stderr,
+        )
         return 128 + run.outcome.signal
     picture = ""
     if run.picture_wanted:
         from .report import picture as draw
 
-        picture = f", picture in {draw(run.path).name}"
-    print(f"{run.path}: fields in fields.nc, history in history.nc{picture}; phasefield report {shlex.quote(str(run.path))} shows more")
+        try:
+            picture = f", picture in {draw(run.path).name}"
+        except OSError as error:  # the run is complete without it
+            print(f"phasefield: the picture cannot be written: {error.strerror or error}", file=sys.stderr)
+    more = f"phasefield report {shlex.quote(str(run.path))} shows more"
+    print(f"{run.path}: fields in fields.nc, history in history.nc{picture}; {more}")
     return 0
 
 
@@ -141,14 +187,34 @@ def run(rest: list[str]) -> int:
     return _finish(api.run_config(config.compose(rest), _command_line(), progress=True))
 
 
+def _check_sweep(given: list[str]) -> list[str]:
+    """Checks every run of a sweep before the first one starts; returns the overrides Hydra needs besides."""
+    from . import config
+
+    overrides = given[1:] if given[:1] == ["run"] else given
+    _refuse_words(overrides)
+    own = [o for o in overrides if not o.startswith("hydra")]
+    config.parse(own)
+    if len(own) == len(overrides):  # other sweepers choose their values as they go
+        for job in config.combinations(own):
+            config.to_spec(config.compose(job))
+    folder = [o for o in own if o.startswith("output.dir=")]
+    if folder or any(o.startswith("hydra.sweep.dir=") for o in overrides):
+        return []
+    import datetime
+
+    return [f"hydra.sweep.dir=runs/{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_sweep"]
+
+
 def _sweep_job(composed: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from . import api
 
     _announce()
-    run = api.run_config(composed, _command_line(), HydraConfig.get().runtime.output_dir, progress=True)
-    code = _finish(run)
+    at = HydraConfig.get()
+    print(f"run {at.job.num}: {' '.join(o.lstrip('+') for o in at.overrides.task)}", file=sys.stderr)
+    code = _finish(api.run_config(composed, _command_line(), at.runtime.output_dir, progress=True))
     if code:
         raise SystemExit(code)
 
@@ -185,7 +251,9 @@ def report(rest: list[str]) -> int:
 def show_config(rest: list[str]) -> int:
     """``phasefield config``"""
     if not rest or rest[0] not in ("show", "validate"):
-        raise PhasefieldError("config: expected 'show' or 'validate'; usage: phasefield config show|validate [key=value ...]")
+        raise PhasefieldError(
+            "config: expected 'show' or 'validate'; usage: phasefield config show|validate [key=value ...]"
+        )
     _refuse_flags(rest, "config")
     from . import config
 
@@ -196,11 +264,18 @@ def show_config(rest: list[str]) -> int:
     from .simulation import Simulation
 
     sim = Simulation(config.to_spec(composed))
-    print(f"valid: {sim.model.name}, {'x'.join(map(str, sim.grid.shape))} cells, {sim.backend.name} ({sim.backend.description})")
+    print(
+        f"valid: {sim.model.name}, {'x'.join(map(str, sim.grid.shape))} cells, {sim.backend.name} ({sim.backend.description})"
+    )
     return 0
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"run": run, "resume": resume, "report": report, "config": show_config}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": run,
+    "resume": resume,
+    "report": report,
+    "config": show_config,
+}
 
 
 def _refuse_flags(rest: list[str], command: str) -> None:
@@ -217,15 +292,17 @@ def _hydra(arguments: list[str], task: Callable[[Any], None]) -> int:
 
     from . import config
 
-    config.register()
+    if {"-m", "--multirun"} & set(arguments):
+        arguments = [*arguments, *_check_sweep([a for a in arguments if not a.startswith("-")])]
+    new = config.register([a for a in arguments if "=" in a and not a.startswith("-")])
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us as exceptions, and one message goes out
     rest = arguments[1:] if arguments[:1] == ["run"] else arguments
-    if line := os.environ.get("COMP_LINE"):
-        os.environ["COMP_LINE"] = line.replace(" run ", " ", 1)
     before = sys.argv
     sys.argv = [before[0], *config.prepare(rest, sweep=True)]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://phasefield.configs", config_name="config")(task)()
+        hydra.main(version_base="1.3", config_path="pkg://phasefield.configs", config_name="config")(
+            lambda composed: task(config.arrange(composed, new))
+        )()
     except (HydraException, OmegaConfBaseException) as error:
         raise config.config_error(error) from error
     finally:

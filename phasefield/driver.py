@@ -14,7 +14,7 @@ import numpy as np
 
 from . import schedule
 from .backend import cells_of
-from .errors import CheckpointMismatch, Diverged
+from .errors import CheckpointMismatch, Diverged, OutputError
 from .provenance import provenance
 from .simulation import Simulation
 from .store import RecordFile, RunFolder, Variable, Writer, save_checkpoint
@@ -78,8 +78,7 @@ class Written:
     snapshots: int = 0
     row_step: int = -1
     snapshot_step: int = -1
-    row_due: int = 0
-    snapshot_due: int = 0
+    ended: str = ""
     time: float = math.nan
     energy: float = math.nan
 
@@ -99,6 +98,8 @@ class Recorder:
         self.snapshots = schedule.build(spec.time.end / 10 if output.every is None else output.every, "output.every")
         rows = {"steps": 5 if spec.time.adaptive else 20} if output.history is None else output.history
         self.rows = schedule.build(rows, "output.history")
+        carry = simulation.carry
+        self.good = f"step {carry.step} at time {carry.t:.6g}"  #: of which state the last checkpoint is
         self.rate = math.inf  #: relative rate of change of the free energy between the last two rows
         self._checkpointed = clock.monotonic()
         if written is None:
@@ -108,12 +109,18 @@ class Recorder:
             self.written = written
             self.history, self.fields = RecordFile.open(folder.history), RecordFile.open(folder.fields)
             for file, count, name in (
-                (self.history, written.rows, folder.history), (self.fields, written.snapshots, folder.fields),
+                (self.history, written.rows, folder.history),
+                (self.fields, written.snapshots, folder.fields),
             ):
                 if len(file) < count:
-                    raise CheckpointMismatch(f"{name}: holds {len(file)} records, the checkpoint knows of {count}\n  The file was changed after the run.")
+                    raise CheckpointMismatch(
+                        f"{name}: holds {len(file)} records, the checkpoint knows of {count}\n"
+                        "  the file was changed after the run"
+                    )
                 file.truncate(count)
-            self.rows.count, self.snapshots.count = written.row_due, written.snapshot_due
+            # Counted afresh: with another time.end or output.every, the old count belongs to other times.
+            for plan in (self.rows, self.snapshots):
+                plan.due(simulation.carry.t, simulation.carry.step)
         self.writer = Writer()
 
     # -- files ---------------------------------------------------------------------------------------------------------
@@ -145,7 +152,10 @@ class Recorder:
     def _create_fields(self, attrs: Mapping[str, Any]) -> RecordFile:
         sim = self.simulation
         coords: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
-            name: (axis.centers, {"long_name": f"{name} of the cell centre", "units": sim.spec.grid.units, "axis": name.upper()})
+            name: (
+                axis.centers,
+                {"long_name": f"{name} of the cell centre", "units": sim.spec.grid.units, "axis": name.upper()},
+            )
             for name, axis in zip(sim.grid.names, sim.grid.axes, strict=True)
         }
         variables = [self._time()]
@@ -164,13 +174,16 @@ class Recorder:
         snapshot_due, row_due = self.snapshots.due(carry.t, carry.step), self.rows.due(carry.t, carry.step)
         snapshot = (snapshot_due or final) and self.written.snapshot_step != carry.step
         row = (row_due or snapshot or final) and self.written.row_step != carry.step
+        stale = clock.monotonic() - self._checkpointed >= self.simulation.spec.output.checkpoint
+        if row or snapshot or final:
+            self.simulation.check()
         if row or snapshot:
             cells, values = self.simulation.observe(carry)
             if row:
                 self._row(values)
             if snapshot:
                 self._snapshot(cells)
-        if final or clock.monotonic() - self._checkpointed >= self.simulation.spec.output.checkpoint:
+        if stale and not final:
             self.checkpoint()
 
     def _row(self, values: Mapping[str, Any]) -> None:
@@ -199,10 +212,11 @@ class Recorder:
 
     def checkpoint(self) -> None:
         """Queues a checkpoint behind the records it counts on."""
+        self.simulation.check()
         arrays, meta = self.simulation.state()
-        self.written.row_due, self.written.snapshot_due = self.rows.count, self.snapshots.count
         meta["written"] = dict(vars(self.written))
         self.writer.submit(save_checkpoint, self.folder.checkpoint, arrays, meta)
+        self.good = f"step {self.simulation.carry.step} at time {self.simulation.carry.t:.6g}"
         self._checkpointed = clock.monotonic()
 
 
@@ -221,7 +235,28 @@ def execute(
     Raises:
         PhasefieldError: records and checkpoints made before are kept.
     """
-    sim, spec = simulation, simulation.spec
+    with Stop() as stop:  # first of all, so that a signal from here on leaves a run to resume
+        outcome = _execute(simulation, folder, written, command, stop, progress)
+    carry = simulation.carry
+    log.info(
+        "%s at time %g after %d steps (%d rejected)",
+        outcome.reason,
+        carry.t,
+        carry.step,
+        simulation.controller.rejected,
+    )
+    return outcome
+
+
+def _execute(
+    sim: Simulation,
+    folder: RunFolder,
+    written: Written | None,
+    command: str,
+    stop: Stop,
+    progress: Callable[[Progress], None] | None,
+) -> Outcome:
+    spec = sim.spec
     attrs = {
         "title": spec.title or spec.model.description or spec.model.name,
         **provenance(spec, sim.backend.description, command),
@@ -232,29 +267,40 @@ def execute(
     }
     log.info(
         "%s on %s (%s, %s precision), %s cells, %s %s steps to time %g",
-        sim.model.name, sim.backend.name, sim.backend.description, spec.precision, "x".join(map(str, sim.grid.shape)),
-        "adaptive" if spec.time.adaptive else "fixed", spec.time.scheme, spec.time.end,
+        sim.model.name,
+        sim.backend.name,
+        sim.backend.description,
+        spec.precision,
+        "x".join(map(str, sim.grid.shape)),
+        "adaptive" if spec.time.adaptive else "fixed",
+        spec.time.scheme,
+        spec.time.end,
     )
     if spec.output.kernels:
-        folder.kernels.mkdir(exist_ok=True)
-        for name, source in sim.kernel_sources.items():
-            (folder.kernels / name).write_text(source)
-    with Stop() as stop:
-        recorder = Recorder(sim, folder, attrs, written)
-        with recorder.writer:
+        _write_kernels(sim, folder)
+    recorder = Recorder(sim, folder, attrs, written)
+    with recorder.writer:
+        try:
             if written is None:
                 recorder.after_step()
                 recorder.checkpoint()
-            try:
-                outcome = _loop(recorder, stop, progress)
-            except Diverged as error:
-                raise error.advise(f"The last good checkpoint is {folder.checkpoint}") from None
-            if outcome.reason == "stopped":
-                recorder.checkpoint()
-            else:
+            outcome = _loop(recorder, stop, progress)
+            if outcome.reason != "stopped":
                 recorder.after_step(final=True)
-    log.info("%s at time %g after %d steps (%d rejected)", outcome.reason, sim.carry.t, sim.carry.step, sim.controller.rejected)
+                recorder.written.ended = outcome.reason
+            recorder.checkpoint()
+        except Diverged as error:
+            raise error.advise(f"the last good checkpoint, {recorder.good}, is {folder.checkpoint}") from None
     return outcome
+
+
+def _write_kernels(sim: Simulation, folder: RunFolder) -> None:
+    try:
+        folder.kernels.mkdir(exist_ok=True)
+        for name, source in sim.kernel_sources.items():
+            (folder.kernels / name).write_text(source)
+    except OSError as error:
+        raise OutputError(f"{folder.kernels}: cannot be written: {error.strerror or error}") from error
 
 
 def _loop(recorder: Recorder, stop: Stop, progress: Callable[[Progress], None] | None) -> Outcome:

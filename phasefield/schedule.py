@@ -66,7 +66,10 @@ class Logarithmic(Schedule):
         self.per_decade, self.start = per_decade, start
 
     def time(self, index: int) -> float:
-        return 0.0 if index == 0 else self.start * 10 ** ((index - 1) / self.per_decade)
+        if index == 0:
+            return 0.0
+        exponent = (index - 1) / self.per_decade
+        return self.start * 10**exponent if exponent < 308 else math.inf
 
 
 def build(spec: Any, key: str) -> Schedule:
@@ -97,11 +100,13 @@ def build(spec: Any, key: str) -> Schedule:
         times = spec["times"]
         if not isinstance(times, Sequence) or isinstance(times, str) or not times:
             raise ConfigError(f"{key}.times", f"is {times!r}; a list of times is expected", hint)
-        if any(not isinstance(t, int | float) or not math.isfinite(t) or t < 0 for t in times):
+        if any(not isinstance(t, int | float) or isinstance(t, bool) or not math.isfinite(t) or t < 0 for t in times):
             raise ConfigError(f"{key}.times", f"is {times!r}; finite times >= 0 are expected", hint)
         return AtTimes([float(t) for t in times])
     if keys == {"per_decade", "start"}:
         return Logarithmic(
             positive(f"{key}.per_decade", spec["per_decade"], int), positive(f"{key}.start", spec["start"])
         )
-    raise ConfigError(key, f"has the keys {sorted(map(str, keys))}", hint)
+    raise ConfigError(
+        key, f"has the keys {', '.join(sorted(map(str, keys))) or 'of no kind'}, which is no schedule", hint
+    )

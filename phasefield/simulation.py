@@ -37,14 +37,17 @@ def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
     """
     unknown = set(spec.initial) - set(spec.model.fields)
     if unknown:
-        raise ConfigError(f"initial.{min(unknown)}", f"there is no such field; fields of the model: {', '.join(spec.model.fields)}")
+        raise ConfigError(
+            f"initial.{min(unknown)}", f"there is no such field; fields of the model: {', '.join(spec.model.fields)}"
+        )
     parts = []
     for f in model.order_parameters:
         default, given = spec.model.fields[f.name].initial, spec.initial.get(f.name)
         condition = default if given is None else given if default is None else merge_initial(default, given)
         if condition is None:
             raise ConfigError(
-                f"initial.{f.name}", "is missing; every field needs an initial condition",
+                f"initial.{f.name}",
+                "is missing; every field needs an initial condition",
                 f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
             )
         parts.append(initial_field(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
@@ -98,15 +101,21 @@ class Simulation:
 
     def _check_memory(self) -> None:
         components = len(self.model.components)
-        numbers = math.prod(self.layout.buffer_shape(components))
-        buffers = (5 if self.spec.time.adaptive else 3) + len(self.scheme.stages) + len(self.scheme.history(self.spec.time.adaptive))
+        # Not from the layout: its axes would already be arrays, of a length that may be absurd.
+        *outer, last = self.grid.shape
+        numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
+        buffers = (
+            (5 if self.spec.time.adaptive else 3)
+            + len(self.scheme.stages)
+            + len(self.scheme.history(self.spec.time.adaptive))
+        )
         need = buffers * numbers * np.dtype(self.backend.dtype).itemsize
         have = self.backend.memory_available()
         if need > have:
             raise ConfigError(
                 "grid.shape",
-                f"{list(self.grid.shape)} with {components} component(s) needs about {need / 2**30:.3g} GiB on {self.backend.name}; "
-                f"{have / 2**30:.3g} GiB are free",
+                f"{list(self.grid.shape)} with {components} component(s) needs about {need / 2**30:.3g} GiB on "
+                f"{self.backend.name}; {have / 2**30:.3g} GiB are free",
                 "use fewer cells, precision=single, or a scheme with fewer stages",
             )
 
@@ -126,7 +135,12 @@ class Simulation:
         state = self.backend.buffer(self.layout, components)
         self.backend.from_host(host, state)
         self._transform.forward(state)
-        carry = self.integrator.start(state, 0.0)
+        carry = self.carry = self.integrator.start(state, 0.0)
+        if not self._finite(carry.n):
+            self._diverged(
+                "the chemical potential of the initial values is not finite",
+                "choose initial values within the energy's domain",
+            )
         carry.gradient = self.observe(carry)[1].get("free_energy_gradient", math.nan)
         return carry
 
@@ -141,7 +155,8 @@ class Simulation:
         carry = self.integrator.start(load("u"), number["t"], number["step"], number["dt_old"], history)
         carry.gradient = number["gradient"]
         for key, value in meta["controller"].items():
-            setattr(self.controller, key, value)
+            if key != "dt" or self.spec.time.adaptive:  # a fixed step is what the configuration says
+                setattr(self.controller, key, value)
         return carry
 
     def observe(self, carry: Carry) -> tuple[Any, dict[str, Any]]:
@@ -181,11 +196,17 @@ class Simulation:
         # Equal steps up to the target: dt itself where it divides the interval, a little less where not.
         size = rest / left
         self.integrator.step(carry, size, target if left == 1 else carry.t + size)
-        if carry.step % self.backend.readback_every == 0 and not self._finite():
+        if carry.step % self.backend.readback_every == 0:
+            self.check()
+
+    def check(self) -> None:
+        """Raises Diverged if the state is not finite."""
+        if not self._finite(self.carry.u):
             self._diverged("the state is not finite", "take a smaller time.dt, or time.adaptive=true")
 
-    def _finite(self) -> bool:
-        return bool(np.isfinite(self.backend.to_host(self.carry.u[:, :1, :1, :1])).all())
+    def _finite(self, modes: Any) -> bool:
+        """Whether a buffer of modes is finite: one bad cell spoils the mean of its component."""
+        return bool(np.isfinite(self.backend.to_host(modes[:, :1, :1, :1])).all())
 
     def _adaptive(self, target: float) -> None:
         carry, controller, integrator = self.carry, self.controller, self.integrator
@@ -212,14 +233,21 @@ class Simulation:
             if size <= floor:
                 break
             controller.refused(ratio, size)
-        self._diverged(f"{why}, even with dt = {size:.3g}", "check the initial values and the energy's domain, or loosen time.tolerance")
+        self._diverged(
+            f"{why}, even with dt = {size:.3g}",
+            "check the initial values and the energy's domain, or loosen time.tolerance",
+        )
 
     def _objection(self, energy: float) -> str:
         """Why a completed step is no good, or nothing."""
         if not math.isfinite(energy):
             return "the free energy is not finite"
         if self.model.gradient_flow:
-            allowed = _ROUNDOFF * float(np.finfo(self.backend.dtype).eps) * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
+            allowed = (
+                _ROUNDOFF
+                * float(np.finfo(self.backend.dtype).eps)
+                * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
+            )
             if energy > self.carry.energy + allowed:
                 return "the free energy rises"
         return ""
@@ -240,7 +268,9 @@ class Simulation:
             self._transform.inverse(scratch)
             cells = cells_of(self.layout, self.backend.to_host(scratch))
             flat = cells.reshape(len(cells), -1).astype(float)
-            finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(axis=1)
+            finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(
+                axis=1
+            )
             if not finite.all():
                 return self.model.components[int(np.argmin(finite))][0].name
         return self.model.components[0][0].name
@@ -256,15 +286,29 @@ class Simulation:
     @property
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be of this problem."""
+        spec, model = self.spec, self.model
+        fields = {
+            f"model.fields.{f.name}.{key}": value
+            for f in model.order_parameters
+            for key, value in {
+                "kinetics": f.kinetics,
+                "components": f.components,
+                "mobility": f.mobility,
+                "kappa": f.kappa,
+                "source": None if f.source is None else str(f.source),
+            }.items()
+        }
         return {
-            "energy": self.model.text,
-            "fields": {f.name: [f.kinetics, f.components or 0] for f in self.model.order_parameters},
-            "shape": list(self.grid.shape),
-            "lengths": list(self.grid.lengths),
-            "boundary": list(self.grid.boundary),
+            "model.energy": model.text,
+            **{f"model.parameters.{name}": value for name, value in model.parameters.items()},
+            **fields,
+            "grid.shape": list(self.grid.shape),
+            "grid.length": list(self.grid.lengths),
+            "grid.boundary": list(self.grid.boundary),
+            "grid.dealias": spec.grid.dealias,
             "precision": self.backend.precision,
-            "scheme": self.spec.time.scheme,
-            "adaptive": self.spec.time.adaptive,
+            "time.scheme": spec.time.scheme,
+            "time.adaptive": spec.time.adaptive,
         }
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -273,13 +317,20 @@ class Simulation:
         arrays = {"u": self.backend.to_host(carry.u)}
         arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
         numbers = {"t": carry.t, "step": carry.step, "dt_old": carry.dt_old, "gradient": carry.gradient}
-        return arrays, {"identity": self.identity, "carry": numbers, "stabilizers": self.stabilizers, "controller": self.controller.state()}
+        return arrays, {
+            "identity": self.identity,
+            "carry": numbers,
+            "stabilizers": self.stabilizers,
+            "controller": self.controller.state(),
+        }
 
     def _check_identity(self, meta: Mapping[str, Any]) -> None:
         theirs = meta.get("identity", {})
-        for key, mine in self.identity.items():
-            if theirs.get(key) != mine:
+        mine = self.identity
+        for key in dict.fromkeys([*mine, *theirs]):
+            if theirs.get(key) != mine.get(key):
                 raise CheckpointMismatch(
-                    f"the checkpoint was written with {key} = {theirs.get(key)}, this run has {mine}\n"
-                    "  Only time.end, time.tolerance, output, threads and device may change when resuming."
+                    f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n"
+                    "  resuming goes on with the same problem: only time.end, time.dt, time.tolerance, time.steady, output, "
+                    "threads and device may change"
                 )

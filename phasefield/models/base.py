@@ -39,7 +39,7 @@ class OrderParameter:
         mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not.
         kappa: gradient energy coefficient, energy density x length^2.
         components: None for a scalar field, else the number of components.
-        source: rate added to the right-hand side, an expression in x, y, z, t and the fields; None for none.
+        source: rate added to the right-hand side, an expression in x, y, z, t and the fields, or one per component; None for none.
         stabilizer: S of the splitting, energy density; None to take it from the energy's second derivative.
         units, description: written to the output.
     """
@@ -49,7 +49,7 @@ class OrderParameter:
     mobility: float
     kappa: float
     components: int | None = None
-    source: sp.Expr | None = None
+    source: sp.Expr | tuple[sp.Expr, ...] | None = None
     stabilizer: float | None = None
     units: str = "1"
     description: str = ""
@@ -57,6 +57,11 @@ class OrderParameter:
     @property
     def symbols(self) -> tuple[sp.Symbol, ...]:
         return component_symbols(self.name, self.components)
+
+    @property
+    def sources(self) -> tuple[sp.Expr | None, ...]:
+        """The source of every component."""
+        return self.source if isinstance(self.source, tuple) else (self.source,) * len(self.symbols)
 
 
 def scalar(name: str, i: int) -> sp.Symbol:
@@ -89,6 +94,11 @@ class EnergyModel:
     @property
     def unknowns(self) -> list[sp.Symbol]:
         return [s for _, s in self.components]
+
+    @property
+    def sources(self) -> list[sp.Expr | None]:
+        """The source of every component, None for none."""
+        return [s for f in self.order_parameters for s in f.sources]
 
     @cached_property
     def potentials(self) -> list[sp.Expr]:
@@ -183,7 +193,12 @@ class EnergyModel:
                 )
             source = item.get("source")
             if source is not None:
-                source = parse(str(source), f"{key}.source", Symbols(fields, tuple(parameters), (*COORDINATES, "t")))
+                texts = list(source) if isinstance(source, list | tuple) else [source]
+                if len(texts) not in (1, components or 1):
+                    raise ConfigError(f"{key}.source", f"has {len(texts)} entries; one, or one per component is expected")
+                known = Symbols(fields, tuple(parameters), (*COORDINATES, "t"))
+                parsed = tuple(parse(str(text), f"{key}.source", known) for text in texts)
+                source = None if not any(parsed) else parsed[0] if len(parsed) == 1 else parsed
             stabilizer = item.get("stabilizer")
             built.append(
                 OrderParameter(
@@ -192,7 +207,7 @@ class EnergyModel:
                     mobility=number(f"{key}.mobility", item["mobility"]),
                     kappa=number(f"{key}.kappa", item["kappa"]),
                     components=components,
-                    source=None if source == 0 else source,
+                    source=source,
                     stabilizer=None if stabilizer in (None, "auto") else number(f"{key}.stabilizer", stabilizer),
                     units=item.get("units") or "1",
                     description=item.get("description") or "",
@@ -249,7 +264,7 @@ class SpectralSplit:
         # A conserved component takes the Laplacian of its channel, so its source needs a channel of its own.
         self._source_channel: dict[int, int] = {}
         for i, (f, _) in enumerate(model.components):
-            if f.source is not None and f.kinetics == "conserved":
+            if model.sources[i] is not None and f.kinetics == "conserved":
                 self._source_channel[i] = self.components + len(self._source_channel)
         self.channels = self.components + len(self._source_channel)
         self._dealias = dealias
@@ -278,9 +293,10 @@ class SpectralSplit:
         for i, (f, _) in enumerate(model.components):
             g = model.potentials[i].xreplace(names) - scalar("stabilizer", i) * array_symbol("work", i)
             if f.kinetics == "nonconserved":
-                g = scalar("mobility", i) * g - (0 if f.source is None else f.source.xreplace(names))
+                source = model.sources[i]
+                g = scalar("mobility", i) * g - (0 if source is None else source.xreplace(names))
             outputs.append(g)
-        outputs += [model.components[i][0].source.xreplace(names) for i in self._source_channel]  # type: ignore[union-attr]
+        outputs += [model.sources[i].xreplace(names) for i in self._source_channel]  # type: ignore[union-attr]
         reductions = {"bulk": Reduction("sum", model.energy.xreplace(names))} if monitor else {}
         return Kernel(
             "nonlinear", "real", {"work": self.channels}, {"work": outputs}, reductions, scalars=[*self.scalars, "t"]

@@ -1,0 +1,221 @@
+"""What follows from a free-energy expression on paper: stability, equilibrium, interfaces and manufactured solutions.
+
+Everything is derived from an `EnergyModel`, so that a model given by its energy alone can be checked against its own theory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import ConfigError, NotConverged
+from .base import COORDINATES, EnergyModel, OrderParameter
+
+Array = NDArray[np.float64]
+TIME = sp.Symbol("t", real=True)
+
+
+def growth_rates(model: EnergyModel, state: Mapping[str, float], k: ArrayLike) -> Array:
+    """Growth rates of plane waves on a homogeneous state: eigenvalues of ``-Q(k) (H + diag(kappa) k^2)``.
+
+    H holds the second derivatives of f; Q = M k^2 (conserved) or M (Cahn, Acta Metall. 9 (1961) 795).
+
+    Args:
+        state: value of every component by name. k: wavenumbers, 1/length.
+
+    Returns:
+        Rates in 1/time, shape ``(*k.shape, components)``, ascending.
+
+    Raises:
+        ConfigError: a component without a value, or a state outside the energy's domain.
+    """
+    hessian = _hessian(model, state)
+    wavenumbers = np.asarray(k, dtype=float)
+    rates = [np.linalg.eigvalsh(_growth_matrix(model, hessian, q)[0]) for q in wavenumbers.ravel()]
+    return np.reshape(rates, (*wavenumbers.shape, len(hessian)))
+
+
+def fastest_growing_wavenumber(model: EnergyModel, state: Mapping[str, float]) -> float:
+    """Wavenumber (1/length, to round-off) that grows fastest on a homogeneous state; 0 if none outgrows k = 0.
+
+    Raises:
+        ConfigError: as `growth_rates`, or growth without bound (a component without gradient energy).
+    """
+    hessian = _hessian(model, state)
+    depth = -float(np.linalg.eigvalsh(hessian)[0])
+    if depth <= 0:
+        return 0.0
+    kappa = min(f.kappa for f, _ in model.components)
+    if kappa == 0:
+        raise ConfigError("model.fields", "growth has no fastest wavenumber where a field has kappa = 0", "give every field kappa > 0")
+
+    def slope(q: float) -> float:
+        matrix, derivative = _growth_matrix(model, hessian, q)
+        top = np.linalg.eigh(matrix)[1][:, -1]
+        return float(top @ derivative @ top)
+
+    # No wave grows beyond the cutoff; the highest sample there brackets the maximum between its neighbours.
+    samples = np.linspace(0, math.sqrt(depth / kappa), 512)
+    best = int(np.argmax(growth_rates(model, state, samples)[:, -1]))
+    if best == 0 and slope(samples[1]) <= 0:
+        return 0.0
+    low, high = samples[max(best - 1, 0)], samples[min(best + 1, len(samples) - 1)]
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+    return float(0.5 * (low + high))
+
+
+def _hessian(model: EnergyModel, state: Mapping[str, float]) -> Array:
+    names = [s.name for s in model.unknowns]
+    if missing := [name for name in names if name not in state]:
+        raise ConfigError("state", f"has no value for {missing[0]}", f"components of the model: {', '.join(names)}")
+    point = np.array([[state[name]] for name in names], dtype=float)
+    energy, *second = model.evaluate([model.energy, *model.hessian], point)[:, 0]
+    values = np.reshape(second, (len(names), len(names)))
+    if not np.isfinite([energy, *second]).all():
+        raise ConfigError("state", f"is outside the domain of the energy {model.text}: {dict(state)}")
+    return values
+
+
+def _growth_matrix(model: EnergyModel, hessian: Array, k: float) -> tuple[Array, Array]:
+    """``-sqrt(Q) (H + diag(kappa) k^2) sqrt(Q)``, symmetric and of the same eigenvalues, and its derivative in k."""
+    conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])
+    root = np.sqrt([f.mobility for f, _ in model.components])
+    kappa = np.diag([f.kappa for f, _ in model.components])
+    q, dq = np.where(conserved, root * k, root), np.where(conserved, root, 0.0)
+    inner = hessian + kappa * k**2
+    change = np.outer(dq, q) * inner + np.outer(q, dq) * inner + np.outer(q, q) * kappa * 2 * k
+    return -np.outer(q, q) * inner, -change
+
+
+def _only_scalar(model: EnergyModel) -> OrderParameter:
+    if len(model.components) != 1:
+        raise ConfigError("model.fields", f"phases are found for one scalar field; the model has {len(model.components)} components")
+    return model.order_parameters[0]
+
+
+def equilibrium_phases(model: EnergyModel, guess_a: float, guess_b: float) -> tuple[float, float]:
+    """The two phases of a scalar model that share a tangent of f, to round-off, by Newton's method.
+
+    f'(a) = f'(b) = (f(b) - f(a))/(b - a), Gibbs' condition of equal chemical potential and grand potential.
+
+    Raises:
+        ConfigError: not one scalar field. NotConverged: no common tangent near the guesses.
+    """
+    _only_scalar(model)
+    expressions = [model.energy, model.potentials[0], model.hessian[0]]
+
+    def residual(p: Array) -> tuple[Array, Array]:
+        f, mu, curvature = model.evaluate(expressions, p[None, :])
+        gap = p[1] - p[0]
+        values = np.array([mu[0] - mu[1], f[1] - f[0] - 0.5 * (mu[0] + mu[1]) * gap])
+        half = 0.5 * curvature * gap
+        tilt = 0.5 * (mu[1] - mu[0])
+        return values, np.array([[curvature[0], -curvature[1]], [-half[0] - tilt, -half[1] + tilt]])
+
+    point = np.array([guess_a, guess_b], dtype=float)
+    values, jacobian = residual(point)
+    for _ in range(100):
+        if not np.isfinite(values).all() or abs(np.linalg.det(jacobian)) < 1e-300:
+            break
+        step = np.linalg.solve(jacobian, values)
+        for _ in range(40):
+            new_values, new_jacobian = residual(point - step)
+            if np.isfinite(new_values).all() and np.hypot(*new_values) < np.hypot(*values):
+                break
+            step = step / 2
+        else:
+            # Newton's residual cannot fall any further: this is round-off, or no solution is near.
+            break
+        point, values, jacobian = point - step, new_values, new_jacobian
+        if not values.any():
+            break
+    scale = 1e-11 * (1 + np.abs(jacobian).max())
+    if not np.isfinite(values).all() or np.abs(values).max() > scale or abs(point[1] - point[0]) < 1e-6 * (1 + np.abs(point).max()):
+        raise NotConverged(f"no common tangent of the energy {model.text} was found near {guess_a:g} and {guess_b:g}")
+    return float(point[0]), float(point[1])
+
+
+def binodal(model: EnergyModel, span: tuple[float, float] = (-4.0, 4.0)) -> tuple[float, float]:
+    """The coexisting phases a < b of a scalar model: the widest gap in the convex hull of f, closed by `equilibrium_phases`.
+
+    Args:
+        span: where to look; values outside the energy's domain are skipped.
+
+    Raises:
+        ConfigError: not one scalar field. NotConverged: f is convex on ``span``.
+    """
+    _only_scalar(model)
+    phi = np.linspace(*span, 16001)
+    f = model.evaluate([model.energy], phi[None, :])[0]
+    points = np.stack([phi, f], axis=1)[np.isfinite(f)]
+    hull: list[Array] = []
+    for p in points:
+        while len(hull) > 1 and np.linalg.det([hull[-1] - hull[-2], p - hull[-2]]) <= 0:
+            hull.pop()
+        hull.append(p)
+    where = np.array(hull)[:, 0]
+    widest = int(np.argmax(np.diff(where))) if len(where) > 1 else 0
+    if len(where) < 2 or where[widest + 1] - where[widest] < 3 * (phi[1] - phi[0]):
+        raise NotConverged(f"the energy {model.text} is convex between {span[0]:g} and {span[1]:g}: no two phases coexist")
+    return equilibrium_phases(model, float(where[widest]), float(where[widest + 1]))
+
+
+def interface_energy(model: EnergyModel, a: float, b: float) -> float:
+    """Energy per area of the flat interface between phases ``a`` and ``b`` that share a tangent: to about 1e-12 relative.
+
+    sigma = int_a^b sqrt(2 kappa (f - tangent)) dphi (Cahn and Hilliard, J. Chem. Phys. 28 (1958) 258, eq. 2.20).
+
+    Raises:
+        ConfigError: not one scalar field, or ``a`` and ``b`` do not coexist. NotConverged: the integrand is too rough.
+    """
+    kappa = _only_scalar(model).kappa
+    ends = np.array([a, b], dtype=float)
+    (f_a, f_b), mu = model.evaluate([model.energy, model.potentials[0]], ends[None, :])
+    chord = (f_b - f_a) / (b - a)
+    last = math.nan
+    for count in (32, 64, 128, 256, 512, 1024):
+        nodes, weights = np.polynomial.legendre.leggauss(count)
+        # phi = a .. b by a cosine: dense at the ends, where energies with logarithms vary fast.
+        angle = 0.5 * math.pi * (nodes + 1)
+        phi = 0.5 * (a + b) - 0.5 * (b - a) * np.cos(angle)
+        excess = model.evaluate([model.energy], phi[None, :])[0] - f_a - chord * (phi - a)
+        height = float(np.max(excess))
+        if not height > 0 or excess.min() < -1e-10 * height or np.abs(mu - chord).max() * abs(b - a) > 1e-6 * height:
+            raise ConfigError("a, b", f"{a:g} and {b:g} do not coexist: f has no common tangent there", "take them from binodal")
+        density = np.sqrt(2 * kappa * np.maximum(excess, 0)) * np.sin(angle)
+        total = float(weights @ density) * 0.25 * math.pi * abs(b - a)
+        if abs(total - last) <= 1e-12 * total:
+            return total
+        last = total
+    raise NotConverged(f"the interface energy between {a:g} and {b:g} did not converge")
+
+
+def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> dict[str, sp.Expr]:
+    """The sources that make ``solution`` exact: du/dt minus the model's right-hand side, per component.
+
+    Args:
+        solution: component name -> expression in x, y, z, t (real symbols).
+
+    Raises:
+        ConfigError: a component without a solution.
+    """
+    if missing := [s.name for s in model.unknowns if s.name not in solution]:
+        raise ConfigError("solution", f"has no expression for {missing[0]}")
+    table = {s: sp.sympify(solution[s.name]) for s in model.unknowns}
+
+    def laplacian(expr: sp.Expr) -> sp.Expr:
+        return sum((sp.diff(expr, sp.Symbol(x, real=True), 2) for x in COORDINATES), sp.Integer(0))
+
+    sources = {}
+    for (f, s), potential in zip(model.components, model.potentials, strict=True):
+        u = table[s]
+        mu = model.values(potential).xreplace(table) - sp.Float(f.kappa, 17) * laplacian(u)
+        rate = laplacian(mu) if f.kinetics == "conserved" else -mu
+        sources[s.name] = sp.diff(u, TIME) - sp.Float(f.mobility, 17) * rate
+    return sources

@@ -1,0 +1,218 @@
+"""Stopped anywhere and resumed, a run holds the bits of one that was never stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import phasefield as pf
+from phasefield.errors import CheckpointMismatch, OutputError
+from phasefield.simulation import Simulation
+
+COMMON = ("threads.cpu=1", "device=cpu", "output.picture=false")
+
+
+def same(a: Path, b: Path) -> None:
+    """The two folders hold the same bits wherever the clock is not written."""
+    for name in ("fields.nc", "history.nc"):
+        with xr.open_dataset(a / name) as left, xr.open_dataset(b / name) as right:
+            assert set(left.variables) == set(right.variables)
+            for variable in left.variables:
+                assert left[variable].dtype == right[variable].dtype
+                assert np.array_equal(left[variable], right[variable], equal_nan=left[variable].dtype.kind == "f"), (
+                    variable
+                )
+    assert (a / "checkpoint.npz").read_bytes() == (b / "checkpoint.npz").read_bytes()
+
+
+@contextmanager
+def signalled(at: int, number: int) -> Iterator[None]:
+    """Sends this process a signal after ``at`` more steps."""
+    advance, count = Simulation.advance, 0
+
+    def counted(self: Simulation, target: float) -> None:
+        nonlocal count
+        advance(self, target)
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), number)
+
+    Simulation.advance = counted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Simulation.advance = advance  # type: ignore[method-assign]
+
+
+CASES = {
+    "etdms2": ("grid.shape=[16,16]", "time.end=2"),
+    "sbdf2": ("grid.shape=[16,16]", "time.end=2", "time.scheme=sbdf2"),
+    "etdrk4": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdrk4"),
+    "etdms2 fixed": ("grid.shape=[16,16]", "time.end=2", "time.adaptive=false", "time.dt=0.03"),
+    "sbdf2 fixed": ("grid.shape=[16,16]", "time.end=2", "time.scheme=sbdf2", "time.adaptive=false", "time.dt=0.03"),
+    "etdrk4 fixed": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdrk4", "time.adaptive=false", "time.dt=0.03"),
+    "grains": ("model=grain_growth", "model.fields.eta.components=4", "initial.eta.grains=5", "grid.shape=[16,16]", "time.end=2"),
+    "no-flux": ("grid.shape=[12,10]", "grid.boundary=no-flux", "time.end=2", "precision=single", "time.tolerance=0.01"),
+    "one axis": ("grid.shape=[32]", "time.end=2", "output.every={per_decade: 3, start: 0.01}", "output.history=0.07"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stop_and_resume(tmp_path: Path, case: str) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    pf.run(*COMMON, *CASES[case], f"output.dir={whole}")
+    with signalled(7, signal.SIGTERM):
+        run = pf.run(*COMMON, *CASES[case], f"output.dir={parts}")
+    assert run.outcome.reason == "stopped"
+    assert run.outcome.signal == signal.SIGTERM
+    with signalled(1, signal.SIGUSR1):
+        assert pf.resume(parts).outcome.signal == signal.SIGUSR1
+    with signalled(13, signal.SIGINT):
+        assert pf.resume(parts).outcome.signal == signal.SIGINT
+    assert pf.resume(parts).outcome.reason == "finished"
+    same(whole, parts)
+
+
+def test_a_run_that_has_ended_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, overrides, reason in (
+        ("end", ("time.end=0.1",), "finished"),
+        ("steps", ("time.end=9", "time.max_steps=5"), "max_steps"),
+        ("steady", ("time.end=1e5", "initial.c=0.5", "time.steady=1e-8"), "steady"),
+    ):
+        folder = tmp_path / name
+        pf.run(*COMMON, "grid.shape=[8,8]", *overrides, f"output.dir={folder}")
+        before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
+        with caplog.at_level("INFO", logger="phasefield"):
+            assert pf.resume(folder).outcome.reason == reason
+        assert "nothing to do" in caplog.text
+        assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()} == before
+        caplog.clear()
+
+
+def test_a_later_end(tmp_path: Path) -> None:
+    pf.run(*COMMON, "grid.shape=[8,8]", "time.end=1", f"output.dir={tmp_path}/run")
+    run = pf.resume(tmp_path / "run", "time.end=2")
+    assert run.outcome.reason == "finished"
+    # Ten snapshots to the first end; from there on every tenth of the new end.
+    assert run.fields.time.values.tolist() == [
+        *(n * 0.1 for n in range(10)),
+        1.0,
+        *(n * 0.2 for n in range(6, 10)),
+        2.0,
+    ]
+    assert (np.diff(run.history.time) > 0).all()
+    assert "end: 2.0" in (tmp_path / "run" / "config.yaml").read_text()
+    # Again, with a schedule of another kind.
+    run = pf.resume(tmp_path / "run", "time.end=3", "output.every={times: [1.5, 2.5]}")
+    assert run.fields.time.values[-2:].tolist() == [2.5, 3.0]
+
+
+def test_another_fixed_step(tmp_path: Path) -> None:
+    pf.run(
+        *COMMON, "grid.shape=[8,8]", "time.end=1", "time.adaptive=false", "time.dt=0.1", f"output.dir={tmp_path}/run"
+    )
+    run = pf.resume(tmp_path / "run", "time.end=2", "time.dt=0.05")
+    assert float(run.history.dt[-1]) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.energy=c**2", "model.energy"),
+        ("model.parameters.W=2", "model.parameters.W = 1.0, this run has 2.0"),
+        ("model.fields.c.mobility=2", "model.fields.c.mobility"),
+        ("model.fields.c.kappa=2", "model.fields.c.kappa"),
+        ("model.fields.c.source=0.1", "model.fields.c.source"),
+        ("model.fields.c.kinetics=nonconserved", "model.fields.c.kinetics"),
+        ("grid.shape=[4,4]", "grid.shape"),
+        ("grid.length=3", "grid.length"),
+        ("grid.boundary=no-flux", "grid.boundary"),
+        ("grid.dealias=true", "grid.dealias"),
+        ("precision=single", "precision"),
+        ("time.scheme=sbdf2", "time.scheme"),
+    ],
+)
+def test_other_physics(finished: Path, override: str, says: str) -> None:
+    before = (finished / "config.yaml").read_text()
+    with pytest.raises(CheckpointMismatch, match=r"checkpoint\.npz: was written with .*\n  .*only time\.end") as caught:
+        pf.resume(finished, override)
+    assert says in str(caught.value)
+    assert (finished / "config.yaml").read_text() == before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    pf.run(*COMMON, "grid.shape=[8,8]", "time.end=0.1", f"output.dir={folder}")
+    return folder
+
+
+def test_what_cannot_be_resumed(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="no such run folder"):
+        pf.resume(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="holds no run"):
+        pf.resume(tmp_path)
+
+    def broken(name: str, change: Callable[[Path], object]) -> Path:
+        shutil.copytree(finished, tmp_path / name)
+        change(tmp_path / name)
+        return tmp_path / name
+
+    def cut(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:-100])
+
+    early = broken("early", lambda p: (p / "checkpoint.npz").unlink())
+    with pytest.raises(OutputError, match=r"before its first checkpoint.*\n  delete the folder"):
+        pf.resume(early)
+    for name, change, error in (
+        ("cut", lambda p: cut(p / "checkpoint.npz"), "truncated or damaged"),
+        ("foreign", lambda p: np.savez(p / "checkpoint.npz", u=np.zeros(3)), "not a phasefield checkpoint"),
+        ("text", lambda p: (p / "checkpoint.npz").write_text("hello"), "not a phasefield checkpoint"),
+        ("config", lambda p: (p / "config.yaml").write_text("grid: ["), r"config\.yaml"),
+        ("nofields", lambda p: (p / "fields.nc").unlink(), r"fields\.nc"),
+        ("fields", lambda p: (p / "fields.nc").write_text("hello"), r"fields\.nc"),
+    ):
+        folder = broken(name, change)
+        with pytest.raises(pf.PhasefieldError, match=error):
+            pf.resume(folder, "time.end=0.2")
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    busy = (*COMMON, "grid.shape=[16,16]", "time.end=10", "output.every={steps: 1}", "output.history={steps: 1}")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    pf.run(*busy, "output.checkpoint=0", "output.kernels=false", f"output.dir={whole}")
+    rng = random.Random(3)
+    killed, early = 0, 0
+    while killed < 8:
+        if (pid := os.fork()) == 0:
+            try:
+                if (parts / "checkpoint.npz").exists():
+                    pf.resume(parts)
+                else:
+                    pf.run(*busy, "output.checkpoint=0", "output.kernels=false", f"output.dir={parts}")
+            finally:
+                os._exit(0)
+        give_up = time.monotonic() + 20
+        while killed >= 2 and not (parts / "checkpoint.npz").exists() and time.monotonic() < give_up:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.3))
+        os.kill(pid, signal.SIGKILL)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+            break
+        killed += 1
+        if not (parts / "checkpoint.npz").exists():
+            early += 1
+            shutil.rmtree(parts, ignore_errors=True)
+    assert killed - early >= 2
+    assert pf.resume(parts).outcome.reason == "finished"
+    same(whole, parts)

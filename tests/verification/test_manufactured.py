@@ -1,0 +1,93 @@
+"""Manufactured solutions: sources derived by SymPy make a chosen solution exact, and the solver has to find it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sympy as sp
+from verify import PRESETS, T, X, Y, Z, model_of, ranges, solve, specify
+
+from phasefield.errors import ConfigError
+from phasefield.models.analysis import manufactured_source
+from phasefield.simulation import build_model
+
+#: With this length, wavenumbers are whole halves and quarters and the sources short.
+LENGTH = 4 * math.pi
+#: Etdrk4 with this step leaves errors well below the tolerance; the solutions are resolved to round-off in space.
+STEP, END, TOLERANCE = 0.0025, 0.05, 1e-8
+
+
+def wave(boundary: str, coordinate: sp.Symbol, mode: int, i: int) -> sp.Expr:
+    """A smooth function of one axis that fits its boundary."""
+    k = sp.Rational(mode, 4)
+    if boundary == "periodic":
+        return sp.cos(2 * k * coordinate + sp.Rational(3 * i, 10))
+    return sp.sin(k * coordinate) if boundary == "fixed" else sp.cos(k * coordinate)
+
+
+def pattern(boundary: tuple[str, ...], i: int) -> sp.Expr:
+    """Component ``i``'s pattern, within [-1, 1], moving and breathing in time."""
+    product = sp.Integer(1)
+    for d, (b, coordinate) in enumerate(zip(boundary, (X, Y, Z), strict=False)):
+        product *= wave(b, coordinate, 1 + (d + i) % 2, i)
+    return product * (sp.Rational(3, 5) + sp.sin(3 * T + i) / 3)
+
+
+def exact(value: float) -> sp.Rational:
+    return sp.Rational(round(100 * value), 100)
+
+
+def check(preset: str, boundary: tuple[str, ...], cells: int, offset: bool = True) -> None:
+    spec = specify(
+        f"model={preset}",
+        f"grid.shape={[cells] * len(boundary)}".replace(" ", ""),
+        f"grid.length={LENGTH}",
+        f"grid.boundary=[{','.join(boundary)}]",
+        "time.scheme=etdrk4",
+        "time.adaptive=false",
+        f"time.dt={STEP}",
+    )
+    model = model_of(preset)
+    solution = {
+        s.name: (exact(middle) if offset else 0) + exact(0.8 * half) * pattern(boundary, i)
+        for i, (s, (middle, half)) in enumerate(zip(model.unknowns, ranges(preset), strict=False))
+    }
+    _, error = solve(spec, solution, manufactured_source(model, solution), END)
+    print(f"{preset} {'/'.join(boundary)}: relative error {error:.1e}")
+    assert error < TOLERANCE
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset(preset: str) -> None:
+    check(preset, ("periodic", "periodic"), 32)
+
+
+@pytest.mark.parametrize(
+    ("preset", "boundary", "cells"),
+    [
+        ("cahn_hilliard", ("no-flux", "no-flux"), 32),
+        ("precipitate", ("periodic", "no-flux"), 32),
+        ("allen_cahn", ("no-flux", "periodic"), 24),
+        ("spinodal", ("periodic",), 48),
+        ("flory_huggins", ("no-flux",), 48),
+        ("cahn_hilliard", ("periodic", "periodic", "periodic"), 20),
+        ("allen_cahn", ("periodic", "no-flux", "periodic"), 20),
+    ],
+)
+def test_boundaries_and_dimensions(preset: str, boundary: tuple[str, ...], cells: int) -> None:
+    check(preset, boundary, cells)
+
+
+@pytest.mark.parametrize("preset", ["cahn_hilliard_landau", "allen_cahn"])
+@pytest.mark.parametrize("boundary", [("fixed", "fixed"), ("periodic", "fixed"), ("fixed", "no-flux")])
+def test_fixed_walls(preset: str, boundary: tuple[str, ...]) -> None:
+    """The field vanishes on the walls; so does f' there, because both energies are even."""
+    check(preset, boundary, 24, offset=False)
+
+
+def test_number_of_sources_must_fit() -> None:
+    spec = specify("model=grain_growth", components=2)
+    spec.model.fields["eta"].source = ["1", "2", "3"]
+    with pytest.raises(ConfigError, match="one per component"):
+        build_model(spec)

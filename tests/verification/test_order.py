@@ -1,0 +1,98 @@
+"""Accuracy in time of every scheme and in space of the spectral method."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import sympy as sp
+from verify import T, X, field_values, model_of, run, solve, specify
+
+from phasefield.integrators import SCHEMES
+from phasefield.models.analysis import manufactured_source
+from phasefield.simulation import Simulation
+
+#: Largest step of each order: small enough for the leading error term, large enough to stay clear of round-off. The grids are
+#: coarse, for it is the ordinary differential equations of their few modes that are solved to the order of the scheme.
+LARGEST = {1: 1 / 256, 2: 1 / 64, 4: 1 / 32}
+
+
+def decomposition(scheme: str, dt: float) -> np.ndarray:
+    sim = Simulation(
+        specify(
+            "model=cahn_hilliard_landau",
+            "grid.shape=[12]",
+            f"grid.length={4 * math.pi}",
+            "time.adaptive=false",
+            f"time.scheme={scheme}",
+            f"time.dt={dt}",
+            "initial.phi=0.1+0.5*cos(x/2)+0.1*sin(x)",
+        )
+    )
+    return field_values(run(sim, 1.0))[0]
+
+
+@pytest.fixture(scope="module")
+def reference() -> np.ndarray:
+    return decomposition("etdrk4", 1 / 512)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_order_on_a_gradient_flow(scheme: str, reference: np.ndarray) -> None:
+    order = SCHEMES[scheme].order
+    errors = [np.abs(decomposition(scheme, LARGEST[order] / 2**i) - reference).max() for i in (1, 2)]
+    measured = math.log2(errors[0] / errors[1])
+    print(f"{scheme}: {measured:.3f}, errors {errors[0]:.1e} {errors[1]:.1e}")
+    assert measured == pytest.approx(order, abs=0.1)
+
+
+@pytest.mark.parametrize("preset", ["allen_cahn", "cahn_hilliard"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_order_with_a_source_that_moves(scheme: str, preset: str) -> None:
+    """Also checks the times at which stages are evaluated."""
+    order, model = SCHEMES[scheme].order, model_of(preset)
+    name = model.unknowns[0].name
+    solution = {name: sp.Rational(2, 5) + sp.cos(X / 2) * (sp.Rational(3, 10) + sp.sin(2 * T) / 5)}
+    source = manufactured_source(model, solution)
+    errors = []
+    for i in (1, 2):
+        spec = specify(
+            f"model={preset}",
+            "grid.shape=[12]",
+            f"grid.length={4 * math.pi}",
+            "time.adaptive=false",
+            f"time.scheme={scheme}",
+            f"time.dt={LARGEST[order] / 2**i}",
+        )
+        errors.append(solve(spec, solution, source, 1.0)[1])
+    measured = math.log2(errors[0] / errors[1])
+    print(f"{scheme} {preset}: {measured:.3f}, errors {errors[0]:.1e} {errors[1]:.1e}")
+    assert measured == pytest.approx(order, abs=0.1)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "no-flux"])
+@pytest.mark.parametrize("preset", ["allen_cahn", "cahn_hilliard"])
+def test_error_in_space_falls_faster_than_any_power(preset: str, boundary: str) -> None:
+    """The solution has infinitely many modes; the rate of convergence itself has to grow with the number of cells."""
+    model = model_of(preset)
+    wave = sp.cos(X) if boundary == "periodic" else sp.cos(X / 2)
+    solution = {model.unknowns[0].name: (1 + sp.sin(T) / 4) / (sp.Rational(8, 5) + wave)}
+    source = manufactured_source(model, solution)
+    errors = []
+    # The cosines of a no-flux axis reach twice as far as the exponentials of a periodic one.
+    for n in (12, 24, 48) if boundary == "periodic" else (6, 12, 24):
+        spec = specify(
+            f"model={preset}",
+            f"grid.shape=[{n}]",
+            f"grid.length={2 * math.pi}",
+            f"grid.boundary={boundary}",
+            "time.scheme=etdrk4",
+            "time.adaptive=false",
+            "time.dt=0.00025",
+        )
+        errors.append(solve(spec, solution, source, 0.01)[1])
+    print(preset, boundary, [f"{e:.1e}" for e in errors])
+    powers = [math.log2(a / b) for a, b in zip(errors[:2], errors[1:3], strict=True)]
+    assert powers[1] > powers[0] + 2
+    assert errors[-1] < 1e-10
