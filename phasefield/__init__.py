@@ -24,7 +24,7 @@ _WHERE = {
     "ConfigError": "errors",
     "Diverged": "errors",
 }
-__all__ = list(_WHERE)  # noqa: PLE0604
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

@@ -153,14 +153,15 @@ def _phi_lines(prefix: str, z: str, highest: int) -> list[tuple[str, str]]:
     """
     lines = [(f"{prefix}x", f"R(0.015625)*MAX({z}, R(-40))"), (f"{prefix}e0", _series(f"{prefix}x", 0, 13))]
     lines += [(f"{prefix}e{i + 1}", f"{prefix}e{i}*{prefix}e{i}") for i in range(6)]
-    lines.append((f"{prefix}0", f"{prefix}e6"))
     if not highest:
-        return lines
+        return [*lines, (f"{prefix}0", f"{prefix}e6")]
     lines += [(f"{prefix}s", f"MAX({z}, R(-1))"), (f"{prefix}i", f"R(1)/MIN({z}, R(-1))")]
     lines.append((f"{prefix}t{highest}", _series(f"{prefix}s", highest, 17 - highest)))
     for n in range(highest - 1, 0, -1):
         lines.append((f"{prefix}t{n}", f"R({1 / math.factorial(n)!r}) + {prefix}s*{prefix}t{n + 1}"))
-    recurrence = f"{prefix}0"
+    # Squaring multiplies round-off by 64, which slow modes would gather step by step.
+    lines.append((f"{prefix}0", f"SELECT({z} < R(-1), {prefix}e6, R(1) + {prefix}s*{prefix}t1)"))
+    recurrence = f"{prefix}e6"
     for n in range(1, highest + 1):
         lines.append((f"{prefix}r{n}", f"({recurrence} - R({1 / math.factorial(n - 1)!r}))*{prefix}i"))
         lines.append((f"{prefix}{n}", f"SELECT({z} < R(-1), {prefix}r{n}, {prefix}t{n})"))

@@ -224,6 +224,7 @@ def compose(overrides: Sequence[str]) -> Any:
     new = register(overrides)
     config = arrange(_compose(prepare(overrides)), new)
     try:
+        OmegaConf.to_container(config, resolve=True)  # its complaints name the key, those of resolve do not
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
         raise config_error(error) from error

@@ -11,12 +11,12 @@ from .driver import Progress
 
 
 def _speed(steps: int, seconds: float) -> str:
-    return f"{steps / seconds:.3g} steps/s" if seconds > 0 else ""
+    return f"{steps / seconds:.3g} steps/s" if seconds > 0 and steps > 0 else "- steps/s"
 
 
-def _left(p: Progress, start: float, seconds: float) -> float:
+def _left(p: Progress, start: float, seconds: float) -> str:
     done = (p.time - start) / (p.end - start) if p.end > start else 1.0
-    return seconds * (1 - done) / done if done > 0 else float("inf")
+    return f"about {seconds * (1 - done) / done:.0f} s left" if done > 0 else "time left unknown"
 
 
 @contextmanager
@@ -30,9 +30,15 @@ def progress(every: float = 10.0) -> Iterator[Callable[[Progress], None]]:
     first: list[Progress] = []
     if sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:5.1f} %"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:5.1f} %"),
+            TimeRemainingColumn(),
+        )
         with Bar(*columns, console=Console(stderr=True), refresh_per_second=4, transient=True) as bar:
             task = bar.add_task("", total=1.0)
             shown = [0.0]
@@ -59,8 +65,9 @@ def progress(every: float = 10.0) -> Iterator[Callable[[Progress], None]]:
             print(
                 f"t = {p.time:.6g} of {p.end:g} ({100 * p.time / p.end:.1f} %), step {p.step}, dt = {p.dt:.3g}, "
                 f"{_speed(p.step - first[0].step, seconds)}, F = {p.energy:.8g}, {p.rejected} rejected, "
-                f"about {_left(p, first[0].time, seconds):.0f} s left",
-                file=sys.stderr, flush=True,
+                f"{_left(p, first[0].time, seconds)}",
+                file=sys.stderr,
+                flush=True,
             )
 
     yield line

@@ -1,6 +1,6 @@
 """PFHub benchmarks 1a and 1b against the community's uploads: runs both, draws the curves, prints the table of docs/pfhub.md.
 
-    python scripts/pfhub.py [--end 1e4] [--out docs/results]
+python scripts/pfhub.py [--end 1e4] [--out docs/results]
 """
 
 from __future__ import annotations
@@ -48,13 +48,21 @@ def main() -> None:
             seconds = time.perf_counter() - start
             history = run.history
             t, f = history.time.values, history.free_energy.values
-        print(f"\n| {benchmark} | " + " | ".join(f"F({x:g})" for x in TIMES) + " | |\n" + "| --- " * (len(TIMES) + 2) + "|")
+        print(
+            f"\n| {benchmark} | "
+            + " | ".join(f"F({x:g})" for x in TIMES)
+            + " | |\n"
+            + "| --- " * (len(TIMES) + 2)
+            + "|"
+        )
         print(row("**phasefield**", t, f, f"{int(history.step[-1])} steps, {seconds:.1f} s in all"))
         for name, curve in community(benchmark).items():
             print(row(name, curve[:, 0], curve[:, 1]))
             axes.plot(curve[:, 0], curve[:, 1], lw=1, alpha=0.7, label=name)
         axes.plot(t, f, "k", lw=1.8, label="phasefield")
-        axes.set(xscale="log", xlim=(0.5, options.end), ylim=(0, 340), xlabel="time", title=f"PFHub benchmark {benchmark}")
+        axes.set(
+            xscale="log", xlim=(0.5, options.end), ylim=(0, 340), xlabel="time", title=f"PFHub benchmark {benchmark}"
+        )
         axes.legend(fontsize=7.5, loc="lower left")
     figure.axes[0].set_ylabel("free energy")
     options.out.mkdir(parents=True, exist_ok=True)

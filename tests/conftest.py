@@ -1,20 +1,23 @@
-"""Shared by all tests: compiled kernels are kept in one folder for the session."""
+"""Shared by all tests: one cache of compiled kernels for the session, and one thread per process.
+
+Set before anything is imported and inherited by parallel workers (pytest-xdist) and the processes that tests start.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+import shutil
+import tempfile
 
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
-def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def pytest_configure(config: pytest.Config) -> None:
     """``PHASEFIELD_CACHE``, unless set, is a folder of this session's."""
-    given = os.environ.get("PHASEFIELD_CACHE")
-    folder = Path(given) if given else tmp_path_factory.mktemp("cache")
-    os.environ["PHASEFIELD_CACHE"] = str(folder)
-    yield folder
-    if not given:
-        del os.environ["PHASEFIELD_CACHE"]
+    if hasattr(config, "workerinput"):
+        return
+    # Two FFTW threads in each of several processes would wait for each other more than they compute.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "PHASEFIELD_CACHE" not in os.environ:
+        os.environ["PHASEFIELD_CACHE"] = tempfile.mkdtemp(prefix="phasefield-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop("PHASEFIELD_CACHE"), ignore_errors=True))

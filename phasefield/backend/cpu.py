@@ -202,7 +202,7 @@ class FftwTransform:
 
     def _plan(self, buffer: np.ndarray) -> tuple[pyfftw.FFTW, pyfftw.FFTW, list[_HalfcomplexAxis]]:
         real, modes = self._split(buffer)
-        options = {"axes": self._axes, "threads": self._threads, "planning_timelimit": 20.0}
+        options: dict[str, Any] = {"axes": self._axes, "threads": self._threads, "planning_timelimit": 20.0}
         if self._layout.parts == 2:
             return (
                 pyfftw.FFTW(real, modes, direction="FFTW_FORWARD", flags=("FFTW_MEASURE",), **options),

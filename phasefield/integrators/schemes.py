@@ -53,7 +53,8 @@ E, phi1, phi2, phi3 = (Phi(k, z) for k in range(4))
 E_half, phi1_half, phi2_half = (Phi(k, z / 2) for k in range(3))
 
 _imex1 = (u + dt * n) / (1 - z)
-_sbdf2 = ((1 + w) * u - w**2 / (1 + w) * u_old + dt * ((1 + w) * n - w * n_old)) / ((1 + 2 * w) / (1 + w) - z)
+# As an increment on u, which leaves the mean of a conserved field as it is to the last bit.
+_sbdf2 = u + (w**2 / (1 + w) * (u - u_old) + z * u + dt * ((1 + w) * n - w * n_old)) / ((1 + 2 * w) / (1 + w) - z)
 _etd1 = E * u + dt * phi1 * n
 _etdms2_gain = dt * w * phi2 * (n - n_old)
 

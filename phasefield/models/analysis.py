@@ -51,7 +51,9 @@ def fastest_growing_wavenumber(model: EnergyModel, state: Mapping[str, float]) -
         return 0.0
     kappa = min(f.kappa for f, _ in model.components)
     if kappa == 0:
-        raise ConfigError("model.fields", "growth has no fastest wavenumber where a field has kappa = 0", "give every field kappa > 0")
+        raise ConfigError(
+            "model.fields", "growth has no fastest wavenumber where a field has kappa = 0", "give every field kappa > 0"
+        )
 
     def slope(q: float) -> float:
         matrix, derivative = _growth_matrix(model, hessian, q)
@@ -95,7 +97,9 @@ def _growth_matrix(model: EnergyModel, hessian: Array, k: float) -> tuple[Array,
 
 def _only_scalar(model: EnergyModel) -> OrderParameter:
     if len(model.components) != 1:
-        raise ConfigError("model.fields", f"phases are found for one scalar field; the model has {len(model.components)} components")
+        raise ConfigError(
+            "model.fields", f"phases are found for one scalar field; the model has {len(model.components)} components"
+        )
     return model.order_parameters[0]
 
 
@@ -136,7 +140,11 @@ def equilibrium_phases(model: EnergyModel, guess_a: float, guess_b: float) -> tu
         if not values.any():
             break
     scale = 1e-11 * (1 + np.abs(jacobian).max())
-    if not np.isfinite(values).all() or np.abs(values).max() > scale or abs(point[1] - point[0]) < 1e-6 * (1 + np.abs(point).max()):
+    if (
+        not np.isfinite(values).all()
+        or np.abs(values).max() > scale
+        or abs(point[1] - point[0]) < 1e-6 * (1 + np.abs(point).max())
+    ):
         raise NotConverged(f"no common tangent of the energy {model.text} was found near {guess_a:g} and {guess_b:g}")
     return float(point[0]), float(point[1])
 
@@ -162,7 +170,9 @@ def binodal(model: EnergyModel, span: tuple[float, float] = (-4.0, 4.0)) -> tupl
     where = np.array(hull)[:, 0]
     widest = int(np.argmax(np.diff(where))) if len(where) > 1 else 0
     if len(where) < 2 or where[widest + 1] - where[widest] < 3 * (phi[1] - phi[0]):
-        raise NotConverged(f"the energy {model.text} is convex between {span[0]:g} and {span[1]:g}: no two phases coexist")
+        raise NotConverged(
+            f"the energy {model.text} is convex between {span[0]:g} and {span[1]:g}: no two phases coexist"
+        )
     return equilibrium_phases(model, float(where[widest]), float(where[widest + 1]))
 
 
@@ -187,7 +197,9 @@ def interface_energy(model: EnergyModel, a: float, b: float) -> float:
         excess = model.evaluate([model.energy], phi[None, :])[0] - f_a - chord * (phi - a)
         height = float(np.max(excess))
         if not height > 0 or excess.min() < -1e-10 * height or np.abs(mu - chord).max() * abs(b - a) > 1e-6 * height:
-            raise ConfigError("a, b", f"{a:g} and {b:g} do not coexist: f has no common tangent there", "take them from binodal")
+            raise ConfigError(
+                "a, b", f"{a:g} and {b:g} do not coexist: f has no common tangent there", "take them from binodal"
+            )
         density = np.sqrt(2 * kappa * np.maximum(excess, 0)) * np.sin(angle)
         total = float(weights @ density) * 0.25 * math.pi * abs(b - a)
         if abs(total - last) <= 1e-12 * total:

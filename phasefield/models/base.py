@@ -39,7 +39,8 @@ class OrderParameter:
         mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not.
         kappa: gradient energy coefficient, energy density x length^2.
         components: None for a scalar field, else the number of components.
-        source: rate added to the right-hand side, an expression in x, y, z, t and the fields, or one per component; None for none.
+        source: rate added to the right-hand side, an expression in x, y, z, t and the fields, or one per
+            component; None for none.
         stabilizer: S of the splitting, energy density; None to take it from the energy's second derivative.
         units, description: written to the output.
     """
@@ -195,7 +196,8 @@ class EnergyModel:
             if source is not None:
                 texts = list(source) if isinstance(source, list | tuple) else [source]
                 if len(texts) not in (1, components or 1):
-                    raise ConfigError(f"{key}.source", f"has {len(texts)} entries; one, or one per component is expected")
+                    problem = f"has {len(texts)} entries; one, or one per component is expected"
+                    raise ConfigError(f"{key}.source", problem)
                 known = Symbols(fields, tuple(parameters), (*COORDINATES, "t"))
                 parsed = tuple(parse(str(text), f"{key}.source", known) for text in texts)
                 source = None if not any(parsed) else parsed[0] if len(parsed) == 1 else parsed

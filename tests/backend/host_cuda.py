@@ -13,6 +13,8 @@ import math
 import re
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,9 +109,12 @@ extern "C" void launch(unsigned blocks, unsigned threads, {declared[1]}) {{
         folder.mkdir(parents=True, exist_ok=True)
         library = folder / f"{name}_{digest(text)}.so"
         if not library.exists():
-            code = library.with_suffix(".cpp")
-            code.write_text(text)
-            subprocess.run(["g++", *_OPTIONS, "-o", str(library), str(code)], check=True)
+            # Built aside and renamed: tests run in several processes.
+            with tempfile.TemporaryDirectory(dir=folder) as aside:
+                code, built = Path(aside) / "kernel.cpp", Path(aside) / "kernel.so"
+                code.write_text(text)
+                subprocess.run(["g++", *_OPTIONS, "-o", str(built), str(code)], check=True)
+                built.replace(library)
         self._launch = ctypes.CDLL(str(library)).launch
         self._launch.restype = None
 

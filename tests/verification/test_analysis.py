@@ -30,7 +30,9 @@ def test_landau_closed_forms() -> None:
     rates = analysis.growth_rates(model, {"phi": 0.0}, k)
     assert rates.shape == (1, 31, 1)
     np.testing.assert_allclose(rates[..., 0], -mobility * k**2 * (a + gamma * k**2), rtol=1e-13, atol=1e-13)
-    assert analysis.fastest_growing_wavenumber(model, {"phi": 0.0}) == pytest.approx(math.sqrt(-a / (2 * gamma)), rel=1e-12)
+    assert analysis.fastest_growing_wavenumber(model, {"phi": 0.0}) == pytest.approx(
+        math.sqrt(-a / (2 * gamma)), rel=1e-12
+    )
     phase = math.sqrt(-a / b)
     assert analysis.binodal(model) == pytest.approx((-phase, phase), rel=1e-12)
     sigma = 2 * math.sqrt(2) / 3 * math.sqrt(gamma) * (-a) ** 1.5 / b
@@ -82,7 +84,9 @@ def test_errors() -> None:
     with pytest.raises(ConfigError, match="outside the domain"):
         analysis.growth_rates(model_of("flory_huggins"), {"phi": -0.5}, 1.0)
     with pytest.raises(ConfigError, match="kappa = 0"):
-        analysis.fastest_growing_wavenumber(build_model(specify("model=spinodal", "model.fields.c.kappa=0")), {"c": 0.5})
+        analysis.fastest_growing_wavenumber(
+            build_model(specify("model=spinodal", "model.fields.c.kappa=0")), {"c": 0.5}
+        )
     with pytest.raises(ConfigError, match="one scalar field"):
         analysis.binodal(model_of("precipitate"))
     with pytest.raises(ConfigError, match="do not coexist"):

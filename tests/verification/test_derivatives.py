@@ -1,4 +1,4 @@
-"""The derivatives in use against complex-step derivatives of the energy as written (Squire and Trapp, SIAM Rev. 40 (1998) 110)."""
+"""The derivatives in use against complex steps (Squire and Trapp, SIAM Rev. 40 (1998) 110) on the energy as written."""
 
 from __future__ import annotations
 

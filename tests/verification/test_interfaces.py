@@ -35,7 +35,7 @@ def test_dispersion_of_single_modes() -> None:
             f"grid.length={length}",
             "time.adaptive=false",
             "time.scheme=etdrk4",
-            "time.dt=0.02",
+            "time.dt=0.005",
             f"initial.phi={start}",
         )
     )
@@ -46,7 +46,7 @@ def test_dispersion_of_single_modes() -> None:
     formula = -M * k**2 * (A + GAMMA * k**2)
     np.testing.assert_allclose(analysis.growth_rates(sim.model, {"phi": 0.0}, k)[:, 0], formula, rtol=1e-12)
     print("relative errors of the rates", np.abs(measured / formula - 1).max())
-    np.testing.assert_allclose(measured, formula, rtol=1e-5)
+    np.testing.assert_allclose(measured, formula, rtol=1e-6)
 
 
 def test_fastest_growing_wave() -> None:
@@ -106,8 +106,9 @@ def _crossings(x: np.ndarray, phi: np.ndarray) -> list[float]:
 def test_gibbs_thomson() -> None:
     """A relaxed disc of radius R has mu = sigma/(2 phi_e R).
 
-    The sharp-interface formula has a relative error of first order in width/R: the surface of tension, and the compressed
-    phases' curvature of f. At R = 18 and 24 times the width that is about 1 %; it has to shrink with R.
+    The formula is the sharp-interface limit. For a well that is symmetric about its middle the correction of first order in
+    width/R vanishes with the Tolman length (Fisher and Wortis, Phys. Rev. B 29 (1984) 6252); the second is below 1 % at these
+    radii of 12 and 18 widths. The rest of the 1.5 % is for the local error that the step control allows.
     """
     errors = []
     for radius, length in ((12.0, 48.0), (18.0, 60.0)):
@@ -133,8 +134,7 @@ def test_gibbs_thomson() -> None:
         mu = SIGMA / (2 * PHASE * found)
         errors.append(centre / mu - 1)
         print(f"R = {found:.3f}: mu {centre:.6f} against {mu:.6f}, relative error {errors[-1]:.2%}")
-    assert abs(errors[0]) < 0.03
-    assert abs(errors[1]) < 0.02
+    assert max(map(abs, errors)) < 0.015
 
 
 def _areas(sims: Iterable[Simulation], inside: float) -> list[tuple[float, float]]:
@@ -172,5 +172,5 @@ def test_first_order_scheme_with_large_steps_is_slow() -> None:
     slow = shrinking_rate("time.scheme=imex1", "time.adaptive=false", "time.dt=1.0")
     fine = shrinking_rate("time.scheme=imex1", "time.adaptive=false", "time.dt=0.02", end=40.0)
     print(f"imex1: {slow:.3f} with dt = 1, {fine:.3f} with dt = 0.02")
-    assert slow > -2.0 * 0.8
-    assert fine == pytest.approx(-2.0, rel=0.03)
+    assert slow > -1.0
+    assert fine == pytest.approx(-2.0, rel=0.07)

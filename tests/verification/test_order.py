@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,14 +16,14 @@ from phasefield.simulation import Simulation
 
 #: Largest step of each order: small enough for the leading error term, large enough to stay clear of round-off. The grids are
 #: coarse, for it is the ordinary differential equations of their few modes that are solved to the order of the scheme.
-LARGEST = {1: 1 / 256, 2: 1 / 64, 4: 1 / 32}
+LARGEST = {1: 1 / 256, 2: 1 / 64, 4: 1 / 64}
 
 
 def decomposition(scheme: str, dt: float) -> np.ndarray:
     sim = Simulation(
         specify(
             "model=cahn_hilliard_landau",
-            "grid.shape=[12]",
+            "grid.shape=[8]",
             f"grid.length={4 * math.pi}",
             "time.adaptive=false",
             f"time.scheme={scheme}",
@@ -35,7 +36,7 @@ def decomposition(scheme: str, dt: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reference() -> np.ndarray:
-    return decomposition("etdrk4", 1 / 512)
+    return decomposition("etdrk4", 1 / 2048)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -59,7 +60,7 @@ def test_order_with_a_source_that_moves(scheme: str, preset: str) -> None:
     for i in (1, 2):
         spec = specify(
             f"model={preset}",
-            "grid.shape=[12]",
+            "grid.shape=[8]",
             f"grid.length={4 * math.pi}",
             "time.adaptive=false",
             f"time.scheme={scheme}",
@@ -71,8 +72,7 @@ def test_order_with_a_source_that_moves(scheme: str, preset: str) -> None:
     assert measured == pytest.approx(order, abs=0.1)
 
 
-@pytest.mark.parametrize("boundary", ["periodic", "no-flux"])
-@pytest.mark.parametrize("preset", ["allen_cahn", "cahn_hilliard"])
+@pytest.mark.parametrize(("preset", "boundary"), [("allen_cahn", "no-flux"), ("cahn_hilliard", "periodic")])
 def test_error_in_space_falls_faster_than_any_power(preset: str, boundary: str) -> None:
     """The solution has infinitely many modes; the rate of convergence itself has to grow with the number of cells."""
     model = model_of(preset)
@@ -93,6 +93,6 @@ def test_error_in_space_falls_faster_than_any_power(preset: str, boundary: str) 
         )
         errors.append(solve(spec, solution, source, 0.01)[1])
     print(preset, boundary, [f"{e:.1e}" for e in errors])
-    powers = [math.log2(a / b) for a, b in zip(errors[:2], errors[1:3], strict=True)]
+    powers = [math.log2(a / b) for a, b in itertools.pairwise(errors)]
     assert powers[1] > powers[0] + 2
     assert errors[-1] < 1e-10

@@ -21,7 +21,9 @@ POINTS = np.concatenate(
 def exact(order: int, z: float) -> mpmath.mpf:
     """phi_n(z) = 1F1(1; n + 1; z)/n!"""
     with mpmath.workdps(40):
-        return mpmath.hyp1f1(1, order + 1, mpmath.mpf(z)) / mpmath.factorial(order) if order else mpmath.exp(mpmath.mpf(z))
+        return (
+            mpmath.hyp1f1(1, order + 1, mpmath.mpf(z)) / mpmath.factorial(order) if order else mpmath.exp(mpmath.mpf(z))
+        )
 
 
 def computed(precision: str, highest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,8 @@ def test_round_trip_parseval_and_laplacian(boundary: tuple[str, ...], odd: bool)
     cells = cells_of(layout, buffer)
     random = np.random.default_rng(1).standard_normal((2, *grid.shape))
     waves = [
-        eigenfunction(b, 2, a.centers, a.length, 0.4 + d) for d, (b, a) in enumerate(zip(boundary, grid.axes, strict=True))
+        eigenfunction(b, 2, a.centers, a.length, 0.4 + d)
+        for d, (b, a) in enumerate(zip(boundary, grid.axes, strict=True))
     ]
     random[1] = math.prod(w.reshape([-1 if e == d else 1 for e in range(grid.dim)]) for d, (w, _) in enumerate(waves))
     eigenvalue = sum(k2 for _, k2 in waves)

@@ -1,7 +1,8 @@
-"""Shared by the verification tests: small problems from the shipped presets, run on one CPU thread."""
+"""Shared by the verification tests: small problems from the shipped presets, run on one CPU thread (or on a GPU)."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from phasefield.models import EnergyModel
 from phasefield.simulation import Simulation, build_model, initial_cells
 from phasefield.specs import RunSpec
 
+#: `scripts/gpu_session.sh` runs the same tests on a GPU.
+DEVICE = os.environ.get("PHASEFIELD_TEST_DEVICE", "cpu")
 X, Y, Z, T = sp.symbols("x y z t", real=True)
 PRESETS = sorted(p.stem for p in (Path(phasefield.__file__).parents[1] / "configs" / "model").glob("*.yaml"))
 
@@ -32,7 +35,7 @@ def text_of(expr: sp.Expr) -> str:
 
 def specify(*overrides: str, components: int = 3) -> RunSpec:
     """A specification for one CPU thread; fields with components have at most ``components``, to keep the tests cheap."""
-    spec = spec_of("device=cpu", "threads.cpu=1", *overrides)
+    spec = spec_of(f"device={DEVICE}", "threads.cpu=1", "output.observables=[free_energy]", *overrides)
     for f in spec.model.fields.values():
         if f.components is not None:
             f.components = min(f.components, components)
@@ -91,4 +94,3 @@ def solve(
         function = sp.lambdify([X, Y, Z][: len(grid)], solution[s.name].subs(T, sp.Float(end, 17)), modules="numpy")
         exact.append(np.broadcast_to(function(*grid), grid[0].shape))
     return sim, float(np.abs(field_values(sim) - np.array(exact)).max() / np.abs(exact).max())
-
