@@ -15,7 +15,7 @@ from phasefield.simulation import build_model
 #: With this length, wavenumbers are whole halves and quarters and the sources short.
 LENGTH = 4 * math.pi
 #: The default scheme, of second order, with a step that leaves its error below the tolerance; space is resolved to round-off.
-STEP, END, TOLERANCE = 1e-4, 0.02, 1e-8
+STEP, END, TOLERANCE = 5e-5, 0.01, 1e-8
 
 
 def wave(boundary: str, coordinate: sp.Symbol, mode: int, i: int) -> sp.Expr:
