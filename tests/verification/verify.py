@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def specify(*overrides: str, components: int = 3) -> RunSpec:
     return spec
 
 
+@cache
 def model_of(preset: str) -> EnergyModel:
     return build_model(specify(f"model={preset}"))
 
@@ -68,6 +70,7 @@ def run(sim: Simulation, end: float) -> Simulation:
     return sim
 
 
+@cache
 def ranges(preset: str) -> list[tuple[float, float]]:
     """Middle and half width of the values that a preset's own initial condition gives every component, at least 0.1 wide."""
     spec = specify(f"model={preset}", "grid.shape=[128,128]", components=8)
