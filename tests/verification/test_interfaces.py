@@ -107,18 +107,19 @@ def test_gibbs_thomson() -> None:
     """A relaxed disc of radius R has mu = sigma/(2 phi_e R).
 
     The formula is the sharp-interface limit. For a well that is symmetric about its middle the correction of first order in
-    width/R vanishes with the Tolman length (Fisher and Wortis, Phys. Rev. B 29 (1984) 6252); the second is below 1 % at these
-    radii of 12 and 18 widths. The rest of the 1.5 % is for the local error that the step control allows.
+    width/R vanishes with the Tolman length (Fisher and Wortis, Phys. Rev. B 29 (1984) 6252); what is left at radii of 12 and
+    18 widths is below 1 %. Cells wider than half the width pin the interface and shift mu by as much.
     """
     errors = []
     for radius, length in ((12.0, 48.0), (18.0, 60.0)):
-        n = int(length * 4 / 3)
+        n = int(2 * length)
         sim = Simulation(
             specify(
                 *LANDAU,
                 f"grid.shape=[{n},{n}]",
                 f"grid.length={length}",
                 "time.end=400",
+                "time.tolerance=3e-4",
                 f"initial.phi={{kind: circles, centers: [[{length / 2},{length / 2}]], radii: {radius}, "
                 f"inside: {PHASE}, outside: {-PHASE}, width: {WIDTH / math.sqrt(2)}}}",
             )
@@ -134,7 +135,7 @@ def test_gibbs_thomson() -> None:
         mu = SIGMA / (2 * PHASE * found)
         errors.append(centre / mu - 1)
         print(f"R = {found:.3f}: mu {centre:.6f} against {mu:.6f}, relative error {errors[-1]:.2%}")
-    assert max(map(abs, errors)) < 0.015
+    assert max(map(abs, errors)) < 0.01
 
 
 def _areas(sims: Iterable[Simulation], inside: float) -> list[tuple[float, float]]:
