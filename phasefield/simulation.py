@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Layout, cells_of, select
+from .backend import Backend, Forward, Inverse, Layout, cells_of, select
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import initial_field, merge_initial
@@ -83,13 +83,13 @@ class Simulation:
             self._check_identity(checkpoint[1])
             self.stabilizers = list(checkpoint[1]["stabilizers"])
         adaptive = spec.time.adaptive
-        self.split = SpectralSplit(
-            self.model, self.layout, self.backend, self.stabilizers, spec.grid.dealias, monitor=adaptive
-        )
+        self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
         kappas = [f.kappa for f, _ in self.model.components]
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, kappas, adaptive)
         self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend)
-        self._transform = self.backend.transform(self.layout, len(self.model.components))
+        components = len(self.model.components)
+        self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
+        self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
         self.controller = Controller(
             tolerance=spec.time.tolerance,
             order=self.scheme.error_order,
@@ -134,7 +134,7 @@ class Simulation:
         cells_of(self.layout, host)[...] = initial / self.grid.norm
         state = self.backend.buffer(self.layout, components)
         self.backend.from_host(host, state)
-        self._transform.forward(state)
+        self._to_modes({"u": state})
         carry = self.carry = self.integrator.start(state, 0.0)
         if not self._finite(carry.n):
             self._diverged(
@@ -163,7 +163,7 @@ class Simulation:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self.integrator.scratch[: self.split.components]
         self.backend.copy(carry.u, scratch)
-        self._transform.inverse(scratch)
+        self._to_cells({"u": scratch})
         values = self.observer(scratch, carry.u)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
@@ -215,11 +215,10 @@ class Simulation:
         why = ""
         for _ in range(200):
             size, t_new = self._size(controller.dt, target)
-            trial = integrator.attempt(carry, size)
+            trial = integrator.attempt(carry, size, t_new)
             ratio = controller.ratio(trial, groups)
             forced = size <= floor * 1.001 and controller.dt_min > 0
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                trial = integrator.complete(trial, t_new)
                 why = self._objection(trial.energy)
                 if not why:
                     controller.accepted(ratio, size)
@@ -265,7 +264,7 @@ class Simulation:
         for state in (self.carry.u, self.integrator.latest):
             scratch = self.integrator.scratch[: self.split.components]
             self.backend.copy(state, scratch)
-            self._transform.inverse(scratch)
+            self._to_cells({"u": scratch})
             cells = cells_of(self.layout, self.backend.to_host(scratch))
             flat = cells.reshape(len(cells), -1).astype(float)
             finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(
@@ -278,7 +277,7 @@ class Simulation:
     @property
     def kernel_sources(self) -> dict[str, str]:
         """File name -> generated source of every kernel, for debugging."""
-        kernels = [*self.split.kernels, *self.integrator.kernels, *self.observer.kernels]
+        kernels = [*self.integrator.kernels, *self.observer.kernels]
         return {f"{k.kernel.name}.{k.language}": k.source for k in kernels}
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------

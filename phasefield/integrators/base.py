@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import sympy as sp
 
-from ..backend import Backend, Compiled, Layout
-from ..codegen import K2, WEIGHT, Kernel, Reduction, array_symbol
+from ..backend import Backend, Compiled, Layout, Program, Run
+from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..models.base import Split
 from .schemes import SLOPES, Scheme, dt, n, n_old, u, u_old, z
 
@@ -42,15 +41,15 @@ class Carry:
 
 @dataclass(frozen=True)
 class Trial:
-    """What is known of a step before it is accepted.
+    """A step before it is accepted.
 
     Attributes:
         error: root mean square local error of every component; scale: root mean square fluctuation of every component.
         bulk, gradient: parts of the free energy at the end of the step, NaN where the split does not monitor them.
     """
 
-    error: np.ndarray
-    scale: np.ndarray
+    error: list[float]
+    scale: list[float]
     bulk: float
     gradient: float
 
@@ -76,8 +75,9 @@ class Integrator:
         self.scheme, self.split, self.layout, self.backend, self.adaptive = scheme, split, layout, backend, adaptive
         self._history = scheme.history(adaptive)
         self._names = [*split.scalars, "dt", "w"]
-        self._stage_kernels = [
-            backend.compile(self._kernel(f"stage{i + 1}", {"target": expr}), layout)
+        self._evaluate = backend.program(layout, split.operations("work"))
+        self._stage_programs = [
+            self._program(self._kernel(f"stage{i + 1}", {"target": expr}), "target")
             for i, expr in enumerate(scheme.stages)
         ]
         self._stages = [self._buffer(split.channels) for _ in scheme.stages]
@@ -85,13 +85,14 @@ class Integrator:
         self.scratch = self._buffer(split.channels)
         if adaptive:
             self._new = self._buffer(split.components)
-            self._kernel_attempt = backend.compile(self._attempt_kernel(kappas), layout)
+            self._update = self._program(self._attempt_kernel(kappas), "work")
         else:
-            self._kernel_step = backend.compile(self._step_kernel(), layout)
+            self._update = self._program(self._step_kernel(), self._oldest("n"))
 
     @property
     def kernels(self) -> list[Compiled]:
-        return [*self._stage_kernels, self._kernel_attempt if self.adaptive else self._kernel_step]
+        programs = [*self._stage_programs, self._update]
+        return list({k.kernel.name: k for program in programs for k in program.kernels}.values())
 
     @property
     def latest(self) -> Any:
@@ -101,10 +102,14 @@ class Integrator:
     def _buffer(self, components: int) -> Any:
         return self.backend.buffer(self.layout, components)
 
+    def _program(self, kernel: Kernel, evaluated: str) -> Program:
+        """A kernel that writes a state to the array ``evaluated``, and N of it."""
+        return self.backend.program(self.layout, [Run(kernel), *self.split.operations(evaluated)])
+
     # -- kernels -------------------------------------------------------------------------------------------------------
 
     def _expressions(self, expr: sp.Expr) -> list[sp.Expr]:
-        """A scheme's expression written out for every component in terms of arrays."""
+        """A scheme's expression written out for every component as a linear form in the numbers of the arrays."""
         split, result = self.split, []
         arrays = {n: "n", n_old: "n_old"} | {s: s.name for s in SLOPES}
         slopes = {symbol: split.explicit(name) for symbol, name in arrays.items() if symbol in expr.free_symbols}
@@ -112,7 +117,11 @@ class Integrator:
             table: dict[sp.Symbol, sp.Expr] = {u: array_symbol("u", i), u_old: array_symbol("u_old", i)}
             table |= {symbol: values[i] for symbol, values in slopes.items()}
             table[z] = dt * split.linear[i]
-            result.append(expr.xreplace(table))
+            # With u_old, as an increment on u: exactly zero for a mode at rest, so that a conserved mean stays to the last bit.
+            rest = table[u] if u_old in expr.free_symbols else sp.S.Zero
+            change = expr.xreplace(table) - rest
+            numbers = sorted((s for s in change.free_symbols if "@" in s.name), key=sp.default_sort_key)
+            result.append(rest + sum(PerMode(sp.diff(change, s)) * s for s in numbers))
         return result
 
     def _kernel(self, name: str, outputs: Mapping[str, sp.Expr | list[sp.Expr]], **reductions: Reduction) -> Kernel:
@@ -133,11 +142,11 @@ class Integrator:
 
     def _attempt_kernel(self, kappas: Sequence[float]) -> Kernel:
         new, error = self._expressions(self.scheme.update), self._expressions(self.scheme.error)
-        fluctuates = sp.Piecewise((WEIGHT, K2 > 0), (0, True))
-        reductions = {f"error_{i}": Reduction("sum", WEIGHT * e**2) for i, e in enumerate(error)}
+        fluctuates = PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
+        reductions = {f"error_{i}": Reduction("sum", PerMode(WEIGHT) * e**2) for i, e in enumerate(error)}
         reductions |= {f"scale_{i}": Reduction("sum", fluctuates * e**2) for i, e in enumerate(new)}
         stiffness = [sp.Symbol(f"kappa_{i}", real=True) for i in range(len(kappas))]
-        gradient = sum(k / 2 * K2 * WEIGHT * e**2 for k, e in zip(stiffness, new, strict=True))
+        gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(stiffness, new, strict=True))
         return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
 
     # -- stepping ------------------------------------------------------------------------------------------------------
@@ -154,45 +163,43 @@ class Integrator:
         }
         carry = Carry(t, step, dt_old, state, self._buffer(self.split.channels), kept)
         self.backend.copy(state, carry.n[: self.split.components])
-        carry.bulk = self.split.nonlinear(carry.n, t)
+        carry.bulk = self.split.bulk(self._evaluate({"work": carry.n}, {**self.split.scalars, "t": t}))
         return carry
 
     def _scalars(self, step: float, dt_old: float) -> dict[str, float]:
-        return {**self.split.scalars, "dt": step, "w": step / dt_old if dt_old > 0 else 0.0}
+        return {**self.split.scalars, "dt": step, "w": step / dt_old if dt_old > 0 else 0.0, "t": math.nan}
 
-    def _evaluate_stages(self, carry: Carry, scalars: Mapping[str, float]) -> dict[str, Any]:
+    def _arrays(self, carry: Carry, scalars: dict[str, float]) -> dict[str, Any]:
+        """All arrays of a step, its stages evaluated."""
         arrays = {"u": carry.u, "n": carry.n, **carry.history}
-        for i, (kernel, buffer) in enumerate(zip(self._stage_kernels, self._stages, strict=True)):
-            kernel({**arrays, "target": buffer}, scalars)
-            self.split.nonlinear(buffer, carry.t + self.scheme.nodes[i] * scalars["dt"])
+        for i, (program, buffer) in enumerate(zip(self._stage_programs, self._stages, strict=True)):
+            scalars["t"] = carry.t + self.scheme.nodes[i] * scalars["dt"]
+            program({**arrays, "target": buffer}, scalars)
             arrays[f"n{i + 1}"] = buffer
         return arrays
 
     def step(self, carry: Carry, size: float, t_new: float) -> None:
         """One step of ``size`` to time ``t_new`` (given separately so that times do not drift), in place."""
         scalars = self._scalars(size, carry.dt_old)
-        self._kernel_step(self._evaluate_stages(carry, scalars), scalars)
+        arrays = self._arrays(carry, scalars)
+        scalars["t"] = t_new
+        carry.bulk = self.split.bulk(self._update(arrays, scalars))
         if "u_old" in carry.history:
             carry.u, carry.history["u_old"] = carry.history["u_old"], carry.u
         if "n_old" in carry.history:
             carry.n, carry.history["n_old"] = carry.history["n_old"], carry.n
-        carry.bulk = self.split.nonlinear(carry.n, t_new)
         carry.t, carry.step, carry.dt_old = t_new, carry.step + 1, size
 
-    def attempt(self, carry: Carry, size: float) -> Trial:
-        """Computes a step of ``size`` without touching the carry. N is not evaluated yet, see `complete`."""
+    def attempt(self, carry: Carry, size: float, t_new: float) -> Trial:
+        """Computes a step of ``size`` to time ``t_new`` without touching the carry."""
         scalars = self._scalars(size, carry.dt_old)
-        arrays = self._evaluate_stages(carry, scalars)
-        found = self._kernel_attempt({**arrays, "new": self._new, "work": self.scratch}, scalars)
+        arrays = self._arrays(carry, scalars)
+        scalars["t"] = t_new
+        found = self._update({**arrays, "new": self._new, "work": self.scratch}, scalars)
         components = range(self.split.components)
-        error = np.sqrt([found[f"error_{i}"] for i in components])
-        scale = np.sqrt([found[f"scale_{i}"] for i in components])
-        return Trial(error, scale, math.nan, found["gradient"] * self.layout.grid.volume)
-
-    def complete(self, trial: Trial, t_new: float) -> Trial:
-        """Evaluates N at the attempted state, and with it the bulk energy."""
-        bulk = self.split.nonlinear(self.scratch, t_new)
-        return Trial(trial.error, trial.scale, bulk, trial.gradient)
+        error = [math.sqrt(found[f"error_{i}"]) for i in components]
+        scale = [math.sqrt(found[f"scale_{i}"]) for i in components]
+        return Trial(error, scale, self.split.bulk(found), found["gradient"] * self.layout.grid.volume)
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import sympy as sp
 
-from ..backend import Backend, Compiled, Layout
+from ..backend import Forward, Inverse, Layout, Operation, Run
 from ..codegen import K2, MASK, Kernel, Reduction, array_symbol
 from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
@@ -221,7 +221,8 @@ class EnergyModel:
 class Split(Protocol):
     """A right-hand side ``u' = L u + N(u)`` in spectral space: all an integrator knows.
 
-    ``nonlinear`` overwrites a copy of the state by transformed channels g; N is the linear expression ``explicit`` of them.
+    ``operations`` turn a copy of the state in ``array`` into transformed channels g, at the time that is the scalar ``t``; N is
+    the linear expression ``explicit`` of them. ``bulk`` is the bulk free energy from the operations' reductions.
     """
 
     @property
@@ -238,7 +239,9 @@ class Split(Protocol):
 
     def explicit(self, array: str) -> list[sp.Expr]: ...
 
-    def nonlinear(self, work: Any, t: float) -> float: ...
+    def operations(self, array: str) -> list[Operation]: ...
+
+    def bulk(self, reduced: Mapping[str, float]) -> float: ...
 
 
 class SpectralSplit:
@@ -256,12 +259,11 @@ class SpectralSplit:
         self,
         model: EnergyModel,
         layout: Layout,
-        backend: Backend,
         stabilizers: Sequence[float],
         dealias: bool = False,
         monitor: bool = True,
     ) -> None:
-        self.model, self.layout, self.backend = model, layout, backend
+        self.model, self.layout = model, layout
         self.components = len(model.components)
         # A conserved component takes the Laplacian of its channel, so its source needs a channel of its own.
         self._source_channel: dict[int, int] = {}
@@ -274,15 +276,7 @@ class SpectralSplit:
         self.linear = [
             -self._kinetic(i) * (scalar("stabilizer", i) + scalar("kappa", i) * K2) for i in range(self.components)
         ]
-        self._kernel = backend.compile(self._pointwise(monitor), layout)
-        self._transform = backend.transform(layout, self.components)
-        self._transform_channels = (
-            self._transform if self.channels == self.components else backend.transform(layout, self.channels)
-        )
-
-    @property
-    def kernels(self) -> list[Compiled]:
-        return [self._kernel]
+        self._kernel = self._pointwise(monitor)
 
     def _kinetic(self, i: int) -> sp.Expr:
         conserved = self.model.components[i][0].kinetics == "conserved"
@@ -316,11 +310,16 @@ class SpectralSplit:
             result.append(scale * n)
         return result
 
-    def nonlinear(self, work: Any, t: float) -> float:
-        """Overwrites the state in ``work`` by the channels of N; returns the bulk free energy (NaN if not monitored)."""
-        self._transform.inverse(work if self.channels == self.components else work[: self.components])
-        reduced = self._kernel({"work": work}, {**self.scalars, "t": t})
-        self._transform_channels.forward(work)
+    def operations(self, array: str) -> list[Operation]:
+        """What overwrites the state in ``array`` by the channels of N."""
+        return [
+            Inverse(array, self.components),
+            Run(self._kernel, {"work": array}),
+            Forward(array, self.channels),
+        ]
+
+    def bulk(self, reduced: Mapping[str, float]) -> float:
+        """The bulk free energy (NaN if not monitored)."""
         return reduced.get("bulk", math.nan) * self.layout.grid.cell_volume
 
 
