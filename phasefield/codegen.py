@@ -97,6 +97,11 @@ class Kernel:
     def writes(self) -> list[tuple[str, int]]:
         return [(a, c) for a, exprs in self.outputs.items() for c, e in enumerate(exprs) if e is not None]
 
+    @property
+    def touches(self) -> int:
+        """Array components that are read plus those that are written: what a pass moves, in fields."""
+        return len(self.reads) + len(self.writes)
+
     @cached_property
     def axis_symbols(self) -> list[str]:
         used = {s.name for e in self.results for s in sp.sympify(e).free_symbols}
@@ -350,8 +355,8 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``.
 
     ``context`` is the address of 64-bit integers: the lengths of the visited index space; the last three lengths of every
-    buffer; the address of every array; address and length of every axis array; addresses of the scalars (doubles), of the
-    partial reductions ``(reduction, outermost index)`` and of the table ``(value, i, j, k)``.
+    buffer; address of every array and bytes between its components; address and length of every axis array; addresses of the
+    scalars (doubles), of the partial reductions ``(reduction, outermost index)`` and of the table ``(value, i, j, k)``.
 
     Args:
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
@@ -397,8 +402,15 @@ def table_values(code: Lowered) -> list[str]:
     return code.exponentials
 
 
+def _columns(kernel: Kernel) -> list[tuple[str, int]]:
+    """Array components that take part, in argument order. Each is an argument of its own, for compilers to know them apart."""
+    used = {*kernel.reads, *kernel.writes}
+    return [(a, c) for a, n in kernel.arrays.items() for c in range(n) if (a, c) in used]
+
+
 def _head(kernel: Kernel, name: str) -> list[str]:
-    arguments = ["lo", "hi", "outer", "rows", "length", *kernel.arrays, *kernel.axis_arrays, *kernel.scalars]
+    columns = [f"all_{a}_{c}" for a, c in _columns(kernel)]
+    arguments = ["lo", "hi", "outer", "rows", "length", *columns, *kernel.axis_arrays, *kernel.scalars]
     return [
         "@njit(pipeline_class=NoAlias, **OPTIONS)",
         f"def {name}({', '.join([*arguments, 'partial', 'table'])}):",
@@ -427,41 +439,87 @@ def _tabulate(kernel: Kernel, code: Lowered, tabulated: Sequence[str]) -> list[s
     return out + [f"{pad}    line_{name}[k] = {name}" for name in tabulated]
 
 
+@dataclass
+class _Group:
+    """Outputs and reductions that share array components, with all that they are made of."""
+
+    columns: set[tuple[str, int]]
+    wanted: set[str]
+    outputs: list[tuple[str, int, Any]] = field(default_factory=list)
+    reductions: list[tuple[str, str, Any]] = field(default_factory=list)
+
+
+def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
+    """Results by the array components they need: those that share none are better computed in loops of their own."""
+    columns = {f"{a}@{c}": (a, c) for a, c in kernel.reads}
+    parts = dict(code.per_part)
+
+    def needs(expr: Any) -> set[str]:
+        names = {s.name for s in expr.free_symbols}
+        return names.union(*(needs(parts[name]) for name in names if name in parts))
+
+    groups: list[_Group] = []
+    outputs: list[tuple[str, Any]] = [("outputs", output) for output in code.outputs]
+    for kind, result in [*outputs, *(("reductions", reduction) for reduction in code.reductions)]:
+        expr = result[-1]
+        wanted = needs(expr)
+        own = {columns[name] for name in wanted if name in columns}
+        if kind == "outputs":
+            own.add(result[:2])
+        new = _Group(own, wanted)
+        getattr(new, kind).append(result)
+        for other in [g for g in groups if g.columns & own]:
+            groups.remove(other)
+            new = _Group(
+                other.columns | new.columns,
+                other.wanted | new.wanted,
+                other.outputs + new.outputs,
+                other.reductions + new.reductions,
+            )
+        groups.append(new)
+    return groups
+
+
 def _run(kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]) -> list[str]:
     printer = _LoopPrinter({"fully_qualified_modules": False})
-    out = [*_head(kernel, "run"), "    for i in range(lo, hi):"]
-    pad = " " * 8
-    out += [f"{pad}sum_{name} = {_REDUCTIONS[r.op]}" for name, r in kernel.reductions.items()]
-    out += [f"{pad}for j in range(rows):"]
-    pad += "    "
-    for index, name in enumerate(tabulated):
-        out.append(f"{pad}line_{name} = table[{index}, MIN(i, outer - i), MIN(j, rows - j)]")
-    for a, c in sorted(set(kernel.reads) | set(kernel.writes)):
-        out.append(f"{pad}row_{a}_{c} = {a}[{c}, i, j]")
-    out.append(f"{pad}for k in range(length):")
-    pad += "    "
-    out += [f"{pad}{name} = line_{name}[k]" for name in tabulated]
-    finals: list[Any] = [e[-1] for e in (*code.per_part, *code.outputs, *code.reductions)]
-    wanted = {s.name for e in finals for s in e.free_symbols} - set(tabulated)
-    out += _shared(kernel, code, sorted(wanted), pad)
-    for part in range(parts):
-        at = "k" if parts == 1 else f"{parts}*k + {part}" if part else f"{parts}*k"
-        for a, c in kernel.reads:
-            out.append(f"{pad}{a}_{c} = row_{a}_{c}[{at}]")
-            if kernel.gradients:
-                out.append(f"{pad}grad_{a}_{c} = {_gradient(a, c, loop=True)}")
-        out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.per_part]
-        out += [f"{pad}row_{a}_{c}[{at}] = {_text(printer, e)}" for a, c, e in code.outputs]
-        out += [f"{pad}{_accumulate(op, f'sum_{name}', _text(printer, e))}" for name, op, e in code.reductions]
-    return out + [f"        partial[{r}, i] = sum_{name}" for r, name in enumerate(kernel.reductions)]
+    out = _head(kernel, "run")
+    reads, numbers = set(kernel.reads), {name: r for r, name in enumerate(kernel.reductions)}
+    for group in _groups(kernel, code):
+        out.append("    for i in range(lo, hi):")
+        pad = " " * 8
+        out += [f"{pad}sum_{name} = {_REDUCTIONS[op]}" for name, op, _ in group.reductions]
+        out.append(f"{pad}for j in range(rows):")
+        pad += "    "
+        for index, name in enumerate(tabulated):
+            if name in group.wanted:
+                out.append(f"{pad}line_{name} = table[{index}, MIN(i, outer - i), MIN(j, rows - j)]")
+        ordered = [column for column in _columns(kernel) if column in group.columns]
+        out += [f"{pad}row_{a}_{c} = all_{a}_{c}[i, j]" for a, c in ordered]
+        out.append(f"{pad}for k in range(length):")
+        pad += "    "
+        out += [f"{pad}{name} = line_{name}[k]" for name in tabulated if name in group.wanted]
+        out += _shared(kernel, code, sorted(group.wanted - set(tabulated)), pad)
+        for part in range(parts):
+            at = "k" if parts == 1 else f"{parts}*k + {part}" if part else f"{parts}*k"
+            for a, c in ordered:
+                if (a, c) in reads:
+                    out.append(f"{pad}{a}_{c} = row_{a}_{c}[{at}]")
+                    if kernel.gradients:
+                        out.append(f"{pad}grad_{a}_{c} = {_gradient(a, c, loop=True)}")
+            out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.per_part if name in group.wanted]
+            out += [f"{pad}row_{a}_{c}[{at}] = {_text(printer, e)}" for a, c, e in group.outputs]
+            out += [f"{pad}{_accumulate(op, f'sum_{name}', _text(printer, e))}" for name, op, e in group.reductions]
+        out += [f"        partial[{numbers[name]}, i] = sum_{name}" for name, _, _ in group.reductions]
+    return out
 
 
 def _loop_entry(kernel: Kernel, name: str, tabulated: Sequence[str]) -> list[str]:
     """The function with C's calling convention, which finds the arguments in the context."""
     place, values = 6, ["lo", "hi", "at[0]", "at[1]", "at[2]"]
-    for n in kernel.arrays.values():
-        values.append(f"carray(pointer(at[{place}]), ({n}, at[3], at[4], at[5]), R)")
-        place += 1
+    places = {a: place + 2 * index for index, a in enumerate(kernel.arrays)}
+    for a, c in _columns(kernel):
+        values.append(f"carray(pointer(at[{places[a]}] + {c}*at[{places[a] + 1}]), (at[3], at[4], at[5]), R)")
+    place += 2 * len(places)
     for axis in kernel.axis_arrays:
         kind = "int32" if axis[:-1] in ("above", "below") else "R"
         values.append(f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})")
@@ -487,7 +545,7 @@ def _gradient(a: str, c: int, loop: bool) -> str:
         for side in ("above", "below"):
             at = {**place, index: f"{side}{axis}[{index}]"}
             ends.append(
-                f"{a}[{c}, {at['i']}, {at['j']}, {at['k']}]"
+                f"all_{a}_{c}[{at['i']}, {at['j']}, {at['k']}]"
                 if loop
                 else f"{a}[AT({c}, {at['i']}, {at['j']}, {at['k']})]"
             )

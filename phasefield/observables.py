@@ -18,7 +18,7 @@ from .backend import Backend, Compiled, Layout, Run
 from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
-from .models import EnergyModel, scalar
+from .models import EnergyModel
 
 Values = Mapping[str, float]
 
@@ -47,7 +47,7 @@ def _u(i: int) -> sp.Symbol:
 def free_energy(model: EnergyModel, grid: Grid) -> Observable:
     """Total free energy and its bulk and gradient parts."""
     density = model.energy.xreplace(model.on("u"))
-    gradient = sum(scalar("kappa", i) / 2 * K2 * WEIGHT * _u(i) ** 2 for i in range(len(model.components)))
+    gradient = sum(model.scalar("kappa", i) / 2 * K2 * WEIGHT * _u(i) ** 2 for i in range(len(model.components)))
 
     def finish(v: Values) -> dict[str, Any]:
         bulk, grad = v["bulk"] * grid.cell_volume, v["gradient"] * grid.volume

@@ -84,8 +84,7 @@ class Simulation:
             self.stabilizers = list(checkpoint[1]["stabilizers"])
         adaptive = spec.time.adaptive
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
-        kappas = [f.kappa for f, _ in self.model.components]
-        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, kappas, adaptive)
+        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
         self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend)
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ _SERIAL_CELLS = 2048
 _ROWS_BYTES, _COLUMNS_BYTES = 2**17, 2**19
 #: A pass is cut into at least this many tiles where it can be, so that threads share it evenly.
 _TILES = 16
+#: Numbers in a page of memory, and how far into a page a component begins after the one before.
+_PAGE, _SKEW = 1024, 48
 #: Bindings of a program to arrays that are kept; steps rotate through two or three.
 _BINDINGS = 8
 
@@ -58,7 +61,12 @@ class CpuBackend:
         return DTYPES[self.precision]
 
     def buffer(self, layout: Layout, components: int) -> np.ndarray:
-        return pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
+        shape = layout.buffer_shape(components)
+        size = math.prod(shape[1:])
+        # Components a multiple of a page apart would compete for the same places in the cache.
+        apart = size + (_SKEW - size % _PAGE) % _PAGE if components > 1 else size
+        flat = pyfftw.zeros_aligned(components * apart, self.dtype, n=64)
+        return flat.reshape(components, apart)[:, :size].reshape(shape)
 
     def program(self, layout: Layout, operations: Sequence[Operation]) -> CpuProgram:
         return CpuProgram(self, layout, operations)
@@ -116,7 +124,9 @@ class LoopKernel:
 
     def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What the entry finds at its last argument."""
-        words = [*self._extent, *self._buffer, *(_address(a) for a in arrays)]
+        words = [*self._extent, *self._buffer]
+        for array in arrays:
+            words += [_address(array), array.strides[0]]
         for axis in self._axes:
             words += [_address(axis), len(axis)]
         words += [_address(self._scalars), _address(self._partial), _address(self._table)]
@@ -248,7 +258,7 @@ class CpuProgram:
                 binding.kept.append(context)
                 row[2] = _address(context)
             else:
-                row[4] = _address(arrays[piece.array])
+                row[4], row[7] = _address(arrays[piece.array]), arrays[piece.array].strides[0]
         tables = (_address(self._phases), len(self._phases), _address(table), len(table), _address(self._counters))
         binding.job[:] = tables
         if len(self._bindings) >= _BINDINGS:
@@ -291,14 +301,13 @@ class Plans:
         self._layout, self._dtype = layout, np.dtype(backend.dtype)
         n0, n1, row = layout.buffer_shape(1)[1:]
         self._size = self._dtype.itemsize
-        self._component = n0 * n1 * row * self._size
         self._span, self._n0 = span, n0
         self._rest = n0 - (-(-n0 // span) - 1) * span
         self._columns = n1 * row // layout.parts
         mode = layout.parts * self._size
         self._width = _width(self._columns, _COLUMNS_BYTES // (n0 * mode))
         self._narrow = self._columns - (-(-self._columns // self._width) - 1) * self._width
-        offsets = (span * n1 * row * self._size, self._width * mode, self._component)
+        offsets = (span * n1 * row * self._size, self._width * mode, n0 * n1 * row * self._size)
         self._aligned = all(offset % ALIGNMENT == 0 for offset in offsets)
         self._work = backend.buffer(layout, 1)
         self._outer = layout.grid.axes[0] if layout.grid.dim > 1 else None
@@ -355,7 +364,7 @@ class Plans:
         tiles = -(-self._n0 // self._span)
         step = self._span * n1 * row * self._size
         rows = _Piece(
-            [kind, *self._addresses("rows", forward), 0, step, tiles, self._component, count],
+            [kind, *self._addresses("rows", forward), 0, step, tiles, 0, count],
             tiles,
             self._span,
             array=operation.array,
@@ -365,7 +374,7 @@ class Plans:
         tiles = -(-self._columns // self._width)
         step = self._width * self._layout.parts * self._size
         return rows, _Piece(
-            [kind, *self._addresses("columns", forward), 0, step, tiles, self._component, 1],
+            [kind, *self._addresses("columns", forward), 0, step, tiles, 0, 1],
             tiles * count,
             array=operation.array,
         )

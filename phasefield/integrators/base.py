@@ -65,12 +65,12 @@ class Integrator:
     error estimate and energy, and `accept` adopts it: dropping a step costs nothing, for the carry is untouched.
 
     Args:
-        kappas: gradient energy coefficient of every component (for the gradient energy).
+        kappas: gradient energy coefficient of every component, for the gradient energy: symbols among the split's scalars.
         adaptive: whether `attempt` is used; decides which buffers exist.
     """
 
     def __init__(
-        self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, kappas: Sequence[float], adaptive: bool
+        self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, kappas: Sequence[Any], adaptive: bool
     ) -> None:
         self.scheme, self.split, self.layout, self.backend, self.adaptive = scheme, split, layout, backend, adaptive
         self._history = scheme.history(adaptive)
@@ -140,13 +140,12 @@ class Integrator:
     def _oldest(self, name: str) -> str:
         return f"{name}_old" if f"{name}_old" in self._history else name
 
-    def _attempt_kernel(self, kappas: Sequence[float]) -> Kernel:
+    def _attempt_kernel(self, kappas: Sequence[Any]) -> Kernel:
         new, error = self._expressions(self.scheme.update), self._expressions(self.scheme.error)
         fluctuates = PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
         reductions = {f"error_{i}": Reduction("sum", PerMode(WEIGHT) * e**2) for i, e in enumerate(error)}
         reductions |= {f"scale_{i}": Reduction("sum", fluctuates * e**2) for i, e in enumerate(new)}
-        stiffness = [sp.Symbol(f"kappa_{i}", real=True) for i in range(len(kappas))]
-        gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(stiffness, new, strict=True))
+        gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(kappas, new, strict=True))
         return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
 
     # -- stepping ------------------------------------------------------------------------------------------------------

@@ -65,11 +65,6 @@ class OrderParameter:
         return self.source if isinstance(self.source, tuple) else (self.source,) * len(self.symbols)
 
 
-def scalar(name: str, i: int) -> sp.Symbol:
-    """Kernel argument that holds a constant of component ``i``: mobility, kappa or stabilizer."""
-    return sp.Symbol(f"{name}_{i}", real=True)
-
-
 @dataclass(frozen=True)
 class EnergyModel:
     """A free-energy density with its order parameters and constants.
@@ -134,9 +129,13 @@ class EnergyModel:
     def scalars(self) -> dict[str, float]:
         """Kernel arguments: constants are passed, not built in, so that a sweep over them compiles once."""
         values = {f"par_{k}": v for k, v in self.parameters.items()}
-        for i, (f, _) in enumerate(self.components):
+        for i, f in enumerate(self.order_parameters):
             values |= {f"mobility_{i}": f.mobility, f"kappa_{i}": f.kappa}
         return values
+
+    def scalar(self, name: str, i: int) -> sp.Symbol:
+        """Kernel argument that holds a constant of component ``i``: mobility, kappa or stabilizer, the same all over a field."""
+        return sp.Symbol(f"{name}_{self.order_parameters.index(self.components[i][0])}", real=True)
 
     def values(self, expr: sp.Expr) -> sp.Expr:
         """``expr`` with the parameters replaced by their values."""
@@ -250,7 +249,7 @@ class SpectralSplit:
     With q = M k^2 (conserved) or M (nonconserved): L = -q (S + kappa k^2) and N = -q FT[df/du - S u] + FT[source].
 
     Args:
-        stabilizers: S of every component.
+        stabilizers: S of every component, the same all over a field.
         dealias: apply the two-thirds rule to N.
         monitor: also reduce the bulk free energy in `nonlinear`.
     """
@@ -272,25 +271,28 @@ class SpectralSplit:
                 self._source_channel[i] = self.components + len(self._source_channel)
         self.channels = self.components + len(self._source_channel)
         self._dealias = dealias
-        self.scalars: dict[str, float] = model.scalars | {f"stabilizer_{i}": s for i, s in enumerate(stabilizers)}
+        self.scalars: dict[str, float] = model.scalars | {
+            model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)
+        }
+        self.kappas = [model.scalar("kappa", i) for i in range(self.components)]
         self.linear = [
-            -self._kinetic(i) * (scalar("stabilizer", i) + scalar("kappa", i) * K2) for i in range(self.components)
+            -self._kinetic(i) * (model.scalar("stabilizer", i) + kappa * K2) for i, kappa in enumerate(self.kappas)
         ]
         self._kernel = self._pointwise(monitor)
 
     def _kinetic(self, i: int) -> sp.Expr:
         conserved = self.model.components[i][0].kinetics == "conserved"
-        return scalar("mobility", i) * (K2 if conserved else 1)
+        return self.model.scalar("mobility", i) * (K2 if conserved else 1)
 
     def _pointwise(self, monitor: bool) -> Kernel:
         model = self.model
         names = model.on("work")
         outputs: list[sp.Expr] = []
         for i, (f, _) in enumerate(model.components):
-            g = model.potentials[i].xreplace(names) - scalar("stabilizer", i) * array_symbol("work", i)
+            g = model.potentials[i].xreplace(names) - model.scalar("stabilizer", i) * array_symbol("work", i)
             if f.kinetics == "nonconserved":
                 source = model.sources[i]
-                g = scalar("mobility", i) * g - (0 if source is None else source.xreplace(names))
+                g = model.scalar("mobility", i) * g - (0 if source is None else source.xreplace(names))
             outputs.append(g)
         outputs += [model.sources[i].xreplace(names) for i in self._source_channel]  # type: ignore[union-attr]
         reductions = {"bulk": Reduction("sum", model.energy.xreplace(names))} if monitor else {}
@@ -324,7 +326,7 @@ class SpectralSplit:
 
 
 def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
-    """The stabiliser S of every component: half the largest second derivative of f along the way down from the start.
+    """The stabiliser S of every component: half the largest second derivative of f by its field, on the way down from the start.
 
     A splitting with S >= max f''/2 is energy stable to first order (Shen and Yang, DCDS-A 28 (2010) 1669, lemma 2.3). The range
     that counts is what the run will visit, so a sample of cells follows the steepest descent of f to its wells (conserved
@@ -362,7 +364,8 @@ def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
         better = np.isfinite(new) & (new <= level)
         points, level = np.where(better, trial, points), np.where(better, new, level)
         rate = np.where(better, np.minimum(1.2 * rate, 1.5), 0.5 * rate)
+    parts = model.slices()
     return [
-        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[i])
-        for i, (f, _) in enumerate(model.components)
+        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[parts[f.name]].max())
+        for f, _ in model.components
     ]
