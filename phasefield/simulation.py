@@ -106,7 +106,7 @@ class Simulation:
         numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
         buffers = (
             (5 if self.spec.time.adaptive else 3)
-            + len(self.scheme.stages)
+            + self.scheme.stage_buffers(self.spec.time.adaptive)
             + len(self.scheme.history(self.spec.time.adaptive))
         )
         need = buffers * numbers * np.dtype(self.backend.dtype).itemsize
@@ -152,7 +152,7 @@ class Simulation:
 
         number = meta["carry"]
         history = {name: load(name) for name in arrays if name != "u"}
-        carry = self.integrator.start(load("u"), number["t"], number["step"], number["dt_old"], history)
+        carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
         for key, value in meta["controller"].items():
             if key != "dt" or self.spec.time.adaptive:  # a fixed step is what the configuration says
@@ -316,7 +316,7 @@ class Simulation:
         carry = self.carry
         arrays = {"u": self.backend.to_host(carry.u)}
         arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
-        numbers = {"t": carry.t, "step": carry.step, "dt_old": carry.dt_old, "gradient": carry.gradient}
+        numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "gradient": carry.gradient}
         return arrays, {
             "identity": self.identity,
             "carry": numbers,
