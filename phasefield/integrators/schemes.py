@@ -92,7 +92,7 @@ _etdms4_gain = dt * w * ((1 + w_old) * phi2 + 2 * w * (1 + 2 * w_old) * phi3 + 6
 # left, P = 1 - (1-s) (1-X)^2 - s (1-X)^3, which keeps |1/X| <= 1 near r = 1 up to s = 1/2. The fourth-order gain is damped to
 # nothing. Being 1 + O(z^4) the damping takes nothing from the orders.
 _damping3 = sp.Rational(1, 3) + sp.Rational(2, 3) / (1 + (z / 4) ** 4)
-_damping4 = 1 / (1 + (z / 2) ** 4)
+_damping4 = 1 / (1 + (2 * z / 3) ** 4)
 _etdms3 = _etd1 + _etdms2_gain + _damping3 * _etdms3_gain
 
 SCHEMES: dict[str, Scheme] = {
