@@ -53,7 +53,7 @@ class Point:
 
 
 def band_limited_start(n: int) -> np.ndarray:
-    """The initial formula of PFHub 1a at 400 x 400 nodes, cut to the modes of ``n`` x ``n`` so that all grids solve one problem."""
+    """The initial formula of PFHub 1a at 400 x 400 nodes, cut to the modes of ``n`` x ``n``: all grids solve one problem."""
     fine = 400
     x, y = np.meshgrid(*(2 * [np.arange(fine) * LENGTH / fine]), indexing="ij")
     bracket = np.cos(0.105 * x) * np.cos(0.11 * y) + (np.cos(0.13 * x) * np.cos(0.087 * y)) ** 2
@@ -215,15 +215,21 @@ def peers(n: int, exact: list[float], quick: bool) -> Iterator[Point]:
 def draw(results: dict[str, list[Point]], path: Path) -> None:
     """Error against seconds, a panel per problem: lines for tolerances, dotted for fixed steps, crosses for others."""
     figure = Figure(figsize=(11, 4.8), layout="constrained")
-    for axes, (problem, points) in zip(figure.subplots(1, len(results), squeeze=False)[0], results.items(), strict=True):
+    for axes, (problem, points) in zip(
+        figure.subplots(1, len(results), squeeze=False)[0], results.items(), strict=True
+    ):
         for color, scheme in enumerate(SCHEMES):
             for kind, style in (("tol", "o-"), ("dt", "s:")):
-                mine = [p for p in points if p.solver == scheme and p.setting.startswith(kind) and math.isfinite(p.error)]
+                mine = [
+                    p for p in points if p.solver == scheme and p.setting.startswith(kind) and math.isfinite(p.error)
+                ]
                 label = scheme if kind == "tol" else None
                 axes.plot(
                     [p.seconds for p in mine], [p.error for p in mine], style, c=f"C{color}", ms=3.5, lw=1, label=label
                 )
-        for marker, other in zip("x+*", dict.fromkeys(p.solver for p in points if p.solver not in SCHEMES), strict=False):
+        for marker, other in zip(
+            "x+*", dict.fromkeys(p.solver for p in points if p.solver not in SCHEMES), strict=False
+        ):
             mine = [p for p in points if p.solver == other and math.isfinite(p.error)]
             axes.plot([p.seconds for p in mine], [p.error for p in mine], f"k{marker}", label=other)
         axes.set(xscale="log", yscale="log", xlabel="seconds of stepping", title=f"PFHub {problem} to t = 100")

@@ -126,7 +126,9 @@ class Integrator:
         prefix = "" if scheme is self.scheme else "start_"
         stages = [self._kernel(f"{prefix}stage{i + 1}", {"target": e}) for i, e in enumerate(scheme.stages)]
         update = self._attempt_kernel(scheme) if self.adaptive else self._step_kernel(f"{prefix}step", scheme)
-        return _Method(scheme, [self.backend.compile(k, self.layout) for k in stages], self.backend.compile(update, self.layout))
+        return _Method(
+            scheme, [self.backend.compile(k, self.layout) for k in stages], self.backend.compile(update, self.layout)
+        )
 
     # -- kernels -------------------------------------------------------------------------------------------------------
 

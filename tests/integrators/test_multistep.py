@@ -52,7 +52,9 @@ def test_missing_steps_lower_the_order(scheme: str) -> None:
     for known in range(table.DEPTH + 1):
         ratios = tuple(1.3 if i < known else 0.0 for i in range(len(table.RATIOS)))
         _, factors = weights(SCHEMES[scheme], -0.7, ratios)
-        _, simpler = weights(SCHEMES[f"etdms{min(known, SCHEMES[scheme].order - 1) + 1}" if known else "etd1"], -0.7, ratios)
+        _, simpler = weights(
+            SCHEMES[f"etdms{min(known, SCHEMES[scheme].order - 1) + 1}" if known else "etd1"], -0.7, ratios
+        )
         assert factors == pytest.approx(simpler, abs=1e-13)
         assert not any(factors[known + 1 :])
 
@@ -68,7 +70,9 @@ def largest_root(scheme: Scheme, z: float, balance: float) -> float:
 @pytest.mark.parametrize("scheme", MULTISTEP)
 def test_stiff_modes_near_balance_stay_bounded(scheme: str) -> None:
     """What limits explicit multistep schemes once an interface is at rest, see the note in `schemes`."""
-    for z, balance in itertools.product((-0.3, -2.0, -5.0, -9.0, -30.0, -80.0), (-0.2, 0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 0.999)):
+    for z, balance in itertools.product(
+        (-0.3, -2.0, -5.0, -9.0, -30.0, -80.0), (-0.2, 0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 0.999)
+    ):
         assert largest_root(SCHEMES[scheme], z, balance) <= 1 + 1e-9, (z, balance)
 
 
