@@ -85,12 +85,13 @@ _third = w_old2 / (1 + w_old2 + w_old * w_old2) * (_second - _second_old)
 _etdms3_gain = dt * w * (phi2 + 2 * w * phi3) * _second
 _etdms4_gain = dt * w * ((1 + w_old) * phi2 + 2 * w * (1 + 2 * w_old) * phi3 + 6 * w**2 * w_old * phi4) * _third
 
-# Stiff modes (large -z) that L and N hold almost in balance, as across an interface at rest, set the limit of high orders. With
-# N = -r L u, r just below 1, a step becomes for large -z u_{n+1} = r P(X) u_n, X the shift one step back and P =
-# 1 - C (1 - X)^p the extrapolation of order p. Growth factors are 1/X with (1 - X)^p = -(1 - r)/(r C): bounded by 1 for p = 2, but for p >= 3 some
-# exceed 1 at any r near 1, whatever the stabiliser. So the third-order gain is damped where -z > 4, to a third: with a share s of
-# it left, P = 1 - (1-s) (1-X)^2 - s (1-X)^3, which is bounded near r = 1 for s < 1/2. The fourth-order gain is damped to nothing.
-# Both factors are 1 + O(z^4), which takes nothing from the orders.
+# Stiff modes (large -z) that L and N hold almost in balance, as across an interface at rest, set the limit of high
+# orders. With N = -r L u, r just below 1, a step becomes for large -z u_{n+1} = r P(X) u_n, X the shift one step back
+# and P = 1 - C (1 - X)^p the extrapolation of order p. Growth factors are 1/X with (1 - X)^p = -(1 - r)/(r C): bounded
+# by 1 for p = 2, but for p >= 3 some exceed 1 at any r near 1, whatever the stabiliser. So the third-order gain is
+# damped where -z > 4, to a third: with a share s of it left, P = 1 - (1-s) (1-X)^2 - s (1-X)^3, which is bounded near r
+# = 1 for s < 1/2. The fourth-order gain is damped to nothing. Both factors are 1 + O(z^4), which takes nothing from the
+# orders.
 _damping3 = sp.Rational(1, 3) + sp.Rational(2, 3) / (1 + (z / 4) ** 4)
 _damping4 = 1 / (1 + (2 * z / 3) ** 4)
 _etdms3 = _etd1 + _etdms2_gain + _damping3 * _etdms3_gain
