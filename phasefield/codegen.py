@@ -356,7 +356,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
 
     ``context`` is the address of 64-bit integers: the lengths of the visited index space; the last three lengths of every
     buffer; address of every array and bytes between its components; address and length of every axis array; addresses of the
-    scalars (doubles), of the partial reductions ``(reduction, outermost index)`` and of the table ``(value, i, j, k)``.
+    scalars (doubles), of the partial reductions ``(reduction, outermost index)`` and of the table, bytes between its values.
 
     Args:
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
@@ -408,12 +408,12 @@ def _columns(kernel: Kernel) -> list[tuple[str, int]]:
     return [(a, c) for a, n in kernel.arrays.items() for c in range(n) if (a, c) in used]
 
 
-def _head(kernel: Kernel, name: str) -> list[str]:
+def _head(kernel: Kernel, name: str, tabulated: Sequence[str]) -> list[str]:
     columns = [f"all_{a}_{c}" for a, c in _columns(kernel)]
     arguments = ["lo", "hi", "outer", "rows", "length", *columns, *kernel.axis_arrays, *kernel.scalars]
     return [
         "@njit(pipeline_class=NoAlias, **OPTIONS)",
-        f"def {name}({', '.join([*arguments, 'partial', 'table'])}):",
+        f"def {name}({', '.join([*arguments, 'partial', *(f'table_{v}' for v in tabulated)])}):",
         *(f"    {s} = R({s})" for s in kernel.scalars),
     ]
 
@@ -432,9 +432,9 @@ def _shared(kernel: Kernel, code: Lowered, wanted: Sequence[str], pad: str) -> l
 
 
 def _tabulate(kernel: Kernel, code: Lowered, tabulated: Sequence[str]) -> list[str]:
-    out = [*_head(kernel, "fill"), "    for i in range(lo, hi):", "        for j in range(rows//2 + 1):"]
+    out = [*_head(kernel, "fill", tabulated), "    for i in range(lo, hi):", "        for j in range(rows//2 + 1):"]
     pad = " " * 12
-    out += [f"{pad}line_{name} = table[{index}, i, j]" for index, name in enumerate(tabulated)]
+    out += [f"{pad}line_{name} = table_{name}[i, j]" for name in tabulated]
     out += [f"{pad}for k in range(length):", *_shared(kernel, code, tabulated, pad + "    ")]
     return out + [f"{pad}    line_{name}[k] = {name}" for name in tabulated]
 
@@ -482,7 +482,7 @@ def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
 
 def _run(kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]) -> list[str]:
     printer = _LoopPrinter({"fully_qualified_modules": False})
-    out = _head(kernel, "run")
+    out = _head(kernel, "run", tabulated)
     reads, numbers = set(kernel.reads), {name: r for r, name in enumerate(kernel.reductions)}
     for group in _groups(kernel, code):
         out.append("    for i in range(lo, hi):")
@@ -490,9 +490,9 @@ def _run(kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]) ->
         out += [f"{pad}sum_{name} = {_REDUCTIONS[op]}" for name, op, _ in group.reductions]
         out.append(f"{pad}for j in range(rows):")
         pad += "    "
-        for index, name in enumerate(tabulated):
+        for name in tabulated:
             if name in group.wanted:
-                out.append(f"{pad}line_{name} = table[{index}, MIN(i, outer - i), MIN(j, rows - j)]")
+                out.append(f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]")
         ordered = [column for column in _columns(kernel) if column in group.columns]
         out += [f"{pad}row_{a}_{c} = all_{a}_{c}[i, j]" for a, c in ordered]
         out.append(f"{pad}for k in range(length):")
@@ -526,12 +526,14 @@ def _loop_entry(kernel: Kernel, name: str, tabulated: Sequence[str]) -> list[str
         place += 2
     values += [f"scalars[{index}]" for index in range(len(kernel.scalars))]
     values.append(f"carray(pointer(at[{place + 1}]), ({len(kernel.reductions)}, at[0]), DOUBLE)")
-    values.append(f"carray(pointer(at[{place + 2}]), ({len(tabulated)}, at[0]//2 + 1, at[1]//2 + 1, at[2]), R)")
+    sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])"
+    for index in range(len(tabulated)):
+        values.append(f"carray(pointer(at[{place + 2}] + {index}*at[{place + 3}]), {sizes}, R)")
     call, entry = ("run", "entry") if name == "run" else ("fill", "tabulate")
     return [
         "@cfunc(void(int64, int64, int64), cache=True)",
         f"def {entry}(lo, hi, context):",
-        f"    at = carray(pointer(context), ({place + 3},), int64)",
+        f"    at = carray(pointer(context), ({place + 4},), int64)",
         f"    scalars = carray(pointer(at[{place}]), ({len(kernel.scalars)},), DOUBLE)",
         f"    {call}(" + ",\n        ".join(values) + ")",
     ]

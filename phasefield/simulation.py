@@ -83,6 +83,8 @@ class Simulation:
             self._check_identity(checkpoint[1])
             self.stabilizers = list(checkpoint[1]["stabilizers"])
         adaptive = spec.time.adaptive
+        self._epsilon = float(np.finfo(self.backend.dtype).eps)
+        self._fields = self.model.slices()
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
         self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend)
@@ -105,7 +107,7 @@ class Simulation:
         numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
         buffers = (
             (5 if self.spec.time.adaptive else 3)
-            + len(self.scheme.stages)
+            + self.scheme.stage_buffers(self.spec.time.adaptive)
             + len(self.scheme.history(self.spec.time.adaptive))
         )
         need = buffers * numbers * np.dtype(self.backend.dtype).itemsize
@@ -151,7 +153,7 @@ class Simulation:
 
         number = meta["carry"]
         history = {name: load(name) for name in arrays if name != "u"}
-        carry = self.integrator.start(load("u"), number["t"], number["step"], number["dt_old"], history)
+        carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
         for key, value in meta["controller"].items():
             if key != "dt" or self.spec.time.adaptive:  # a fixed step is what the configuration says
@@ -209,13 +211,12 @@ class Simulation:
 
     def _adaptive(self, target: float) -> None:
         carry, controller, integrator = self.carry, self.controller, self.integrator
-        groups = self.model.slices()
         floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self.spec.time.end)
         why = ""
         for _ in range(200):
             size, t_new = self._size(controller.dt, target)
             trial = integrator.attempt(carry, size, t_new)
-            ratio = controller.ratio(trial, groups)
+            ratio = controller.ratio(trial, self._fields)
             forced = size <= floor * 1.001 and controller.dt_min > 0
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
                 why = self._objection(trial.energy)
@@ -241,11 +242,7 @@ class Simulation:
         if not math.isfinite(energy):
             return "the free energy is not finite"
         if self.model.gradient_flow:
-            allowed = (
-                _ROUNDOFF
-                * float(np.finfo(self.backend.dtype).eps)
-                * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
-            )
+            allowed = _ROUNDOFF * self._epsilon * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
             if energy > self.carry.energy + allowed:
                 return "the free energy rises"
         return ""
@@ -314,7 +311,7 @@ class Simulation:
         carry = self.carry
         arrays = {"u": self.backend.to_host(carry.u)}
         arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
-        numbers = {"t": carry.t, "step": carry.step, "dt_old": carry.dt_old, "gradient": carry.gradient}
+        numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "gradient": carry.gradient}
         return arrays, {
             "identity": self.identity,
             "carry": numbers,

@@ -129,7 +129,7 @@ class LoopKernel:
             words += [_address(array), array.strides[0]]
         for axis in self._axes:
             words += [_address(axis), len(axis)]
-        words += [_address(self._scalars), _address(self._partial), _address(self._table)]
+        words += [_address(self._scalars), _address(self._partial), _address(self._table), self._table.strides[0]]
         return np.array(words, np.int64)
 
     def prepare(self, scalars: Mapping[str, float]) -> bool:
