@@ -236,7 +236,7 @@ class CpuProgram:
 
     def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
         given = [arrays[name] for name in self._names]
-        key = tuple(map(id, given))
+        key = tuple([id(array) for array in given])
         binding = self._bindings.get(key) or self._bind(key, given)
         for kernel in self.kernels:
             stale = kernel.prepare(scalars or {})
