@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Forward, Inverse, Layout, cells_of, select
+from .backend import Backend, Forward, Inverse, Layout, cells_of, select, transform_memory
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import initial_field, merge_initial
@@ -109,7 +109,8 @@ class Simulation:
             + len(self.scheme.stages)
             + len(self.scheme.history(self.spec.time.adaptive))
         )
-        need = buffers * numbers * np.dtype(self.backend.dtype).itemsize
+        largest = numbers * np.dtype(self.backend.dtype).itemsize
+        need = buffers * largest + transform_memory(self.backend, largest)
         have = self.backend.memory_available()
         if need > have:
             raise ConfigError(

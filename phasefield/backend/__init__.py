@@ -12,6 +12,9 @@ from .base import (
     Run,
     cells_of,
     select,
+    snapshot,
+    traffic,
+    transform_memory,
 )
 from .cache import cache_folder
 
@@ -28,4 +31,7 @@ __all__ = [
     "cache_folder",
     "cells_of",
     "select",
+    "snapshot",
+    "traffic",
+    "transform_memory",
 ]
