@@ -618,8 +618,7 @@ def assign_source(dtype: str, count: int) -> str:
     values = ", ".join(f"const real v{i}" for i in range(count))
     body = "".join(f"    scalars[{i}] = v{i};\n" for i in range(count))
     return (
-        f"typedef {real} real;\n"
-        f'extern "C" __global__ void assign(real* __restrict__ scalars, {values}) {{\n{body}}}\n'
+        f'typedef {real} real;\nextern "C" __global__ void assign(real* __restrict__ scalars, {values}) {{\n{body}}}\n'
     )
 
 

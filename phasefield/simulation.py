@@ -105,7 +105,7 @@ class Simulation:
         *outer, last = self.grid.shape
         numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
         buffers = (
-            (5 if self.spec.time.adaptive else 3)
+            (4 if self.spec.time.adaptive else 3)
             + len(self.scheme.stages)
             + len(self.scheme.history(self.spec.time.adaptive))
         )

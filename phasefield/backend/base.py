@@ -190,8 +190,8 @@ class Backend(Protocol):
 def snapshot(backend: Backend, buffer: Any) -> Callable[[], np.ndarray]:
     """Starts to bring a buffer to the host; what is returned waits for it, in any thread, and gives it.
 
-    The buffer may change at once. A backend with memory of its own has a method ``snapshot`` that lets the device go on meanwhile;
-    any other is asked for the copy there and then.
+    The buffer may change at once. A backend with memory of its own has a method ``snapshot`` that lets the device go on
+    meanwhile; any other is asked for the copy there and then.
     """
     send = getattr(backend, "snapshot", None)
     if send is not None:

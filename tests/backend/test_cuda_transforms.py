@@ -169,7 +169,7 @@ def test_work_area_is_shared_and_grows() -> None:
 @pytest.mark.parametrize(("forward", "inverse", "planned"), [(10, 8, 2), (8, 10, 3), (8, 8, 2)])
 def test_forward_and_inverse_share_one_work_area(forward: int, inverse: int, planned: int) -> None:
     plans: list[Any] = []
-    backend = SimpleNamespace(dtype="float64", area=WorkArea(lambda size: object()))
+    backend = SimpleNamespace(dtype="float64", stream=None, area=WorkArea(lambda size: object()))
 
     def plan(layout: Layout, components: int, forward_: bool) -> Any:
         plans.append(SimpleNamespace(memory=backend.area(forward if forward_ else inverse)))
