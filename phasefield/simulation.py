@@ -110,7 +110,8 @@ class Simulation:
             + len(self.scheme.history(self.spec.time.adaptive))
         )
         largest = numbers * np.dtype(self.backend.dtype).itemsize
-        need = buffers * largest + transform_memory(self.backend, largest)
+        periodic = set(self.grid.boundary) == {"periodic"}
+        need = buffers * largest + transform_memory(self.backend, largest, periodic)
         have = self.backend.memory_available()
         if need > have:
             raise ConfigError(

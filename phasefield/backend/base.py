@@ -200,10 +200,13 @@ def snapshot(backend: Backend, buffer: Any) -> Callable[[], np.ndarray]:
     return lambda: host
 
 
-def transform_memory(backend: Backend, largest: int) -> int:
-    """Bytes that transforms need beside the buffers, the largest of which has ``largest`` bytes; an estimate."""
+def transform_memory(backend: Backend, largest: int, periodic: bool) -> int:
+    """Bytes that transforms need beside the buffers, the largest of which has ``largest`` bytes; an estimate.
+
+    Nothing worth counting unless the backend has a method of this name.
+    """
     estimate = getattr(backend, "transform_memory", None)
-    return 0 if estimate is None else estimate(largest)
+    return 0 if estimate is None else estimate(largest, periodic)
 
 
 def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@
 area, so a step moves no more than its transforms and its kernels need. Small grids are bound by the time that launches take, so
 a program that repeats runs as one CUDA graph.
 
-All work goes through one stream of the package's own: the default stream can neither be recorded nor run beside another. Only
-what leaves for a file takes a second one.
+All work of a backend goes through one stream of its own: the default stream can neither be recorded nor run beside another. Only
+what leaves for a file takes a second one. CuPy code that works on a backend's arrays belongs into ``with backend.stream``.
 """
 
 from __future__ import annotations
@@ -107,14 +107,6 @@ def _explain(error: Exception) -> DeviceError:
     return DeviceError(f"device=gpu: {_first_line(error)}\n  Use device=cpu if this persists.")
 
 
-@functools.cache
-def _compute_stream(device: int) -> Any:
-    """The stream all backends on a device share, for CuPy's pool keeps the memory of every stream apart."""
-    import cupy
-
-    return cupy.cuda.Stream(non_blocking=True)
-
-
 class CudaBackend:
     """One CUDA device.
 
@@ -136,7 +128,9 @@ class CudaBackend:
         properties = cupy.cuda.runtime.getDeviceProperties(device.id)
         driver = cupy.cuda.runtime.driverGetVersion()
         description = f"{properties['name'].decode()}, CUDA driver API {driver // 1000}.{driver % 1000 // 10}"
-        self._set_up(precision, description, properties["multiProcessorCount"], _compute_stream(device.id), graphs)
+        # Not one for all backends: what other threads put into it while a graph is recorded would become part of that.
+        stream = cupy.cuda.Stream(non_blocking=True)
+        self._set_up(precision, description, properties["multiProcessorCount"], stream, graphs)
 
     def _set_up(
         self, precision: Precision, description: str, processors: int, stream: Any, graphs: bool | None
@@ -244,12 +238,13 @@ class CudaBackend:
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(free) + int(self.xp.get_default_memory_pool().free_bytes())
 
-    def transform_memory(self, largest: int) -> int:
-        """cuFFT's work area, estimated before there is a plan: as much as the largest buffer that is transformed.
+    def transform_memory(self, largest: int, periodic: bool) -> int:
+        """Estimated before there is a plan, for the largest buffer that is transformed and lengths with small prime factors only.
 
-        For lengths whose prime factors are small. Others take several times that, which then shows when the plan is made.
+        cuFFT's work area is as large as the data. Other lengths take several times that, which shows when the plan is made.
+        Cosine transforms hold two reordered copies and a complex one.
         """
-        return largest
+        return largest if periodic else 4 * largest
 
 
 class Outbox:
@@ -267,12 +262,11 @@ class Outbox:
 
     def send(self, buffer: Any) -> Callable[[], np.ndarray]:
         """Called on the backend's stream; returns what waits for the host's copy, to be called in any thread."""
-        room = self._room(buffer)
+        room, backend = self._room(buffer), self._backend
         if room is None:
-            there = self._backend.to_host(buffer)
+            there = backend.to_host(buffer)
             return lambda: there
         staged, host = room
-        backend = self._backend
         self._stream = self._stream or backend.side_stream()
         complete, arrived = backend.event(), backend.event()
         complete.record(backend.stream)
@@ -281,10 +275,13 @@ class Outbox:
             backend.fetch(staged, host)
         arrived.record(self._stream)
 
+        # The pool would give freed memory to the backend's stream, which knows nothing of a copy that still reads it.
+        kept = [staged]
+
         @device_errors
-        def wait(kept: Any = staged) -> np.ndarray:
-            # The pool gives freed memory to the backend's stream, which knows nothing of a copy still reading it: ``kept``.
+        def wait() -> np.ndarray:
             arrived.synchronize()
+            kept.clear()
             return host
 
         return wait

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import threading
 from typing import Any
 
@@ -150,6 +151,24 @@ def test_a_driver_that_records_nothing_gets_plain_launches(
         assert program({"u": buffer}, values(2.0, 0.0))["least"] == pytest.approx(least * 2 ** (call + 1))
     assert len(caplog.records) == 1
     assert "StreamCaptureUnsupported" in caplog.text
+
+
+def test_names_are_those_of_cupy() -> None:
+    """What the stand-ins play has these names and arguments in the CuPy that is installed."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    cupyx = pytest.importorskip("cupyx", reason="CuPy is not installed")
+
+    def arguments(function: Any) -> list[str]:
+        return list(inspect.signature(function).parameters)
+
+    assert {"non_blocking"} <= set(arguments(cupy.cuda.Stream.__init__))
+    assert {"block", "disable_timing"} <= set(arguments(cupy.cuda.Event.__init__))
+    assert arguments(cupy.cuda.Event.record) == ["self", "stream"]
+    assert arguments(cupy.cuda.Stream.wait_event) == ["self", "event"]
+    assert arguments(cupyx.empty_pinned)[:2] == ["shape", "dtype"]
+    assert {"begin_capture", "end_capture", "synchronize", "__enter__", "__exit__"} <= set(dir(cupy.cuda.Stream))
+    assert "launch(self, stream=None)" in cupy.cuda.Graph.launch.__doc__
+    assert "get(self, stream=None, order='C', out=None, blocking=True)" in cupy.ndarray.get.__doc__
 
 
 def test_graphs_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,8 +351,9 @@ def test_traffic_counts_every_array_once_and_every_axis_twice() -> None:
 
 
 def test_memory_is_asked_for_the_work_area_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert transform_memory(CpuBackend(), 100) == 0
-    assert transform_memory(HostCuda(), 100) == 100
+    assert transform_memory(CpuBackend(), 100, True) == 0
+    assert transform_memory(HostCuda(), 100, True) == 100
+    assert transform_memory(HostCuda(), 100, False) == 400
     field = 8 * 64 * 64 * 66
     monkeypatch.setattr(HostCuda, "memory_available", lambda self: 5 * field - 1)
     with pytest.raises(ConfigError, match="are free"):
