@@ -631,6 +631,10 @@ _PHASE = """\
 """
 
 
+#: Numbers a thread of the second stage asks for before it waits for the first of them: there are too few threads to hide it.
+_AT_ONCE = 8
+
+
 def reduce_source(ops: Sequence[str], block: int, parts: int) -> str:
     """CUDA source of ``reduce(partial, total, count)``: the second stage of reductions, the same for every run.
 
@@ -649,10 +653,18 @@ extern "C" __global__ void reduce(const double* __restrict__ partial, double* __
     __shared__ double kept[{block}];
     const int row = blockIdx.x/{parts}, part = blockIdx.x%{parts};
     PHASE {{
-        double found = {"".join(starts)}0.0;
-        #pragma unroll 8
-        for (int at = part*{block} + threadIdx.x; at < count; at += {parts * block})
-            found = combine(row, found, partial[(long long)row*count + at]);
+        const double start = {"".join(starts)}0.0;
+        double found = start;
+        for (int first = part*{block} + threadIdx.x; first < count; first += {_AT_ONCE * parts * block}) {{
+            double values[{_AT_ONCE}];
+            #pragma unroll
+            for (int i = 0; i < {_AT_ONCE}; i++) {{
+                const int at = first + i*{parts * block};
+                values[i] = at < count ? partial[(long long)row*count + at] : start;
+            }}
+            #pragma unroll
+            for (int i = 0; i < {_AT_ONCE}; i++) found = combine(row, found, values[i]);
+        }}
         kept[threadIdx.x] = found;
     }}
     for (unsigned half = {block // 2}; half > 0; half /= 2) {{

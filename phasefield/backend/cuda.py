@@ -31,7 +31,7 @@ log = logging.getLogger("phasefield")
 _BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 8
 #: Blocks that share the second stage of a reduction; the host combines their results.
-_PARTS = 16
+_PARTS = 32
 #: Scalars that one launch brings to the device.
 _CHUNK = 32
 #: Graphs a program keeps. Steps rotate two or three buffers each of u and of N, which makes up to six bindings.
@@ -188,7 +188,10 @@ class CudaBackend:
     def plan(self, layout: Layout, components: int, forward: bool) -> Any:
         """A cuFFT plan for padded in-place transforms with the interface of `cupy.cuda.cufft.PlanNd`."""
         with self.xp.cuda.using_allocator(self.area):
-            return cufft_plan(importlib.import_module("cupy.cuda.cufft"), layout, components, self.precision, forward)
+            made = cufft_plan(importlib.import_module("cupy.cuda.cufft"), layout, components, self.precision, forward)
+        # No document says that the tables a plan uploads have arrived for a stream that does not wait for the default one.
+        self.xp.cuda.runtime.deviceSynchronize()
+        return made
 
     def cosine_library(self) -> Any:
         """The module with dct, dst, rfft and irfft."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,17 @@ from test_cuda_host import CASES, STEPS, both, compare
 from phasefield.api import spec_of
 from phasefield.backend import Forward, Inverse, Layout, Run, cells_of, snapshot, traffic, transform_memory
 from phasefield.backend.cpu import CpuBackend
-from phasefield.backend.cuda import _GRAPHS, _LEAVING, _PARTS, CudaProgram, Scalars
+from phasefield.backend.cuda import (
+    _GRAPHS,
+    _LEAVING,
+    _PARTS,
+    CosineTransform,
+    CudaBackend,
+    CudaProgram,
+    CufftTransform,
+    Outbox,
+    Scalars,
+)
 from phasefield.codegen import Kernel, Reduction, array_symbol
 from phasefield.errors import ConfigError
 from phasefield.grid import Grid
@@ -376,3 +387,57 @@ def test_the_check_of_memory_asks_for_no_less_than_there_is(
     integrator.start(plain(integrator.backend, integrator.layout, 1), 0.0)
     counted = (4 if adaptive else 3) + len(integrator.scheme.stages) + len(integrator.scheme.history(adaptive))
     assert sum(sizes) + 1 == counted
+
+
+# -- the stream --------------------------------------------------------------------------------------------------------
+
+
+class Watched:
+    """A stream that knows whether it is the current one, and arrays that insist on it."""
+
+    def __init__(self) -> None:
+        self.depth, self.seen = 0, list[str]()
+
+    def __enter__(self) -> Watched:
+        self.depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+
+    def synchronize(self) -> None:
+        self.seen.append("synchronize")
+
+    def needed(self, name: str) -> Any:
+        def call(*_: Any, **__: Any) -> Any:
+            assert self.depth, f"{name} on the default stream"
+            self.seen.append(name)
+            return SimpleNamespace(shape=(1, 1, 1, 4))
+
+        return call
+
+
+def test_the_backend_asks_cupy_on_its_own_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`CudaBackend` itself, with a CuPy that only watches."""
+    stream = Watched()
+    backend = object.__new__(CudaBackend)
+    backend.xp = SimpleNamespace(**{name: stream.needed(name) for name in ("zeros", "asnumpy", "asarray")})
+    backend._set_up("double", "watched", 1, stream, None)
+    array = type("Array", (), {"__setitem__": stream.needed("setitem"), "set": stream.needed("set")})()
+    backend.buffer(LAYOUT, 1)
+    backend.to_host(array)
+    backend.from_host(np.zeros(1), array)
+    backend.copy(array, array)
+    assert stream.seen == ["zeros", "asnumpy", "set", "synchronize", "setitem"]
+    monkeypatch.setattr(Outbox, "send", stream.needed("send"))
+    for kind in ("CufftTransform", "CosineTransform", "CudaProgram"):
+        monkeypatch.setattr(f"phasefield.backend.cuda.{kind}", stream.needed(kind))
+    backend.snapshot(array)
+    backend.transform(LAYOUT, 1)
+    backend.transform(Layout(Grid((4,), (1.0,), ("no-flux",))), 1)
+    backend.program(LAYOUT, [])
+    assert stream.seen[5:] == ["send", "CufftTransform", "CosineTransform", "CudaProgram"]
+    for method in (CudaProgram.__call__, CufftTransform.forward, CufftTransform.inverse, CosineTransform.forward):
+        inside = inspect.unwrap(method, stop=lambda f: f.__code__.co_name == "streaming")
+        assert inside.__code__.co_name == "streaming", method
+    assert not stream.depth
