@@ -226,10 +226,10 @@ def test_steps_of_changing_size_agree_with_the_cpu() -> None:
 
 @needs_compiler
 @pytest.mark.parametrize(("op", "numpy"), [("sum", np.sum), ("min", np.min), ("max", np.max)])
-@pytest.mark.parametrize("shape", [(5,), (61, 67)])
+@pytest.mark.parametrize("shape", [(5,), (61, 67), (300, 301)])
 def test_reductions_over_many_threads(shape: Any, op: Any, numpy: Any) -> None:
     layout = Layout(Grid(shape, (1.0,) * len(shape), ("periodic",) * len(shape)))
-    backend = HostCuda(processors=3)
+    backend = HostCuda(processors=40)
     u = array_symbol("u", 0)
     kernel = Kernel("reduced", "real", {"u": 1}, {}, {"a": Reduction(op, u), "b": Reduction("sum", u**2)})
     program = backend.program(layout, [Run(kernel)])
