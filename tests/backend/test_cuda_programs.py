@@ -344,7 +344,7 @@ def test_traffic_and_buffers_of_a_step(
     plain = TextCuda.buffer
     monkeypatch.setattr(TextCuda, "buffer", lambda *a: sizes.append(a[2]) or plain(*a))
     integrator, _ = text_integrator(fixed(scheme, precision))
-    programs: list[CudaProgram] = [*integrator._stage_programs, integrator._update]  # type: ignore[list-item]
+    programs: list[CudaProgram] = [*integrator._method.stages, integrator._method.update]  # type: ignore[list-item]
     moved = sum(traffic(integrator.layout, p.operations) for p in programs)
     assert moved <= most
     assert moved == 12 + 2 + 4 + history
@@ -385,7 +385,8 @@ def test_the_check_of_memory_asks_for_no_less_than_there_is(
     monkeypatch.setattr(integrator, "_evaluate", lambda *_: {})
     monkeypatch.setattr(integrator.backend, "copy", lambda *_: None)
     integrator.start(plain(integrator.backend, integrator.layout, 1), 0.0)
-    counted = (4 if adaptive else 3) + len(integrator.scheme.stages) + len(integrator.scheme.history(adaptive))
+    method = integrator.scheme
+    counted = (4 if adaptive else 3) + method.stage_buffers(adaptive) + len(method.history(adaptive))
     assert sum(sizes) + 1 == counted
 
 
