@@ -87,9 +87,18 @@ class CellProblem:
         index: entry of every voxel, shape of the image (1 to 3 axes).
         table: (entries, 3, 3) for scalar problems, (entries, 6, 6) Mandel stiffness, in the axes of the image.
         spacing: edge lengths of a voxel.
+        cut: per entry, whether it is a mixture (see `Material`); None if none is.
     """
 
-    def __init__(self, index: np.ndarray, table: Array, spacing: Sequence[float], options: Options = Options()) -> None:
+    def __init__(
+        self,
+        index: np.ndarray,
+        table: Array,
+        spacing: Sequence[float],
+        options: Options | None = None,
+        cut: np.ndarray | None = None,
+    ) -> None:
+        options = options or Options()
         self.options = options
         self.elastic = table.shape[-1] == 6
         self.size = table.shape[-1]
@@ -109,7 +118,7 @@ class CellProblem:
         s0, s1, s2 = shape
         h0, h1, h2 = step
         self.kernels = VoxelKernels((s0, s1, s2), (h0, h1, h2), components, self.dtype, full, options.threads)
-        self.material = Material(self.index, local, self.dtype)
+        self.material = Material(self.index, local, self.dtype, cut)
         self.stiff = np.trace(table, axis1=1, axis2=2)
         self.preconditioner = self._choose()
         self._reference = self._reference_medium(table)

@@ -62,6 +62,11 @@ class Voxels:
         """Number of voxels of every entry."""
         return np.bincount(self.index.ravel(), minlength=len(self.first))
 
+    @property
+    def cut(self) -> NDArray[np.bool_]:
+        """Whether an entry is a laminate."""
+        return np.asarray((self.first != self.second) & (self.rule == "laminate"))
+
     @cached_property
     def volume_fractions(self) -> Array:
         """Volume fraction of every phase."""
