@@ -329,8 +329,22 @@ def _cut(phi: Array, spacing: tuple[float, ...], walls: Sequence[str]) -> tuple[
     reach = 0.5 * np.sqrt(np.sum(np.square(spacing)))
     near = (np.abs(psi) < reach * safe) & (norm > 0)
     fraction = np.rint(phi)
-    fraction[near] = cut_fraction(normal[:, near].T, psi[near] / safe[near], spacing)
+    distance = psi[near] / safe[near] + _bulge(normal, near, spacing, walls)
+    fraction[near] = cut_fraction(normal[:, near].T, distance, spacing)
     return fraction, normal
+
+
+def _bulge(normal: Array, near: Array, spacing: tuple[float, ...], walls: Sequence[str]) -> Array:
+    """By how much the plane has to move for the volume that the curved interface cuts off.
+
+    The interface lies off its tangent plane by half the curvature times the squared distance, whose mean over a voxel is h^2/12 per
+    direction. Left out, a disk of radius R voxels is 1/(12 R^2) too large.
+    """
+    size = float(np.min(spacing))
+    divergence = np.zeros(int(near.sum()))
+    for d in range(normal.shape[0]):
+        divergence += gradient(normal[d], spacing, walls)[d][near]
+    return np.asarray(np.clip(divergence, -0.5 / size, 0.5 / size) * size**2 / 24)
 
 
 def _smoothed(phi: Array, walls: Sequence[str]) -> Array:
