@@ -1,7 +1,8 @@
 """Bounds on effective properties from volume fractions alone.
 
-Voigt and Reuss hold for every microstructure. The bounds of Hashin and Shtrikman (J. Mech. Phys. Solids 11 (1963) 127; J. Appl. Phys.
-33 (1962) 3125), in the form of Walpole (1966), hold for isotropic phases whose arrangement is statistically isotropic in a large volume.
+Voigt and Reuss hold for every microstructure. The bounds of Hashin and Shtrikman (J. Mech. Phys. Solids 11 (1963) 127; J.
+Appl. Phys. 33 (1962) 3125), in the form of Walpole (1966), hold for isotropic phases whose arrangement is statistically
+isotropic in a large volume.
 """
 
 from __future__ import annotations

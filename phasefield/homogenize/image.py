@@ -1,7 +1,7 @@
 """Microstructures from run folders and image files, ready to become voxels.
 
-An image is one of three kinds: ``labels`` (whole numbers: one phase per value), ``field`` (one diffuse field between two phases) or
-``fields`` (one diffuse indicator per phase or grain).
+An image is one of three kinds: ``labels`` (whole numbers: one phase per value), ``field`` (one diffuse field between two
+phases) or ``fields`` (one diffuse indicator per phase or grain).
 """
 
 from __future__ import annotations
@@ -80,10 +80,8 @@ class Image:
     def coarse(self) -> Image:
         """The same on half as many voxels per axis."""
         axes = range(1, self.values.ndim) if self.kind == "fields" else range(self.values.ndim)
-        if self.kind == "labels":
-            values = self._coarse_labels()
-        else:
-            values = voxels.coarsened(self.values.astype(float), list(axes))
+        labels = self.kind == "labels"
+        values = self._coarse_labels() if labels else voxels.coarsened(self.values.astype(float), list(axes))
         shape = values.shape[-len(self.shape) :]
         spacing = tuple(s * n / m for s, n, m in zip(self.spacing, self.shape, shape, strict=True))
         return replace(self, values=values, spacing=spacing)

@@ -1,21 +1,22 @@
-"""The cell problem: the fluctuation of displacement (or potential) that a mean strain (or gradient) causes in a periodic cell.
+"""The cell problem: the fluctuation of displacement (or potential) that a mean strain (or gradient) causes in a periodic
+cell.
 
-``K u = -B^T (C E + s)`` is solved by conjugate gradients for one load at a time; ``E`` is the mean strain, ``s`` the stress of
-stress-free strains held at zero. Preconditioners: the Green operator of a homogeneous medium on the same grid (iterations bounded by
-the contrast, independent of the grid, and few for sharp phases), or the same between two diagonal scalings by the local stiffness,
-which is what smoothly varying properties need (Ladecky, Leute, Falsafi, Pultarova, Pastewka, Junge and Zeman, Appl. Math. Comput.
-446 (2023) 127835).
+``K u = -B^T (C E + s)`` is solved by conjugate gradients for one load at a time; ``E`` is the mean strain, ``s`` the stress
+of stress-free strains held at zero. Preconditioners: the Green operator of a homogeneous medium on the same grid
+(iterations bounded by the contrast, independent of the grid, and few for sharp phases), or the same between two diagonal
+scalings by the local stiffness, which is what smoothly varying properties need (Ladecky, Leute, Falsafi, Pultarova,
+Pastewka, Junge and Zeman, Appl. Math. Comput. 446 (2023) 127835).
 
-The iteration stops on the wanted number: all components of the mean stress, and the energy, must have changed by less than the
-tolerance in a window of iterations. In conjugate gradients the energy's error is exactly the sum of all later changes (Hestenes and
-Stiefel 1952; Strakos and Tichy 2002), so the change in a window is what the number was off by before the window.
+The iteration stops on the wanted number: all components of the mean stress, and the energy, must have changed by less than
+the tolerance in a window of iterations. In conjugate gradients the energy's error is exactly the sum of all later changes
+(Hestenes and Stiefel 1952; Strakos and Tichy 2002), so the change in a window is what the number was off by before the
+window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 

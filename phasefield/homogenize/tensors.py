@@ -1,8 +1,9 @@
 """Tensors of elasticity and transport in Mandel form: constructors, rotation, projection, reduction to two dimensions.
 
-A symmetric tensor of order 2 is the vector (xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy), a stiffness the 6 x 6 matrix that maps
-strain to stress. In this form (Mandel) double contraction is the dot product, a rotation is an orthogonal matrix and inversion
-of the matrix is inversion of the tensor; none of this holds in Voigt form, which is used for input and output only.
+A symmetric tensor of order 2 is the vector (xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy), a stiffness the 6 x 6 matrix that
+maps strain to stress. In this form (Mandel) double contraction is the dot product, a rotation is an orthogonal matrix and
+inversion of the matrix is inversion of the tensor; none of this holds in Voigt form, which is used for input and output
+only.
 """
 
 from __future__ import annotations

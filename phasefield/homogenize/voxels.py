@@ -1,11 +1,11 @@
 """From fields to voxels: which phases a voxel holds, in what fractions, and with which interface between them.
 
 A phase field is diffuse, the material is not: mixing properties by the value of the field puts an error of several per cent
-into the effective property. The field therefore only tells where the interface is. With ``psi = atanh(2 phi - 1)``, which is linear
-across a tanh profile, the signed distance of a voxel's centre is ``psi/|grad psi|`` and the normal ``grad psi/|grad psi|``; the plane they
-define cuts the voxel into two volumes (Scardovelli and Zaleski, J. Comput. Phys. 164 (2000) 228), and the voxel gets the exact
-effective tensor of the laminate with these fractions and this normal (Kabel, Merkert and Schneider, Comput. Methods Appl. Mech. Eng.
-294 (2015) 168).
+into the effective property. The field therefore only tells where the interface is. With ``psi = atanh(2 phi - 1)``, which
+is linear across a tanh profile, the signed distance of a voxel's centre is ``psi/|grad psi|`` and the normal ``grad
+psi/|grad psi|``; the plane they define cuts the voxel into two volumes (Scardovelli and Zaleski, J. Comput. Phys. 164
+(2000) 228), and the voxel gets the exact effective tensor of the laminate with these fractions and this normal (Kabel,
+Merkert and Schneider, Comput. Methods Appl. Mech. Eng. 294 (2015) 168).
 
 Geometry is kept apart from properties: an image gives one `Voxels`, from which the table of every property is computed.
 """
