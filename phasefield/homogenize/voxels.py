@@ -430,25 +430,35 @@ def from_fields(
         va, vb = stack[(a, *at)], stack[(b, *at)]
         return np.asarray(0.5 * np.log(np.maximum(va, 1e-7) / np.maximum(vb, 1e-7)))
 
-    g = np.empty((len(near), len(shape)))
-    for d, n in enumerate(shape):
-        ahead, behind = list(here), list(here)
-        if walls[d] == "periodic":
-            ahead[d], behind[d] = (here[d] + 1) % n, (here[d] - 1) % n
-            step: Any = 2.0
-        else:
-            ahead[d], behind[d] = np.minimum(here[d] + 1, n - 1), np.maximum(here[d] - 1, 0)
-            step = ahead[d] - behind[d]
-        g[:, d] = (psi(tuple(ahead)) - psi(tuple(behind))) / (step * space[d])
+    def moved(*steps: tuple[int, int]) -> Array:
+        """psi at neighbours, ``(axis, +-1)``; beyond a wall at the wall."""
+        at = list(here)
+        for d, s in steps:
+            at[d] = (at[d] + s) % shape[d] if walls[d] == "periodic" else np.clip(at[d] + s, 0, shape[d] - 1)
+        return psi(tuple(at))
+
+    dim = len(shape)
     value = psi(here)
+    ahead, behind = [moved((d, 1)) for d in range(dim)], [moved((d, -1)) for d in range(dim)]
+    g = np.stack([(ahead[d] - behind[d]) / (2 * space[d]) for d in range(dim)], axis=-1)
     norm = np.linalg.norm(g, axis=1)
+    safe = np.where(norm > 0, norm, 1.0)
+    n = g / safe[:, None]
+    # Divergence of the normal, (lap psi - n.H.n)/|grad psi|, for the same reason as in `_bulge`.
+    bend = np.zeros(len(near))
+    for d in range(dim):
+        bend += (1 - n[:, d] ** 2) * (ahead[d] - 2 * value + behind[d]) / space[d] ** 2
+        for e in range(d):
+            cross = moved((d, 1), (e, 1)) - moved((d, 1), (e, -1)) - moved((d, -1), (e, 1)) + moved((d, -1), (e, -1))
+            bend -= 2 * n[:, d] * n[:, e] * cross / (4 * space[d] * space[e])
+    size = float(min(space))
+    bulge = np.clip(bend / safe, -0.5 / size, 0.5 / size) * size**2 / 24
     reach = 0.5 * np.sqrt(np.sum(np.square(space)))
     cut = (norm > 0) & (np.abs(value) < reach * norm)
     fraction = np.ones(stack[0].size)
-    normal = np.zeros((len(shape), stack[0].size))
-    unit = g[cut] / norm[cut, None]
-    fraction[near[cut]] = cut_fraction(unit, value[cut] / norm[cut], space)
-    normal[:, near[cut]] = unit.T
+    normal = np.zeros((dim, stack[0].size))
+    fraction[near[cut]] = cut_fraction(n[cut], value[cut] / norm[cut] + bulge[cut], space)
+    normal[:, near[cut]] = n[cut].T
     full_normal = normal.reshape(len(shape), *shape)
     return _laminates(fraction.reshape(shape), full_normal, second, winner, space, phases)
 
