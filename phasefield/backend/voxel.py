@@ -769,6 +769,102 @@ class VoxelKernels:
         return float(self._partial[0].sum())
 
 
+class WalledKernels(VoxelKernels):
+    """The same for a cell with walls instead of periodic faces.
+
+    ``kinematic``: the fluctuation vanishes on the faces (node layer 0, which is also the last). ``static``: the faces are free; the grid
+    needs one layer of voids at the end of every axis with more than one voxel, behind which the first layer of nodes is not felt.
+
+    The preconditioner is the Green operator of a homogeneous medium without coupling of the displacements, diagonal in sines or cosines
+    of the nodes (DST-I, DCT-I).
+
+    Args:
+        walls: ``kinematic`` or ``static``. Others as for `VoxelKernels`.
+    """
+
+    def __init__(
+        self,
+        walls: str,
+        shape: tuple[int, int, int],
+        spacing: tuple[float, float, float],
+        components: int,
+        dtype: str = "float64",
+        full: bool = True,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__(shape, spacing, components, dtype, full, threads)
+        self.walls = walls
+        self._axes = tuple(d for d, n in enumerate(shape) if n > 1)
+        first = 1 if walls == "kinematic" else 0
+        self._inner = tuple(slice(first if d in self._axes else 0, n) for d, n in enumerate(shape))
+        self._symbol: np.ndarray | None = None
+        self._plans: tuple[Any, Any] | None = None
+
+    def _clear(self, w: np.ndarray) -> None:
+        """Zero on the faces."""
+        if self.walls == "kinematic":
+            for d in self._axes:
+                w[(slice(None),) * (d + 1) + (0,)] = 0.0
+
+    def apply(self, u: np.ndarray, w: np.ndarray, material: Material) -> tuple[float, np.ndarray]:
+        result = super().apply(u, w, material)
+        self._clear(w)
+        return result
+
+    def load(self, w: np.ndarray, index: np.ndarray, table: np.ndarray) -> None:
+        super().load(w, index, table)
+        self._clear(w)
+
+    def _prepare(self, w: np.ndarray, reference: np.ndarray) -> None:
+        mass, second = [], []
+        norm = 1.0
+        for d, n in enumerate(self.shape):
+            if d not in self._axes:
+                mass.append(np.ones(1))
+                second.append(np.zeros(1))
+                continue
+            cells = n if self.walls == "kinematic" else n - 1
+            norm *= 2 * cells
+            k = np.arange(1, n) if self.walls == "kinematic" else np.arange(n)
+            sine2 = np.sin(np.pi * k / (2 * cells)) ** 2
+            mass.append(1 - sine2 * (2 / 3 if self.full else 1.0))
+            second.append(float(self.g[d]) ** 2 * sine2)
+        products = []
+        for d in range(3):
+            parts = [second[a] if a == d else mass[a] for a in range(3)]
+            products.append(parts[0][:, None, None] * parts[1][:, None] * parts[2])
+        symbol = np.stack([sum(row[d] * products[d] for d in range(3)) for row in reference]) * norm
+        floor = 1e-12 * symbol.max()
+        self._symbol = np.where(symbol > floor, 1 / np.maximum(symbol, floor), 0.0).astype(self.dtype)
+        kind = "FFTW_RODFT00" if self.walls == "kinematic" else "FFTW_REDFT00"
+        block = w[(slice(None), *self._inner)]
+        scratch = np.zeros_like(block)
+        self._scratch = scratch
+        axes = tuple(d + 1 for d in self._axes)
+        options: dict[str, Any] = {"axes": axes, "threads": self.threads, "flags": ("FFTW_ESTIMATE", "FFTW_UNALIGNED")}
+        plan = pyfftw.FFTW(scratch, scratch, direction=(kind,) * len(axes), **options)
+        self._plans = (plan, plan)
+
+    def green(self, w: np.ndarray, reference: np.ndarray) -> float:
+        """``w = G w``; ``reference`` has shape (components, 3): stiffness of a component to its derivatives."""
+        if self._plans is None:
+            self._prepare(w, reference)
+        assert self._plans is not None
+        block = w[(slice(None), *self._inner)]
+        before = block.copy()
+        self._scratch[...] = block
+        if self.walls == "static":
+            for d in self._axes:
+                for face in (0, -1):
+                    self._scratch[(slice(None),) * (d + 1) + (face,)] *= 2
+        self._plans[0].execute()
+        self._scratch *= self._symbol
+        self._plans[1].execute()
+        w[...] = 0.0
+        block[...] = self._scratch
+        return float(np.vdot(before, block))
+
+
 class Material:
     """Material tensors by voxel: a table of entries and the entry of every voxel.
 

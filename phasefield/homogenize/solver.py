@@ -16,12 +16,12 @@ window.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..backend.voxel import Material, VoxelKernels, reference_table
+from ..backend.voxel import Material, VoxelKernels, WalledKernels, reference_table
 from ..errors import ConfigError, NotConverged
 from . import tensors
 from .fourier import FourierKernels
@@ -93,6 +93,8 @@ class CellProblem:
         table: (entries, 3, 3) for scalar problems, (entries, 6, 6) Mandel stiffness, in the axes of the image.
         spacing: edge lengths of a voxel.
         cut: per entry, whether it is a mixture (see `Material`); None if none is.
+        boundary: ``periodic``, ``kinematic`` (uniform strain or gradient on the faces) or ``static`` (uniform traction or flux:
+            loads are then mean stresses and the answer is the mean strain).
     """
 
     def __init__(
@@ -102,8 +104,14 @@ class CellProblem:
         spacing: Sequence[float],
         options: Options | None = None,
         cut: np.ndarray | None = None,
+        boundary: str = "periodic",
     ) -> None:
         options = options or Options()
+        self.boundary = boundary
+        if boundary != "periodic":
+            if options.scheme == "fourier":
+                raise ConfigError("solver.scheme", "is fourier, which is periodic", "use q1 or rotated")
+            options = replace(options, preconditioner="green")
         self.options = options
         self.elastic = table.shape[-1] == 6
         self.size = table.shape[-1]
@@ -112,7 +120,13 @@ class CellProblem:
         for place, n, h in zip(self.places, index.shape, spacing, strict=True):
             shape[place], step[place] = n, h
         self._turn = _axis_permutation(self.places)
-        self.index = np.ascontiguousarray(index).reshape(shape)
+        self.index = np.ascontiguousarray(index, np.int32).reshape(shape)
+        self.voxels = self.index.size
+        if boundary == "static":  # an entry without stiffness fills one more layer per axis
+            table = np.concatenate([table, np.zeros((1, *table.shape[1:]))])
+            cut = None if cut is None else np.append(cut, False)
+            self.index = np.pad(self.index, [(0, 1 if n > 1 else 0) for n in shape], constant_values=len(table) - 1)
+            shape = list(self.index.shape)
         counts = np.bincount(self.index.ravel(), minlength=len(table))
         local = self._to_local(table)
         self.weights = counts / self.index.size
@@ -127,7 +141,9 @@ class CellProblem:
             self.kernels = FourierKernels(sizes, steps, components, self.index, local)
         else:
             full = options.scheme == "q1"
-            self.kernels = VoxelKernels(sizes, steps, components, self.dtype, full, options.threads)
+            shared = (sizes, steps, components, self.dtype, full, options.threads)
+            walled = boundary != "periodic"
+            self.kernels = WalledKernels(boundary, *shared) if walled else VoxelKernels(*shared)
         self.material = Material(self.index, local, self.dtype, cut)
         self.stiff = np.trace(table, axis1=1, axis2=2)
         self.preconditioner = self._choose()
@@ -165,6 +181,16 @@ class CellProblem:
         if not tensors.is_positive_definite(mean):  # nothing conducts anywhere
             mean = np.eye(self.size)
         local = self._to_local(mean)
+        if self.boundary != "periodic":  # stiffness of every component to its own derivatives
+            if not self.elastic:
+                return np.diag(local)[None, :]
+            return np.array(
+                [
+                    [local[0, 0], local[5, 5], local[4, 4]],
+                    [local[5, 5], local[1, 1], local[3, 3]],
+                    [local[4, 4], local[3, 3], local[2, 2]],
+                ]
+            )
         if self.elastic:
             return reference_table(local)
         return np.array([local[i, j] for i, j in tensors.PAIRS])
@@ -215,6 +241,8 @@ class CellProblem:
         Raises:
             NotConverged: the tolerance was not reached; carries the history.
         """
+        if self.boundary == "static":
+            return self._solve_static(np.asarray(mean, float), name)
         solution = self._solve(mean, stress, start, name, watch)
         for _ in range(_REPEATS):
             if not solution.hill > self.options.tolerance:
@@ -293,6 +321,54 @@ class CellProblem:
                 history,
             )
         return self._finish(u, w, table, strain, stress is None, len(steps), history)
+
+    def _solve_static(self, stress: Array, name: str) -> Solution:
+        """Mean strain (gradient) of a cell under the tractions (flux) of a uniform stress; ``mean`` of the solution is that strain."""
+        k, n = self.kernels, self.voxels
+        solid = np.ones(len(self._local))
+        solid[-1] = 0.0
+
+        def uniform(vector: Array) -> Array:
+            return self._as_flux(solid[:, None] * self._vector_to_local(vector))
+
+        u, r, p, w = self._buffers()
+        u[...] = p[...] = 0.0
+        size = r.shape[-1]
+        k.load(w, self.index, uniform(stress))
+        r[...] = w[..., :size]
+        rz = k.green(w, self._reference)
+        k.direction(0.0, p, w, self.jacobi)
+        drops: list[float] = []
+        history: list[float] = []
+        done = rz <= 0
+        while not done:
+            pw, _ = k.apply(p, w, self.material)
+            if not pw > 0:
+                done = bool(pw <= 0)
+                break
+            alpha = rz / pw
+            k.advance(alpha, u, r, p, w, self.jacobi)
+            drops.append(alpha * rz)
+            window = 3 + len(drops) // 10
+            # Of components off the diagonal the error is as the root of the energy's.
+            history.append(float(np.sqrt(sum(drops[-window:]) / sum(drops))))
+            new = k.green(w, self._reference)
+            done = len(drops) > window and history[-1] <= self.options.tolerance
+            if done or len(drops) >= self.options.max_iterations:
+                break
+            k.direction(new / rz, p, w, self.jacobi)
+            rz = new
+        if not done:
+            raise NotConverged(
+                f"{name}: the solver stopped after {len(drops)} iterations", "raise solver.max_iterations", history
+            )
+        strain = np.zeros(self.size)
+        for component, axis in enumerate(np.eye(self.size)):
+            k.load(w, self.index, uniform(axis))
+            strain[component] = float(np.vdot(u, w[..., :size])) / n
+        quadratic, sums = k.apply(u, w, self.material)
+        energy = float(strain @ stress)
+        return Solution(strain, energy, len(drops), history, abs(quadratic / n / energy - 1) if energy else 0.0)
 
     def _finish(
         self,

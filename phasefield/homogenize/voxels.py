@@ -203,10 +203,6 @@ def _spacing(image: Array, spacing: Sequence[float] | None) -> tuple[float, ...]
     return tuple(float(s) for s in spacing) if spacing is not None else (1.0,) * image.ndim
 
 
-def _smallest(entries: int) -> type:
-    return np.uint8 if entries < 256 else np.uint16 if entries < 65536 else np.int32
-
-
 def _table(
     index: Array,
     first: Any,
@@ -220,7 +216,7 @@ def _table(
     """Puts the pure entries in front."""
     pure = np.arange(phases)
     return Voxels(
-        np.ascontiguousarray(index.astype(_smallest(phases + len(first)))),
+        np.ascontiguousarray(index, np.int32),  # one type: one compiled kernel
         np.concatenate([pure, first]).astype(np.int32),
         np.concatenate([pure, second]).astype(np.int32),
         np.concatenate([np.ones(phases), fraction]),
