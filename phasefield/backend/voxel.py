@@ -772,11 +772,12 @@ class VoxelKernels:
 class WalledKernels(VoxelKernels):
     """The same for a cell with walls instead of periodic faces.
 
-    ``kinematic``: the fluctuation vanishes on the faces (node layer 0, which is also the last). ``static``: the faces are free; the grid
-    needs one layer of voids at the end of every axis with more than one voxel, behind which the first layer of nodes is not felt.
+    ``kinematic``: the fluctuation vanishes on the faces (node layer 0, which is also the last). ``static``: the faces are
+    free; the grid needs one layer of voids at the end of every axis with more than one voxel, behind which the first layer
+    of nodes is not felt.
 
-    The preconditioner is the Green operator of a homogeneous medium without coupling of the displacements, diagonal in sines or cosines
-    of the nodes (DST-I, DCT-I).
+    The preconditioner is the Green operator of a homogeneous medium without coupling of the displacements, diagonal in
+    sines or cosines of the nodes (DST-I, DCT-I).
 
     Args:
         walls: ``kinematic`` or ``static``. Others as for `VoxelKernels`.

@@ -54,7 +54,9 @@ def hashin_shtrikman_conductivity(
 def hashin_shtrikman_moduli(
     fractions: Sequence[float], bulk: Sequence[float], shear: Sequence[float], dim: int = 3
 ) -> dict[str, tuple[float, float]]:
-    """Lower and upper bounds of K and G; in two dimensions K is the plane-strain bulk modulus K + G/3 (Hill 1964, Hashin 1965)."""
+    """Lower and upper bounds of K and G; in two dimensions K is the plane-strain bulk modulus K + G/3 (Hill 1964, Hashin
+    1965).
+    """
     used = [(k, g) for f, k, g in zip(fractions, bulk, shear, strict=True) if f > 0]
     out_k, out_g = [], []
     for pick in (min, max):
@@ -82,4 +84,5 @@ def hashin_shtrikman(fractions: Array, phases: Array, dim: int) -> dict[str, tup
         return {"k": hashin_shtrikman_conductivity(shares, [float(t[0, 0]) for t in phases], dim)}
     moduli = [tensors.isotropic_moduli(t) for t in phases]
     bulk = [m["K"] + (m["G"] / 3 if dim == 2 else 0.0) for m in moduli]
-    return hashin_shtrikman_moduli(shares, bulk, [m["G"] for m in moduli], dim)
+    found = hashin_shtrikman_moduli(shares, bulk, [m["G"] for m in moduli], dim)
+    return {f"{name}_plane" if dim == 2 else name: pair for name, pair in found.items()}

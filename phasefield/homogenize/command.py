@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import math
 import os
 from collections.abc import Callable, Sequence
-import dataclasses
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -313,8 +313,20 @@ _EVIDENCE = {
     "distance_cubic": "relative distance to the nearest tensor of cubic symmetry about the axes",
     "discretisation": "relative difference to the grid of half the voxels per axis: estimate of the discretisation error",
     "mixing_spread": "relative difference to mixing the properties by the value of the field",
+    "margin_voigt_kinematic": "lowest eigenvalue of Voigt minus uniform strain (KUBC), relative; not negative",
+    "margin_kinematic_periodic": "lowest eigenvalue of uniform strain (KUBC) minus periodic, relative; not negative",
+    "margin_periodic_static": "lowest eigenvalue of periodic minus uniform traction (TUBC), relative; not negative",
+    "margin_static_reuss": "lowest eigenvalue of uniform traction (TUBC) minus Reuss, relative; not negative",
     "levin": "difference to Levin's exact relation, relative to the largest strain of a phase",
     "scale_ratio": "correlation length over cell size",
+}
+
+
+_OTHERS = {
+    "voigt": "Voigt bound",
+    "reuss": "Reuss bound",
+    "kinematic": "under uniform strain or gradient on the faces (KUBC)",
+    "static": "under uniform traction or flux on the faces (TUBC)",
 }
 
 
@@ -355,14 +367,15 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
             numbers = [s.evidence.get(name, math.nan) for s in series]
             unit = result.unit if name == "lowest_eigenvalue" else "1"
             variables[f"{result.name}_{name}"] = (("time",), numbers, {"long_name": _EVIDENCE[name], "units": unit})
-        for name, value in (("voigt", result.voigt), ("reuss", result.reuss)):
+        others: list[dict[str, Any]] = [{"voigt": s.voigt, "reuss": s.reuss, **s.boundary} for s in series]
+        for name, value in others[0].items():
             if value is not None:
-                stack = np.stack([getattr(s, name) for s in series])
+                stack = np.stack([o[name] for o in others])
                 stack = tensors.to_voigt(stack) if value.shape == (6, 6) else stack
                 variables[f"{result.name}_{name}"] = (
                     dims,
                     stack,
-                    {"units": result.unit, "long_name": f"{name.capitalize()} bound"},
+                    {"units": result.unit, "long_name": _OTHERS[name]},
                 )
         for name in result.bounds:
             pairs = [s.bounds.get(name, (math.nan, math.nan)) for s in series]
@@ -501,9 +514,9 @@ def _block(result: Result, image: Image) -> str:
     when = f" at time {image.time:g}" if image.time is not None else ""
     lines = [f"{result.name.replace('_', ' ')}{when}" + (f" [{unit}]" if unit != "1" else "")]
     if result.tensor.shape == (6, 6):
-        values, labels = tensors.to_voigt(result.tensor) / factor, tensors.NAMES
+        values, labels = tensors.to_voigt(result.tensor) / factor, list(tensors.NAMES)
     else:
-        values, labels = result.tensor / factor, tensors.AXES
+        values, labels = result.tensor / factor, list(tensors.AXES)
     floor = 1e-9 * float(np.abs(values).max())
     lines.append("      " + "".join(f"{label:>12}" for label in labels))
     for label, row in zip(labels, values, strict=True):
@@ -515,6 +528,9 @@ def _block(result: Result, image: Image) -> str:
             + ", ".join(f"{n} = {m[n] / factor:.5g} {unit}" for n in ("K", "G", "E"))
             + f", nu = {m['nu']:.4g}"
         )
+    if "K_plane" in result.moduli:
+        pair = ", ".join(f"{n} = {result.moduli[n] / factor:.5g} {unit}" for n in ("K_plane", "G_plane"))
+        lines.append(f"  plane strain, nearest isotropic: {pair}")
     e = result.evidence
     if "distance_isotropic" in e:
         cubic = f", to cubic {100 * e['distance_cubic']:.2g} %" if "distance_cubic" in e else ""
@@ -534,6 +550,11 @@ def _block(result: Result, image: Image) -> str:
     if "voigt_margin" in e:
         good = min(e["voigt_margin"], e["reuss_margin"]) > -1e-6
         checks.append("Reuss <= C <= Voigt" if good else "outside Reuss and Voigt")
+    if "margin_static_reuss" in e:
+        chain = min(v for n, v in e.items() if n.startswith("margin_"))
+        checks.append(
+            "Reuss <= TUBC <= PBC <= KUBC <= Voigt" if chain > -1e-6 else "order of boundary conditions violated"
+        )
     if "levin" in e:
         checks.append(f"Levin {e['levin']:.1e}")
     checks.append(f"iterations {' '.join(map(str, result.iterations))} ({result.preconditioner})")

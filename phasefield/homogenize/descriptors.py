@@ -69,8 +69,8 @@ def describe(share: Array, spacing: Sequence[float], periodic: Sequence[bool]) -
 def interface_area(share: Array, spacing: Sequence[float], periodic: Sequence[bool]) -> float:
     """Boundary per volume.
 
-    Diffuse: the mean of ``|grad share|``. Sharp: from the number of faces between phases along each axis (Cauchy-Crofton), which counts
-    a flat interface along an axis too low by a third in 3-D (a fifth in 2-D) and a sphere right.
+    Diffuse: the mean of ``|grad share|``. Sharp: from the number of faces between phases along each axis (Cauchy-Crofton),
+    which counts a flat interface along an axis too low by a third in 3-D (a fifth in 2-D) and a sphere right.
     """
     middle = (share > 0.05) & (share < 0.95)
     if middle.mean() > 1e-3:

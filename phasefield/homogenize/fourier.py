@@ -1,8 +1,8 @@
 """The plain Fourier discretisation (Moulinec and Suquet, Comput. Methods Appl. Mech. Eng. 157 (1998) 69), for comparison.
 
-Values sit at the voxel centres and derivatives are those of the trigonometric interpolant. It oscillates at sharp interfaces and does not
-bound the energy; the finite elements of `phasefield.backend.voxel` do neither. Written for clarity, not for speed, with the interface of
-`VoxelKernels`.
+Values sit at the voxel centres and derivatives are those of the trigonometric interpolant. It oscillates at sharp
+interfaces and does not bound the energy; the finite elements of `phasefield.backend.voxel` do neither. Written for clarity,
+not for speed, with the interface of `VoxelKernels`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class FourierKernels:
         """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w``."""
         before = w.copy()
         k = np.moveaxis(self.waves, 0, -1)
-        modes = np.moveaxis(np.fft.rfftn(w, axes=(1, 2, 3)), 0, -1)
+        modes: Array = np.moveaxis(np.fft.rfftn(w, axes=(1, 2, 3)), 0, -1)
         squares = np.stack([k[..., i] * k[..., j] for i, j in _ENGINEERING], axis=-1)
         if self.components == 1:
             symbol = (squares @ (reference * [1, 1, 1, 2, 2, 2]))[..., None, None]

@@ -319,7 +319,7 @@ def _full_stiffness(rows: Any, unit: str, key: str, seen: list[bool]) -> Array:
             if len(row) < 6:
                 c[j, i] = c[i, j]
     if np.abs(c - c.T).max() > 1e-8 * np.abs(c).max():
-        i, j = np.unravel_index(np.abs(c - c.T).argmax(), c.shape)
+        i, j = (int(k) for k in np.unravel_index(np.abs(c - c.T).argmax(), c.shape))
         raise ConfigError(key, f"is not symmetric: [{i}][{j}] = {c[i, j]:g}, [{j}][{i}] = {c[j, i]:g}")
     return tensors.from_voigt((c + c.T) / 2)
 
@@ -380,7 +380,10 @@ def _orientation(given: Any, key: str) -> Array | None:
     if given is None:
         return None
     at = f"{key}.orientation"
-    form = "{euler: [phi1, Phi, phi2]} (Bunge, degrees), {quaternion: [w, x, y, z]} or {axis: [x, y, z], angle: degrees} is expected"
+    form = (
+        "{euler: [phi1, Phi, phi2]} (Bunge, degrees), {quaternion: [w, x, y, z]} or {axis: [x, y, z], angle: degrees}"
+    )
+    form += " is expected"
     if not isinstance(given, Mapping):
         raise ConfigError(at, f"is {given!r}; {form}")
     try:

@@ -32,6 +32,8 @@ class Settings:
 
     Attributes:
         properties: names out of `materials.PROPERTIES`.
+        boundary: ``periodic``; ``kinematic`` or ``static`` (uniform strain or traction on the faces); ``all`` for the periodic
+            tensor with the others beside it.
         voxel: mixing rule, out of `voxels.RULES`. plane: for two-dimensional images, ``strain`` (a body that does not vary
             along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
         two_grid, mixing: whether to make these estimates. fields: keep the local fields.
@@ -59,7 +61,7 @@ class Settings:
         for key, value, known in (
             ("voxel", self.voxel, RULES),
             ("plane", self.plane, PLANES),
-            ("boundary", self.boundary, BOUNDARIES),
+            ("boundary", self.boundary, (*BOUNDARIES, "all")),
         ):
             if value not in known:
                 raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
@@ -91,6 +93,9 @@ class Result:
     preconditioner: str = ""
     boundary: dict[str, Array] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+
+NDArrayBool = Any
 
 
 # -- phases ------------------------------------------------------------------------------------------------------------
@@ -132,9 +137,6 @@ class Assignment:
             turn = None if self.rotations is None else self.rotations[number]
             out[number] = tensors.from_matrix(np.asarray(entry.tensor(name, turn)))
         return out
-
-
-NDArrayBool = Any
 
 
 def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignment:
@@ -193,13 +195,18 @@ def _sharpened(voxels: Voxels, extreme: NDArrayBool) -> Voxels:
     return replace(voxels, index=target[voxels.index].astype(voxels.index.dtype))
 
 
-def _problem(voxels: Voxels, table: Array, settings: Settings, tolerance: float | None = None) -> CellProblem:
+def _problem(
+    voxels: Voxels, table: Array, settings: Settings, tolerance: float | None = None, boundary: str = "periodic"
+) -> CellProblem:
     options = settings.options if tolerance is None else replace(settings.options, tolerance=tolerance)
-    return CellProblem(voxels.index, table, voxels.spacing, options, voxels.cut)
+    return CellProblem(voxels.index, table, voxels.spacing, options, voxels.cut, boundary)
 
 
-def _loads(size: int, plane_stress: bool) -> list[int]:
-    return list(tensors.PLANE) if plane_stress and size == 6 else list(range(size))
+def _loads(size: int, in_plane: bool) -> list[int]:
+    """Component numbers of the loads; those in the plane of the image if no others make sense."""
+    if not in_plane:
+        return list(range(size))
+    return list(tensors.PLANE) if size == 6 else [0, 1]
 
 
 def _unit(size: int, load: int) -> Array:
@@ -288,10 +295,13 @@ def _tensor_property(
     pure, extreme = assignment.pure(name)
     sheet = settings.plane == "stress" and len(image.shape) == 2
     voxels = _sharpened(geometry, extreme)
-    problem = _problem(voxels, _tables(voxels, pure, sheet), settings)
-    loads = _loads(problem.size, sheet)
-    keep = settings.keep or settings.fields
+    boundary = "periodic" if settings.boundary == "all" else settings.boundary
+    flat = (sheet and PROPERTIES[name].order == 4) or (boundary == "static" and len(image.shape) == 2)
+    problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
+    loads = _loads(problem.size, flat)
+    keep = (settings.keep or settings.fields) and boundary != "static"
     raw, solutions = _effective(problem, loads, name, start, keep, watch)
+    raw = _stiff(raw, loads, boundary)
     tensor = (raw + raw.T) / 2
     result = Result(
         name,
@@ -303,22 +313,54 @@ def _tensor_property(
     )
     if settings.keep:
         result.fluctuations = [s.fluctuation for s in solutions if s.fluctuation is not None]
-    if settings.fields:
-        kinds = [problem.local_fields(s.fluctuation, _unit(problem.size, k)) for s, k in zip(solutions, loads, strict=True) if s.fluctuation is not None]  # fmt: skip
+    if settings.fields and keep:
+        pairs = zip(solutions, loads, strict=True)
+        kinds = [problem.local_fields(np.asarray(s.fluctuation), _unit(problem.size, k)) for s, k in pairs]
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
-    _evidence(result, raw, geometry, pure, sheet, len(image.shape))
-    if settings.boundary != "periodic":
-        log.debug("boundary %s", settings.boundary)
-    _estimates(result, image, assignment, settings, sheet, extreme)
+    _evidence(result, raw, geometry, pure, sheet, loads, len(image.shape))
+    if settings.boundary == "all":
+        _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
+    _estimates(result, image, assignment, settings, sheet, extreme, loads)
     return result
 
 
-def _evidence(result: Result, raw: Array, voxels: Voxels, pure: Array, sheet: bool, dim: int) -> None:
+def _stiff(raw: Array, loads: Sequence[int], boundary: str) -> Array:
+    """Of uniform tractions the answer is a compliance: its inverse, on the components that were loaded."""
+    if boundary != "static":
+        return raw
+    block = np.ix_(loads, loads)
+    out = np.zeros_like(raw)
+    out[block] = tensors.compliance((raw[block] + raw[block].T) / 2)
+    return out
+
+
+def _others(result: Result, voxels: Voxels, table: Array, settings: Settings, loads: Sequence[int]) -> None:
+    """The tensors of uniform strain and uniform traction, which lie around the periodic one on the same voxels."""
+    for boundary in ("kinematic", "static"):
+        problem = _problem(voxels, table, settings, boundary=boundary)
+        raw, solutions = _effective(problem, loads, f"{result.name} ({boundary})")
+        raw = _stiff(raw, loads, boundary)
+        result.boundary[boundary] = (raw + raw.T) / 2
+        result.hill = max(result.hill, *(s.hill for s in solutions))
+    block = np.ix_(loads, loads)
+    assert result.voigt is not None
+    assert result.reuss is not None
+    chain = [result.voigt, result.boundary["kinematic"], result.tensor, result.boundary["static"], result.reuss]
+    names = ("voigt_kinematic", "kinematic_periodic", "periodic_static", "static_reuss")
+    for name, upper, lower in zip(names, chain, chain[1:], strict=False):
+        margin = bounds.loewner_margin(upper[block], lower[block])
+        result.evidence[f"margin_{name}"] = margin
+        if margin < -10 * settings.options.tolerance:
+            result.warnings.append(f"the order {name.replace('_', ' >= ')} is violated by {-margin:.2g}")
+
+
+def _evidence(
+    result: Result, raw: Array, voxels: Voxels, pure: Array, sheet: bool, loads: Sequence[int], dim: int
+) -> None:
     """Symmetry, definiteness, bounds and nearest tensors."""
-    block = (
-        np.ix_(tensors.PLANE, tensors.PLANE) if sheet and len(raw) == 6 else np.ix_(range(len(raw)), range(len(raw)))
-    )
+    block = np.ix_(loads, loads)
+    whole = len(loads) == len(raw)
     part = result.tensor[block]
     norm = float(np.linalg.norm(raw)) or 1.0
     fractions = voxels.volume_fractions
@@ -334,13 +376,14 @@ def _evidence(result: Result, raw: Array, voxels: Voxels, pure: Array, sheet: bo
     e["lowest_eigenvalue"] = float(np.linalg.eigvalsh(part)[0])
     e["voigt_margin"] = bounds.loewner_margin(upper[block], part)
     e["reuss_margin"] = bounds.loewner_margin(part, lower[block])
-    e["distance_isotropic"] = tensors.nearest_isotropic(result.tensor)[1]
-    if len(raw) == 6 and not sheet:
+    if whole:
+        e["distance_isotropic"] = tensors.nearest_isotropic(result.tensor)[1]
+    if whole and len(raw) == 6:
         e["distance_cubic"] = tensors.nearest_cubic(result.tensor)[1]
         result.moduli = tensors.isotropic_moduli(result.tensor)
-    if sheet and len(raw) == 6:
-        e.pop("distance_isotropic")
-    else:
+        if dim == 2:
+            result.moduli |= tensors.plane_moduli(result.tensor)
+    if not (sheet and len(raw) == 6):
         result.bounds = bounds.hashin_shtrikman(fractions, pure, 2 if dim == 2 else 3)
     if e["lowest_eigenvalue"] < -1e-10 * norm:
         result.warnings.append("the tensor is not positive definite")
@@ -353,7 +396,13 @@ def _evidence(result: Result, raw: Array, voxels: Voxels, pure: Array, sheet: bo
 
 
 def _estimates(
-    result: Result, image: Image, assignment: Assignment, settings: Settings, sheet: bool, extreme: NDArrayBool
+    result: Result,
+    image: Image,
+    assignment: Assignment,
+    settings: Settings,
+    sheet: bool,
+    extreme: NDArrayBool,
+    loads: Sequence[int],
 ) -> None:
     """Discretisation error from a grid of half the voxels per axis; spread between mixing rules."""
     norm = float(np.linalg.norm(result.tensor)) or 1.0
@@ -361,9 +410,11 @@ def _estimates(
 
     def again(other: Image, rule: str, tolerance: float) -> Array:
         voxels = _sharpened(other.voxels(rule), extreme)
-        problem = _problem(voxels, _tables(voxels, pure, sheet), settings, tolerance)
-        raw, _ = _effective(problem, _loads(problem.size, sheet), f"{result.name} (estimate)")
-        return (raw + raw.T) / 2
+        boundary = "periodic" if settings.boundary == "all" else settings.boundary
+        problem = _problem(voxels, _tables(voxels, pure, sheet), settings, tolerance, boundary)
+        raw, _ = _effective(problem, loads, f"{result.name} (estimate)")
+        raw = _stiff(raw, loads, boundary)
+        return np.asarray((raw + raw.T) / 2)
 
     axes = [n for n in image.shape if n > 1]
     if settings.two_grid and min(axes) >= 8:
@@ -422,7 +473,8 @@ def _strain_properties(
 
 
 def levin(fractions: Array, stiffness: Array, strain: Array, effective: Array) -> Array | None:
-    """The stress-free strain of a two-phase composite that follows exactly from its stiffness (Levin 1967; Rosen and Hashin 1970).
+    """The stress-free strain of a two-phase composite that follows exactly from its stiffness (Levin 1967; Rosen and Hashin
+    1970).
 
     Args:
         stiffness: (phases, 6, 6). strain: (phases, 6). effective: (6, 6).
@@ -456,9 +508,8 @@ def mixed(tensor: Array, strain: Mapping[int, float], stress: Mapping[int, float
     given = [*strain, *stress]
     if sorted(given) != list(range(n)):
         names = tensors.NAMES if n == 6 else tensors.AXES
-        wrong = [names[i] if i < n else str(i) for i in set(given) ^ set(range(n))] or [
-            names[i] for i in set(given) if given.count(i) > 1
-        ]
+        missing = [names[i] if i < n else str(i) for i in set(given) ^ set(range(n))]
+        wrong = missing or [names[i] for i in set(given) if given.count(i) > 1]
         raise ConfigError("load", f"each component is needed once, as strain or as stress; check {', '.join(wrong)}")
     e, s = np.zeros(n), np.zeros(n)
     a, b = list(strain), list(stress)

@@ -323,7 +323,9 @@ class CellProblem:
         return self._finish(u, w, table, strain, stress is None, len(steps), history)
 
     def _solve_static(self, stress: Array, name: str) -> Solution:
-        """Mean strain (gradient) of a cell under the tractions (flux) of a uniform stress; ``mean`` of the solution is that strain."""
+        """Mean strain (gradient) of a cell under the tractions (flux) of a uniform stress; ``mean`` of the solution is that
+        strain.
+        """
         k, n = self.kernels, self.voxels
         solid = np.ones(len(self._local))
         solid[-1] = 0.0
@@ -366,7 +368,7 @@ class CellProblem:
         for component, axis in enumerate(np.eye(self.size)):
             k.load(w, self.index, uniform(axis))
             strain[component] = float(np.vdot(u, w[..., :size])) / n
-        quadratic, sums = k.apply(u, w, self.material)
+        quadratic, _ = k.apply(u, w, self.material)
         energy = float(strain @ stress)
         return Solution(strain, energy, len(drops), history, abs(quadratic / n / energy - 1) if energy else 0.0)
 

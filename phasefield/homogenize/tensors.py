@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 
 #: Index pairs of the Mandel components, and their names.
 PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -262,6 +263,13 @@ PLANE = (0, 1, 5)
 def plane_strain(stiffness: Array) -> Array:
     """The (3, 3) Mandel matrix of xx, yy, xy at zero strain along z."""
     return np.asarray(stiffness, float)[np.ix_(PLANE, PLANE)]
+
+
+def plane_moduli(stiffness: Array) -> dict[str, float]:
+    """Bulk and shear modulus of the nearest isotropic plane-strain stiffness in the plane xy."""
+    c = plane_strain(stiffness)
+    bulk = (c[0, 0] + c[1, 1] + 2 * c[0, 1]) / 4
+    return {"K_plane": float(bulk), "G_plane": float(np.trace(c) - 2 * bulk) / 4}
 
 
 def plane_stress(stiffness: Array) -> Array:

@@ -1,9 +1,9 @@
 """Effective properties against exact and high-precision results.
 
-Sources: square arrays of cylinders and of fibres, simple cubic spheres: series expansions converged to all digits given; Obnosov, SIAM J.
-Appl. Math. 59 (1999) 1267 (square inclusions); Keller 1964 and Dykhne 1970 (duality, checkerboard); Hill 1964 (uniform shear modulus);
-Hashin 1962 (coated spheres); Levin 1967 (expansion); Hill 1952 (cubic polycrystals); Perrins, McKenzie and McPhedran, Proc. R. Soc. A 369
-(1979) 207 (disks).
+Sources: square arrays of cylinders and of fibres, simple cubic spheres: series expansions converged to all digits given;
+Obnosov, SIAM J. Appl. Math. 59 (1999) 1267 (square inclusions); Keller 1964 and Dykhne 1970 (duality, checkerboard); Hill
+1964 (uniform shear modulus); Hashin 1962 (coated spheres); Levin 1967 (expansion); Hill 1952 (cubic polycrystals); Perrins,
+McKenzie and McPhedran, Proc. R. Soc. A 369 (1979) 207 (disks).
 """
 
 from __future__ import annotations
