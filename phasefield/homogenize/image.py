@@ -19,7 +19,8 @@ from . import voxels
 from .tensors import Array
 from .voxels import Voxels
 
-_MOST_LABELS = 4096
+#: More values are a field; more than a few grey levels of a picture are one as well.
+_MOST_LABELS, _FEW_LABELS = 65536, 32
 _IMAGES = (".tif", ".tiff", ".png", ".npy", ".nc")
 
 
@@ -103,6 +104,11 @@ class Image:
         return out.astype(self.values.dtype)
 
 
+def _whole(array: Array) -> bool:
+    """Whether a field of floating-point numbers holds whole numbers only."""
+    return bool(np.array_equal(array[:1], np.rint(array[:1])) and np.array_equal(array, np.rint(array)))
+
+
 def two_levels(field: Array) -> tuple[float, float]:
     """Values of a field in its two phases: the medians on either side of Otsu's threshold (Otsu 1979)."""
     flat = field[np.isfinite(field)].ravel()
@@ -140,15 +146,13 @@ def from_array(
     if len(space) != array.ndim or min(space) <= 0:
         raise ConfigError("spacing", f"is {list(space)}; {array.ndim} positive numbers are expected for {source}")
     walls = tuple(boundary) if boundary is not None else ("periodic",) * array.ndim
-    if levels is None and array.dtype.kind in "iub":
+    if levels is None and (array.dtype.kind in "iub" or _whole(array)):
         distinct = np.unique(array)
-        if len(distinct) <= _MOST_LABELS and (
-            len(distinct) <= 32 or array.dtype.kind != "u" or array.dtype.itemsize > 1
-        ):
-            numbers = np.searchsorted(distinct, array).astype(np.min_scalar_type(len(distinct)))
-            return Image(
-                "labels", numbers, space, walls, time=time, source=source, names=tuple(str(v) for v in distinct)
-            )
+        grey = array.dtype.kind == "f" or (array.dtype.kind == "u" and array.dtype.itemsize == 1)
+        if len(distinct) <= (_FEW_LABELS if grey else _MOST_LABELS):
+            numbers = np.searchsorted(distinct, array).astype(np.int32)
+            names = tuple(f"{v:g}" for v in distinct.astype(float))
+            return Image("labels", numbers, space, walls, time=time, source=source, names=names)
     if levels is not None and (len(levels) != 2 or not levels[0] != levels[1]):
         raise ConfigError(
             "levels", f"is {list(levels)}; the field's values in the two phases are expected, e.g. [0, 1]"

@@ -175,7 +175,9 @@ class CellProblem:
     # -- preconditioner --------------------------------------------------------------------------------------------
 
     def _reference_medium(self, table: Array) -> Array:
-        mean = np.einsum("e,eij->ij", self.weights, table)
+        # Only its shape matters, not its size: every voxel counts alike, else the stiffest phase would decide.
+        size = np.where(self.stiff > 0, self.stiff, 1.0)
+        mean = np.einsum("e,eij->ij", self.weights / size, table)
         if not tensors.is_positive_definite(mean):
             mean, _ = tensors.nearest_isotropic(mean)
         if not tensors.is_positive_definite(mean):  # nothing conducts anywhere
