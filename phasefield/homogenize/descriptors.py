@@ -106,12 +106,13 @@ def correlations(
     Axes that are not periodic are padded, and the number of pairs divided out.
     """
     shape = tuple(n if wrap or n == 1 else 2 * n for n, wrap in zip(share.shape, periodic, strict=True))
-    spectrum = np.fft.rfftn(share, shape)
-    pairs = np.fft.irfftn(np.abs(spectrum) ** 2, shape)
+    axes = tuple(range(share.ndim))
+    spectrum = np.fft.rfftn(share, shape, axes)
+    pairs = np.fft.irfftn(np.abs(spectrum) ** 2, shape, axes)
     if all(periodic):
         s2 = pairs / share.size
     else:
-        number = np.fft.irfftn(np.abs(np.fft.rfftn(np.ones(share.shape), shape)) ** 2, shape)
+        number = np.fft.irfftn(np.abs(np.fft.rfftn(np.ones(share.shape), shape, axes)) ** 2, shape, axes)
         s2 = np.where(number > 0.5, pairs / np.maximum(number, 0.5), np.nan)
     squares = []
     for n, h in zip(shape, spacing, strict=True):

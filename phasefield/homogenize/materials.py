@@ -307,16 +307,18 @@ def _full_stiffness(rows: Any, unit: str, key: str, seen: list[bool]) -> Array:
     if (
         not isinstance(rows, list | tuple)
         or len(rows) != 6
-        or any(len(r) not in (6, 6 - i) for i, r in enumerate(rows))
+        or any(not isinstance(r, list | tuple) for r in rows)
+        or [len(r) for r in rows] not in ([6] * 6, [6, 5, 4, 3, 2, 1])
     ):
         raise ConfigError(
             key, "6 rows of 6 numbers (or the upper triangle) are expected, Voigt order 11 22 33 23 13 12"
         )
+    triangle = len(rows[-1]) == 1
     c = np.zeros((6, 6))
     for i, row in enumerate(rows):
         for j, value in enumerate(row, start=6 - len(row)):
             c[i, j] = _number(value, unit, f"{key}[{i}][{j}]", seen)
-            if len(row) < 6:
+            if triangle:
                 c[j, i] = c[i, j]
     if np.abs(c - c.T).max() > 1e-8 * np.abs(c).max():
         i, j = (int(k) for k in np.unravel_index(np.abs(c - c.T).argmax(), c.shape))
