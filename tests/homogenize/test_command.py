@@ -154,3 +154,11 @@ def test_values_are_typed() -> None:
     assert request.solver.threads == 2
     with pytest.raises(ConfigError, match="whole number"):
         command.parse(["material=cu", "seed=1.5"])
+
+
+def test_the_example_of_the_documentation() -> None:
+    import re
+
+    text = (Path(__file__).parents[2] / "docs" / "homogenization.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(compile(code, "docs/homogenization.md", "exec"), {})
