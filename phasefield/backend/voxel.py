@@ -155,7 +155,7 @@ def _isotropic_scalar_rotated(s, m, gx, gy, gz, flux):
 
 
 @njit(**_options)
-def _scalar_layer(full, u, i, index, iso, rows, where, entries, tensor, whole, g, s, low, high, flux):
+def _scalar_layer(full, u, i, index, iso, rows, where, tensor, whole, g, s, low, high, flux):
     ny, nz = low.shape
     eighth = s.dtype.type(0.125)  # modes are means over the corners
     gx, gy, gz = g[0] * eighth, g[1] * eighth, g[2] * eighth
@@ -173,7 +173,7 @@ def _scalar_layer(full, u, i, index, iso, rows, where, entries, tensor, whole, g
                 _isotropic_scalar_rotated(s, m, gx, gy, gz, flux)
             while first < last and where[first] < z0 + m:
                 z = where[first] - z0
-                e = entries[first]
+                e = index[i, j, where[first]]
                 first += 1
                 xx, yy, zz = tensor[e, 0], tensor[e, 1], tensor[e, 2]
                 yz, xz, xy = tensor[e, 3], tensor[e, 4], tensor[e, 5]
@@ -211,17 +211,17 @@ def _scalar_layer(full, u, i, index, iso, rows, where, entries, tensor, whole, g
 
 
 @njit(**_options)
-def _apply_scalar(lo, hi, full, u, w, index, iso, rows, where, entries, tensor, whole, g, partial):
+def _apply_scalar(lo, hi, full, u, w, index, iso, rows, where, tensor, whole, g, partial):
     _, nx, ny, nz = u.shape
     s = np.empty(13 * _ROW, u.dtype)
     low = np.zeros((ny, nz), u.dtype)
     high = np.zeros((ny, nz), u.dtype)
     flux = np.zeros(3)
-    _scalar_layer(full, u[0], (lo - 1) % nx, index, iso, rows, where, entries, tensor, whole, g, s, low, high, flux)
+    _scalar_layer(full, u[0], (lo - 1) % nx, index, iso, rows, where, tensor, whole, g, s, low, high, flux)
     for i in range(lo, hi):
         low[:], high[:] = high, 0.0
         flux[:] = 0.0
-        _scalar_layer(full, u[0], i, index, iso, rows, where, entries, tensor, whole, g, s, low, high, flux)
+        _scalar_layer(full, u[0], i, index, iso, rows, where, tensor, whole, g, s, low, high, flux)
         dot = 0.0
         for j in range(ny):
             for z in range(nz):
@@ -444,7 +444,7 @@ def _anisotropic_elastic(full, s, z, t, gx, gy, gz, stress):
 
 
 @njit(**_options)
-def _elastic_layer(full, u, i, index, iso, rows, where, entries, tensor, whole, g, s, low, high, stress):
+def _elastic_layer(full, u, i, index, iso, rows, where, tensor, whole, g, s, low, high, stress):
     _, ny, nz = low.shape
     eighth = s.dtype.type(0.125)  # modes are means over the corners
     gx, gy, gz = g[0] * eighth, g[1] * eighth, g[2] * eighth
@@ -463,7 +463,7 @@ def _elastic_layer(full, u, i, index, iso, rows, where, entries, tensor, whole, 
             else:
                 _isotropic_elastic_rotated(s, m, gx, gy, gz, stress)
             while first < last and where[first] < z0 + m:
-                e = entries[first]
+                e = index[i, j, where[first]]
                 _anisotropic_elastic(full and whole[e], s, where[first] - z0, tensor[e], gx, gy, gz, stress)
                 first += 1
             for c in range(3):
@@ -471,17 +471,17 @@ def _elastic_layer(full, u, i, index, iso, rows, where, entries, tensor, whole, 
 
 
 @njit(**_options)
-def _apply_elastic(lo, hi, full, u, w, index, iso, rows, where, entries, tensor, whole, g, partial):
+def _apply_elastic(lo, hi, full, u, w, index, iso, rows, where, tensor, whole, g, partial):
     _, nx, ny, nz = u.shape
     s = np.empty(38 * _ROW, u.dtype)
     low = np.zeros((3, ny, nz), u.dtype)
     high = np.zeros((3, ny, nz), u.dtype)
     stress = np.zeros(6)
-    _elastic_layer(full, u, (lo - 1) % nx, index, iso, rows, where, entries, tensor, whole, g, s, low, high, stress)
+    _elastic_layer(full, u, (lo - 1) % nx, index, iso, rows, where, tensor, whole, g, s, low, high, stress)
     for i in range(lo, hi):
         low[:], high[:] = high, 0.0
         stress[:] = 0.0
-        _elastic_layer(full, u, i, index, iso, rows, where, entries, tensor, whole, g, s, low, high, stress)
+        _elastic_layer(full, u, i, index, iso, rows, where, tensor, whole, g, s, low, high, stress)
         dot = 0.0
         for c in range(3):
             for j in range(ny):
@@ -717,7 +717,6 @@ class VoxelKernels:
             material.iso,
             material.rows,
             material.where,
-            material.entries,
             material.tensor,
             material.whole,
         )
@@ -866,12 +865,34 @@ class WalledKernels(VoxelKernels):
         return float(np.vdot(before, block))
 
 
+#: Row and column of the packed constants of symmetric matrices, and the packed position of every row and column.
+_UPPER = {3: (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])), 6: np.triu_indices(6)}
+
+
+def _positions(order: int) -> np.ndarray:
+    out = np.empty((order, order), int)
+    rows, columns = _UPPER[order]
+    out[rows, columns] = out[columns, rows] = np.arange(len(rows))
+    return out
+
+
+def pack(tensors: np.ndarray) -> np.ndarray:
+    """(entries, 6, 6) or (entries, 3, 3) symmetric matrices as (entries, 21) or (entries, 6) constants."""
+    rows, columns = _UPPER[tensors.shape[-1]]
+    return np.ascontiguousarray(tensors[..., rows, columns])
+
+
+def unpack(packed: np.ndarray) -> np.ndarray:
+    """The inverse of `pack`."""
+    return packed[..., _positions(6 if packed.shape[-1] == 21 else 3)]
+
+
 class Material:
     """Material tensors by voxel: a table of entries and the entry of every voxel.
 
     Args:
-        index: entry of every voxel, shape of the grid, any unsigned integer type or int32.
-        tensors: shape (entries, 3, 3) or (entries, 6, 6) in engineering (Voigt) form.
+        index: entry of every voxel, int32, shape of the grid.
+        packed: (entries, 6) or, in engineering (Voigt) form, (entries, 21), see `pack`.
         dtype: of the tables.
         cut: per entry, whether it is a mixture of phases. The tensor of a mixture relates mean strain to mean stress; what the
             strain does within the voxel it does not know, so such voxels take the constant polynomial alone in any scheme.
@@ -879,48 +900,42 @@ class Material:
     """
 
     def __init__(
-        self, index: np.ndarray, tensors: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
+        self, index: np.ndarray, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
     ) -> None:
-        self.index = np.ascontiguousarray(index)
-        order = tensors.shape[-1]
-        scale = np.abs(tensors).max(axis=(1, 2))
-        if order == 3:
-            k = np.trace(tensors, axis1=1, axis2=2) / 3
-            same = k[:, None, None] * np.eye(3)
-            constants = k
+        self.index = index
+        self.order = 6 if packed.shape[-1] == 21 else 3
+        self.tensor = np.ascontiguousarray(packed, dtype=dtype)
+        if self.order == 3:
+            constants = packed[:, :1]
+            expected = np.array([[1.0, 1, 1, 0, 0, 0]])
         else:
-            mu = tensors[:, 3, 3]
-            la = tensors[:, 0, 1]
-            same = np.zeros_like(tensors)
-            same[:, :3, :3] = la[:, None, None]
-            same[:, range(3), range(3)] += 2 * mu[:, None]
-            same[:, range(3, 6), range(3, 6)] = mu[:, None]
-            constants = np.stack([la, mu], axis=1)
-        plain = np.abs(tensors - same).max(axis=(1, 2)) <= 1e-14 * scale
-        iso = np.where(plain if order == 3 else plain[:, None], constants, 0.0)
-        self.iso = np.ascontiguousarray(iso, dtype=dtype)
-        number = np.cumsum(~plain, dtype=np.int32) - 1
-        upper = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]) if order == 3 else np.triu_indices(6)
-        full = tensors[~plain][:, upper[0], upper[1]]
-        self.tensor = np.ascontiguousarray(full if len(full) else np.zeros((1, len(upper[0]))), dtype=dtype)
-        whole = np.ones(len(plain), bool) if cut is None else ~cut
-        self.whole = np.ascontiguousarray(whole[~plain] if len(full) else [True])
-        # Anisotropic voxels row by row: the position in the row and the tensor.
+            constants = packed[:, [1, 15]]  # lambda, mu
+            expected = np.zeros((2, 21))
+            expected[0, [0, 1, 2, 6, 7, 11]] = 1
+            expected[1, [0, 6, 11, 15, 18, 20]] = [2, 2, 2, 1, 1, 1]
+        off = np.abs(packed - constants @ expected).max(axis=1)
+        plain = off <= 1e-14 * np.abs(packed).max(axis=1)
+        iso = np.where(plain[:, None], constants, 0.0)
+        self.iso = np.ascontiguousarray(iso[:, 0] if self.order == 3 else iso, dtype=dtype)
+        self.whole = np.ones(len(plain), bool) if cut is None else ~cut
+        # Anisotropic voxels row by row: their positions in the row.
+        rows = index.shape[0] * index.shape[1]
         if plain.all():
-            self.rows = np.zeros(index.shape[0] * index.shape[1] + 1, np.int64)
-            self.where = np.zeros(0, np.int32)
-            self.entries = np.zeros(0, np.int32)
+            self.rows, self.where = np.zeros(rows + 1, np.int64), np.zeros(0, np.int32)
         else:
-            flat = np.flatnonzero(~plain[self.index.ravel()])
+            flat = np.flatnonzero(~plain[index.ravel()])
             self.where = (flat % index.shape[2]).astype(np.int32)
-            self.entries = number[self.index.ravel()[flat]]
-            counts = np.bincount(flat // index.shape[2], minlength=index.shape[0] * index.shape[1])
-            self.rows = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+            self.rows = np.concatenate([[0], np.cumsum(np.bincount(flat // index.shape[2], minlength=rows))]).astype(
+                np.int64
+            )
+
+    def product(self, strain: np.ndarray) -> np.ndarray:
+        """Stress (entries, order) of every entry for one strain."""
+        return np.stack([self.tensor[:, row] @ strain for row in _positions(self.order)], axis=1)
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.index, self.iso, self.rows, self.where, self.entries, self.tensor, self.whole)
-        return sum(a.nbytes for a in arrays)
+        return sum(a.nbytes for a in (self.index, self.iso, self.rows, self.where, self.tensor, self.whole))
 
 
 def reference_table(stiffness: np.ndarray) -> np.ndarray:

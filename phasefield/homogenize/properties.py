@@ -237,14 +237,12 @@ def _effective(
 
 
 def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
-    """Tensors of the entries; under plane stress those of the sheet.
+    """Constants of the entries, see `pack`; under plane stress those of the sheet.
 
     A laminate voxel is condensed after mixing: the interface runs through the sheet's thickness.
     """
-    table = voxels.tensors(pure)
-    if plane_stress and table.shape[-1] == 6:
-        return tensors.embed_plane(tensors.plane_stress(table))
-    return table
+    sheet = plane_stress and pure.shape[-1] == 6
+    return voxels.packed(pure, (lambda t: tensors.embed_plane(tensors.plane_stress(t))) if sheet else None)
 
 
 def homogenize(
@@ -445,7 +443,7 @@ def _strain_properties(
         raise ConfigError(
             "plane", "is stress, for which expansion and eigenstrain are not available", "use plane=strain"
         )
-    problem = _problem(voxels, voxels.tensors(pure), settings)
+    problem = _problem(voxels, voxels.packed(pure), settings)
     if "stiffness" in results:
         stiffness = results["stiffness"].tensor
     else:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.voxel import Material, VoxelKernels, WalledKernels, reference_table
+from ..backend.voxel import Material, VoxelKernels, WalledKernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors
 from .fourier import FourierKernels
@@ -29,6 +29,8 @@ from .tensors import Array
 
 SCHEMES = ("q1", "rotated", "fourier")
 PRECONDITIONERS = ("auto", "green", "green-jacobi")
+#: Entries treated at once where a table needs room.
+_CHUNK = 1 << 14
 #: Restarts that put the Hill-Mandel balance right.
 _REPEATS = 2
 BOUNDARIES = ("periodic", "kinematic", "static")
@@ -90,7 +92,8 @@ class CellProblem:
 
     Args:
         index: entry of every voxel, shape of the image (1 to 3 axes).
-        table: (entries, 3, 3) for scalar problems, (entries, 6, 6) Mandel stiffness, in the axes of the image.
+        table: (entries, 3, 3) for scalar problems, (entries, 6, 6) Mandel stiffness, in the axes of the image; or the same packed,
+            (entries, 6) or (entries, 21), see `pack`.
         spacing: edge lengths of a voxel.
         cut: per entry, whether it is a mixture (see `Material`); None if none is.
         boundary: ``periodic``, ``kinematic`` (uniform strain or gradient on the faces) or ``static`` (uniform traction or flux:
@@ -113,8 +116,9 @@ class CellProblem:
                 raise ConfigError("solver.scheme", "is fourier, which is periodic", "use q1 or rotated")
             options = replace(options, preconditioner="green")
         self.options = options
-        self.elastic = table.shape[-1] == 6
-        self.size = table.shape[-1]
+        packed = table if table.ndim == 2 else pack(table)
+        self.elastic = packed.shape[-1] == 21
+        self.size = 6 if self.elastic else 3
         self.places = {1: (2,), 2: (0, 2), 3: (0, 1, 2)}[index.ndim]
         shape, step = [1, 1, 1], [1.0, 1.0, 1.0]
         for place, n, h in zip(self.places, index.shape, spacing, strict=True):
@@ -123,14 +127,15 @@ class CellProblem:
         self.index = np.ascontiguousarray(index, np.int32).reshape(shape)
         self.voxels = self.index.size
         if boundary == "static":  # an entry without stiffness fills one more layer per axis
-            table = np.concatenate([table, np.zeros((1, *table.shape[1:]))])
+            packed = np.concatenate([packed, np.zeros((1, packed.shape[1]))])
             cut = None if cut is None else np.append(cut, False)
-            self.index = np.pad(self.index, [(0, 1 if n > 1 else 0) for n in shape], constant_values=len(table) - 1)
+            self.index = np.pad(self.index, [(0, 1 if n > 1 else 0) for n in shape], constant_values=len(packed) - 1)
             shape = list(self.index.shape)
-        counts = np.bincount(self.index.ravel(), minlength=len(table))
-        local = self._to_local(table)
+        counts = np.bincount(self.index.ravel(), minlength=len(packed))
+        local = np.empty_like(packed)
+        for at in range(0, len(packed), _CHUNK):
+            local[at : at + _CHUNK] = pack(self._to_local(unpack(packed[at : at + _CHUNK])))
         self.weights = counts / self.index.size
-        self._local = local
         self.dtype = "float64" if options.precision == "double" else "float32"
         components = 3 if self.elastic else 1
         s0, s1, s2 = shape
@@ -138,16 +143,16 @@ class CellProblem:
         sizes, steps = (s0, s1, s2), (h0, h1, h2)
         self.kernels: Any
         if options.scheme == "fourier":
-            self.kernels = FourierKernels(sizes, steps, components, self.index, local)
+            self.kernels = FourierKernels(sizes, steps, components, self.index, unpack(local))
         else:
             full = options.scheme == "q1"
             shared = (sizes, steps, components, self.dtype, full, options.threads)
             walled = boundary != "periodic"
             self.kernels = WalledKernels(boundary, *shared) if walled else VoxelKernels(*shared)
         self.material = Material(self.index, local, self.dtype, cut)
-        self.stiff = np.trace(table, axis1=1, axis2=2)
+        self.stiff = packed[:, [0, 6, 11, 15, 18, 20] if self.elastic else [0, 1, 2]].sum(axis=1)
         self.preconditioner = self._choose()
-        self._reference = self._reference_medium(table)
+        self._reference = self._reference_medium(packed)
         self.jacobi = np.ones((1, 1, 1), self.dtype)
         if self.preconditioner == "green-jacobi":
             mean = self.kernels.corner_mean(self.index, self.stiff / self.stiff.max())
@@ -174,10 +179,10 @@ class CellProblem:
 
     # -- preconditioner --------------------------------------------------------------------------------------------
 
-    def _reference_medium(self, table: Array) -> Array:
+    def _reference_medium(self, packed: Array) -> Array:
         # Only its shape matters, not its size: every voxel counts alike, else the stiffest phase would decide.
         size = np.where(self.stiff > 0, self.stiff, 1.0)
-        mean = np.einsum("e,eij->ij", self.weights / size, table)
+        mean = unpack((self.weights / size) @ packed)
         if not tensors.is_positive_definite(mean):
             mean, _ = tensors.nearest_isotropic(mean)
         if not tensors.is_positive_definite(mean):  # nothing conducts anywhere
@@ -267,11 +272,12 @@ class CellProblem:
     ) -> Solution:
         k, n = self.kernels, self.index.size
         macro = np.zeros(self.size) if mean is None else np.asarray(mean, float)
-        table = np.zeros((len(self._local), self.size)) if stress is None else self._vector_to_local(stress)
         strain = self._vector_to_local(macro)
         if self.elastic:
             strain = strain * [1, 1, 1, 2, 2, 2]
-        table = table + self._local @ strain
+        table = self.material.product(strain)
+        if stress is not None:
+            table += self._vector_to_local(stress)
         u, r, p, w = self._buffers()
         u[...] = 0.0 if start is None else start
         total = self.weights @ table
@@ -329,7 +335,7 @@ class CellProblem:
         strain.
         """
         k, n = self.kernels, self.voxels
-        solid = np.ones(len(self._local))
+        solid = np.ones(len(self.stiff))
         solid[-1] = 0.0
 
         def uniform(vector: Array) -> Array:
@@ -442,7 +448,8 @@ class CellProblem:
         else:
             strain = self._vector_from_local(np.moveaxis(grad[0], 0, -1))
         strain = strain + np.asarray(mean)
-        back = tensors.rotate(tensors.from_voigt(self._local) if self.elastic else self._local, self._turn.T)
+        local_table = unpack(self.material.tensor.astype(float))
+        back = tensors.rotate(tensors.from_voigt(local_table) if self.elastic else local_table, self._turn.T)
         flux = np.einsum("...ij,...j->...i", back[self.index], strain)
         if stress is not None:
             flux = flux + stress[self.index]

@@ -12,7 +12,7 @@ Geometry is kept apart from properties: an image gives one `Voxels`, from which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backend.voxel import pack
 from ..errors import ConfigError
 from . import tensors
 from .tensors import Array
@@ -30,6 +31,8 @@ _STEEP = 0.4
 #: Levels of the fraction for the rules that mix by it.
 _LEVELS = 4096
 _FEWEST = 2
+#: Entries mixed at once: a table of full tensors would take more room than the solver.
+_CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,17 @@ class Voxels:
     def tensors(self, pure: Array) -> Array:
         """The property's tensor of every entry, (entries, n, n), from those of the phases, (phases, n, n)."""
         return mix(self.rule, pure[self.first], pure[self.second], self.fraction, self.normal)
+
+    def packed(self, pure: Array, reduce: Callable[[Array], Array] | None = None) -> Array:
+        """The same as constants (entries, 6) or (entries, 21), see `pack`; ``reduce`` changes the tensors before."""
+        parts = []
+        for at in range(0, len(self.first), _CHUNK):
+            some = slice(at, at + _CHUNK)
+            mixed = mix(
+                self.rule, pure[self.first[some]], pure[self.second[some]], self.fraction[some], self.normal[some]
+            )
+            parts.append(pack(mixed if reduce is None else reduce(mixed)))
+        return np.concatenate(parts)
 
     def stresses(self, stiffness: Array, strain: Array) -> Array:
         """Stress (entries, 6) that the stress-free strains (phases, 6) of the phases cause in entries held at zero strain."""
