@@ -92,8 +92,8 @@ class CellProblem:
 
     Args:
         index: entry of every voxel, shape of the image (1 to 3 axes).
-        table: (entries, 3, 3) for scalar problems, (entries, 6, 6) Mandel stiffness, in the axes of the image; or the same packed,
-            (entries, 6) or (entries, 21), see `pack`.
+        table: (entries, 3, 3) for scalar problems, (entries, 6, 6) Mandel stiffness, in the axes of the image; or the same
+            packed, (entries, 6) or (entries, 21), see `pack`.
         spacing: edge lengths of a voxel.
         cut: per entry, whether it is a mixture (see `Material`); None if none is.
         boundary: ``periodic``, ``kinematic`` (uniform strain or gradient on the faces) or ``static`` (uniform traction or flux:

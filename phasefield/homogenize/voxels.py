@@ -322,39 +322,102 @@ def gradient(field: Array, spacing: Sequence[float], walls: Sequence[str]) -> Ar
 
 def _cut(phi: Array, spacing: tuple[float, ...], walls: Sequence[str]) -> tuple[Array, Array]:
     """Fraction of phase 1 in every voxel and the normal towards it, from the level set phi = 1/2."""
-    slope = np.sqrt(np.sum((gradient(phi, (1.0,) * phi.ndim, walls)) ** 2, axis=0))
-    middle = (phi > 0.25) & (phi < 0.75)
-    steep = not middle.any() or float(np.median(slope[middle])) > _STEEP
-    if steep:
+    if _steep(phi, walls):
         g = gradient(_smoothed(phi, walls), spacing, walls)
         norm = np.sqrt(np.sum(g**2, axis=0))
         normal = g / np.where(norm > 0, norm, 1.0)
         return np.where(norm > 0, phi, np.rint(phi)), normal
-    clipped = np.clip(phi, 1e-7, 1 - 1e-7)
-    psi = 0.5 * np.log(clipped / (1 - clipped))
-    g = gradient(psi, spacing, walls)
-    norm = np.sqrt(np.sum(g**2, axis=0))
-    safe = np.where(norm > 0, norm, 1.0)
-    normal = g / safe
-    reach = 0.5 * np.sqrt(np.sum(np.square(spacing)))
-    near = (np.abs(psi) < reach * safe) & (norm > 0)
+    near = np.flatnonzero(_beside(phi > 0.5, walls))
+
+    def psi(at: tuple[Array, ...]) -> Array:
+        value = np.clip(phi[at], 1e-7, 1 - 1e-7)
+        return np.asarray(0.5 * np.log(value / (1 - value)))
+
+    cut, part, n = _planes(near, psi, phi.shape, spacing, walls)
     fraction = np.rint(phi)
-    distance = psi[near] / safe[near] + _bulge(normal, near, spacing, walls)
-    fraction[near] = cut_fraction(normal[:, near].T, distance, spacing)
+    fraction.reshape(-1)[near[cut]] = part
+    normal = np.zeros((phi.ndim, *phi.shape))
+    normal.reshape(phi.ndim, -1)[:, near[cut]] = n.T
     return fraction, normal
 
 
-def _bulge(normal: Array, near: Array, spacing: tuple[float, ...], walls: Sequence[str]) -> Array:
-    """By how much the plane has to move for the volume that the curved interface cuts off.
+def _steep(phi: Array, walls: Sequence[str]) -> bool:
+    """Whether the interface is about a voxel wide, so that phi is a volume fraction."""
+    at = np.nonzero((phi > 0.25) & (phi < 0.75))
+    if not len(at[0]):
+        return True
+    squares = np.zeros(len(at[0]))
+    for d, n in enumerate(phi.shape):
+        ahead, behind = list(at), list(at)
+        ahead[d] = (at[d] + 1) % n if walls[d] == "periodic" else np.minimum(at[d] + 1, n - 1)
+        behind[d] = (at[d] - 1) % n if walls[d] == "periodic" else np.maximum(at[d] - 1, 0)
+        squares += ((phi[tuple(ahead)] - phi[tuple(behind)]) / 2) ** 2
+    return float(np.median(np.sqrt(squares))) > _STEEP
 
-    The interface lies off its tangent plane by half the curvature times the squared distance, whose mean over a voxel is
-    h^2/12 per direction. Left out, a disk of radius R voxels is 1/(12 R^2) too large.
+
+def _beside(inside: NDArray[np.bool_], walls: Sequence[str]) -> NDArray[np.bool_]:
+    """Voxels with both phases among themselves and all their neighbours, corners included: only those can be cut."""
+    some, all_ = inside, inside
+    for d, n in enumerate(inside.shape):
+        i = np.arange(n)
+        edge = "wrap" if walls[d] == "periodic" else "clip"
+
+        def beside(a: NDArray[np.bool_], step: int, i: Any = i, d: int = d, edge: Any = edge) -> NDArray[np.bool_]:
+            return np.take(a, i + step, axis=d, mode=edge)
+
+        some = some | beside(some, -1) | beside(some, 1)
+        all_ = all_ & beside(all_, -1) & beside(all_, 1)
+    return np.asarray(some & ~all_)
+
+
+def _planes(
+    near: NDArray[np.integer],
+    psi: Callable[[tuple[Array, ...]], Array],
+    shape: tuple[int, ...],
+    space: tuple[float, ...],
+    walls: Sequence[str],
+) -> tuple[NDArray[np.bool_], Array, Array]:
+    """The planes psi = 0 through voxels.
+
+    The plane is moved for the volume that the curved interface cuts off: it lies off its tangent plane by half the
+    curvature times the squared distance, whose mean over a voxel is h^2/12 per direction. Left out, a disk of radius R
+    voxels is 1/(12 R^2) too large.
+
+    Args:
+        near: flat numbers of the voxels to look at. psi: its values at given indices.
+
+    Returns:
+        Which of them are cut, and of those the part where psi > 0, and the unit normals (cut, dim).
     """
-    size = float(np.min(spacing))
-    divergence = np.zeros(int(near.sum()))
-    for d in range(normal.shape[0]):
-        divergence += gradient(normal[d], spacing, walls)[d][near]
-    return np.asarray(np.clip(divergence, -0.5 / size, 0.5 / size) * size**2 / 24)
+    here = np.unravel_index(near, shape)
+
+    def moved(*steps: tuple[int, int]) -> Array:
+        """psi at neighbours, ``(axis, +-1)``; beyond a wall at the wall."""
+        at = list(here)
+        for d, s in steps:
+            at[d] = (at[d] + s) % shape[d] if walls[d] == "periodic" else np.clip(at[d] + s, 0, shape[d] - 1)
+        return psi(tuple(at))
+
+    dim = len(shape)
+    value = psi(here)
+    ahead, behind = [moved((d, 1)) for d in range(dim)], [moved((d, -1)) for d in range(dim)]
+    width = [2.0 if walls[d] == "periodic" else 2.0 - (here[d] == 0) - (here[d] == shape[d] - 1) for d in range(dim)]
+    g = np.stack([(ahead[d] - behind[d]) / (np.maximum(width[d], 1.0) * space[d]) for d in range(dim)], axis=-1)
+    norm = np.linalg.norm(g, axis=1)
+    safe = np.where(norm > 0, norm, 1.0)
+    n = g / safe[:, None]
+    # Divergence of the normal, (lap psi - n.H.n)/|grad psi|.
+    bend = np.zeros(len(near))
+    for d in range(dim):
+        bend += (1 - n[:, d] ** 2) * (ahead[d] - 2 * value + behind[d]) / space[d] ** 2
+        for e in range(d):
+            cross = moved((d, 1), (e, 1)) - moved((d, 1), (e, -1)) - moved((d, -1), (e, 1)) + moved((d, -1), (e, -1))
+            bend -= 2 * n[:, d] * n[:, e] * cross / (4 * space[d] * space[e])
+    size = float(min(space))
+    bulge = np.clip(bend / safe, -0.5 / size, 0.5 / size) * size**2 / 24
+    reach = 0.5 * np.sqrt(np.sum(np.square(space)))
+    cut = (norm > 0) & (np.abs(value) < reach * norm)
+    return cut, cut_fraction(n[cut], value[cut] / norm[cut] + bulge[cut], space), n[cut]
 
 
 def _smoothed(phi: Array, walls: Sequence[str]) -> Array:
@@ -435,41 +498,16 @@ def from_fields(
     best, next_ = pair.max(axis=0), pair.min(axis=0)
     near = np.flatnonzero(next_ > 0.02 * best)  # psi < 2: further away the interface cannot cut the voxel
     a, b = winner.ravel()[near], second.ravel()[near]
-    here = np.unravel_index(near, shape)
 
     def psi(at: tuple[Array, ...]) -> Array:
         va, vb = stack[(a, *at)], stack[(b, *at)]
         return np.asarray(0.5 * np.log(np.maximum(va, 1e-7) / np.maximum(vb, 1e-7)))
 
-    def moved(*steps: tuple[int, int]) -> Array:
-        """psi at neighbours, ``(axis, +-1)``; beyond a wall at the wall."""
-        at = list(here)
-        for d, s in steps:
-            at[d] = (at[d] + s) % shape[d] if walls[d] == "periodic" else np.clip(at[d] + s, 0, shape[d] - 1)
-        return psi(tuple(at))
-
-    dim = len(shape)
-    value = psi(here)
-    ahead, behind = [moved((d, 1)) for d in range(dim)], [moved((d, -1)) for d in range(dim)]
-    g = np.stack([(ahead[d] - behind[d]) / (2 * space[d]) for d in range(dim)], axis=-1)
-    norm = np.linalg.norm(g, axis=1)
-    safe = np.where(norm > 0, norm, 1.0)
-    n = g / safe[:, None]
-    # Divergence of the normal, (lap psi - n.H.n)/|grad psi|, for the same reason as in `_bulge`.
-    bend = np.zeros(len(near))
-    for d in range(dim):
-        bend += (1 - n[:, d] ** 2) * (ahead[d] - 2 * value + behind[d]) / space[d] ** 2
-        for e in range(d):
-            cross = moved((d, 1), (e, 1)) - moved((d, 1), (e, -1)) - moved((d, -1), (e, 1)) + moved((d, -1), (e, -1))
-            bend -= 2 * n[:, d] * n[:, e] * cross / (4 * space[d] * space[e])
-    size = float(min(space))
-    bulge = np.clip(bend / safe, -0.5 / size, 0.5 / size) * size**2 / 24
-    reach = 0.5 * np.sqrt(np.sum(np.square(space)))
-    cut = (norm > 0) & (np.abs(value) < reach * norm)
+    cut, part, n = _planes(near, psi, shape, space, walls)
     fraction = np.ones(stack[0].size)
-    normal = np.zeros((dim, stack[0].size))
-    fraction[near[cut]] = cut_fraction(n[cut], value[cut] / norm[cut] + bulge[cut], space)
-    normal[:, near[cut]] = n[cut].T
+    normal = np.zeros((len(shape), stack[0].size))
+    fraction[near[cut]] = part
+    normal[:, near[cut]] = n.T
     full_normal = normal.reshape(len(shape), *shape)
     return _laminates(fraction.reshape(shape), full_normal, second, winner, space, phases)
 
