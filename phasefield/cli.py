@@ -37,7 +37,7 @@ keys (phasefield config show prints all of them with their values):
   model.parameters.P, model.fields.F.(kinetics|mobility|kappa|components|source)
   initial.F            an expression in x, y, z, or {{kind: noise|circles|voronoi|slab|file|sum, ...}}
   grid.shape, grid.length, grid.boundary (periodic|no-flux|fixed), grid.dealias
-  time.scheme (imex1|sbdf2|etd1|etdms2|etdrk2|etdrk4), time.adaptive, time.dt, time.tolerance, time.end, time.steady
+  time.scheme (imex1|sbdf2|etd1|etdms2|etdms3|etdms4|etdrk2|etdrk4), time.adaptive, time.dt, time.tolerance, time.end, time.steady
   output.dir, output.every, output.history, output.checkpoint, output.observables
   device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
   experiment=NAME      {experiments}

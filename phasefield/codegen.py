@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,6 +35,12 @@ class Phi(sp.Function):
     """
 
     nargs = 2
+
+
+class PerMode(sp.Function):
+    """PerMode(c): c, which contains no array, computed once for all numbers of a mode and of its mirror images."""
+
+    nargs = 1
 
 
 class GradientNorm(sp.Function):
@@ -90,6 +97,11 @@ class Kernel:
     def writes(self) -> list[tuple[str, int]]:
         return [(a, c) for a, exprs in self.outputs.items() for c, e in enumerate(exprs) if e is not None]
 
+    @property
+    def touches(self) -> int:
+        """Array components that are read plus those that are written: what a pass moves, in fields."""
+        return len(self.reads) + len(self.writes)
+
     @cached_property
     def axis_symbols(self) -> list[str]:
         used = {s.name for e in self.results for s in sp.sympify(e).free_symbols}
@@ -130,10 +142,19 @@ class Lowered:
 
     @property
     def kept(self) -> list[str]:
-        """Shared values that the parts refer to."""
+        """Values that the parts refer to: shared ones and axis symbols."""
         finals: list[Any] = [e[-1] for e in (*self.per_part, *self.outputs, *self.reductions)]
         used = {s.name for e in finals for s in e.free_symbols}
-        return [name for name, _ in self.shared if name in used]
+        return [name for name in (*AXIS_SYMBOLS, *(name for name, _ in self.shared)) if name in used]
+
+    @property
+    def exponentials(self) -> list[str]:
+        """The kept values that contain exponentials and so are worth keeping from one pass to the next."""
+        costly: set[str] = set()
+        for name, e in self.shared:
+            if isinstance(e, str) or any(s.name in costly for s in e.free_symbols):
+                costly.add(name)
+        return [name for name in self.kept if name in costly]
 
 
 def _series(variable: str, order: int, terms: int) -> str:
@@ -172,13 +193,19 @@ def _phi_lines(prefix: str, z: str, highest: int) -> list[tuple[str, str]]:
 def lower(kernel: Kernel) -> Lowered:
     """Common subexpressions out, phi functions expanded."""
     results = [sp.sympify(e) for e in kernel.results]
-    replacements, reduced = sp.cse(results, symbols=sp.numbered_symbols("t"), list=True)
-    array_names = {f"{a}@{c}" for a, n in kernel.arrays.items() for c in range(n)}
-    dependent = set(array_names)
+    dependent = {f"{a}@{c}" for a, n in kernel.arrays.items() for c in range(n)}
+    names = sp.numbered_symbols("t", real=True)
+    coefficients = sorted({c for e in results for c in e.atoms(PerMode)}, key=sp.default_sort_key)
+    symbols = [sp.Symbol(f"c{i}", real=True) for i in range(len(coefficients))]
+    flat: list[tuple[sp.Symbol | None, sp.Expr]] = []
+    replacements, reduced = sp.cse([c.args[0] for c in coefficients], symbols=names, list=True)
+    flat += [*replacements, *zip(symbols, reduced, strict=True)]
+    table = dict(zip(coefficients, symbols, strict=True))
+    replacements, reduced = sp.cse([e.xreplace(table) for e in results], symbols=names, list=True)
+    flat += [*replacements, *((None, e) for e in reduced)]
     shared: list[tuple[str, Any]] = []
     per_part: list[tuple[str, Any]] = []
     phi_names: dict[sp.Expr, str] = {}
-    flat: list[tuple[sp.Symbol | None, sp.Expr]] = [*replacements, *((None, e) for e in reduced)]
     highest: dict[sp.Expr, int] = {}
     for _, expr in flat:
         for call in expr.atoms(Phi):
@@ -322,25 +349,33 @@ def _combine(symbol: str) -> str:
 
 
 def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) -> str:
-    """Python source of ``run(lo, hi, rows, length, arrays..., axis arrays..., scalars..., partial)`` for numba.
+    """Python source for numba of ``entry(lo, hi, context)``, which visits outermost indices ``lo`` to ``hi``.
+
+    With ``mirror``, modes (+-i, +-j, k) have the same k2, and what contains exponentials comes from a table over the first
+    quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``.
+
+    ``context`` is the address of 64-bit integers: the lengths of the visited index space; the last three lengths of every
+    buffer; address of every array and bytes between its components; address and length of every axis array; addresses of the
+    scalars (doubles), of the partial reductions ``(reduction, outermost index)`` and of the table, bytes between its values.
 
     Args:
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
         dtype: ``float64`` or ``float32``.
-        mirror: visit modes (+-i, +-j, k) together, 0 <= i <= n0//2: they have the same k2, so what depends on it alone, such as
-            exponentials, is computed once for all four.
+        mirror: whether the outermost spectral axis (and the second of three) has positive and negative wavenumbers.
     """
     code = lower(kernel)
-    printer = _LoopPrinter({"fully_qualified_modules": False})
     parts = parts if kernel.space == "spectral" else 1
     out: list[str] = [
         "from math import cos as COS, exp as EXP, inf as INFINITY, log as LOG, sin as SIN, sqrt as SQRT, tanh as TANH",
         "",
-        "from numba import njit",
+        "from numba import carray, cfunc, int32, int64, njit, void",
         f"from numpy import empty, float64 as DOUBLE, {dtype} as R",
         "",
+        "from phasefield.backend.intrinsics import NoAlias, pointer",
+        "",
         # NaN must survive every select, so reordering is allowed but assuming finite values is not.
-        "OPTIONS = dict(nogil=True, fastmath={'contract', 'reassoc', 'nsz', 'arcp'}, error_model='numpy')",
+        "FAST = {'contract', 'reassoc', 'nsz', 'arcp'}",
+        "OPTIONS = dict(no_cpython_wrapper=True, no_cfunc_wrapper=True, nogil=True, fastmath=FAST, error_model='numpy')",
         "",
     ]
     helpers = {
@@ -354,61 +389,154 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         helpers[f"POW{n}(x)"] = power_chain(n)
     for head, body in helpers.items():
         out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
-    arguments = ["lo", "hi", "rows", "length", *kernel.arrays, *kernel.axis_arrays, *kernel.scalars]
-    if kernel.reductions:
-        arguments.append("partial")
-    out += ["", "@njit(cache=True, **OPTIONS)", f"def run({', '.join(arguments)}):"]
-    if kernel.scalars:
-        out += [f"    {s} = R({s})" for s in kernel.scalars]
-    if mirror:
-        out += [f"    scratch = empty(({len(code.kept)}, length), R)"]
-    out += ["    for i in range(lo, hi):"]
-    out += [f"        sum_{name} = {_REDUCTIONS[r.op]}" for name, r in kernel.reductions.items()]
-    rows = sorted(set(kernel.reads) | set(kernel.writes))
-    if not mirror:
-        out += ["        for j in range(rows):"]
-        out += [f"            row_{a}_{c} = {a}[{c}, i, j]" for a, c in rows]
-        out += _inner_loop(kernel, code, parts, " " * 12)
-    else:
-        # The shared values of a row go through a scratch row: plain loops vectorise where one tangled one does not.
-        kept = code.kept
-        out += [f"        outer = {kernel.axis_arrays[0]}.shape[0]", "        for j in range(rows//2 + 1):"]
-        out += ["            for k in range(length):"]
-        out += [f"                {s} = {_combine(s)}" for s in kernel.axis_symbols]
-        out += [f"                {name} = {_text(printer, e)}" for name, e in code.shared]
-        out += [f"                scratch[{index}, k] = {name}" for index, name in enumerate(kept)]
-        out += [
-            "            for side in range(4):",
-            "                ii, jj = (i if side % 2 == 0 else outer - i), (j if side < 2 else rows - j)",
-            "                if (side % 2 == 1 and (i == 0 or ii == i)) or (side >= 2 and (j == 0 or jj == j)):",
-            "                    continue",
-        ]
-        out += [f"                row_{a}_{c} = {a}[{c}, ii, jj]" for a, c in rows]
-        out += _inner_loop(kernel, code, parts, " " * 16, kept)
-    out += [f"        partial[{r}, i] = sum_{name}" for r, name in enumerate(kernel.reductions)]
+    tabulated = table_values(code) if mirror else []
+    if tabulated:
+        out += [f"TABULATED = {len(tabulated)}"]
+        out += ["", *_tabulate(kernel, code, tabulated), "", *_loop_entry(kernel, "tabulate", tabulated)]
+    out += ["", *_run(kernel, code, parts, tabulated), "", *_loop_entry(kernel, "run", tabulated)]
     return "\n".join(out) + "\n"
 
 
-def _inner_loop(kernel: Kernel, code: Lowered, parts: int, pad: str, scratch: Sequence[str] | None = None) -> list[str]:
-    """The loop over a row; shared values are computed, or taken from ``scratch`` if they are there."""
+def table_values(code: Lowered) -> list[str]:
+    """What a table for mirrored modes holds."""
+    return code.exponentials
+
+
+def _columns(kernel: Kernel) -> list[tuple[str, int]]:
+    """Array components that take part, in argument order. Each is an argument of its own, for compilers to know them apart."""
+    used = {*kernel.reads, *kernel.writes}
+    return [(a, c) for a, n in kernel.arrays.items() for c in range(n) if (a, c) in used]
+
+
+def _head(kernel: Kernel, name: str, tabulated: Sequence[str]) -> list[str]:
+    columns = [f"all_{a}_{c}" for a, c in _columns(kernel)]
+    arguments = ["lo", "hi", "outer", "rows", "length", *columns, *kernel.axis_arrays, *kernel.scalars]
+    return [
+        "@njit(pipeline_class=NoAlias, **OPTIONS)",
+        f"def {name}({', '.join([*arguments, 'partial', *(f'table_{v}' for v in tabulated)])}):",
+        *(f"    {s} = R({s})" for s in kernel.scalars),
+    ]
+
+
+def _shared(kernel: Kernel, code: Lowered, wanted: Sequence[str], pad: str) -> list[str]:
+    """Statements for the shared values among ``wanted`` and those they need, at indices i, j, k."""
     printer = _LoopPrinter({"fully_qualified_modules": False})
-    out = [f"{pad}for k in range(length):"]
-    pad += "    "
-    out += [f"{pad}{s} = {_combine(s)}" for s in kernel.axis_symbols]
-    if scratch is None:
-        out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.shared]
-    else:
-        out += [f"{pad}{name} = scratch[{index}, k]" for index, name in enumerate(scratch)]
-    for part in range(parts):
-        index = "k" if parts == 1 else ("2*k" if part == 0 else "2*k + 1")
-        for a, c in kernel.reads:
-            out.append(f"{pad}{a}_{c} = row_{a}_{c}[{index}]")
-            if kernel.gradients:
-                out.append(f"{pad}grad_{a}_{c} = {_gradient(a, c, loop=True)}")
-        out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.per_part]
-        out += [f"{pad}row_{a}_{c}[{index}] = {_text(printer, e)}" for a, c, e in code.outputs]
-        out += [f"{pad}{_accumulate(op, f'sum_{name}', _text(printer, e))}" for name, op, e in code.reductions]
+    needed = set(wanted)
+    lines: list[str] = []
+    for name, e in reversed(code.shared):
+        if name in needed:
+            text = _text(printer, e)
+            needed |= set(re.findall(r"[A-Za-z_]\w*", text))
+            lines.insert(0, f"{pad}{name} = {text}")
+    return [f"{pad}{s} = {_combine(s)}" for s in kernel.axis_symbols if s in needed] + lines
+
+
+def _tabulate(kernel: Kernel, code: Lowered, tabulated: Sequence[str]) -> list[str]:
+    out = [*_head(kernel, "fill", tabulated), "    for i in range(lo, hi):", "        for j in range(rows//2 + 1):"]
+    pad = " " * 12
+    out += [f"{pad}line_{name} = table_{name}[i, j]" for name in tabulated]
+    out += [f"{pad}for k in range(length):", *_shared(kernel, code, tabulated, pad + "    ")]
+    return out + [f"{pad}    line_{name}[k] = {name}" for name in tabulated]
+
+
+@dataclass
+class _Group:
+    """Outputs and reductions that share array components, with all that they are made of."""
+
+    columns: set[tuple[str, int]]
+    wanted: set[str]
+    outputs: list[tuple[str, int, Any]] = field(default_factory=list)
+    reductions: list[tuple[str, str, Any]] = field(default_factory=list)
+
+
+def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
+    """Results by the array components they need: those that share none are better computed in loops of their own."""
+    columns = {f"{a}@{c}": (a, c) for a, c in kernel.reads}
+    parts = dict(code.per_part)
+
+    def needs(expr: Any) -> set[str]:
+        names = {s.name for s in expr.free_symbols}
+        return names.union(*(needs(parts[name]) for name in names if name in parts))
+
+    groups: list[_Group] = []
+    outputs: list[tuple[str, Any]] = [("outputs", output) for output in code.outputs]
+    for kind, result in [*outputs, *(("reductions", reduction) for reduction in code.reductions)]:
+        expr = result[-1]
+        wanted = needs(expr)
+        own = {columns[name] for name in wanted if name in columns}
+        if kind == "outputs":
+            own.add(result[:2])
+        new = _Group(own, wanted)
+        getattr(new, kind).append(result)
+        for other in [g for g in groups if g.columns & own]:
+            groups.remove(other)
+            new = _Group(
+                other.columns | new.columns,
+                other.wanted | new.wanted,
+                other.outputs + new.outputs,
+                other.reductions + new.reductions,
+            )
+        groups.append(new)
+    return groups
+
+
+def _run(kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]) -> list[str]:
+    printer = _LoopPrinter({"fully_qualified_modules": False})
+    out = _head(kernel, "run", tabulated)
+    reads, numbers = set(kernel.reads), {name: r for r, name in enumerate(kernel.reductions)}
+    for group in _groups(kernel, code):
+        out.append("    for i in range(lo, hi):")
+        pad = " " * 8
+        out += [f"{pad}sum_{name} = {_REDUCTIONS[op]}" for name, op, _ in group.reductions]
+        out.append(f"{pad}for j in range(rows):")
+        pad += "    "
+        for name in tabulated:
+            if name in group.wanted:
+                out.append(f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]")
+        ordered = [column for column in _columns(kernel) if column in group.columns]
+        out += [f"{pad}row_{a}_{c} = all_{a}_{c}[i, j]" for a, c in ordered]
+        out.append(f"{pad}for k in range(length):")
+        pad += "    "
+        out += [f"{pad}{name} = line_{name}[k]" for name in tabulated if name in group.wanted]
+        out += _shared(kernel, code, sorted(group.wanted - set(tabulated)), pad)
+        for part in range(parts):
+            at = "k" if parts == 1 else f"{parts}*k + {part}" if part else f"{parts}*k"
+            for a, c in ordered:
+                if (a, c) in reads:
+                    out.append(f"{pad}{a}_{c} = row_{a}_{c}[{at}]")
+                    if kernel.gradients:
+                        out.append(f"{pad}grad_{a}_{c} = {_gradient(a, c, loop=True)}")
+            out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.per_part if name in group.wanted]
+            out += [f"{pad}row_{a}_{c}[{at}] = {_text(printer, e)}" for a, c, e in group.outputs]
+            out += [f"{pad}{_accumulate(op, f'sum_{name}', _text(printer, e))}" for name, op, e in group.reductions]
+        out += [f"        partial[{numbers[name]}, i] = sum_{name}" for name, _, _ in group.reductions]
     return out
+
+
+def _loop_entry(kernel: Kernel, name: str, tabulated: Sequence[str]) -> list[str]:
+    """The function with C's calling convention, which finds the arguments in the context."""
+    place, values = 6, ["lo", "hi", "at[0]", "at[1]", "at[2]"]
+    places = {a: place + 2 * index for index, a in enumerate(kernel.arrays)}
+    for a, c in _columns(kernel):
+        values.append(f"carray(pointer(at[{places[a]}] + {c}*at[{places[a] + 1}]), (at[3], at[4], at[5]), R)")
+    place += 2 * len(places)
+    for axis in kernel.axis_arrays:
+        kind = "int32" if axis[:-1] in ("above", "below") else "R"
+        values.append(f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})")
+        place += 2
+    values += [f"scalars[{index}]" for index in range(len(kernel.scalars))]
+    values.append(f"carray(pointer(at[{place + 1}]), ({len(kernel.reductions)}, at[0]), DOUBLE)")
+    sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])"
+    for index in range(len(tabulated)):
+        values.append(f"carray(pointer(at[{place + 2}] + {index}*at[{place + 3}]), {sizes}, R)")
+    call, entry = ("run", "entry") if name == "run" else ("fill", "tabulate")
+    return [
+        "@cfunc(void(int64, int64, int64), cache=True)",
+        f"def {entry}(lo, hi, context):",
+        f"    at = carray(pointer(context), ({place + 4},), int64)",
+        f"    scalars = carray(pointer(at[{place}]), ({len(kernel.scalars)},), DOUBLE)",
+        f"    {call}(" + ",\n        ".join(values) + ")",
+    ]
 
 
 def _gradient(a: str, c: int, loop: bool) -> str:
@@ -419,7 +547,7 @@ def _gradient(a: str, c: int, loop: bool) -> str:
         for side in ("above", "below"):
             at = {**place, index: f"{side}{axis}[{index}]"}
             ends.append(
-                f"{a}[{c}, {at['i']}, {at['j']}, {at['k']}]"
+                f"all_{a}_{c}[{at['i']}, {at['j']}, {at['k']}]"
                 if loop
                 else f"{a}[AT({c}, {at['i']}, {at['j']}, {at['k']})]"
             )

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .backend import Backend, Compiled, Layout
+from .backend import Backend, Compiled, Layout, Run
 from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
-from .models import EnergyModel, scalar
+from .models import EnergyModel
 
 Values = Mapping[str, float]
 
@@ -47,7 +47,7 @@ def _u(i: int) -> sp.Symbol:
 def free_energy(model: EnergyModel, grid: Grid) -> Observable:
     """Total free energy and its bulk and gradient parts."""
     density = model.energy.xreplace(model.on("u"))
-    gradient = sum(scalar("kappa", i) / 2 * K2 * WEIGHT * _u(i) ** 2 for i in range(len(model.components)))
+    gradient = sum(model.scalar("kappa", i) / 2 * K2 * WEIGHT * _u(i) ** 2 for i in range(len(model.components)))
 
     def finish(v: Values) -> dict[str, Any]:
         bulk, grad = v["bulk"] * grid.cell_volume, v["gradient"] * grid.volume
@@ -164,8 +164,8 @@ class Observer:
                 )
             self.observables[name] = OBSERVABLES[name](model, layout.grid)
         self._model = model
-        self._kernels = {
-            space: backend.compile(kernel, layout)
+        self._programs = {
+            space: backend.program(layout, [Run(kernel)])
             for space in ("real", "spectral")
             if (kernel := self._kernel(space)).reductions
         }
@@ -181,7 +181,7 @@ class Observer:
 
     @property
     def kernels(self) -> list[Compiled]:
-        return list(self._kernels.values())
+        return [kernel for program in self._programs.values() for kernel in program.kernels]
 
     @property
     def attrs(self) -> dict[str, Mapping[str, str]]:
@@ -195,8 +195,8 @@ class Observer:
     def __call__(self, cells: Any, modes: Any) -> dict[str, Any]:
         """Variables of a state given both as cells and as modes."""
         values: dict[str, float] = {}
-        for space, kernel in self._kernels.items():
-            values |= kernel({"u": cells if space == "real" else modes}, self._model.scalars)
+        for space, program in self._programs.items():
+            values |= program({"u": cells if space == "real" else modes}, self._model.scalars)
         out: dict[str, Any] = {}
         for o, observable in self.observables.items():
             out |= observable.finish({k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")})

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Layout, cells_of, select
+from .backend import Backend, Forward, Inverse, Layout, cells_of, select
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import initial_field, merge_initial
@@ -83,13 +83,14 @@ class Simulation:
             self._check_identity(checkpoint[1])
             self.stabilizers = list(checkpoint[1]["stabilizers"])
         adaptive = spec.time.adaptive
-        self.split = SpectralSplit(
-            self.model, self.layout, self.backend, self.stabilizers, spec.grid.dealias, monitor=adaptive
-        )
-        kappas = [f.kappa for f, _ in self.model.components]
-        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, kappas, adaptive)
+        self._epsilon = float(np.finfo(self.backend.dtype).eps)
+        self._fields = self.model.slices()
+        self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
+        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
         self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend)
-        self._transform = self.backend.transform(self.layout, len(self.model.components))
+        components = len(self.model.components)
+        self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
+        self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
         self.controller = Controller(
             tolerance=spec.time.tolerance,
             order=self.scheme.error_order,
@@ -106,7 +107,7 @@ class Simulation:
         numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
         buffers = (
             (5 if self.spec.time.adaptive else 3)
-            + len(self.scheme.stages)
+            + self.scheme.stage_buffers(self.spec.time.adaptive)
             + len(self.scheme.history(self.spec.time.adaptive))
         )
         need = buffers * numbers * np.dtype(self.backend.dtype).itemsize
@@ -134,7 +135,7 @@ class Simulation:
         cells_of(self.layout, host)[...] = initial / self.grid.norm
         state = self.backend.buffer(self.layout, components)
         self.backend.from_host(host, state)
-        self._transform.forward(state)
+        self._to_modes({"u": state})
         carry = self.carry = self.integrator.start(state, 0.0)
         if not self._finite(carry.n):
             self._diverged(
@@ -152,7 +153,7 @@ class Simulation:
 
         number = meta["carry"]
         history = {name: load(name) for name in arrays if name != "u"}
-        carry = self.integrator.start(load("u"), number["t"], number["step"], number["dt_old"], history)
+        carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
         for key, value in meta["controller"].items():
             if key != "dt" or self.spec.time.adaptive:  # a fixed step is what the configuration says
@@ -163,7 +164,7 @@ class Simulation:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self.integrator.scratch[: self.split.components]
         self.backend.copy(carry.u, scratch)
-        self._transform.inverse(scratch)
+        self._to_cells({"u": scratch})
         values = self.observer(scratch, carry.u)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
@@ -210,16 +211,14 @@ class Simulation:
 
     def _adaptive(self, target: float) -> None:
         carry, controller, integrator = self.carry, self.controller, self.integrator
-        groups = self.model.slices()
         floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self.spec.time.end)
         why = ""
         for _ in range(200):
             size, t_new = self._size(controller.dt, target)
-            trial = integrator.attempt(carry, size)
-            ratio = controller.ratio(trial, groups)
+            trial = integrator.attempt(carry, size, t_new)
+            ratio = controller.ratio(trial, self._fields)
             forced = size <= floor * 1.001 and controller.dt_min > 0
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                trial = integrator.complete(trial, t_new)
                 why = self._objection(trial.energy)
                 if not why:
                     controller.accepted(ratio, size)
@@ -243,11 +242,7 @@ class Simulation:
         if not math.isfinite(energy):
             return "the free energy is not finite"
         if self.model.gradient_flow:
-            allowed = (
-                _ROUNDOFF
-                * float(np.finfo(self.backend.dtype).eps)
-                * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
-            )
+            allowed = _ROUNDOFF * self._epsilon * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
             if energy > self.carry.energy + allowed:
                 return "the free energy rises"
         return ""
@@ -265,7 +260,7 @@ class Simulation:
         for state in (self.carry.u, self.integrator.latest):
             scratch = self.integrator.scratch[: self.split.components]
             self.backend.copy(state, scratch)
-            self._transform.inverse(scratch)
+            self._to_cells({"u": scratch})
             cells = cells_of(self.layout, self.backend.to_host(scratch))
             flat = cells.reshape(len(cells), -1).astype(float)
             finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(
@@ -278,7 +273,7 @@ class Simulation:
     @property
     def kernel_sources(self) -> dict[str, str]:
         """File name -> generated source of every kernel, for debugging."""
-        kernels = [*self.split.kernels, *self.integrator.kernels, *self.observer.kernels]
+        kernels = [*self.integrator.kernels, *self.observer.kernels]
         return {f"{k.kernel.name}.{k.language}": k.source for k in kernels}
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
@@ -316,7 +311,7 @@ class Simulation:
         carry = self.carry
         arrays = {"u": self.backend.to_host(carry.u)}
         arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
-        numbers = {"t": carry.t, "step": carry.step, "dt_old": carry.dt_old, "gradient": carry.gradient}
+        numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "gradient": carry.gradient}
         return arrays, {
             "identity": self.identity,
             "carry": numbers,

@@ -1,37 +1,88 @@
-"""Cost of a fixed Cahn-Hilliard step against the bare pair of transforms it contains, measured in one process.
+"""Cost of a time step against the bare pair of transforms it contains, and against memory, measured in one process.
 
-    python scripts/benchmark.py                        # CPU, the standard grids
-    python scripts/benchmark.py --device gpu --json docs/results/benchmark.json
-    python scripts/benchmark.py --quick                # tiny, to see that it runs
+    python scripts/benchmark.py                                # CPU: the table of docs/performance.md
+    python scripts/benchmark.py --device gpu --output docs/results/benchmark_gpu
+    python scripts/benchmark.py --peers                        # also other programs that are installed, on the same work
+    python scripts/benchmark.py --quick                        # tiny, to see that it runs
 
-The bare pair is the planned, aligned, in-place real transform and its inverse, with the same threads. Step and pair
-alternate, and the median of the rounds is reported with its spread, for machines are shared and their speed drifts.
+The bare pair is the planned, aligned, in-place real transform of all components and its inverse, with the same threads: pyFFTW's
+on the CPU, cuFFT's on a GPU. Step and pair alternate, and the median of the rounds is reported with its spread, for machines
+are shared and their speed drifts. Bytes are those of a step whose every pass goes to memory: each kernel's arrays, and two
+reads and two writes of a field (three in 3-D on a CPU) per transform.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import math
 import platform
-import resource
 import statistics
 import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from phasefield.api import spec_of
+from phasefield.backend import Backend, Forward, Inverse, Layout
 from phasefield.provenance import version
 from phasefield.simulation import Simulation
 
-GRIDS = {
-    "cpu": ([512, 512], [1024, 1024], [2048, 2048], [128, 128, 128]),
-    "gpu": ([512, 512], [2048, 2048], [256] * 3, [512] * 3),
-}
+SCHEMES = ("imex1", "etdms2", "sbdf2")
+CAHN_HILLIARD = ("model=cahn_hilliard",)
 
 
-def timed(function: Any, repeats: int, synchronize: Any) -> float:
+@dataclass(frozen=True)
+class Case:
+    """A row of the table: a problem and how it is stepped."""
+
+    label: str
+    shape: tuple[int, ...]
+    scheme: str
+    precision: str = "double"
+    overrides: tuple[str, ...] = CAHN_HILLIARD
+    adaptive: bool = False
+
+    def spec(self, device: str, threads: int | None) -> Any:
+        return spec_of(
+            *self.overrides, f"grid.shape={list(self.shape)}", f"time.scheme={self.scheme}", f"precision={self.precision}",
+            f"time.adaptive={str(self.adaptive).lower()}", "time.dt=0.01", "time.end=1e9", f"device={device}",
+            "output.observables=[free_energy]", *([f"threads.cpu={threads}"] if threads else []),
+        )  # fmt: skip
+
+
+def fan_chen(components: int) -> tuple[str, ...]:
+    return "model=grain_growth", f"model.fields.eta.components={components}"
+
+
+def cases(device: str, quick: bool) -> list[Case]:
+    if quick:
+        return [Case("periodic", (64, 64), "etdms2"), Case("adaptive", (64, 64), "etdms2", adaptive=True)]
+    planes = ([256] * 2, [512] * 2, [1024] * 2, [2048] * 2, [128] * 3, [256] * 3)
+    if device == "gpu":
+        planes = ([512] * 2, [2048] * 2, [256] * 3, [512] * 3)
+    rows = [Case("periodic", tuple(s), scheme) for s in planes for scheme in SCHEMES]
+    rows += [Case("periodic", tuple(s), "etdms2", "single") for s in planes]
+    rows += [Case("adaptive", tuple(s), "etdms2", adaptive=True) for s in planes]
+    walls = (*CAHN_HILLIARD, "grid.boundary=no-flux")
+    rows += [
+        Case("no-flux", s, "etdms2", overrides=walls) for s in ((256, 256), (512, 512), (1024, 1024), (128, 128, 128))
+    ]
+    rows += [Case(f"{n} fields", (256, 256), "etdms2", overrides=fan_chen(n)) for n in (4, 20)]
+    if device == "gpu":
+        rows += [Case("periodic", (1024,) * 3, "etd1", "single"), Case("periodic", (512,) * 3, "etd1", "single")]
+    return rows
+
+
+# -- measuring --------------------------------------------------------------------------------------------------------
+
+
+def timed(function: Callable[[], Any], repeats: int, synchronize: Callable[[], None]) -> float:
     """Seconds per call."""
     synchronize()
     start = time.perf_counter()
@@ -41,83 +92,311 @@ def timed(function: Any, repeats: int, synchronize: Any) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def resident() -> int:
-    """Resident memory of this process in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def alternate(
+    jobs: dict[str, Callable[[], Any]], rounds: int, seconds: float, backend: Backend
+) -> dict[str, list[float]]:
+    """Seconds per call of every job, round by round; each is warmed up again before it is timed."""
+    repeats = {}
+    for name, job in jobs.items():
+        timed(job, 2, backend.synchronize)
+        repeats[name] = max(3, int(seconds / max(timed(job, 3, backend.synchronize), 1e-6)))
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            timed(job, max(1, repeats[name] // 4), backend.synchronize)
+            times[name].append(timed(job, repeats[name], backend.synchronize))
+    return times
 
 
-def measure(shape: list[int], scheme: str, device: str, precision: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """One row of the table."""
-    spec = spec_of(
-        "model=cahn_hilliard", f"grid.shape={shape}", f"time.scheme={scheme}", "time.adaptive=false",
-        "time.dt=0.01", "time.end=1e9", f"device={device}", f"precision={precision}", "output.observables=[free_energy]",
-    )  # fmt: skip
-    before = resident()
-    sim = Simulation(spec)
-    grown = resident() - before
-    backend, layout = sim.backend, sim.layout
-    work = backend.buffer(layout, 1)
-    transform = backend.transform(layout, 1)
+def bare_pair(backend: Backend, layout: Layout, components: int) -> Callable[[], None]:
+    """The transforms of a step and nothing else."""
+    work = backend.buffer(layout, components)
+    if backend.name != "cpu":
+        program = backend.program(layout, [Forward("u", components), Inverse("u", components)])
+        return lambda: program({"u": work})  # type: ignore[return-value]
+    import pyfftw
+
+    cells = work[..., : layout.cells[2]]
+    axes = tuple(1 + p for p in layout.places)
+    options: dict[str, Any] = {"axes": axes, "threads": backend.threads, "flags": ("FFTW_MEASURE",)}  # type: ignore[attr-defined]
+    if layout.parts == 2:
+        modes = work.view(np.result_type(work.dtype, np.complex64))
+        forward = pyfftw.FFTW(cells, modes, **options)
+        inverse = pyfftw.FFTW(modes, cells, direction="FFTW_BACKWARD", **options)
+    else:
+        kinds = {"dct": ("FFTW_REDFT10", "FFTW_REDFT01"), "dst": ("FFTW_RODFT10", "FFTW_RODFT01")}
+        both = [kinds[axis.basis] for axis in layout.grid.axes]
+        forward = pyfftw.FFTW(cells, cells, direction=tuple(f for f, _ in both), **options)
+        inverse = pyfftw.FFTW(cells, cells, direction=tuple(b for _, b in both), **options)
+    work[...] = 0  # planning leaves noise behind, which would grow
 
     def pair() -> None:
-        transform.forward(work)
-        transform.inverse(work)
+        forward.execute()
+        inverse.execute()
+
+    return pair
+
+
+def copy_bandwidth(backend: Backend, layout: Layout, rounds: int) -> float:
+    """Bytes per second of a scaled copy ``b = s a`` through a compiled kernel, read and written bytes counted."""
+    import sympy as sp
+
+    from phasefield.backend import Run
+    from phasefield.codegen import Kernel, array_symbol
+
+    # Reads one array and writes another, so that no compiler turns it into a library call.
+    scale = sp.Symbol("scale", real=True)
+    kernel = Kernel("scaled_copy", "real", {"a": 1, "b": 1}, {"b": [scale * array_symbol("a", 0)]}, scalars=["scale"])
+    program = backend.program(layout, [Run(kernel)])
+    arrays = {name: backend.buffer(layout, 1) for name in "ab"}
+    for array in arrays.values():
+        array[...] = 1.0
+    times = alternate({"copy": lambda: program(arrays, {"scale": 1.5})}, rounds, 0.1, backend)["copy"]
+    return 2 * layout.grid.cells * np.dtype(backend.dtype).itemsize / statistics.median(times)
+
+
+def traffic(sim: Simulation) -> float:
+    """Bytes per cell of a step whose passes all go to memory."""
+    kernels = [k.kernel for k in sim.integrator.kernels]
+    components, channels = sim.split.components, sim.split.channels
+    evaluations = 1 + len(sim.scheme.stages)
+    fields = sum(k.touches * (evaluations if k.space == "real" else 1) for k in kernels)
+    passes = 3 if sim.backend.name != "cpu" and sim.grid.dim == 3 else min(2, sim.grid.dim)
+    fields += 2 * passes * (components + channels) * evaluations
+    if sim.backend.name == "cpu":  # the pointwise kernel and the rows around it are one pass
+        fields -= 2 * (components + channels) * evaluations
+    return fields * np.dtype(sim.backend.dtype).itemsize
+
+
+def measure(case: Case, device: str, threads: int | None, rounds: int, seconds: float) -> dict[str, Any]:
+    """One row of the table."""
+    Simulation(case.spec(device, threads))  # compiles: what is left to the second one is arrays and plans
+    tracemalloc.start()
+    sim = Simulation(case.spec(device, threads))
+    backend, layout = sim.backend, sim.layout
 
     def step() -> None:
-        sim.integrator.step(sim.carry, 0.01, sim.carry.t + 0.01)
+        if case.adaptive:
+            sim.integrator.attempt(sim.carry, 0.01, sim.carry.t + 0.01)
+        else:
+            sim.integrator.step(sim.carry, 0.01, sim.carry.t + 0.01)
 
-    for warm in (pair, step):
-        timed(warm, 3, backend.synchronize)
-    repeats = max(3, int(seconds / timed(step, 3, backend.synchronize)))
-    pairs, steps = [], []
-    for _ in range(rounds):
-        pairs.append(timed(pair, repeats, backend.synchronize))
-        work *= 0  # unscaled round trips grow
-        steps.append(timed(step, repeats, backend.synchronize))
-    ratios = [s / p for s, p in zip(steps, pairs, strict=True)]
-    field_bytes = int(np.prod(shape)) * np.dtype(backend.dtype).itemsize
+    step()
+    kept = tracemalloc.get_traced_memory()[0] if backend.name == "cpu" else math.nan
+    tracemalloc.stop()
+    times = alternate(
+        {"pair": bare_pair(backend, layout, sim.split.components), "step": step}, rounds, seconds, backend
+    )
+    ratios = [s / p for s, p in zip(times["step"], times["pair"], strict=True)]
+    cells = math.prod(case.shape)
+    step_time = statistics.median(times["step"])
+    field = cells * sim.split.components * np.dtype(backend.dtype).itemsize
     return {
-        "shape": shape, "scheme": scheme, "precision": precision,
-        "step_ms": 1e3 * statistics.median(steps), "pair_ms": 1e3 * statistics.median(pairs),
+        **{k: v for k, v in asdict(case).items() if k != "overrides"},
+        "device": backend.description, "threads": getattr(backend, "threads", None), "components": sim.split.components,
+        "step_ms": 1e3 * step_time, "pair_ms": 1e3 * statistics.median(times["pair"]),
         "ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios),
-        "cells_per_second": float(np.prod(shape)) / statistics.median(steps),
-        "resident_fields": grown / field_bytes, "device": backend.description,
+        "cells_per_second": cells / step_time, "bytes_per_cell": traffic(sim),
+        "bytes_per_second": traffic(sim) * cells / step_time, "fields_kept": kept / field,
     }  # fmt: skip
+
+
+# -- other programs on the same work ---------------------------------------------------------------------------------
+
+
+def numpy_script(n: int) -> Callable[[], Any]:
+    """The semi-implicit Cahn-Hilliard step as it is commonly written."""
+    rng = np.random.default_rng(1)
+    k = 2 * np.pi * np.fft.fftfreq(n)
+    k2 = k[:, None] ** 2 + (2 * np.pi * np.fft.rfftfreq(n)) ** 2
+    u_hat = np.fft.rfft2(0.01 * rng.standard_normal((n, n)))
+    dt, kappa = 0.01, 1.0
+    state = [u_hat]
+
+    def step() -> None:
+        u = np.fft.irfft2(state[0], s=(n, n))
+        state[0] = (state[0] - dt * k2 * np.fft.rfft2(u**3 - u)) / (1 + dt * kappa * k2**2)
+
+    return step
+
+
+def pde_step(n: int) -> Callable[[], Any]:
+    """py-pde: finite differences, explicit Euler; its step is one evaluation of the right-hand side."""
+    import pde
+
+    grid = pde.CartesianGrid([[0, n], [0, n]], [n, n], periodic=True)
+    equation = pde.CahnHilliardPDE()
+    state = pde.ScalarField(grid, 0.01 * np.random.default_rng(1).standard_normal((n, n)))
+    if hasattr(equation, "make_pde_rhs_numba"):
+        rhs = equation.make_pde_rhs_numba(state)
+        return lambda: rhs(state.data, 0.0)
+    return lambda: equation.evolution_rate(state)
+
+
+def exponax_step(n: int) -> Callable[[], Any]:
+    """exponax: ETDRK2 of the Allen-Cahn equation in single precision, two pairs a step (it has no Cahn-Hilliard step)."""
+    import equinox
+    import exponax
+    import jax
+
+    stepper = equinox.filter_jit(exponax.stepper.reaction.AllenCahn(2, float(n), n, 0.01, order=2))
+    state = [0.01 * jax.random.normal(jax.random.PRNGKey(1), (1, n, n))]
+
+    def step() -> None:
+        state[0] = stepper(state[0]).block_until_ready()
+
+    return step
+
+
+def evoxels_step(n: int) -> Callable[[], Any]:
+    """evoxels: its pseudo-spectral semi-implicit Cahn-Hilliard step through JAX, in single precision."""
+    from evoxels.pdes import CahnHilliard
+    from evoxels.solvers import TimeDependentSolver
+    from evoxels.timesteppers import PseudoSpectralIMEX
+    from evoxels.voxelfields import VoxelFields
+
+    fields = VoxelFields((n, n, 1))
+    fields.add_field("c", 0.5 + 0.01 * np.random.default_rng(1).standard_normal((n, n, 1)))
+    solver = TimeDependentSolver(fields, "c", "jax", CahnHilliard, PseudoSpectralIMEX, device="cpu")
+    problem = {"eps": 3.0, "D": 1.0, "mu_hom": None, "bc": ("periodic",) * 3}
+    state, advance = [solver._init_fields()], solver._init_stepper(0.01, problem, True)
+
+    def step() -> None:
+        state[0] = advance(0.0, state[0]).block_until_ready()
+
+    return step
+
+
+PEERS: dict[str, tuple[str | None, Callable[[int], Callable[[], Any]]]] = {
+    "numpy script": (None, numpy_script),
+    "py-pde (explicit)": ("pde", pde_step),
+    "exponax (ETDRK2)": ("exponax", exponax_step),
+    "evoxels": ("evoxels", evoxels_step),
+}
+
+
+def peers(n: int, rounds: int, threads: int | None) -> list[dict[str, Any]]:
+    """Seconds per step of every program that is installed, as ratios to the bare pair in the same run."""
+    sim = Simulation(Case("", (n, n), "etdms2").spec("cpu", threads))
+    jobs: dict[str, Callable[[], Any]] = {"pair": bare_pair(sim.backend, sim.layout, 1)}
+    jobs["phasefield (etdms2)"] = lambda: sim.integrator.step(sim.carry, 0.01, sim.carry.t + 0.01)
+    for name, (module, make) in PEERS.items():
+        if module is None or importlib.util.find_spec(module):
+            jobs[name] = make(n)
+    times = alternate(jobs, rounds, 0.2, sim.backend)
+    return [
+        {
+            "program": name, "shape": [n, n], "step_ms": 1e3 * statistics.median(values),
+            "ratio": statistics.median(v / p for v, p in zip(values, times["pair"], strict=True)),
+        }
+        for name, values in times.items()
+    ]  # fmt: skip
+
+
+# -- output -----------------------------------------------------------------------------------------------------------
+
+HEAD = (
+    f"{'problem':>10} {'grid':>12} {'scheme':>7} {'prec.':>6} {'step ms':>9} {'pair ms':>9} {'ratio':>6} {'min-max':>11} "
+    f"{'Mcells/s':>9} {'B/cell':>7} {'GB/s':>6} {'of copy':>7} {'fields':>7}"
+)
+
+
+def line(row: dict[str, Any], bandwidth: float) -> str:
+    return (
+        f"{row['label']:>10} {'x'.join(map(str, row['shape'])):>12} {row['scheme']:>7} {row['precision']:>6} "
+        f"{row['step_ms']:9.3f} {row['pair_ms']:9.3f} {row['ratio']:6.2f} {row['ratio_min']:5.2f}-{row['ratio_max']:5.2f} "
+        f"{row['cells_per_second'] / 1e6:9.1f} {row['bytes_per_cell']:7.0f} {row['bytes_per_second'] / 1e9:6.1f} "
+        f"{row['bytes_per_second'] / bandwidth:7.2f} {row['fields_kept']:7.2f}"
+    )
+
+
+def roofline(record: dict[str, Any], path: Path) -> None:
+    """Cell updates per second against bytes per cell; the line is what memory allows."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    rows = record["rows"]
+    span = np.array([0.8 * min(r["bytes_per_cell"] for r in rows), 1.25 * max(r["bytes_per_cell"] for r in rows)])
+    bandwidth = record["copy_bytes_per_second"]
+    axes.plot(span, bandwidth / span / 1e6, color="0.3", label=f"memory: scaled copy, {bandwidth / 1e9:.0f} GB/s")
+    markers = {"periodic": "o", "adaptive": "s", "no-flux": "^"}
+    sizes = sorted({math.prod(r["shape"]) for r in rows})
+    colours = plt.get_cmap("viridis")
+    for r in rows:
+        shade = colours(sizes.index(math.prod(r["shape"])) / max(1, len(sizes) - 1))
+        face = "none" if r["precision"] == "single" else shade
+        point = (r["bytes_per_cell"], r["cells_per_second"] / 1e6)
+        axes.plot(*point, markers.get(r["label"], "D"), mec=shade, mfc=face)
+    for label, marker in [*markers.items(), ("many fields", "D")]:
+        axes.plot([], [], marker, color="0.5", label=label)
+    axes.plot([], [], "o", mec="0.5", mfc="none", label="single precision")
+    scale = plt.cm.ScalarMappable(plt.Normalize(0, 1), colours)
+    bar = figure.colorbar(scale, ax=axes, ticks=[0, 1], label="cells")
+    bar.ax.set_yticklabels([f"{sizes[0]:.1e}", f"{sizes[-1]:.1e}"])
+    axes.set(
+        xscale="log", yscale="log", xlabel="bytes per cell and step", ylabel="cell updates per second (millions)",
+        title=record["rows"][0]["device"],
+    )  # fmt: skip
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def selected(rows: Sequence[Case], options: argparse.Namespace) -> list[Case]:
+    """The cases asked for."""
+    return [
+        case
+        for case in rows
+        if (not options.schemes or case.scheme in options.schemes)
+        and (not options.problems or case.label in options.problems)
+        and (not options.grids or "x".join(map(str, case.shape)) in options.grids)
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--precision", choices=("double", "single"), default="double")
-    parser.add_argument("--schemes", nargs="+", default=["imex1", "etdms2", "sbdf2"])
+    parser.add_argument("--threads", type=int, help="threads on the CPU (default: all)")
+    parser.add_argument("--schemes", nargs="+", help="only these schemes")
+    parser.add_argument("--problems", nargs="+", help="only these: periodic, adaptive, no-flux, '20 fields' ...")
+    parser.add_argument("--grids", nargs="+", help="only these grids, e.g. 512x512")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peers", action="store_true", help="time other programs that are installed, too")
+    parser.add_argument("--output", type=Path, help="write OUTPUT.json and the roofline picture OUTPUT.png")
+    parser.add_argument("--quick", action="store_true", help="tiny grids, to see that it runs")
     options = parser.parse_args()
-    grids = [[64, 64]] if options.quick else [list(g) for g in GRIDS[options.device]]
-    rows = []
-    print(
-        f"{'grid':>16} {'scheme':>8} {'step ms':>9} {'pair ms':>9} {'ratio':>6} {'min-max':>12} {'Mcells/s':>9} {'fields':>7}"
+    seconds = 0.005 if options.quick else 0.15
+    chosen = selected(cases(options.device, options.quick), options)
+    if not chosen:
+        parser.error("no case is left; see --schemes, --problems and --grids")
+
+    large = Simulation(
+        Case("", (64, 64) if options.quick else (4096, 2048), "imex1").spec(options.device, options.threads)
     )
-    for shape in grids:
-        for scheme in options.schemes:
-            row = measure(
-                shape, scheme, options.device, options.precision, options.rounds, 0.01 if options.quick else 0.3
-            )
-            rows.append(row)
-            print(
-                f"{'x'.join(map(str, shape)):>16} {scheme:>8} {row['step_ms']:9.3f} {row['pair_ms']:9.3f} {row['ratio']:6.2f} "
-                f"{row['ratio_min']:5.2f}-{row['ratio_max']:5.2f} "
-                f"{row['cells_per_second'] / 1e6:9.1f} {row['resident_fields']:7.2f}",
-                flush=True,
-            )
-    if options.json:
-        record = {"version": version(), "platform": platform.platform(), "numpy": np.__version__, "rows": rows}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+    bandwidth = copy_bandwidth(large.backend, large.layout, options.rounds)
+    print(f"{large.backend.description}; scaled copy of 64 MiB: {bandwidth / 1e9:.1f} GB/s\n{HEAD}")
+    del large
+    rows = []
+    for case in chosen:
+        rows.append(measure(case, options.device, options.threads, options.rounds, seconds))
+        print(line(rows[-1], bandwidth), flush=True)
+    record = {
+        "version": version(), "platform": platform.platform(), "numpy": np.__version__, "rounds": options.rounds,
+        "copy_bytes_per_second": bandwidth, "rows": rows,
+    }  # fmt: skip
+    if options.peers:
+        record["peers"] = peers(64 if options.quick else 512, options.rounds, options.threads)
+        print(f"\n{'program':>20} {'step ms':>9} {'of the pair':>11}")
+        for row in record["peers"]:
+            print(f"{row['program']:>20} {row['step_ms']:9.3f} {row['ratio']:11.2f}")
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+        roofline(record, options.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

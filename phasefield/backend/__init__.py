@@ -1,5 +1,31 @@
-"""Devices. See `base` for what each of them offers."""
+"""Arrays, programs of transforms and kernels, and reductions on the CPU or a GPU."""
 
-from .base import DTYPES, Backend, Compiled, Layout, Transform, cache_folder, cells_of, select
+from .base import (
+    DTYPES,
+    Backend,
+    Compiled,
+    Forward,
+    Inverse,
+    Layout,
+    Operation,
+    Program,
+    Run,
+    cells_of,
+    select,
+)
+from .cache import cache_folder
 
-__all__ = ["DTYPES", "Backend", "Compiled", "Layout", "Transform", "cache_folder", "cells_of", "select"]
+__all__ = [
+    "DTYPES",
+    "Backend",
+    "Compiled",
+    "Forward",
+    "Inverse",
+    "Layout",
+    "Operation",
+    "Program",
+    "Run",
+    "cache_folder",
+    "cells_of",
+    "select",
+]

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -95,20 +94,52 @@ class Layout:
         return np.asarray(getattr(axis, symbol), dtype)
 
 
-class Transform(Protocol):
-    """Planned in-place transforms of all components of a buffer; neither direction is normalised."""
+@dataclass(frozen=True)
+class Run:
+    """One pass of a kernel. ``names`` says what a kernel's array is called in the program, where that differs."""
 
-    def forward(self, buffer: Any) -> None: ...
+    kernel: Kernel
+    names: Mapping[str, str] = field(default_factory=dict)
 
-    def inverse(self, buffer: Any) -> None: ...
+    def name(self, array: str) -> str:
+        return self.names.get(array, array)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Cells to modes of the first ``components`` of an array, in place and not normalised."""
+
+    array: str
+    components: int
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """Modes to cells, in place and not normalised."""
+
+    array: str
+    components: int
+
+
+Operation = Run | Forward | Inverse
 
 
 class Compiled(Protocol):
-    """A kernel bound to a layout. Arrays and scalars go by name; the result holds the reductions."""
+    """A kernel bound to a layout."""
 
     kernel: Kernel
     source: str
     language: str  #: file name extension of the source
+
+
+class Program(Protocol):
+    """A sequence of operations planned and compiled as one.
+
+    Called with arrays and scalars by name; returns the reductions of all kernels in it.
+    """
+
+    @property
+    def kernels(self) -> Sequence[Compiled]: ...
 
     def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] = ...) -> dict[str, float]: ...
 
@@ -127,9 +158,7 @@ class Backend(Protocol):
     def buffer(self, layout: Layout, components: int) -> Any:
         """A zeroed buffer of `Layout.buffer_shape`."""
 
-    def transform(self, layout: Layout, components: int) -> Transform: ...
-
-    def compile(self, kernel: Kernel, layout: Layout) -> Compiled: ...
+    def program(self, layout: Layout, operations: Sequence[Operation]) -> Program: ...
 
     def to_host(self, buffer: Any) -> np.ndarray: ...
 
@@ -146,13 +175,6 @@ class Backend(Protocol):
 def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:
     """View of a host buffer's cells, shape ``(component, *grid.shape)``."""
     return host[..., : layout.cells[2]].reshape(host.shape[0], *layout.grid.shape)
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels and FFT plans are kept: ``$PHASEFIELD_CACHE``, else the user's cache folder."""
-    if folder := os.environ.get("PHASEFIELD_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phasefield"
 
 
 def cpu_threads(requested: int | None = None) -> int:

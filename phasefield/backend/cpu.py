@@ -1,42 +1,46 @@
-"""The CPU: pyFFTW in-place plans and numba-compiled loops, both on the same number of threads.
+"""The CPU: FFTW plans and numba-compiled loops over tiles that stay in cache, on threads of our own.
 
-Loops release the GIL and are split over a plain thread pool along the outermost index. numba's own OpenMP layer is not used:
-its threads spin between loops and take the cores from FFTW's (a fixed cost of milliseconds a step), and its other layer cannot
-be entered from two threads.
+A transform over several axes is two passes over memory: one over the rows of each outermost index, one over the columns along
+the outermost axis. A program puts what works on the same rows into one pass: rows go to cells, through the pointwise kernel
+and back while they are in cache, so a step needs fewer passes than the two transforms it contains need by themselves.
+FFTW's and numba's own threads are not used: waking them costs more than a pass over a small grid, and numba's spin on the cores
+FFTW wants.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
-import importlib.util
+import math
 import os
 import platform
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from itertools import pairwise
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyfftw
 
 from ..codegen import Kernel, digest, loop_source
-from .base import DTYPES, Layout, Precision, cache_folder
+from . import cache
+from .base import DTYPES, Forward, Inverse, Layout, Operation, Precision, Run
+from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Plan
+from .workers import native, workers
 
-_R2R = {
-    "dct": ("FFTW_REDFT10", "FFTW_REDFT01"),
-    "dst": ("FFTW_RODFT10", "FFTW_RODFT01"),
-}
-_COMBINE: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
-#: Buffers smaller than this (in cells) are not worth waking a second thread for.
-_SERIAL_CELLS = 16384
+#: Jobs on fewer cells than this are not worth another thread's while.
+_SERIAL_CELLS = 2048
+#: Bytes of a tile of rows and of a tile of columns: what a second-level cache holds beside the rest.
+_ROWS_BYTES, _COLUMNS_BYTES = 2**17, 2**19
+#: A pass is cut into at least this many tiles where it can be, so that threads share it evenly.
+_TILES = 16
+#: Numbers in a page of memory, and how far into a page a component begins after the one before.
+_PAGE, _SKEW = 1024, 48
+#: Bindings of a program to arrays that are kept; steps rotate through two or three.
+_BINDINGS = 8
 
 
 class CpuBackend:
-    """NumPy arrays, pyFFTW transforms, numba kernels.
+    """NumPy arrays, FFTW transforms, numba kernels.
 
     Args:
         precision: ``double`` or ``single``.
@@ -50,20 +54,28 @@ class CpuBackend:
         self.precision: Precision = precision
         self.threads = threads
         self.description = f"{_cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
-        self._pool = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="phasefield-kernel")
+        self._plans: dict[tuple[Layout, int], Plans] = {}
 
     @property
     def dtype(self) -> str:
         return DTYPES[self.precision]
 
     def buffer(self, layout: Layout, components: int) -> np.ndarray:
-        return pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
+        shape = layout.buffer_shape(components)
+        size = math.prod(shape[1:])
+        # Components a multiple of a page apart would compete for the same places in the cache.
+        apart = size + (_SKEW - size % _PAGE) % _PAGE if components > 1 else size
+        flat = pyfftw.zeros_aligned(components * apart, self.dtype, n=64)
+        return flat.reshape(components, apart)[:, :size].reshape(shape)
 
-    def transform(self, layout: Layout, components: int) -> FftwTransform:
-        return FftwTransform(self, layout, components)
+    def program(self, layout: Layout, operations: Sequence[Operation]) -> CpuProgram:
+        return CpuProgram(self, layout, operations)
 
-    def compile(self, kernel: Kernel, layout: Layout) -> LoopKernel:
-        return LoopKernel(self, kernel, layout)
+    def plans(self, layout: Layout, span: int) -> Plans:
+        """Transform plans for tiles of ``span`` outermost indices."""
+        if (layout, span) not in self._plans:
+            self._plans[layout, span] = Plans(self, layout, span)
+        return self._plans[layout, span]
 
     def to_host(self, buffer: np.ndarray) -> np.ndarray:
         return buffer.copy()
@@ -85,202 +97,291 @@ class CpuBackend:
         except (OSError, KeyError):
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
-    def parallel(self, n: int, cells: int, task: Callable[[int, int], None]) -> None:
-        """Calls ``task(lo, hi)`` on contiguous chunks of ``range(n)``, one per thread."""
-        chunks = min(self.threads, n) if cells > _SERIAL_CELLS else 1
-        edges = [n * i // chunks for i in range(chunks + 1)]
-        others = [self._pool.submit(task, lo, hi) for lo, hi in pairwise(edges[1:])]
-        task(edges[0], edges[1])
-        wait(others)
-        for other in others:
-            other.result()
-
 
 class LoopKernel:
     """A kernel compiled by numba for one layout; compiled code is kept in the cache folder."""
 
     language = "py"
 
-    def __init__(self, backend: CpuBackend, kernel: Kernel, layout: Layout) -> None:
-        self.backend, self.kernel = backend, kernel
-        mirror = kernel.space == "spectral" and kernel.exponentials and layout.mirrored
-        self.source = loop_source(kernel, layout.parts, backend.dtype, mirror)
-        self._run = _load(self.source, kernel.name).run
-        self._n0, self._n1, self._n2 = layout.extent(kernel.space)
-        if mirror:
-            self._n0 = self._n0 // 2 + 1
-        self._axes = tuple(layout.axis_array(name, backend.dtype) for name in kernel.axis_arrays)
-        self._partial = np.empty((len(kernel.reductions), self._n0)) if kernel.reductions else None
-        self._cells = self._n0 * self._n1 * self._n2
-
-    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
-        kernel = self.kernel
-        arguments: tuple[Any, ...] = (
-            *(arrays[name] for name in kernel.arrays),
-            *self._axes,
-            *(float(scalars[name]) for name in kernel.scalars if scalars is not None),
-        )
-        if self._partial is not None:
-            arguments += (self._partial,)
-        self.backend.parallel(self._n0, self._cells, lambda lo, hi: self._run(lo, hi, self._n1, self._n2, *arguments))
-        if self._partial is None:
-            return {}
+    def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
+        self.kernel = kernel
+        self.source = loop_source(kernel, layout.parts, dtype, kernel.space == "spectral" and layout.mirrored)
+        module = cache.load(self.source, kernel.name)
+        self.address: int = module.entry.address
+        self._extent = layout.extent(kernel.space)
+        self.indices, rows, length = self._extent
+        self._buffer = layout.buffer_shape(1)[1:]
+        self._axes = [layout.axis_array(name, dtype) for name in kernel.axis_arrays]
         # One partial per outermost index: the result is the same for any number of threads.
-        rows = zip(kernel.reductions.items(), self._partial, strict=True)
-        return {name: float(_COMBINE[r.op](row)) for (name, r), row in rows}
+        self._partial = np.zeros((len(kernel.reductions), self.indices))
+        self._sums = all(r.op == "sum" for r in kernel.reductions.values())
+        self._scalars = np.zeros(max(1, len(kernel.scalars)))
+        self.tabulate: int | None = module.tabulate.address if hasattr(module, "tabulate") else None
+        self.table_indices = self.indices // 2 + 1
+        values = module.TABULATED if self.tabulate else 0
+        self._table = np.empty((values, self.table_indices, rows // 2 + 1, length), dtype)
+        self._tabulated: list[float] | None = None
+
+    def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """What the entry finds at its last argument."""
+        words = [*self._extent, *self._buffer]
+        for array in arrays:
+            words += [_address(array), array.strides[0]]
+        for axis in self._axes:
+            words += [_address(axis), len(axis)]
+        words += [_address(self._scalars), _address(self._partial), _address(self._table), self._table.strides[0]]
+        return np.array(words, np.int64)
+
+    def prepare(self, scalars: Mapping[str, float]) -> bool:
+        """Puts the scalars where the entry finds them; whether the table has to be filled for them."""
+        values = [scalars[name] for name in self.kernel.scalars]
+        if values:
+            self._scalars[:] = values
+        if self.tabulate is None or values == self._tabulated:
+            return False
+        self._tabulated = values
+        return True
+
+    def reduce(self) -> dict[str, float]:
+        """The reductions, after all indices were visited."""
+        reductions = self.kernel.reductions
+        if self._sums:
+            return dict(zip(reductions, self._partial.sum(axis=1).tolist(), strict=True))
+        combine: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
+        rows = zip(reductions.items(), self._partial, strict=True)
+        return {name: float(combine[r.op](row)) for (name, r), row in rows}
 
 
-def _allow_alias_checks() -> None:
-    """Lets LLVM vectorise loops over many arrays, whose overlap it has to rule out at run time (by default at most 8 pairs)."""
-    import llvmlite.binding
+@dataclass(frozen=True)
+class _Piece:
+    """A part of an operation that runs tile by tile.
 
-    llvmlite.binding.set_option("phasefield", "-runtime-memory-check-threshold=4096")
-
-
-_allow_alias_checks()
-
-
-def _load(source: str, name: str) -> ModuleType:
-    """Imports generated source from the cache folder (a private temporary folder where that is not writable)."""
-    module_name = f"phasefield_kernel_{name}_{digest(source)}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    folder = cache_folder() / "kernels"
-    try:
-        path = _publish(folder, f"{module_name}.py", source.encode())
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="phasefield-"))
-        path = _publish(folder, f"{module_name}.py", source.encode())
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[module_name]
-        raise
-    return module
-
-
-def _publish(folder: Path, name: str, content: bytes) -> Path:
-    """Writes a cache file atomically unless it exists: among many processes the first one wins and all see its bytes."""
-    path = folder / name
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}.", delete=False) as handle:
-            handle.write(content)
-        # numba ties compiled code to the file's modification time; a fixed one keeps it valid whoever wrote the file.
-        os.utime(handle.name, (1_000_000_000, 1_000_000_000))
-        with contextlib.suppress(FileExistsError):
-            os.link(handle.name, path)
-        os.unlink(handle.name)
-    return path
-
-
-class FftwTransform:
-    """In-place transforms of a buffer: r2c/c2r over all axes if periodic, else real-to-real (DCT-II, DST-II, halfcomplex).
-
-    pyFFTW has no halfcomplex transform; the periodic axes of a grid with walls are `_HalfcomplexAxis`.
+    Attributes:
+        row: native operation, with places of ``arrays`` and contexts still to be filled in.
+        tiles: how many.
+        span: outermost indices per tile, if a tile touches only its own.
+        array, kernel, names: what fills the row. table: whether this fills the kernel's table.
     """
 
-    def __init__(self, backend: CpuBackend, layout: Layout, components: int) -> None:
-        self._layout = layout
-        self._axes = tuple(1 + p for p in layout.places)
-        self._threads = backend.threads if layout.grid.cells > _SERIAL_CELLS else 1
-        self._views: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    row: list[int]
+    tiles: int
+    span: int = 0
+    array: str = ""
+    kernel: LoopKernel | None = None
+    names: tuple[str, ...] = ()
+    table: bool = False
+
+
+@dataclass
+class _Binding:
+    """Native operations for certain arrays, with all they point to."""
+
+    operations: np.ndarray
+    job: np.ndarray
+    kept: list[Any] = field(default_factory=list)
+
+
+class CpuProgram:
+    """Operations in as few passes as they allow."""
+
+    def __init__(self, backend: CpuBackend, layout: Layout, operations: Sequence[Operation]) -> None:
+        self._native = native()
+        self._workers = workers(backend.threads if layout.grid.cells > _SERIAL_CELLS else 1)
+        self._names: tuple[str, ...] = tuple(dict.fromkeys(name for o in operations for name in _arrays(o)))
+        components = max([1, *(o.components for o in operations if not isinstance(o, Run))])
+        components = max([components, *(n for o in operations if isinstance(o, Run) for n in o.kernel.arrays.values())])
+        span = _span(backend, layout, components)
+        self._plans = backend.plans(layout, span) if any(not isinstance(o, Run) for o in operations) else None
+        self._pieces: list[_Piece] = []
+        phases: list[list[int]] = []
+        tables: dict[int, tuple[int, int]] = {}
+        last = 0
+        for operation in operations:
+            for piece in self._split(operation, layout, backend.dtype, span):
+                if piece.span and piece.span == last:
+                    phases[-1][1] += 1
+                else:
+                    phases.append([len(self._pieces), len(self._pieces) + 1, piece.tiles])
+                if piece.table:
+                    tables[id(piece.kernel)] = len(phases) - 1, piece.tiles
+                last = piece.span
+                self._pieces.append(piece)
+        # A table is filled in a phase of its own, which has no tiles while the table is valid.
+        self._tables = tables
+        self._phases = np.array(phases, np.int64).reshape(-1, 3)
+        self._counters = np.zeros(self._native.LINE * len(phases) * (self._workers.threads + 1), np.int64)
+        self.kernels = [p.kernel for p in self._pieces if p.kernel is not None and not p.table]
+        self._reducing = [k for k in self.kernels if k.kernel.reductions]
+        self._bindings: dict[tuple[int, ...], _Binding] = {}
+
+    def _split(self, operation: Operation, layout: Layout, dtype: str, span: int) -> list[_Piece]:
+        if isinstance(operation, Run):
+            kernel = LoopKernel(operation.kernel, layout, dtype)
+            names = tuple(operation.name(a) for a in operation.kernel.arrays)
+            # Neighbours and mirror images lie outside of a tile.
+            local = operation.kernel.space == "real" and not operation.kernel.gradients
+            pieces = []
+            if kernel.tabulate is not None:
+                row, tiles = self._loop(kernel.tabulate, kernel.table_indices, max(1, kernel.table_indices // _TILES))
+                pieces.append(_Piece(row, tiles, kernel=kernel, names=names, table=True))
+            row, tiles = self._loop(kernel.address, kernel.indices, span if local else max(1, kernel.indices // _TILES))
+            return [*pieces, _Piece(row, tiles, span if local else 0, kernel=kernel, names=names)]
+        assert self._plans is not None
+        forward = isinstance(operation, Forward)
+        rows, columns = self._plans.pieces(operation, self._native.TRANSFORM)
+        return [p for p in ((rows, columns) if forward else (columns, rows)) if p is not None]
+
+    def _loop(self, address: int, indices: int, each: int) -> tuple[list[int], int]:
+        return [self._native.KERNEL, address, 0, each, indices, 0, 0, 0, 0], -(-indices // each)
+
+    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
+        given = [arrays[name] for name in self._names]
+        key = tuple(map(id, given))
+        binding = self._bindings.get(key) or self._bind(key, given)
+        for kernel in self.kernels:
+            stale = kernel.prepare(scalars or {})
+            if kernel.tabulate is not None:
+                phase, tiles = self._tables[id(kernel)]
+                self._phases[phase, 2] = tiles if stale else 0
+        self._workers.run(binding.job, self._phases, binding.operations, self._counters)
+        if not self._reducing:
+            return {}
+        return {name: value for kernel in self._reducing for name, value in kernel.reduce().items()}
+
+    def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> _Binding:
+        arrays = dict(zip(self._names, given, strict=True))
+        table = np.array([p.row for p in self._pieces], np.int64).reshape(-1, 9)
+        binding = _Binding(table, np.zeros(5, np.int64), [*given])
+        for row, piece in zip(table, self._pieces, strict=True):
+            if piece.kernel is not None:
+                context = piece.kernel.context([arrays[name] for name in piece.names])
+                binding.kept.append(context)
+                row[2] = _address(context)
+            else:
+                row[4], row[7] = _address(arrays[piece.array]), arrays[piece.array].strides[0]
+        tables = (_address(self._phases), len(self._phases), _address(table), len(table), _address(self._counters))
+        binding.job[:] = tables
+        if len(self._bindings) >= _BINDINGS:
+            del self._bindings[next(iter(self._bindings))]
+        self._bindings[key] = binding  # which keeps the arrays, so that no other gets one of these ids
+        return binding
+
+
+def _arrays(operation: Operation) -> list[str]:
+    if isinstance(operation, Run):
+        return [operation.name(a) for a in operation.kernel.arrays]
+    return [operation.array]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _span(backend: CpuBackend, layout: Layout, components: int) -> int:
+    """Outermost indices per tile of rows."""
+    n0, n1, row = layout.buffer_shape(1)[1:]
+    each = n1 * row * np.dtype(backend.dtype).itemsize
+    span = max(1, min(_ROWS_BYTES // (each * components), n0 // _TILES))
+    # Tiles begin where FFTW's vector instructions want them to.
+    step = next(s for s in (1, 2, 4) if s * each % ALIGNMENT == 0)
+    return min(n0, -(-span // step) * step)
+
+
+def _width(columns: int, most: int) -> int:
+    """Columns per tile: few enough for the cache and for threads to share, a multiple of four, the last tile hardly smaller."""
+    most = max(4, min(most, columns // _TILES)) // 4 * 4
+    widths = range(max(4, most // 2 // 4 * 4), most + 1, 4)
+    return min(columns, max(widths, key=lambda w: (-(-columns // w) * w - columns <= w // 2, w)))
+
+
+class Plans:
+    """FFTW plans for tiles of one component: rows (all axes but the outermost of two or three) and columns (the outermost)."""
+
+    def __init__(self, backend: CpuBackend, layout: Layout, span: int) -> None:
+        self._layout, self._dtype = layout, np.dtype(backend.dtype)
+        n0, n1, row = layout.buffer_shape(1)[1:]
+        self._size = self._dtype.itemsize
+        self._span, self._n0 = span, n0
+        self._rest = n0 - (-(-n0 // span) - 1) * span
+        self._columns = n1 * row // layout.parts
+        mode = layout.parts * self._size
+        self._width = _width(self._columns, _COLUMNS_BYTES // (n0 * mode))
+        self._narrow = self._columns - (-(-self._columns // self._width) - 1) * self._width
+        offsets = (span * n1 * row * self._size, self._width * mode, n0 * n1 * row * self._size)
+        self._aligned = all(offset % ALIGNMENT == 0 for offset in offsets)
+        self._work = backend.buffer(layout, 1)
+        self._outer = layout.grid.axes[0] if layout.grid.dim > 1 else None
         key = "-".join(
-            str(part)
-            for part in (
+            (
                 *(f"{a.basis}{a.n}" for a in layout.grid.axes),
-                f"c{components}",
+                f"{span}x{self._width}",
                 backend.dtype,
-                f"t{self._threads}",
                 digest(f"{_cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
-        self._forward, self._inverse, self._periodic = _plan_once(
-            key, lambda: self._plan(backend.buffer(layout, components))
-        )
+        self._plans = _plan_once(key, self._make)
+        del self._work
 
-    def _plan(self, buffer: np.ndarray) -> tuple[pyfftw.FFTW, pyfftw.FFTW, list[_HalfcomplexAxis]]:
-        real, modes = self._split(buffer)
-        options: dict[str, Any] = {"axes": self._axes, "threads": self._threads, "planning_timelimit": 20.0}
+    def _make(self) -> dict[tuple[str, bool, bool], Plan]:
+        """Plans by part (rows or columns), direction (forward or not) and whether for the last tile."""
+        plans = {}
+        for forward in (True, False):
+            for last in (False, True):
+                plans["rows", forward, last] = self._row_plan(forward, self._rest if last else self._span)
+                if self._outer is not None:
+                    plans["columns", forward, last] = self._column_plan(forward, self._narrow if last else self._width)
+        return plans
+
+    def _row_plan(self, forward: bool, count: int) -> Plan:
+        layout = self._layout
+        n1, row = layout.buffer_shape(1)[2:]
+        inner = layout.grid.axes[1:] if self._outer is not None else layout.grid.axes
+        strides = [row, 1][2 - len(inner) :]
+        if layout.parts == 1:
+            dimensions = [(a.n, s, s) for a, s in zip(inner, strides, strict=True)]
+            kinds = [R2R_KINDS[a.basis][0 if forward else 1] for a in inner]
+            return self._plan("r2r", dimensions, [(count, n1 * row, n1 * row)], kinds=kinds)
+        # Distances count reals among cells and complex numbers among modes.
+        pairs = [(row, row // 2), (1, 1)][2 - len(inner) :]
+        ends = [pair if forward else pair[::-1] for pair in [*pairs, (n1 * row, n1 * row // 2)]]
+        dimensions = [(a.n, *end) for a, end in zip(inner, ends[:-1], strict=True)]
+        return self._plan("r2c" if forward else "c2r", dimensions, [(count, *ends[-1])])
+
+    def _column_plan(self, forward: bool, count: int) -> Plan:
+        assert self._outer is not None
+        dimensions, repeats = [(self._outer.n, self._columns, self._columns)], [(count, 1, 1)]
         if self._layout.parts == 2:
-            return (
-                pyfftw.FFTW(real, modes, direction="FFTW_FORWARD", flags=("FFTW_MEASURE",), **options),
-                pyfftw.FFTW(
-                    modes, real, direction="FFTW_BACKWARD", flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"), **options
-                ),
-                [],
-            )
-        axes = dict(zip(self._axes, self._layout.grid.axes, strict=True))
-        periodic = [_HalfcomplexAxis(buffer, d, self._threads) for d, a in axes.items() if a.basis == "halfcomplex"]
-        options["axes"] = tuple(d for d, a in axes.items() if a.basis != "halfcomplex")
-        kinds = [_R2R[axes[d].basis] for d in options["axes"]]
-        return (
-            pyfftw.FFTW(real, modes, direction=tuple(f for f, _ in kinds), flags=("FFTW_MEASURE",), **options),
-            pyfftw.FFTW(modes, real, direction=tuple(b for _, b in kinds), flags=("FFTW_MEASURE",), **options),
-            periodic,
+            return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE)
+        return self._plan("r2r", dimensions, repeats, kinds=[R2R_KINDS[self._outer.basis][0 if forward else 1]])
+
+    def _plan(self, kind: str, dimensions: Sequence[Any], repeats: Sequence[Any], **options: Any) -> Plan:
+        return Plan(kind, self._dtype, dimensions, repeats, self._work, aligned=self._aligned, **options)
+
+    def pieces(self, operation: Forward | Inverse, kind: int) -> tuple[_Piece, _Piece | None]:
+        """A transform's tiles of rows and of columns."""
+        forward, count = isinstance(operation, Forward), operation.components
+        n1, row = self._layout.buffer_shape(1)[2:]
+        tiles = -(-self._n0 // self._span)
+        step = self._span * n1 * row * self._size
+        rows = _Piece(
+            [kind, *self._addresses("rows", forward), 0, step, tiles, 0, count],
+            tiles,
+            self._span,
+            array=operation.array,
+        )
+        if self._outer is None:
+            return rows, None
+        tiles = -(-self._columns // self._width)
+        step = self._width * self._layout.parts * self._size
+        return rows, _Piece(
+            [kind, *self._addresses("columns", forward), 0, step, tiles, 0, 1],
+            tiles * count,
+            array=operation.array,
         )
 
-    def _split(self, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Views of a buffer as cells and as modes."""
-        if self._layout.parts == 1:
-            return buffer, buffer
-        return buffer[..., : self._layout.cells[2]], buffer.view(np.result_type(buffer.dtype, np.complex64))
-
-    def _views_of(self, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        address = buffer.__array_interface__["data"][0]
-        if address not in self._views:  # a view keeps its memory alive, so an address cannot be reused meanwhile
-            self._views[address] = self._split(buffer)
-        return self._views[address]
-
-    def forward(self, buffer: np.ndarray) -> None:
-        real, modes = self._views_of(buffer)
-        self._forward.update_arrays(real, modes)
-        self._forward.execute()
-        for axis in self._periodic:
-            axis.forward(buffer)
-
-    def inverse(self, buffer: np.ndarray) -> None:
-        for axis in self._periodic:
-            axis.inverse(buffer)
-        real, modes = self._views_of(buffer)
-        self._inverse.update_arrays(modes, real)
-        self._inverse.execute()
-
-
-class _HalfcomplexAxis:
-    """FFTW's real-to-halfcomplex transform of one axis, by way of a complex one: re_0 .. re_(n/2), im_((n-1)/2) .. im_1."""
-
-    def __init__(self, buffer: np.ndarray, axis: int, threads: int) -> None:
-        n = buffer.shape[axis]
-        shape = (*buffer.shape[:axis], n // 2 + 1, *buffer.shape[axis + 1 :])
-        self._modes = pyfftw.zeros_aligned(shape, np.result_type(buffer.dtype, np.complex64), n=64)
-        options = {"axes": (axis,), "threads": threads, "planning_timelimit": 20.0}
-        self._forward = pyfftw.FFTW(buffer, self._modes, flags=("FFTW_MEASURE",), **options)
-        self._inverse = pyfftw.FFTW(
-            self._modes, buffer, direction="FFTW_BACKWARD", flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"), **options
-        )
-        before = (slice(None),) * axis
-        self._real = (*before, slice(0, n // 2 + 1))
-        self._imaginary = (*before, slice(n - 1, n // 2, -1))
-        self._paired = (*before, slice(1, (n + 1) // 2))
-
-    def forward(self, buffer: np.ndarray) -> None:
-        self._forward.update_arrays(buffer, self._modes)
-        self._forward.execute()
-        buffer[self._real] = self._modes.real
-        buffer[self._imaginary] = self._modes.imag[self._paired]
-
-    def inverse(self, buffer: np.ndarray) -> None:
-        self._modes.real = buffer[self._real]
-        self._modes.imag = 0.0
-        self._modes.imag[self._paired] = buffer[self._imaginary]
-        self._inverse.update_arrays(self._modes, buffer)
-        self._inverse.execute()
+    def _addresses(self, part: str, forward: bool) -> tuple[int, int, int]:
+        plan, last = self._plans[part, forward, False], self._plans[part, forward, True]
+        return plan.execute, plan.address, last.address
 
 
 def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
@@ -289,7 +390,7 @@ def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
     Measured plans differ from process to process and with them the last bits of the result; the first process to finish
     planning publishes its wisdom and all others, also those that were planning meanwhile, adopt it.
     """
-    path = cache_folder() / "fftw" / f"{key}.wisdom"
+    path = cache.cache_folder() / "fftw" / f"{key}.wisdom"
     before = pyfftw.export_wisdom()
     try:
         pyfftw.forget_wisdom()
@@ -297,7 +398,7 @@ def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
             plans = plan()
             mine = repr(pyfftw.export_wisdom()).encode()
             try:
-                _publish(path.parent, path.name, mine)
+                cache.publish(path.parent, path.name, mine)
                 if path.read_bytes() == mine:
                     return plans
             except OSError:
@@ -309,9 +410,7 @@ def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
         pyfftw.import_wisdom(before)
 
 
-def _import_wisdom(path: Path) -> bool:
-    import ast
-
+def _import_wisdom(path: Any) -> bool:
     try:
         wisdom = ast.literal_eval(path.read_text())
         return all(pyfftw.import_wisdom(wisdom)[:2])

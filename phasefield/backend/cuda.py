@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..codegen import Kernel, cuda_source
 from ..errors import DeviceError
-from .base import DTYPES, Layout, Precision
+from .base import DTYPES, Forward, Inverse, Layout, Operation, Precision, Run
 
 #: Threads per block, and blocks per multiprocessor of the one-dimensional launches.
 _BLOCK = 256
@@ -127,8 +127,8 @@ class CudaBackend:
         return self._transforms[key]
 
     @device_errors
-    def compile(self, kernel: Kernel, layout: Layout) -> CudaKernel:
-        return CudaKernel(self, kernel, layout)
+    def program(self, layout: Layout, operations: Sequence[Operation]) -> CudaProgram:
+        return CudaProgram(self, layout, operations)
 
     def function(self, source: str, name: str) -> Any:
         """A launchable function ``f(grid, block, arguments)`` from CUDA source."""
@@ -157,10 +157,9 @@ class CudaBackend:
     def copy(self, source: Any, target: Any) -> None:
         target[...] = source
 
-    def combine(self, partial: Any, ops: list[str]) -> list[float]:
-        """Reduces each row of the per-thread partial results and brings the numbers back in one transfer."""
-        rows = [getattr(partial[i], op)() for i, op in enumerate(ops)]
-        return self.to_host(self.xp.stack(rows)).tolist()
+    def combine(self, partials: Sequence[tuple[Any, str]]) -> list[float]:
+        """Reduces every row of per-thread partial results by its operation and brings all numbers back in one transfer."""
+        return self.to_host(self.xp.stack([getattr(row, op)() for row, op in partials])).tolist()
 
     @device_errors
     def synchronize(self) -> None:
@@ -238,17 +237,56 @@ class CudaKernel:
         self._partial = backend.array(np.zeros((len(self._ops), self._blocks * _BLOCK))) if self._ops else None
         self._scalar = np.dtype(backend.dtype).type
 
-    @device_errors
-    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
-        kernel = self.kernel
-        arguments = [*(arrays[name] for name in kernel.arrays), *self._axes]
-        arguments += [self._scalar(scalars[name]) for name in kernel.scalars if scalars is not None]
+    def launch(self, arrays: Sequence[Any], scalars: Mapping[str, float]) -> None:
+        """Starts the kernel; `partials` hold its reductions when it is done."""
+        arguments = [*arrays, *self._axes, *(self._scalar(scalars[name]) for name in self.kernel.scalars)]
         if self._partial is not None:
             arguments.append(self._partial)
         self._function((self._blocks,), (_BLOCK,), tuple(arguments))
-        if self._partial is None:
+
+    def partials(self) -> list[tuple[Any, str]]:
+        """Per-thread partial results and operation of every reduction."""
+        return [] if self._partial is None else list(zip(self._partial, self._ops, strict=True))
+
+
+class CudaProgram:
+    """Launches in order; the reductions of all kernels come back in one transfer at the end."""
+
+    def __init__(self, backend: CudaBackend, layout: Layout, operations: Sequence[Operation]) -> None:
+        self._backend = backend
+        self.kernels: list[CudaKernel] = []
+        self._steps: list[Callable[[Mapping[str, Any], Mapping[str, float]], None]] = []
+        for operation in operations:
+            if isinstance(operation, Run):
+                self.kernels.append(CudaKernel(backend, operation.kernel, layout))
+                self._steps.append(self._launch(self.kernels[-1], operation))
+            else:
+                self._steps.append(self._transform(backend.transform(layout, operation.components), operation))
+        self._reductions = [name for k in self.kernels for name in k.kernel.reductions]
+
+    @staticmethod
+    def _launch(kernel: CudaKernel, run: Run) -> Callable[..., None]:
+        names = [run.name(a) for a in run.kernel.arrays]
+        return lambda arrays, scalars: kernel.launch([arrays[name] for name in names], scalars)
+
+    @staticmethod
+    def _transform(transform: Any, operation: Forward | Inverse) -> Callable[..., None]:
+        execute = transform.forward if isinstance(operation, Forward) else transform.inverse
+
+        def step(arrays: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
+            array = arrays[operation.array]
+            execute(array if len(array) == operation.components else array[: operation.components])
+
+        return step
+
+    @device_errors
+    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
+        for step in self._steps:
+            step(arrays, scalars or {})
+        if not self._reductions:
             return {}
-        return dict(zip(kernel.reductions, self.backend.combine(self._partial, self._ops), strict=True))
+        partials = [partial for kernel in self.kernels for partial in kernel.partials()]
+        return dict(zip(self._reductions, self._backend.combine(partials), strict=True))
 
 
 class CufftTransform:

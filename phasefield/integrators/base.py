@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import sympy as sp
 
-from ..backend import Backend, Compiled, Layout
-from ..codegen import K2, WEIGHT, Kernel, Reduction, array_symbol
+from ..backend import Backend, Compiled, Layout, Program, Run
+from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..models.base import Split
-from .schemes import SLOPES, Scheme, dt, n, n_old, u, u_old, z
+from .schemes import DEPTH, RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
+
+_RATIO_NAMES = [symbol.name for symbol in RATIOS]
 
 
 @dataclass
@@ -21,14 +22,14 @@ class Carry:
     """Everything a step needs and a checkpoint holds.
 
     Attributes:
-        t: simulated time. step: number of accepted steps. dt_old: size of the last step, 0 before the first.
-        u: state in spectral space. history: ``u_old`` and ``n_old`` where the scheme uses them.
+        t: simulated time. step: number of accepted steps. sizes: of the last steps, newest first.
+        u: state in spectral space. history: ``u_old``, ``n_old``, ``n_old2``, ... where the scheme uses them.
         n: channels of N(u); bulk, gradient: the two parts of the free energy of u. All follow from u.
     """
 
     t: float
     step: int
-    dt_old: float
+    sizes: list[float]
     u: Any
     n: Any
     history: dict[str, Any] = field(default_factory=dict)
@@ -36,27 +37,51 @@ class Carry:
     gradient: float = math.nan
 
     @property
+    def dt_old(self) -> float:
+        """Size of the last step, 0 before the first."""
+        return self.sizes[0] if self.sizes else 0.0
+
+    @property
     def energy(self) -> float:
         return self.bulk + self.gradient
+
+    def advance(self, size: float, t_new: float) -> None:
+        """The books of a step that is done."""
+        self.t, self.step = t_new, self.step + 1
+        self.sizes = [size, *self.sizes[: DEPTH - 1]]
+
+    def ratios(self, size: float) -> dict[str, float]:
+        """Ratio of every step, the first of them about to be taken, to the one before it; 0 where there is none."""
+        steps = [size, *self.sizes]
+        return {w: steps[i] / steps[i + 1] if i + 1 < len(steps) else 0.0 for i, w in enumerate(_RATIO_NAMES)}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is known of a step before it is accepted.
+    """A step before it is accepted.
 
     Attributes:
         error: root mean square local error of every component; scale: root mean square fluctuation of every component.
         bulk, gradient: parts of the free energy at the end of the step, NaN where the split does not monitor them.
     """
 
-    error: np.ndarray
-    scale: np.ndarray
+    error: list[float]
+    scale: list[float]
     bulk: float
     gradient: float
 
     @property
     def energy(self) -> float:
         return self.bulk + self.gradient
+
+
+@dataclass(frozen=True)
+class _Method:
+    """The programs of a scheme."""
+
+    scheme: Scheme
+    stages: list[Program]
+    update: Program
 
 
 class Integrator:
@@ -66,32 +91,32 @@ class Integrator:
     error estimate and energy, and `accept` adopts it: dropping a step costs nothing, for the carry is untouched.
 
     Args:
-        kappas: gradient energy coefficient of every component (for the gradient energy).
+        kappas: gradient energy coefficient of every component, for the gradient energy: symbols among the split's scalars.
         adaptive: whether `attempt` is used; decides which buffers exist.
     """
 
     def __init__(
-        self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, kappas: Sequence[float], adaptive: bool
+        self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, kappas: Sequence[Any], adaptive: bool
     ) -> None:
         self.scheme, self.split, self.layout, self.backend, self.adaptive = scheme, split, layout, backend, adaptive
-        self._history = scheme.history(adaptive)
-        self._names = [*split.scalars, "dt", "w"]
-        self._stage_kernels = [
-            backend.compile(self._kernel(f"stage{i + 1}", {"target": expr}), layout)
-            for i, expr in enumerate(scheme.stages)
-        ]
-        self._stages = [self._buffer(split.channels) for _ in scheme.stages]
+        self._kappas = kappas
+        self._history, self._memory = scheme.history(adaptive), scheme.memory
+        self._oldest_names = [(name, self._oldest(name)) for name in ("u", "n")]
+        self._names = [*split.scalars, "dt", *_RATIO_NAMES]
+        self._evaluate = backend.program(layout, split.operations("work"))
+        self._method = self._compile(scheme)
+        # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
+        self._starter = self._compile(SCHEMES[scheme.starter]) if scheme.starter and not adaptive else None
+        self._stages = [self._buffer(split.channels) for _ in range(scheme.stage_buffers(adaptive))]
         # The spare buffers of `attempt`; in fixed steps one of them serves observables as scratch space.
         self.scratch = self._buffer(split.channels)
         if adaptive:
             self._new = self._buffer(split.components)
-            self._kernel_attempt = backend.compile(self._attempt_kernel(kappas), layout)
-        else:
-            self._kernel_step = backend.compile(self._step_kernel(), layout)
 
     @property
     def kernels(self) -> list[Compiled]:
-        return [*self._stage_kernels, self._kernel_attempt if self.adaptive else self._kernel_step]
+        programs = [p for m in (self._method, self._starter) if m is not None for p in (*m.stages, m.update)]
+        return list({k.kernel.name: k for program in programs for k in program.kernels}.values())
 
     @property
     def latest(self) -> Any:
@@ -101,107 +126,136 @@ class Integrator:
     def _buffer(self, components: int) -> Any:
         return self.backend.buffer(self.layout, components)
 
+    def _compile(self, scheme: Scheme) -> _Method:
+        prefix = "" if scheme is self.scheme else "start_"
+        stages = [self._kernel(f"{prefix}stage{i + 1}", {"target": e}) for i, e in enumerate(scheme.stages)]
+        if self.adaptive:
+            update = self._program(self._attempt_kernel(scheme), "work")
+        else:
+            update = self._program(self._step_kernel(f"{prefix}step", scheme), self._oldest("n"))
+        return _Method(scheme, [self._program(k, "target") for k in stages], update)
+
+    def _program(self, kernel: Kernel, evaluated: str) -> Program:
+        """A kernel that writes a state to the array ``evaluated``, and N of it."""
+        return self.backend.program(self.layout, [Run(kernel), *self.split.operations(evaluated)])
+
     # -- kernels -------------------------------------------------------------------------------------------------------
 
-    def _expressions(self, expr: sp.Expr) -> list[sp.Expr]:
-        """A scheme's expression written out for every component in terms of arrays."""
-        split, result = self.split, []
-        arrays = {n: "n", n_old: "n_old"} | {s: s.name for s in SLOPES}
-        slopes = {symbol: split.explicit(name) for symbol, name in arrays.items() if symbol in expr.free_symbols}
-        for i in range(split.components):
-            table: dict[sp.Symbol, sp.Expr] = {u: array_symbol("u", i), u_old: array_symbol("u_old", i)}
-            table |= {symbol: values[i] for symbol, values in slopes.items()}
-            table[z] = dt * split.linear[i]
-            result.append(expr.xreplace(table))
+    def _expressions(self, expr: sp.Expr, base: int = 0) -> list[sp.Expr]:
+        """A scheme's expression written out for every component as a linear form in the numbers of the arrays.
+
+        Args:
+            base: 1 for what is a state, 0 for what is small beside one.
+        """
+        weights = {symbol: sp.diff(expr, symbol) for symbol in (*STATES, *SLOPES) if symbol in expr.free_symbols}
+        slopes = {symbol: self.split.explicit(symbol.name) for symbol in SLOPES if symbol in weights}
+        result = []
+        for i in range(self.split.components):
+            states = {symbol: array_symbol(symbol.name, i) for symbol in STATES if symbol in weights}
+            form = self._states(weights, states, base)
+            for symbol, n_of in slopes.items():
+                numbers = sorted((s for s in n_of[i].free_symbols if "@" in s.name), key=sp.default_sort_key)
+                form += sum(PerMode(weights[symbol] * sp.diff(n_of[i], s)) * s for s in numbers)
+            result.append(form.xreplace({z: dt * self.split.linear[i]}))
         return result
 
+    @staticmethod
+    def _states(weights: Mapping[sp.Symbol, sp.Expr], states: Mapping[sp.Symbol, sp.Symbol], base: int) -> sp.Expr:
+        """What past states contribute to a linear form."""
+        if u_old not in states:
+            return sum((PerMode(weights[symbol]) * number for symbol, number in states.items()), sp.S.Zero)
+        # What is added to the base is exactly zero for a mode at rest: a conserved mean stays as it is to the last bit.
+        rest = sp.cancel(weights[u] + weights[u_old] - base)
+        return base * states[u] + PerMode(rest) * states[u] - PerMode(weights[u_old]) * (states[u] - states[u_old])
+
     def _kernel(self, name: str, outputs: Mapping[str, sp.Expr | list[sp.Expr]], **reductions: Reduction) -> Kernel:
-        written = {a: e if isinstance(e, list) else self._expressions(e) for a, e in outputs.items()}
+        written = {a: e if isinstance(e, list) else self._expressions(e, 1) for a, e in outputs.items()}
         needed = {s.name.split("@")[0] for es in written.values() for e in es for s in e.free_symbols if "@" in s.name}
         needed |= {s.name.split("@")[0] for r in reductions.values() for s in r.expr.free_symbols if "@" in s.name}
-        sizes = {"u": self.split.components, "u_old": self.split.components, "new": self.split.components}
-        arrays = {a: sizes.get(a, self.split.channels) for a in dict.fromkeys([*sorted(needed), *written])}
+        arrays = {a: self._size(a) for a in dict.fromkeys([*sorted(needed), *written])}
         return Kernel(name, "spectral", arrays, written, reductions, self._names)
 
-    def _step_kernel(self) -> Kernel:
+    def _step_kernel(self, name: str, scheme: Scheme) -> Kernel:
         # The oldest buffers take the new values and the names rotate (`step`): history is kept without copying it.
-        new = self._expressions(self.scheme.update)
-        return self._kernel("step", {self._oldest("u"): new, self._oldest("n"): new})
+        new = self._expressions(scheme.update, 1)
+        return self._kernel(name, {self._oldest("u"): new, self._oldest("n"): new})
+
+    def _size(self, array: str) -> int:
+        """Components of an array a kernel knows by this name."""
+        return self.split.components if array == "new" or array.startswith("u") else self.split.channels
 
     def _oldest(self, name: str) -> str:
-        return f"{name}_old" if f"{name}_old" in self._history else name
+        return [name, *(h for h in self._history if h.startswith(f"{name}_"))][-1]
 
-    def _attempt_kernel(self, kappas: Sequence[float]) -> Kernel:
-        new, error = self._expressions(self.scheme.update), self._expressions(self.scheme.error)
-        fluctuates = sp.Piecewise((WEIGHT, K2 > 0), (0, True))
-        reductions = {f"error_{i}": Reduction("sum", WEIGHT * e**2) for i, e in enumerate(error)}
+    def _attempt_kernel(self, scheme: Scheme) -> Kernel:
+        new, error = self._expressions(scheme.update, 1), self._expressions(scheme.error)
+        fluctuates = PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
+        reductions = {f"error_{i}": Reduction("sum", PerMode(WEIGHT) * e**2) for i, e in enumerate(error)}
         reductions |= {f"scale_{i}": Reduction("sum", fluctuates * e**2) for i, e in enumerate(new)}
-        stiffness = [sp.Symbol(f"kappa_{i}", real=True) for i in range(len(kappas))]
-        gradient = sum(k / 2 * K2 * WEIGHT * e**2 for k, e in zip(stiffness, new, strict=True))
+        gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(self._kappas, new, strict=True))
         return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
     def start(
-        self, state: Any, t: float, step: int = 0, dt_old: float = 0.0, history: Mapping[str, Any] | None = None
+        self, state: Any, t: float, step: int = 0, sizes: Sequence[float] = (), history: Mapping[str, Any] | None = None
     ) -> Carry:
         """A carry from a state in spectral space (adopted, not copied); evaluates N there."""
-        kept = {
-            name: (history or {}).get(name)
-            if history
-            else self._buffer(self.split.channels if name == "n_old" else self.split.components)
-            for name in self._history
-        }
-        carry = Carry(t, step, dt_old, state, self._buffer(self.split.channels), kept)
+        kept = {name: history[name] if history else self._buffer(self._size(name)) for name in self._history}
+        carry = Carry(t, step, list(sizes), state, self._buffer(self.split.channels), kept)
         self.backend.copy(state, carry.n[: self.split.components])
-        carry.bulk = self.split.nonlinear(carry.n, t)
+        carry.bulk = self.split.bulk(self._evaluate({"work": carry.n}, {**self.split.scalars, "t": t}))
         return carry
 
-    def _scalars(self, step: float, dt_old: float) -> dict[str, float]:
-        return {**self.split.scalars, "dt": step, "w": step / dt_old if dt_old > 0 else 0.0}
+    def _scalars(self, carry: Carry, size: float) -> dict[str, float]:
+        return {**self.split.scalars, "dt": size, **carry.ratios(size), "t": math.nan}
 
-    def _evaluate_stages(self, carry: Carry, scalars: Mapping[str, float]) -> dict[str, Any]:
+    def _push(self, carry: Carry, name: str, new: Any) -> Any:
+        """Makes ``new`` the latest of the buffers u, u_old, ... or n, n_old, ...; returns the oldest one, now free."""
+        pushed, new = new, getattr(carry, name)
+        setattr(carry, name, pushed)
+        for old in self._history:
+            if old.startswith(f"{name}_"):
+                carry.history[old], new = new, carry.history[old]
+        return new
+
+    def _arrays(self, method: _Method, carry: Carry, scalars: dict[str, float]) -> dict[str, Any]:
+        """All arrays of a step, its stages evaluated."""
         arrays = {"u": carry.u, "n": carry.n, **carry.history}
-        for i, (kernel, buffer) in enumerate(zip(self._stage_kernels, self._stages, strict=True)):
-            kernel({**arrays, "target": buffer}, scalars)
-            self.split.nonlinear(buffer, carry.t + self.scheme.nodes[i] * scalars["dt"])
+        for i, (program, node) in enumerate(zip(method.stages, method.scheme.nodes, strict=True)):
+            buffer = self._stages[i]
+            scalars["t"] = carry.t + node * scalars["dt"]
+            program({**arrays, "target": buffer}, scalars)
             arrays[f"n{i + 1}"] = buffer
         return arrays
 
     def step(self, carry: Carry, size: float, t_new: float) -> None:
         """One step of ``size`` to time ``t_new`` (given separately so that times do not drift), in place."""
-        scalars = self._scalars(size, carry.dt_old)
-        self._kernel_step(self._evaluate_stages(carry, scalars), scalars)
-        if "u_old" in carry.history:
-            carry.u, carry.history["u_old"] = carry.history["u_old"], carry.u
-        if "n_old" in carry.history:
-            carry.n, carry.history["n_old"] = carry.history["n_old"], carry.n
-        carry.bulk = self.split.nonlinear(carry.n, t_new)
-        carry.t, carry.step, carry.dt_old = t_new, carry.step + 1, size
+        scalars = self._scalars(carry, size)
+        method = self._method
+        if self._starter is not None and len(carry.sizes) < self._memory:
+            method = self._starter
+        arrays = self._arrays(method, carry, scalars)
+        scalars["t"] = t_new
+        carry.bulk = self.split.bulk(method.update(arrays, scalars))
+        for name, oldest in self._oldest_names:
+            self._push(carry, name, arrays[oldest])
+        carry.advance(size, t_new)
 
-    def attempt(self, carry: Carry, size: float) -> Trial:
-        """Computes a step of ``size`` without touching the carry. N is not evaluated yet, see `complete`."""
-        scalars = self._scalars(size, carry.dt_old)
-        arrays = self._evaluate_stages(carry, scalars)
-        found = self._kernel_attempt({**arrays, "new": self._new, "work": self.scratch}, scalars)
+    def attempt(self, carry: Carry, size: float, t_new: float) -> Trial:
+        """Computes a step of ``size`` to time ``t_new`` without touching the carry."""
+        scalars = self._scalars(carry, size)
+        arrays = self._arrays(self._method, carry, scalars)
+        scalars["t"] = t_new
+        found = self._method.update({**arrays, "new": self._new, "work": self.scratch}, scalars)
         components = range(self.split.components)
-        error = np.sqrt([found[f"error_{i}"] for i in components])
-        scale = np.sqrt([found[f"scale_{i}"] for i in components])
-        return Trial(error, scale, math.nan, found["gradient"] * self.layout.grid.volume)
-
-    def complete(self, trial: Trial, t_new: float) -> Trial:
-        """Evaluates N at the attempted state, and with it the bulk energy."""
-        bulk = self.split.nonlinear(self.scratch, t_new)
-        return Trial(trial.error, trial.scale, bulk, trial.gradient)
+        error = [math.sqrt(found[f"error_{i}"]) for i in components]
+        scale = [math.sqrt(found[f"scale_{i}"]) for i in components]
+        return Trial(error, scale, self.split.bulk(found), found["gradient"] * self.layout.grid.volume)
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""
-        spare_u, spare_n = carry.u, carry.n
-        carry.u, carry.n = self._new, self.scratch
-        if "u_old" in carry.history:
-            carry.history["u_old"], spare_u = spare_u, carry.history["u_old"]
-        if "n_old" in carry.history:
-            carry.history["n_old"], spare_n = spare_n, carry.history["n_old"]
-        self._new, self.scratch = spare_u, spare_n
+        self._new = self._push(carry, "u", self._new)
+        self.scratch = self._push(carry, "n", self.scratch)
         carry.bulk, carry.gradient = trial.bulk, trial.gradient
-        carry.t, carry.step, carry.dt_old = t_new, carry.step + 1, size
+        carry.advance(size, t_new)

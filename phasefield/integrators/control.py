@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from .base import Trial
 
 
@@ -39,12 +37,14 @@ class Controller:
 
     def ratio(self, trial: Trial, groups: dict[str, slice]) -> float:
         """Largest error relative to what is allowed, over all fields (NaN if the step is not finite)."""
-        ratios = []
+        worst = 0.0
         for part in groups.values():
-            error = math.sqrt(float(np.mean(trial.error[part] ** 2)))
-            scale = math.sqrt(float(np.mean(trial.scale[part] ** 2)))
-            ratios.append(error / (self.tolerance * scale) if scale > 0 else (math.inf if error > 0 else 0.0 * error))
-        return float(np.max(ratios))
+            error = math.sqrt(sum(e * e for e in trial.error[part]))
+            scale = math.sqrt(sum(e * e for e in trial.scale[part]))
+            ratio = error / (self.tolerance * scale) if scale > 0 else (math.inf if error > 0 else 0.0 * error)
+            if not ratio <= worst:  # a NaN stays
+                worst = ratio
+        return worst
 
     def accepted(self, ratio: float, size: float) -> None:
         """Sets the next step after an accepted one."""

@@ -1,8 +1,9 @@
 """Time-stepping schemes as tables of expressions.
 
-Symbols: ``u, n`` state and N(u) at the start of the step; ``u_old, n_old`` one step earlier; ``n1, n2, ...`` N at the stages of
-the step; ``z = dt L``, step size ``dt`` and step ratio ``w = dt/dt_old``. A multistep scheme with w = 0 is its own first-order
-starter. ``error`` is the difference to a lower-order result made of the same data: it costs no transform.
+Symbols: ``u, n`` state and N(u) at the start of the step; ``u_old, n_old`` one step earlier, ``n_old2`` two, and so on;
+``n1, n2, ...`` N at the stages of the step; ``z = dt L``, step size ``dt`` and step ratios ``w = dt/dt_old``,
+``w_old = dt_old/dt_old2``, ... A ratio is 0 where there is no earlier step: that drops the terms that need it.
+``error`` is the difference to a lower-order result made of the same data: it costs no transform.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ import sympy as sp
 
 from ..codegen import Phi
 
-u, n, u_old, n_old, n1, n2, n3 = sp.symbols("u n u_old n_old n1 n2 n3", real=True)
-z, dt, w = sp.symbols("z dt w", real=True)
-SLOPES = (n1, n2, n3)
+#: How many steps back a scheme may look.
+DEPTH = 3
+
+STATES = u, u_old, u_old2, u_old3 = sp.symbols("u u_old u_old2 u_old3", real=True)
+n, n_old, n_old2, n_old3 = sp.symbols("n n_old n_old2 n_old3", real=True)
+n1, n2, n3 = sp.symbols("n1 n2 n3", real=True)
+SLOPES = (n, n_old, n_old2, n_old3, n1, n2, n3)
+RATIOS = w, w_old, w_old2 = sp.symbols("w w_old w_old2", real=True)
+z, dt = sp.symbols("z dt", real=True)
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Scheme:
         update: the new state.
         error: an estimate of the local error of order ``error_order`` in dt.
         stages: states at which N is evaluated within the step, giving n1, n2, ...; nodes: their times in units of dt.
+        starter: name of the one-step scheme that takes the first steps if they are fixed; adaptive ones start short instead.
         reference: where the scheme comes from.
     """
 
@@ -37,11 +45,22 @@ class Scheme:
     reference: str
     stages: tuple[sp.Expr, ...] = ()
     nodes: tuple[float, ...] = ()
+    starter: str | None = None
+
+    @property
+    def memory(self) -> int:
+        """How many earlier steps the update looks back on."""
+        used = self.update.free_symbols
+        return max(i for i in range(DEPTH + 1) if i == 0 or {STATES[i], SLOPES[i]} & used)
+
+    def stage_buffers(self, adaptive: bool) -> int:
+        """How many evaluations of N within a step are held at once."""
+        return len(SCHEMES[self.starter].stages if self.starter and not adaptive else self.stages)
 
     def history(self, adaptive: bool) -> list[str]:
-        """Which of ``u_old`` and ``n_old`` are kept from the last step."""
+        """Which of ``u_old``, ``n_old``, ``n_old2``, ... are kept from earlier steps, newest first."""
         used = self.update.free_symbols | (self.error.free_symbols if adaptive else set())
-        return [s.name for s in (u_old, n_old) if s in used]
+        return [s.name for s in (*STATES[1:], *SLOPES[1 : DEPTH + 1]) if s in used]
 
 
 def _multistep_error(estimate: sp.Expr) -> sp.Expr:
@@ -49,7 +68,7 @@ def _multistep_error(estimate: sp.Expr) -> sp.Expr:
     return sp.Piecewise((_imex1 - _etd1, w <= 0), (estimate, True))
 
 
-E, phi1, phi2, phi3 = (Phi(k, z) for k in range(4))
+E, phi1, phi2, phi3, phi4 = (Phi(k, z) for k in range(5))
 E_half, phi1_half, phi2_half = (Phi(k, z / 2) for k in range(3))
 
 _imex1 = (u + dt * n) / (1 - z)
@@ -57,6 +76,25 @@ _imex1 = (u + dt * n) / (1 - z)
 _sbdf2 = u + (w**2 / (1 + w) * (u - u_old) + z * u + dt * ((1 + w) * n - w * n_old)) / ((1 + 2 * w) / (1 + w) - z)
 _etd1 = E * u + dt * phi1 * n
 _etdms2_gain = dt * w * phi2 * (n - n_old)
+
+# Newton's divided differences of N over the past steps, integrated exactly against the exponential:
+# int_0^1 exp((1-s) z) s^k ds = k! phi_{k+1}(z); for equal steps see Hochbruck and Ostermann, Acta Numerica 19 (2010) 209.
+_second = w_old / (1 + w_old) * (n - n_old - w_old * (n_old - n_old2))
+_second_old = w_old**2 * w_old2 / (1 + w_old2) * (n_old - n_old2 - w_old2 * (n_old2 - n_old3))
+_third = w_old2 / (1 + w_old2 + w_old * w_old2) * (_second - _second_old)
+_etdms3_gain = dt * w * (phi2 + 2 * w * phi3) * _second
+_etdms4_gain = dt * w * ((1 + w_old) * phi2 + 2 * w * (1 + 2 * w_old) * phi3 + 6 * w**2 * w_old * phi4) * _third
+
+# Stiff modes (large -z) that L and N hold almost in balance, as across an interface at rest, set the limit of high
+# orders. With N = -r L u, r just below 1, a step becomes for large -z u_{n+1} = r P(X) u_n, X the shift one step back
+# and P = 1 - C (1 - X)^p the extrapolation of order p. Growth factors are 1/X with (1 - X)^p = -(1 - r)/(r C): bounded
+# by 1 for p = 2, but for p >= 3 some exceed 1 at any r near 1, whatever the stabiliser. So the third-order gain is
+# damped where -z > 4, to a third: with a share s of it left, P = 1 - (1-s) (1-X)^2 - s (1-X)^3, which is bounded near r
+# = 1 for s < 1/2. The fourth-order gain is damped to nothing. Both factors are 1 + O(z^4), which takes nothing from the
+# orders.
+_damping3 = sp.Rational(1, 3) + sp.Rational(2, 3) / (1 + (z / 4) ** 4)
+_damping4 = 1 / (1 + (2 * z / 3) ** 4)
+_etdms3 = _etd1 + _etdms2_gain + _damping3 * _etdms3_gain
 
 SCHEMES: dict[str, Scheme] = {
     "imex1": Scheme(
@@ -86,6 +124,28 @@ SCHEMES: dict[str, Scheme] = {
         error=_multistep_error(_etdms2_gain),
         error_order=2,
         reference="Exponential Adams-Bashforth: Cox and Matthews (2002), eq. 6, for variable steps",
+    ),
+    "etdms3": Scheme(
+        order=3,
+        update=_etdms3,
+        error=_multistep_error(sp.Piecewise((_etdms2_gain, w_old <= 0), (_etdms3_gain, True))),
+        error_order=3,
+        starter="etdrk2",
+        reference="Exponential Adams-Bashforth with three steps for variable steps, damped in stiff modes",
+    ),
+    "etdms4": Scheme(
+        order=4,
+        update=_etdms3 + _damping4 * _etdms4_gain,
+        error=_multistep_error(
+            sp.Piecewise(
+                (_etdms2_gain, w_old <= 0),
+                (_etdms3_gain, w_old2 <= 0),
+                ((1 - _damping3) * _etdms3_gain + _etdms4_gain, True),
+            )
+        ),
+        error_order=4,
+        starter="etdrk4",
+        reference="Exponential Adams-Bashforth with four steps for variable steps, damped in stiff modes",
     ),
     "etdrk2": Scheme(
         order=2,

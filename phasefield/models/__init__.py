@@ -1,5 +1,5 @@
 """Models: free-energy densities and the splittings derived from them."""
 
-from .base import EnergyModel, OrderParameter, SpectralSplit, Split, scalar, stabilizers
+from .base import EnergyModel, OrderParameter, SpectralSplit, Split, stabilizers
 
-__all__ = ["EnergyModel", "OrderParameter", "SpectralSplit", "Split", "scalar", "stabilizers"]
+__all__ = ["EnergyModel", "OrderParameter", "SpectralSplit", "Split", "stabilizers"]

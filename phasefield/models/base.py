@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import sympy as sp
 
-from ..backend import Backend, Compiled, Layout
+from ..backend import Forward, Inverse, Layout, Operation, Run
 from ..codegen import K2, MASK, Kernel, Reduction, array_symbol
 from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
@@ -63,11 +63,6 @@ class OrderParameter:
     def sources(self) -> tuple[sp.Expr | None, ...]:
         """The source of every component."""
         return self.source if isinstance(self.source, tuple) else (self.source,) * len(self.symbols)
-
-
-def scalar(name: str, i: int) -> sp.Symbol:
-    """Kernel argument that holds a constant of component ``i``: mobility, kappa or stabilizer."""
-    return sp.Symbol(f"{name}_{i}", real=True)
 
 
 @dataclass(frozen=True)
@@ -134,9 +129,13 @@ class EnergyModel:
     def scalars(self) -> dict[str, float]:
         """Kernel arguments: constants are passed, not built in, so that a sweep over them compiles once."""
         values = {f"par_{k}": v for k, v in self.parameters.items()}
-        for i, (f, _) in enumerate(self.components):
+        for i, f in enumerate(self.order_parameters):
             values |= {f"mobility_{i}": f.mobility, f"kappa_{i}": f.kappa}
         return values
+
+    def scalar(self, name: str, i: int) -> sp.Symbol:
+        """Kernel argument that holds a constant of component ``i``: mobility, kappa or stabilizer, the same all over a field."""
+        return sp.Symbol(f"{name}_{self.order_parameters.index(self.components[i][0])}", real=True)
 
     def values(self, expr: sp.Expr) -> sp.Expr:
         """``expr`` with the parameters replaced by their values."""
@@ -221,7 +220,8 @@ class EnergyModel:
 class Split(Protocol):
     """A right-hand side ``u' = L u + N(u)`` in spectral space: all an integrator knows.
 
-    ``nonlinear`` overwrites a copy of the state by transformed channels g; N is the linear expression ``explicit`` of them.
+    ``operations`` turn a copy of the state in ``array`` into transformed channels g, at the time that is the scalar ``t``; N is
+    the linear expression ``explicit`` of them. ``bulk`` is the bulk free energy from the operations' reductions.
     """
 
     @property
@@ -238,7 +238,9 @@ class Split(Protocol):
 
     def explicit(self, array: str) -> list[sp.Expr]: ...
 
-    def nonlinear(self, work: Any, t: float) -> float: ...
+    def operations(self, array: str) -> list[Operation]: ...
+
+    def bulk(self, reduced: Mapping[str, float]) -> float: ...
 
 
 class SpectralSplit:
@@ -247,7 +249,7 @@ class SpectralSplit:
     With q = M k^2 (conserved) or M (nonconserved): L = -q (S + kappa k^2) and N = -q FT[df/du - S u] + FT[source].
 
     Args:
-        stabilizers: S of every component.
+        stabilizers: S of every component, the same all over a field.
         dealias: apply the two-thirds rule to N.
         monitor: also reduce the bulk free energy in `nonlinear`.
     """
@@ -256,12 +258,11 @@ class SpectralSplit:
         self,
         model: EnergyModel,
         layout: Layout,
-        backend: Backend,
         stabilizers: Sequence[float],
         dealias: bool = False,
         monitor: bool = True,
     ) -> None:
-        self.model, self.layout, self.backend = model, layout, backend
+        self.model, self.layout = model, layout
         self.components = len(model.components)
         # A conserved component takes the Laplacian of its channel, so its source needs a channel of its own.
         self._source_channel: dict[int, int] = {}
@@ -270,33 +271,28 @@ class SpectralSplit:
                 self._source_channel[i] = self.components + len(self._source_channel)
         self.channels = self.components + len(self._source_channel)
         self._dealias = dealias
-        self.scalars: dict[str, float] = model.scalars | {f"stabilizer_{i}": s for i, s in enumerate(stabilizers)}
+        self.scalars: dict[str, float] = model.scalars | {
+            model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)
+        }
+        self.kappas = [model.scalar("kappa", i) for i in range(self.components)]
         self.linear = [
-            -self._kinetic(i) * (scalar("stabilizer", i) + scalar("kappa", i) * K2) for i in range(self.components)
+            -self._kinetic(i) * (model.scalar("stabilizer", i) + kappa * K2) for i, kappa in enumerate(self.kappas)
         ]
-        self._kernel = backend.compile(self._pointwise(monitor), layout)
-        self._transform = backend.transform(layout, self.components)
-        self._transform_channels = (
-            self._transform if self.channels == self.components else backend.transform(layout, self.channels)
-        )
-
-    @property
-    def kernels(self) -> list[Compiled]:
-        return [self._kernel]
+        self._kernel = self._pointwise(monitor)
 
     def _kinetic(self, i: int) -> sp.Expr:
         conserved = self.model.components[i][0].kinetics == "conserved"
-        return scalar("mobility", i) * (K2 if conserved else 1)
+        return self.model.scalar("mobility", i) * (K2 if conserved else 1)
 
     def _pointwise(self, monitor: bool) -> Kernel:
         model = self.model
         names = model.on("work")
         outputs: list[sp.Expr] = []
         for i, (f, _) in enumerate(model.components):
-            g = model.potentials[i].xreplace(names) - scalar("stabilizer", i) * array_symbol("work", i)
+            g = model.potentials[i].xreplace(names) - model.scalar("stabilizer", i) * array_symbol("work", i)
             if f.kinetics == "nonconserved":
                 source = model.sources[i]
-                g = scalar("mobility", i) * g - (0 if source is None else source.xreplace(names))
+                g = model.scalar("mobility", i) * g - (0 if source is None else source.xreplace(names))
             outputs.append(g)
         outputs += [model.sources[i].xreplace(names) for i in self._source_channel]  # type: ignore[union-attr]
         reductions = {"bulk": Reduction("sum", model.energy.xreplace(names))} if monitor else {}
@@ -316,16 +312,21 @@ class SpectralSplit:
             result.append(scale * n)
         return result
 
-    def nonlinear(self, work: Any, t: float) -> float:
-        """Overwrites the state in ``work`` by the channels of N; returns the bulk free energy (NaN if not monitored)."""
-        self._transform.inverse(work if self.channels == self.components else work[: self.components])
-        reduced = self._kernel({"work": work}, {**self.scalars, "t": t})
-        self._transform_channels.forward(work)
+    def operations(self, array: str) -> list[Operation]:
+        """What overwrites the state in ``array`` by the channels of N."""
+        return [
+            Inverse(array, self.components),
+            Run(self._kernel, {"work": array}),
+            Forward(array, self.channels),
+        ]
+
+    def bulk(self, reduced: Mapping[str, float]) -> float:
+        """The bulk free energy (NaN if not monitored)."""
         return reduced.get("bulk", math.nan) * self.layout.grid.cell_volume
 
 
 def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
-    """The stabiliser S of every component: half the largest second derivative of f along the way down from the start.
+    """The stabiliser S of every component: half the largest second derivative of f by its field, on the way down from the start.
 
     A splitting with S >= max f''/2 is energy stable to first order (Shen and Yang, DCDS-A 28 (2010) 1669, lemma 2.3). The range
     that counts is what the run will visit, so a sample of cells follows the steepest descent of f to its wells (conserved
@@ -363,7 +364,8 @@ def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
         better = np.isfinite(new) & (new <= level)
         points, level = np.where(better, trial, points), np.where(better, new, level)
         rate = np.where(better, np.minimum(1.2 * rate, 1.5), 0.5 * rate)
+    parts = model.slices()
     return [
-        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[i])
-        for i, (f, _) in enumerate(model.components)
+        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[parts[f.name]].max())
+        for f, _ in model.components
     ]

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -276,7 +277,7 @@ class TextCuda(HostCuda):
         return np.broadcast_to(np.zeros((), self.dtype), layout.buffer_shape(components))
 
     def transform(self, layout: Layout, components: int) -> Any:
-        return None
+        return SimpleNamespace(forward=None, inverse=None)
 
     def function(self, source: str, name: str) -> Any:
         self.sources[name] = source
@@ -287,7 +288,7 @@ def kernel_texts(spec: RunSpec) -> dict[str, str]:
     backend = TextCuda(spec.precision)  # type: ignore[arg-type]
     model, layout = build_model(spec), Layout(spec.grid.build())
     components = len(model.components)
-    split = SpectralSplit(model, layout, backend, [1.0] * components, spec.grid.dealias, monitor=spec.time.adaptive)
+    split = SpectralSplit(model, layout, [1.0] * components, spec.grid.dealias, monitor=spec.time.adaptive)
     Integrator(SCHEMES[spec.time.scheme], split, layout, backend, [1.0] * components, spec.time.adaptive)
     Observer(spec.output.observables, model, layout, backend)
     return backend.sources

@@ -16,7 +16,7 @@ from phasefield.simulation import Simulation
 
 #: Largest step of each order: small enough for the leading error term, large enough to stay clear of round-off. The grids are
 #: coarse, for it is the ordinary differential equations of their few modes that are solved to the order of the scheme.
-LARGEST = {1: 1 / 256, 2: 1 / 64, 4: 1 / 64}
+LARGEST = {1: 1 / 256, 2: 1 / 64, 3: 1 / 64, 4: 1 / 64}
 
 
 def decomposition(scheme: str, dt: float) -> np.ndarray:

@@ -1,0 +1,145 @@
+"""The loop every thread of the CPU runs: tiles of transforms and kernels, phase by phase, with no Python in between.
+
+A job is a list of phases; a phase is a number of tiles and a range of operations to do on each. Every thread has a share of the
+tiles of a phase, the same each time, so that data stays in its core's cache; then it helps the others with theirs. All enter the
+next phase when all tiles of this one are done, so that one that comes late, or not at all, holds nobody up.
+
+FFTW plans and kernels are called by address. All tables hold 64-bit integers:
+
+- ``phases[p]``: first operation, end of the operations, number of tiles;
+- ``operations[o]``: `KERNEL`, address of the kernel's entry, of its context, indices per tile, number of indices; or `TRANSFORM`,
+  address of FFTW's execute function, plan, plan of the last tile, address of the data, bytes between tiles, tiles per
+  component, bytes between components, components done at once;
+- ``counters``: of every phase the tiles claimed of each thread's share and those done, each on a cache line of its own;
+- ``control``: see the constants below.
+
+This file is not imported but loaded from the cache folder like generated kernels (see `cache`), to keep its compiled code there.
+"""
+
+from __future__ import annotations
+
+from numba import carray, int64, njit, void
+
+from phasefield.backend.intrinsics import add, call, load, pointer
+
+KERNEL, TRANSFORM = 0, 1
+#: Places in ``control``, a cache line apart. SEQUENCE is even while a job is open; ACTIVE counts threads that look at it.
+SEQUENCE, ACTIVE, SLEEPERS, JOB, SLEEPING = 0, 8, 16, 24, 32
+#: Integers in a cache line.
+LINE = 8
+#: Empty looks at a counter before the core is offered to others.
+_SPINS = 64
+_LIST, _TABLE = int64[::1], int64[:, ::1]
+
+
+@njit(void(_LIST, int64), nogil=True, cache=True)
+def transform(operation, tile):
+    """One tile of a transform, in place."""
+    group, place = tile // operation[6], tile % operation[6]
+    plan = operation[3] if place == operation[6] - 1 else operation[2]
+    data = operation[4] + group * operation[7] + place * operation[5]
+    for c in range(operation[8]):
+        call(operation[1], plan, data + c * operation[7], data + c * operation[7])
+
+
+@njit(void(_TABLE, int64, int64, int64), nogil=True, cache=True)
+def work(operations, first, end, tile):
+    """One tile of a phase."""
+    for o in range(first, end):
+        operation = operations[o]
+        if operation[0] == KERNEL:
+            low = tile * operation[3]
+            call(operation[1], low, min(low + operation[3], operation[4]), operation[2])
+        else:
+            transform(operation, tile)
+
+
+@njit(void(_TABLE, _TABLE, _LIST, int64, int64, int64), nogil=True, cache=True)
+def participate(phases, operations, counters, thread, threads, pause):
+    """Takes part in a job until nothing is left of it."""
+    for p in range(phases.shape[0]):
+        first, end, tiles = phases[p, 0], phases[p, 1], phases[p, 2]
+        base = LINE * p * (threads + 1)
+        done = base + LINE * threads
+        for s in range(threads):
+            share = (thread + s) % threads
+            low, high = tiles * share // threads, tiles * (share + 1) // threads
+            while load(counters, base + LINE * share) < high - low:
+                tile = low + add(counters, base + LINE * share, 1)
+                if tile >= high:
+                    break
+                work(operations, first, end, tile)
+                add(counters, done, 1)
+        looks = 0
+        while load(counters, done) < tiles:
+            looks += 1
+            if looks > _SPINS:
+                call(pause, 0, 0, 0)
+
+
+@njit(void(_TABLE, _TABLE), nogil=True, cache=True)
+def alone(phases, operations):
+    """A job for this thread only."""
+    for p in range(phases.shape[0]):
+        for tile in range(phases[p, 2]):
+            work(operations, phases[p, 0], phases[p, 1], tile)
+
+
+@njit(void(_LIST, _TABLE, _TABLE, _LIST, int64, int64), nogil=True, cache=True)
+def finish(control, phases, operations, counters, threads, pause):
+    """Does an open job and closes it. Nobody looks at its tables when this returns."""
+    participate(phases, operations, counters, 0, threads, pause)
+    add(control, SEQUENCE, 1)
+    looks = 0
+    while load(control, ACTIVE) > 0:
+        looks += 1
+        if looks > _SPINS:
+            call(pause, 0, 0, 0)
+
+
+@njit(int64(_LIST, int64, _TABLE, _TABLE, _LIST, int64, int64), nogil=True, cache=True)
+def start(control, job, phases, operations, counters, threads, pause):
+    """Opens a job to the other threads and does it; if some of them sleep, returns at once with their number instead."""
+    counters[:] = 0
+    control[JOB] = job
+    add(control, SEQUENCE, 1)
+    sleepers = load(control, SLEEPERS)
+    if sleepers == 0:
+        finish(control, phases, operations, counters, threads, pause)
+    return sleepers
+
+
+@njit(void(_LIST, int64, int64, int64, int64), nogil=True, cache=True)
+def serve(control, thread, threads, pause, patience):
+    """Takes part in jobs until none has come for ``patience`` looks, then marks itself asleep."""
+    seen, looks = int64(-1), 0
+    while looks < patience:
+        sequence = load(control, SEQUENCE)
+        if sequence % 2 != 0 or sequence == seen:
+            looks += 1
+            if looks > _SPINS:
+                call(pause, 0, 0, 0)
+            continue
+        looks = 0
+        add(control, ACTIVE, 1)
+        if load(control, SEQUENCE) == sequence:
+            job = carray(pointer(control[JOB]), (5,), int64)
+            participate(
+                carray(pointer(job[0]), (job[1], 3), int64),
+                carray(pointer(job[2]), (job[3], 9), int64),
+                carray(pointer(job[4]), (LINE * job[1] * (threads + 1),), int64),
+                thread,
+                threads,
+                pause,
+            )
+            seen = sequence
+        add(control, ACTIVE, -1)
+    add(control, SLEEPING + LINE * thread, 1)
+    add(control, SLEEPERS, 1)
+
+
+@njit(void(_LIST, int64), nogil=True, cache=True)
+def wake(control, thread):
+    """Takes a sleeper's mark away; the caller then lets it go on."""
+    add(control, SLEEPING + LINE * thread, -1)
+    add(control, SLEEPERS, -1)

@@ -1,0 +1,82 @@
+"""The exponential multistep tables against what they are made of: interpolation, and roots of their own recurrence."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from phasefield.codegen import Phi
+from phasefield.integrators import SCHEMES, Scheme
+from phasefield.integrators import schemes as table
+
+MULTISTEP = ["etdms2", "etdms3", "etdms4"]
+NS = (table.n, *table.SLOPES[1 : table.DEPTH + 1])
+
+
+def phi(order: int, z: float) -> float:
+    """phi_order by its series, at high precision."""
+    x = sp.Float(z, 60)
+    return float(sum(x**j / sp.factorial(j + order) for j in range(60 + int(12 * abs(z)))))
+
+
+def weights(scheme: Scheme, z: float, ratios: tuple[float, ...], size: float = 1.0) -> tuple[float, list[float]]:
+    """Factors of u and of N at every time level in one step."""
+    values = {table.z: z, table.dt: size, **dict(zip(table.RATIOS, ratios, strict=True))}
+    update = scheme.update.replace(Phi, lambda k, _: sp.Float(phi(int(k), z), 17))
+    update = sp.expand(update.subs(values))
+    return float(update.coeff(table.u)), [float(update.coeff(s)) for s in NS]
+
+
+@pytest.mark.parametrize("scheme", MULTISTEP)
+@pytest.mark.parametrize("ratios", [(1.0, 1.0, 1.0), (1.7, 0.6, 1.3), (0.5, 2.0, 0.9)])
+def test_exact_where_n_is_a_polynomial_of_time(scheme: str, ratios: tuple[float, ...]) -> None:
+    """With L = 0 (no damping) and N = t^m, m < order, a step is exact: the divided differences are right for any steps."""
+    order = SCHEMES[scheme].order
+    times = [0.0]
+    size = 1.0
+    for w in ratios:
+        size /= w
+        times.append(times[-1] - size)
+    _, factors = weights(SCHEMES[scheme], 0.0, ratios)
+    for m in range(order):
+        assert sum(f * t**m for f, t in zip(factors, times, strict=True)) == pytest.approx(1 / (m + 1), abs=1e-12)
+
+
+@pytest.mark.parametrize("scheme", MULTISTEP)
+def test_missing_steps_lower_the_order(scheme: str) -> None:
+    """A ratio of 0 drops what is not there, whatever the buffers hold."""
+    for known in range(table.DEPTH + 1):
+        ratios = tuple(1.3 if i < known else 0.0 for i in range(len(table.RATIOS)))
+        _, factors = weights(SCHEMES[scheme], -0.7, ratios)
+        _, simpler = weights(
+            SCHEMES[f"etdms{min(known, SCHEMES[scheme].order - 1) + 1}" if known else "etd1"], -0.7, ratios
+        )
+        assert factors == pytest.approx(simpler, abs=1e-13)
+        assert not any(factors[known + 1 :])
+
+
+def largest_root(scheme: Scheme, z: float, balance: float) -> float:
+    """Growth factor per step of u' = L u + N with N = -balance L u, in equal steps."""
+    of_u, of_n = weights(scheme, z, (1.0, 1.0, 1.0))
+    recurrence = [-balance * z * f for f in of_n]
+    recurrence[0] += of_u
+    return float(np.abs(np.roots([1.0, *(-c for c in recurrence)])).max())
+
+
+@pytest.mark.parametrize("scheme", MULTISTEP)
+def test_stiff_modes_near_balance_stay_bounded(scheme: str) -> None:
+    """What limits explicit multistep schemes once an interface is at rest, see the note in `schemes`."""
+    for z, balance in itertools.product(
+        (-0.3, -2.0, -5.0, -9.0, -30.0, -80.0), (-0.2, 0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 0.999)
+    ):
+        assert largest_root(SCHEMES[scheme], z, balance) <= 1 + 1e-9, (z, balance)
+
+
+def test_the_damping_is_what_bounds_them() -> None:
+    free = Scheme(3, table._etd1 + table._etdms2_gain + table._etdms3_gain, sp.Integer(0), 3, "")
+    assert largest_root(free, -30.0, 0.9) > 1.05
+    assert math.isclose(float(table._damping3.subs(table.z, -1e12)), 1 / 3)
