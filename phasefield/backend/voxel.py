@@ -28,7 +28,8 @@ import numpy as np
 import pyfftw
 from numba import njit
 
-from .base import cache_folder, cpu_threads
+from .base import cpu_threads
+from .cache import cache_folder
 
 #: Voxels of a row treated at once (its modes stay in the first-level cache) and the distance between rows of scratch space.
 _BLOCK, _ROW = 128, 152
