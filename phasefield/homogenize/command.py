@@ -18,7 +18,7 @@ from ..provenance import git_commit, version
 from . import tensors
 from .descriptors import Descriptors, describe
 from .image import Image, Snapshots, read_file
-from .materials import MaterialSystem, build, load, presets, unknown
+from .materials import STRAINS, MaterialSystem, build, load, presets, unknown
 from .properties import Result, Settings, homogenize
 from .solver import Options
 from .tensors import Array
@@ -360,6 +360,12 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
             text["warnings"] = "; ".join(dict.fromkeys(w for s in series for w in s.warnings))
         variables[result.name] = (dims, values, text)
         load = f"load_{result.name}"
+        if labels := _load_labels(result):
+            coords[load] = (
+                load,
+                labels,
+                {"long_name": "load: mean strain or gradient of 1, in shear an engineering strain of 1"},
+            )
         variables[f"{result.name}_iterations"] = (
             ("time", load), [s.iterations for s in series], {"long_name": "iterations of conjugate gradients per load"},
         )  # fmt: skip
@@ -424,6 +430,14 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
     return xarray.Dataset(variables, coords, attrs)
 
 
+def _load_labels(result: Result) -> list[str]:
+    """Names of the loads of a property; none where they are no unit loads."""
+    count, names = len(result.iterations), tensors.NAMES if result.tensor.shape == (6, 6) else tensors.AXES
+    if result.name in STRAINS:
+        return []
+    return [names[k] for k in tensors.PLANE] if len(names) == 6 and count == len(tensors.PLANE) else list(names[:count])
+
+
 def _local_fields(variables: dict[str, Any], coords: dict[str, Any], result: Result, image: Image) -> None:
     space = tensors.AXES[: len(image.shape)]
     for axis, n, h in zip(space, image.shape, image.spacing, strict=True):
@@ -432,6 +446,9 @@ def _local_fields(variables: dict[str, Any], coords: dict[str, Any], result: Res
         component = "component" if value.shape[1] == 6 else "i"
         coords[component] = (component, list(tensors.NAMES if value.shape[1] == 6 else tensors.AXES))
         shaped = value / tensors.FACTOR[(None, slice(None)) + (None,) * len(space)] if value.shape[1] == 6 else value
+        if result.tensor.shape == (6, 6):  # per engineering shear strain
+            sheared = [k for k, label in enumerate(_load_labels(result)) if label in tensors.NAMES[3:]]
+            shaped[sheared] /= tensors.FACTOR[-1]
         dims = (f"load_{result.name}", component, *space)
         text = {"long_name": f"local {name.replace('_', ' ')} for unit loads, last snapshot"}
         variables[f"{result.name}_{name}"] = (dims, shaped.astype(np.float32), text)
