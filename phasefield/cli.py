@@ -38,7 +38,7 @@ keys (phasefield config show prints all of them with their values):
   initial.F            an expression in x, y, z, or {{kind: noise|circles|voronoi|slab|file|sum, ...}}
   grid.shape, grid.length, grid.boundary (periodic|no-flux|fixed), grid.dealias
   time.scheme (imex1|sbdf2|etd1|etdms2|etdms3|etdms4|etdrk2|etdrk4), time.adaptive, time.dt, time.tolerance, time.end, time.steady
-  output.dir, output.every, output.history, output.checkpoint, output.observables
+  output.dir, output.every, output.history, output.checkpoint, output.observables, homogenize.KEY (of properties among these)
   device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
   experiment=NAME      {experiments}
   homogenize: material={materials} or a file, properties, voxel, plane, field, levels, spacing, times, fields, seed,
@@ -289,9 +289,9 @@ def show_config(rest: list[str]) -> int:
     if rest[0] == "show":
         print(config.to_yaml(composed), end="")
         return 0
-    from .simulation import Simulation
+    from .api import simulation_of
 
-    sim = Simulation(config.to_spec(composed))
+    sim = simulation_of(config.to_spec(composed))
     print(
         f"valid: {sim.model.name}, {'x'.join(map(str, sim.grid.shape))} cells, {sim.backend.name} ({sim.backend.description})"
     )

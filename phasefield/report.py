@@ -598,7 +598,7 @@ def _curve_figures(
 
     prefixes = ("mean", "min", "max", "interface_area", "characteristic_length")
     known = {"step", "dt", *energies, *(f"{p}_{n}" for p in prefixes for n in names)}
-    others = [name for name in present if name not in known]
+    others = [name for name in present if name not in known and history[name].ndim <= 2]
 
     def other(name: str) -> Callable[[Axes], None]:
         def function(axes: Axes) -> None:

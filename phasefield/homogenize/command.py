@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,24 @@ def parse(overrides: Sequence[str]) -> Request:
             _insert(material, key.split(".")[1:], value, key)
         else:
             values[key] = value
+    request = request_of(values, changes=material)
+    if request.material is None:
+        raise ConfigError("material", "is not given", f"presets: {', '.join(presets())}; or material=FILE.yaml")
+    return request
+
+
+def request_of(values: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Request:
+    """The request from keys and values; the solver's keys nested or as ``solver.KEY``.
+
+    Args:
+        changes: phases set or replaced in the material.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type.
+    """
+    values = dict(values)
+    for key, value in (values.pop("solver", None) or {}).items():
+        values[f"solver.{key}"] = value
     known = [f.name for f in fields(Request) if f.name != "solver"] + [f"solver.{f.name}" for f in fields(Options)]
     known.remove("solver.threads")
     for key in values:
@@ -93,10 +111,8 @@ def parse(overrides: Sequence[str]) -> Request:
         else:
             setattr(request, name, value)
     request.solver = Options(**options, threads=request.threads)
-    if request.material is None and not material:
-        raise ConfigError("material", "is not given", f"presets: {', '.join(presets())}; or material=FILE.yaml")
-    if material:
-        request.material = (request.material, material)
+    if changes:
+        request.material = (request.material, changes)
     return request
 
 
@@ -150,7 +166,7 @@ def _number(key: str, value: Any) -> float:
     return number
 
 
-def _material(given: Any) -> MaterialSystem:
+def material_of(given: Any) -> MaterialSystem:
     """A preset or file, with phases set or replaced on the command line."""
     if isinstance(given, tuple):
         name, changes = given
@@ -186,7 +202,7 @@ def run(
         ConfigError: see the messages. NotConverged: a solve failed. OutputError: the file cannot be written.
     """
     request = parse(overrides)
-    system = _material(request.material)
+    system = material_of(request.material)
     where = Path(path)
     images = _images(where, request)
     settings = Settings(
@@ -199,7 +215,7 @@ def run(
         request.fields,
         len(images) > 1,
         request.seed,
-        _orientations(request.orientations),
+        orientations_of(request.orientations),
         request.solver,
     )
     records: list[Record] = []
@@ -253,7 +269,7 @@ def _spaced(image: Image, spacing: list[float] | None) -> Image:
     return dataclasses.replace(image, spacing=tuple(steps))
 
 
-def _orientations(path: str | None) -> Array | None:
+def orientations_of(path: str | None) -> Array | None:
     """Rotations from a text file with three Euler angles (Bunge, degrees) a line."""
     if path is None:
         return None
