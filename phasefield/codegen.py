@@ -583,9 +583,10 @@ template <typename T> __device__ inline T SQUARE(T x) { return x*x; }
 
 
 def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, int], row: int) -> str:
-    """CUDA source of ``extern "C" __global__ void <name>(arrays..., axis arrays..., scalars..., partial)``.
+    """CUDA source of ``extern "C" __global__ void <name>(arrays..., axis arrays..., scalars, partial)``.
 
     Every thread strides over the cells or modes and keeps its own partial reduction, so the result does not depend on timing.
+    Scalars, those of `cuda_scalars`, lie in device memory, for arguments are part of a recorded launch and could not change.
     All components of a cell or mode are read before any is written; the arrays must not overlap.
 
     Args:
@@ -603,7 +604,9 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     arguments = [f"{'' if a in written else 'const '}real* __restrict__ all_{a}" for a in kernel.arrays]
     for name in kernel.axis_arrays:
         arguments.append(f"const {'int' if name[:-1] in ('above', 'below') else 'real'}* __restrict__ {name}")
-    arguments += [f"const real {s}" for s in kernel.scalars]
+    scalars = cuda_scalars(kernel)
+    if scalars:
+        arguments.append("const real* __restrict__ scalars")
     if kernel.reductions:
         arguments.append("double* __restrict__ partial")
     out = [f"typedef {real} real;", f"typedef {'long long' if wide else 'int'} index_t;", _CUDA_PRELUDE]
@@ -615,6 +618,7 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
         "    const index_t threads = (index_t)gridDim.x*blockDim.x;",
         "    const index_t thread = (index_t)blockIdx.x*blockDim.x + threadIdx.x;",
     ]
+    out += [f"    const real {s} = scalars[{at}];" for at, s in enumerate(scalars)]
     out += [f"    double sum_{name} = {_REDUCTIONS[r.op]};" for name, r in kernel.reductions.items()]
     out += [
         f"    for (index_t cell = thread; cell < {n0 * n1 * n2}{'LL' if wide else ''}; cell += threads) {{",
@@ -660,6 +664,79 @@ def _cuda_part(
     out += [f"{inner}{target(a, c)} = {_text(printer, e)};" for a, c, e in code.outputs]
     out += [f"{inner}{_accumulate(op, f'sum_{name}', _text(printer, e))};" for name, op, e in code.reductions]
     return [*out, f"{pad}}}"]
+
+
+def cuda_scalars(kernel: Kernel) -> list[str]:
+    """The scalars a kernel makes use of, in the order in which it finds them."""
+    used = {s.name for e in kernel.results for s in sp.sympify(e).free_symbols}
+    return [name for name in kernel.scalars if name in used]
+
+
+def assign_source(dtype: str, count: int) -> str:
+    """CUDA source of ``assign(scalars, value 0, value 1, ...)``, run by one thread."""
+    real = {"float64": "double", "float32": "float"}[dtype]
+    values = ", ".join(f"const real v{i}" for i in range(count))
+    body = "".join(f"    scalars[{i}] = v{i};\n" for i in range(count))
+    return (
+        f'typedef {real} real;\nextern "C" __global__ void assign(real* __restrict__ scalars, {values}) {{\n{body}}}\n'
+    )
+
+
+#: What follows it is run by every thread of a block and starts when all threads have finished what came before; nothing else of
+#: theirs outlasts it than shared memory. Where threads take turns, as in tests on the host, it is a loop over them.
+_PHASE = """\
+#ifndef PHASE
+#define PHASE __syncthreads();
+#endif
+"""
+
+
+#: Numbers a thread of the second stage asks for before it waits for the first of them: there are too few threads to hide it.
+_AT_ONCE = 8
+
+
+def reduce_source(ops: Sequence[str], block: int, parts: int) -> str:
+    """CUDA source of ``reduce(partial, total, count)``: the second stage of reductions, the same for every run.
+
+    Row r of ``partial`` holds ``count`` numbers; blocks ``r*parts`` and following, of ``block`` threads (a power of two), leave
+    ``parts`` numbers in row r of ``total``. Which numbers are combined in which order depends on nothing but these sizes.
+    """
+    rows = dict(enumerate(ops))
+    combined = {"sum": "a + b", "min": "MIN(a, b)", "max": "MAX(a, b)"}
+    cases = [f"row == {r} ? {combined[op]} : " for r, op in rows.items() if op != "sum"]
+    starts = [f"row == {r} ? {_REDUCTIONS[op]} : " for r, op in rows.items() if op != "sum"]
+    return f"""\
+typedef double real;
+{_CUDA_PRELUDE}{_PHASE}\
+__device__ inline double combine(int row, double a, double b) {{ return {"".join(cases)}a + b; }}
+extern "C" __global__ void reduce(const double* __restrict__ partial, double* __restrict__ total, const int count) {{
+    __shared__ double kept[{block}];
+    const int row = blockIdx.x/{parts}, part = blockIdx.x%{parts};
+    PHASE {{
+        const double start = {"".join(starts)}0.0;
+        double found = start;
+        for (int first = part*{block} + threadIdx.x; first < count; first += {_AT_ONCE * parts * block}) {{
+            double values[{_AT_ONCE}];
+            #pragma unroll
+            for (int i = 0; i < {_AT_ONCE}; i++) {{
+                const int at = first + i*{parts * block};
+                values[i] = at < count ? partial[(long long)row*count + at] : start;
+            }}
+            #pragma unroll
+            for (int i = 0; i < {_AT_ONCE}; i++) found = combine(row, found, values[i]);
+        }}
+        kept[threadIdx.x] = found;
+    }}
+    for (unsigned half = {block // 2}; half > 0; half /= 2) {{
+        PHASE {{
+            if (threadIdx.x < half) kept[threadIdx.x] = combine(row, kept[threadIdx.x], kept[threadIdx.x + half]);
+        }}
+    }}
+    PHASE {{
+        if (threadIdx.x == 0) total[blockIdx.x] = kept[0];
+    }}
+}}
+"""
 
 
 def digest(text: str) -> str:

@@ -201,13 +201,18 @@ class Recorder:
 
     def _snapshot(self, cells: Any) -> None:
         sim, w = self.simulation, self.written
-        host = cells_of(sim.layout, sim.backend.to_host(cells))
-        record: dict[str, np.ndarray] = {"time": np.array([sim.carry.t])}
-        for f in sim.model.order_parameters:
-            part = host[sim.model.slices()[f.name]]
-            record[f.name] = part if f.components is None else part[None]
-        self.writer.submit(self.fields.append, record)
+        self.writer.submit(self._append_fields, sim.carry.t, sim.backend.snapshot(cells))
         w.snapshots, w.snapshot_step = w.snapshots + 1, sim.carry.step
+
+    def _append_fields(self, time: float, arrived: Callable[[], np.ndarray]) -> None:
+        """The writer thread's part of a snapshot, which may still be on its way from the device."""
+        model = self.simulation.model
+        host = cells_of(self.simulation.layout, arrived())
+        record: dict[str, np.ndarray] = {"time": np.array([time])}
+        for f in model.order_parameters:
+            part = host[model.slices()[f.name]]
+            record[f.name] = part if f.components is None else part[None]
+        self.fields.append(record)
 
     @property
     def next_time(self) -> float:

@@ -113,11 +113,13 @@ class Simulation:
         *outer, last = self.grid.shape
         numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
         buffers = (
-            (5 if self.spec.time.adaptive else 3)
+            (4 if self.spec.time.adaptive else 3)
             + self.scheme.stage_buffers(self.spec.time.adaptive)
             + len(self.scheme.history(self.spec.time.adaptive))
         )
-        need = buffers * numbers * np.dtype(self.backend.dtype).itemsize
+        largest = numbers * np.dtype(self.backend.dtype).itemsize
+        periodic = set(self.grid.boundary) == {"periodic"}
+        need = buffers * largest + self.backend.transform_memory(largest, periodic)
         have = self.backend.memory_available()
         if need > have:
             raise ConfigError(

@@ -105,12 +105,12 @@ class GridSpec:
 class TimeSpec:
     """Scheme, step control and where to stop."""
 
-    scheme: str = "etdms2"
+    scheme: str = "etdms3"
     adaptive: bool = True
     dt: float | None = None
     dt_min: float | None = None
     dt_max: float | None = None
-    tolerance: float = 5e-3
+    tolerance: float = 2e-3
     end: float = 100.0
     steady: float | None = None
     max_steps: int | None = None

@@ -16,8 +16,10 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -80,21 +82,15 @@ def build(problem: str, n: int, scheme: str, setting: tuple[str, float], folder:
 
 def measure(sim: Simulation) -> tuple[list[float], int, float]:
     """Free energies at `TIMES`, pairs of transforms and seconds of stepping; NaN from where the run broke down."""
-    pairs, inner = 0, sim.split.nonlinear
-
-    def counted(work: np.ndarray, t: float) -> float:
-        nonlocal pairs
-        pairs += 1
-        return inner(work, t)
-
-    sim.split.nonlinear = counted  # type: ignore[method-assign]
-    energies: list[float] = []
+    each = 1 + len(sim.scheme.stages)
+    pairs, energies = 0, []
     seconds = 0.0
     for target in TIMES:
         start = time.perf_counter()
         try:
             while sim.carry.t < target and pairs < MOST_PAIRS:
                 sim.advance(target)
+                pairs = each * (sim.carry.step + sim.controller.rejected)
         except PhasefieldError:
             break
         seconds += time.perf_counter() - start
@@ -110,10 +106,17 @@ def reference(problem: str, n: int, folder: Path, tolerances: tuple[float, float
     return tight, max(abs(a / b - 1) for a, b in zip(loose, tight, strict=True))
 
 
-def points_of(problem: str, n: int, scheme: str, exact: list[float], folder: Path, quick: bool) -> Iterator[Point]:
+def all_settings(quick: bool) -> list[tuple[str, float]]:
+    """Tolerances and fixed steps of the diagram."""
     settings = [("tol", v) for v in TOLERANCES[: 2 if quick else None]]
-    settings += [("dt", v) for v in STEPS[: 1 if quick else None]]
-    for kind in ("tol", "dt"):  # compiles, plans and warms up
+    return settings + [("dt", v) for v in STEPS[: 1 if quick else None]]
+
+
+def points_of(
+    problem: str, n: int, scheme: str, exact: list[float], folder: Path, settings: list[tuple[str, float]]
+) -> Iterator[Point]:
+    """Runs of a scheme, one after the other."""
+    for kind in dict.fromkeys(kind for kind, _ in settings):  # compiles, plans and warms up
         warm = build(problem, n, scheme, (kind, 1e-3), folder)
         for _ in range(5):
             warm.advance(1e9)
@@ -171,8 +174,8 @@ def numpy_sbdf2(n: int, dt: float, exact: list[float]) -> Point:
     return Point("numpy SBDF2", f"dt={dt:g}", step, step, 0, seconds, errors)
 
 
-def exponax_etdrk2(n: int, dt: float, exact: list[float]) -> Point:
-    """exponax's Cahn-Hilliard stepper (ETDRK2, no stabiliser, no dealiasing) in double precision.
+def exponax_etdrk(n: int, dt: float, exact: list[float], order: int = 2) -> Point:
+    """exponax's Cahn-Hilliard stepper (ETDRK of order 2 or 4, no stabiliser, no dealiasing) in double precision.
 
     With c = m + h v, m the middle and h half the distance of the wells: v_t = 4 M rho h^2 lap(v^3 - v - kappa/(4 rho h^2) lap v).
     """
@@ -184,7 +187,14 @@ def exponax_etdrk2(n: int, dt: float, exact: list[float]) -> Point:
     middle, half = sum(WELLS) / 2, (WELLS[1] - WELLS[0]) / 2
     curvature = 4 * RHO * half**2
     stepper = exponax.stepper.reaction.CahnHilliard(
-        2, LENGTH, n, dt, diffusivity=MOBILITY * curvature, gamma=KAPPA / curvature, order=2, dealiasing_fraction=1.0
+        2,
+        LENGTH,
+        n,
+        dt,
+        diffusivity=MOBILITY * curvature,
+        gamma=KAPPA / curvature,
+        order=order,
+        dealiasing_fraction=1.0,
     )
     energies, seconds, t, steps = [], 0.0, 0.0, 0
     advance = jax.jit(lambda u, count: jax.lax.fori_loop(0, count, lambda _, v: stepper(v), u))
@@ -197,7 +207,7 @@ def exponax_etdrk2(n: int, dt: float, exact: list[float]) -> Point:
         seconds += time.perf_counter() - start
         steps, t = steps + count, target
         energies.append(abs(_energy(middle + half * np.asarray(u[0]), _wavenumbers(n)) / truth - 1))
-    return Point("exponax ETDRK2", f"dt={dt:g}", 2 * steps, steps, 0, seconds, energies)
+    return Point(f"exponax ETDRK{order}", f"dt={dt:g}", order * steps, steps, 0, seconds, energies)
 
 
 def peers(n: int, exact: list[float], quick: bool) -> Iterator[Point]:
@@ -206,7 +216,33 @@ def peers(n: int, exact: list[float], quick: bool) -> Iterator[Point]:
         yield numpy_sbdf2(n, dt, exact)
     if importlib.util.find_spec("exponax"):
         for dt in STEPS[1 : 2 if quick else None]:
-            yield exponax_etdrk2(n, dt, exact)
+            yield exponax_etdrk(n, dt, exact)
+            yield exponax_etdrk(n, dt, exact, 4)
+
+
+#: Free energy of the band-limited 1a problem at `TIMES`, converged in space and time; runs are ``(grid, scheme, tolerance)``.
+CONVERGED = (318.8582002, 297.9673703, 136.812952)
+RACE = {1e-3: [(108, "etdms3", 5e-3), (128, "etdms3", 2e-3)], 1e-5: [(160, "etdms3", 1e-4), (160, "etdms4", 3e-4)]}
+RACE_PEERS = {1e-3: (128, 2, 0.25, 0.1), 1e-5: (160, 4, 0.25, 0.01)}
+
+
+def race(folder: Path, rounds: int) -> Iterator[tuple[float, int, Point, float]]:
+    """Seconds to 1e-3 and 1e-5 of the converged solution, grid included: target, grid, median run and its spread."""
+    exact = list(CONVERGED)
+    for target, runs in RACE.items():
+        jobs: list[tuple[int, Any]] = [(n, partial(_mine, n, scheme, tol, folder)) for n, scheme, tol in runs]
+        n, order, step, other = RACE_PEERS[target]
+        jobs.append((n, partial(numpy_sbdf2, n, other, exact)))
+        if importlib.util.find_spec("exponax"):
+            jobs.append((n, partial(exponax_etdrk, n, step, exact, order)))
+        found: list[list[Point]] = [[job() for _, job in jobs] for _ in range(rounds)]
+        for i, (grid, _) in enumerate(jobs):
+            points = sorted((run[i] for run in found), key=lambda p: p.seconds)
+            yield target, grid, points[rounds // 2], points[-1].seconds - points[0].seconds
+
+
+def _mine(n: int, scheme: str, tolerance: float, folder: Path) -> Point:
+    return next(points_of("1a", n, scheme, list(CONVERGED), folder, [("tol", tolerance)]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -254,7 +290,8 @@ def main() -> None:
             exact, doubts[problem] = reference(problem, n, folder, (1e-3, 1e-4) if options.quick else (1e-5, 2e-6))
             print(f"{problem} {n}x{n}: F = {exact}, uncertain by {doubts[problem]:.1e}", flush=True)
             results[problem] = []
-            runs = [points_of(problem, n, s, exact, folder, options.quick) for s in options.schemes]
+            settings = all_settings(options.quick)
+            runs = [points_of(problem, n, s, exact, folder, settings) for s in options.schemes]
             for point in (p for run in [*runs, peers(n, exact, options.quick) if problem == "1a" else ()] for p in run):
                 results[problem].append(point)
                 print(
@@ -262,11 +299,19 @@ def main() -> None:
                     f"{point.seconds:8.4f} s  {' '.join(f'{e:.1e}' for e in point.errors)}",
                     flush=True,
                 )
+        races = [] if options.quick else list(race(folder, 5))
+        for target, grid, point, spread in races:
+            print(
+                f"to {target:g}: {point.solver:15s} {grid}x{grid} {point.setting:10s} {point.pairs:6d} pairs "
+                f"{point.seconds:8.4f} s (spread {spread:.4f})  worst error {point.error:.1e}",
+                flush=True,
+            )
     options.out.mkdir(parents=True, exist_ok=True)
-    content = {
+    content: dict[str, Any] = {
         problem: {"grid": grids[problem], "uncertainty": doubts[problem], "points": [asdict(p) for p in points]}
         for problem, points in results.items()
     }
+    content["race"] = [{"target": target, "grid": grid, **asdict(p), "spread": s} for target, grid, p, s in races]
     (options.out / "work_precision.json").write_text(json.dumps(content, indent=1))
     draw(results, options.out / "work_precision.png")
 

@@ -57,7 +57,7 @@ WRONG = [
     (["time.end=???"], "time.end", "is missing"),
     (["time.adaptive=maybe"], "time.adaptive", "true or false"),
     (["time.adaptive=false"], "time.dt", "step size"),
-    (["time.scheme=etdms3"], "time.scheme", "etdms2"),
+    (["time.scheme=etdms9"], "time.scheme", "etdms2"),
     (["time.dt_min=2", "time.dt_max=1"], "time.dt_min", "above"),
     (["time.tolerance=0"], "time.tolerance", "> 0"),
     (["seed=1.5"], "seed", "whole number"),

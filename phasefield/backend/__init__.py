@@ -12,6 +12,7 @@ from .base import (
     Run,
     cells_of,
     select,
+    traffic,
 )
 from .cache import cache_folder
 
@@ -28,4 +29,5 @@ __all__ = [
     "cache_folder",
     "cells_of",
     "select",
+    "traffic",
 ]

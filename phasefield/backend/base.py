@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -124,6 +124,21 @@ class Inverse:
 Operation = Run | Forward | Inverse
 
 
+def traffic(layout: Layout, operations: Sequence[Operation]) -> int:
+    """Real fields that operations read or write in the device's memory, if every pass goes through it.
+
+    A kernel reads and writes every array component it uses once. A transform reads and writes its components once per axis.
+    Not counted: padding, 1-D arrays, partial reductions, and what a transform's library moves beyond that.
+    """
+    total = 0
+    for operation in operations:
+        if isinstance(operation, Run):
+            total += len(operation.kernel.reads) + len(operation.kernel.writes)
+        else:
+            total += 2 * layout.grid.dim * operation.components
+    return total
+
+
 class Compiled(Protocol):
     """A kernel bound to a layout."""
 
@@ -170,6 +185,15 @@ class Backend(Protocol):
 
     def memory_available(self) -> int:
         """Free bytes on the device."""
+
+    def snapshot(self, buffer: Any) -> Callable[[], np.ndarray]:
+        """Starts to bring a buffer to the host; what is returned waits for it, in any thread, and gives it.
+
+        The buffer may change at once.
+        """
+
+    def transform_memory(self, largest: int, periodic: bool) -> int:
+        """Bytes that transforms need beside the buffers, the largest of which has ``largest`` bytes; an estimate."""
 
 
 def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:

@@ -1,26 +1,43 @@
 """The GPU: CuPy arrays, cuFFT plans used directly, kernels compiled by NVRTC.
 
 `cupy.fft` copies inputs and divides afterwards; the plans here work in place on padded buffers, scale nothing and share one work
-area, so a step moves no more than its transforms and its kernels need.
+area, so a step moves no more than its transforms and its kernels need. Small grids are bound by the time that launches take, so
+a program that repeats runs as one CUDA graph.
+
+All work of a backend goes through one stream of its own: the default stream can neither be recorded nor run beside another. Only
+what leaves for a file takes a second one. CuPy code that works on a backend's arrays belongs into ``with backend.stream``.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import logging
 import math
+import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ..codegen import Kernel, cuda_source
+from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, reduce_source
 from ..errors import DeviceError
 from .base import DTYPES, Forward, Inverse, Layout, Operation, Precision, Run
+
+log = logging.getLogger("phasefield")
 
 #: Threads per block, and blocks per multiprocessor of the one-dimensional launches.
 _BLOCK = 256
 _BLOCKS_PER_PROCESSOR = 8
+#: Blocks that share the second stage of a reduction; the host combines their results.
+_PARTS = 32
+#: Scalars that one launch brings to the device.
+_CHUNK = 32
+#: Graphs a program keeps. Steps rotate two or three buffers each of u and of N, which makes up to six bindings.
+_GRAPHS = 8
+#: Snapshots that may be on their way to a file at the same time, each in page-locked memory.
+_LEAVING = 2
 #: Numbers that C's int can count.
 _INT = 2**31
 
@@ -57,11 +74,27 @@ def device_errors(method: _Method) -> _Method:
         try:
             return method(*args, **kwargs)
         except Exception as error:
-            if type(error).__module__.split(".")[0] not in ("cupy", "cupy_backends"):
+            if not _of_cupy(error):
                 raise
             raise _explain(error) from error
 
     return guarded  # type: ignore[return-value]
+
+
+def on_stream(method: _Method) -> _Method:
+    """Runs a method with the object's ``stream`` as CuPy's current one, and with `device_errors`."""
+
+    @device_errors
+    @functools.wraps(method)
+    def streaming(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self.stream:
+            return method(self, *args, **kwargs)
+
+    return streaming  # type: ignore[return-value]
+
+
+def _of_cupy(error: Exception) -> bool:
+    return type(error).__module__.split(".")[0] in ("cupy", "cupy_backends")
 
 
 def _explain(error: Exception) -> DeviceError:
@@ -79,13 +112,15 @@ class CudaBackend:
 
     Args:
         precision: ``double`` or ``single``.
+        graphs: whether programs that repeat run as CUDA graphs; None asks the environment variable ``PHASEFIELD_GPU_GRAPHS``
+            (``0`` for plain launches, which debuggers and profilers show one by one).
     """
 
     name = "gpu"
     readback_every = 64
 
     @device_errors
-    def __init__(self, precision: Precision = "double") -> None:
+    def __init__(self, precision: Precision = "double", graphs: bool | None = None) -> None:
         import cupy
 
         self.xp = cupy
@@ -93,18 +128,27 @@ class CudaBackend:
         properties = cupy.cuda.runtime.getDeviceProperties(device.id)
         driver = cupy.cuda.runtime.driverGetVersion()
         description = f"{properties['name'].decode()}, CUDA driver API {driver // 1000}.{driver % 1000 // 10}"
-        self._set_up(precision, description, properties["multiProcessorCount"])
+        # Not one for all backends: what other threads put into it while a graph is recorded would become part of that.
+        stream = cupy.cuda.Stream(non_blocking=True)
+        self._set_up(precision, description, properties["multiProcessorCount"], stream, graphs)
 
-    def _set_up(self, precision: Precision, description: str, processors: int) -> None:
+    def _set_up(
+        self, precision: Precision, description: str, processors: int, stream: Any, graphs: bool | None
+    ) -> None:
         self.precision: Precision = precision
         self.description = description
+        self.stream = stream
+        self.graphs = os.environ.get("PHASEFIELD_GPU_GRAPHS", "1") != "0" if graphs is None else graphs
         self.threads = _BLOCK * _BLOCKS_PER_PROCESSOR * processors
         self.area = WorkArea(self.allocate)
         self._transforms: dict[tuple[Any, int], CufftTransform | CosineTransform] = {}
+        self._outbox = Outbox(self)
 
     @property
     def dtype(self) -> str:
         return DTYPES[self.precision]
+
+    # -- what CuPy is asked for, on the current stream ------------------------------------------------------------------
 
     def array(self, host: np.ndarray) -> Any:
         """A device copy of a small host array."""
@@ -114,21 +158,26 @@ class CudaBackend:
         """Device memory from CuPy's pool."""
         return self.xp.get_default_memory_pool().malloc(size)
 
-    @device_errors
-    def buffer(self, layout: Layout, components: int) -> Any:
-        return self.xp.zeros(layout.buffer_shape(components), self.dtype)
+    def pinned(self, shape: Sequence[int], dtype: str) -> np.ndarray:
+        """A page-locked host array, whose memory goes back to CuPy's pool with the last view of it."""
+        return importlib.import_module("cupyx").empty_pinned(tuple(shape), dtype)
 
-    @device_errors
-    def transform(self, layout: Layout, components: int) -> CufftTransform | CosineTransform:
-        key = (layout.grid, components)
-        if key not in self._transforms:
-            kind = CufftTransform if layout.parts == 2 else CosineTransform
-            self._transforms[key] = kind(self, layout, components)
-        return self._transforms[key]
+    def address(self, array: Any) -> int:
+        return array.data.ptr
 
-    @device_errors
-    def program(self, layout: Layout, operations: Sequence[Operation]) -> CudaProgram:
-        return CudaProgram(self, layout, operations)
+    def duplicate(self, buffer: Any) -> Any:
+        return buffer.copy()
+
+    def fetch(self, source: Any, target: np.ndarray) -> None:
+        """Queues the copy of a contiguous array to page-locked memory."""
+        source.get(out=target, blocking=False)
+
+    def side_stream(self) -> Any:
+        return self.xp.cuda.Stream(non_blocking=True)
+
+    def event(self) -> Any:
+        """An event that threads sleep on."""
+        return self.xp.cuda.Event(block=True, disable_timing=True)
 
     def function(self, source: str, name: str) -> Any:
         """A launchable function ``f(grid, block, arguments)`` from CUDA source."""
@@ -139,36 +188,122 @@ class CudaBackend:
     def plan(self, layout: Layout, components: int, forward: bool) -> Any:
         """A cuFFT plan for padded in-place transforms with the interface of `cupy.cuda.cufft.PlanNd`."""
         with self.xp.cuda.using_allocator(self.area):
-            return cufft_plan(importlib.import_module("cupy.cuda.cufft"), layout, components, self.precision, forward)
+            made = cufft_plan(importlib.import_module("cupy.cuda.cufft"), layout, components, self.precision, forward)
+        # No document says that the tables a plan uploads have arrived for a stream that does not wait for the default one.
+        self.xp.cuda.runtime.deviceSynchronize()
+        return made
 
     def cosine_library(self) -> Any:
         """The module with dct, dst, rfft and irfft."""
         return importlib.import_module("cupyx.scipy.fft")
 
-    @device_errors
+    # -- the interface of every backend ---------------------------------------------------------------------------------
+
+    @on_stream
+    def buffer(self, layout: Layout, components: int) -> Any:
+        return self.xp.zeros(layout.buffer_shape(components), self.dtype)
+
+    @on_stream
+    def transform(self, layout: Layout, components: int) -> CufftTransform | CosineTransform:
+        key = (layout.grid, components)
+        if key not in self._transforms:
+            kind = CufftTransform if layout.parts == 2 else CosineTransform
+            self._transforms[key] = kind(self, layout, components)
+        return self._transforms[key]
+
+    @on_stream
+    def program(self, layout: Layout, operations: Sequence[Operation]) -> CudaProgram:
+        return CudaProgram(self, layout, operations)
+
+    @on_stream
     def to_host(self, buffer: Any) -> np.ndarray:
         return self.xp.asnumpy(buffer)
 
-    @device_errors
+    @on_stream
+    def snapshot(self, buffer: Any) -> Callable[[], np.ndarray]:
+        return self._outbox.send(buffer)
+
+    @on_stream
     def from_host(self, array: np.ndarray, buffer: Any) -> None:
         buffer.set(np.ascontiguousarray(array, self.dtype))
+        self.stream.synchronize()  # the copy may still be reading an array that ends here
 
-    @device_errors
+    @on_stream
     def copy(self, source: Any, target: Any) -> None:
         target[...] = source
 
-    def combine(self, partials: Sequence[tuple[Any, str]]) -> list[float]:
-        """Reduces every row of per-thread partial results by its operation and brings all numbers back in one transfer."""
-        return self.to_host(self.xp.stack([getattr(row, op)() for row, op in partials])).tolist()
-
     @device_errors
     def synchronize(self) -> None:
-        self.xp.cuda.get_current_stream().synchronize()
+        self.stream.synchronize()
 
     @device_errors
     def memory_available(self) -> int:
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(free) + int(self.xp.get_default_memory_pool().free_bytes())
+
+    def transform_memory(self, largest: int, periodic: bool) -> int:
+        """Estimated before there is a plan, for the largest buffer that is transformed and lengths with small prime factors only.
+
+        cuFFT's work area is as large as the data. Other lengths take several times that, which shows when the plan is made.
+        Cosine transforms hold two reordered copies and a complex one.
+        """
+        return largest if periodic else 4 * largest
+
+
+class Outbox:
+    """Buffers on their way to the host while the device computes on.
+
+    A copy on the device frees the original for the next step at once. A second stream brings it over, after an event that marks
+    it complete; whoever wants the result waits for another event. Nothing else ever waits. Beyond `_LEAVING` snapshots at a time,
+    when the disk is slower than the run, or without memory to spare for the copy, it is a plain one.
+    """
+
+    def __init__(self, backend: CudaBackend) -> None:
+        self._backend = backend
+        self._stream: Any = None
+        self._leaving: list[weakref.ref[np.ndarray]] = []
+
+    def send(self, buffer: Any) -> Callable[[], np.ndarray]:
+        """Called on the backend's stream; returns what waits for the host's copy, to be called in any thread."""
+        room, backend = self._room(buffer), self._backend
+        if room is None:
+            there = backend.to_host(buffer)
+            return lambda: there
+        staged, host = room
+        self._stream = self._stream or backend.side_stream()
+        complete, arrived = backend.event(), backend.event()
+        complete.record(backend.stream)
+        self._stream.wait_event(complete)
+        with self._stream:
+            backend.fetch(staged, host)
+        arrived.record(self._stream)
+
+        # The pool would give freed memory to the backend's stream, which knows nothing of a copy that still reads it.
+        kept = [staged]
+
+        @device_errors
+        def wait() -> np.ndarray:
+            arrived.synchronize()
+            kept.clear()
+            return host
+
+        return wait
+
+    def _room(self, buffer: Any) -> tuple[Any, np.ndarray] | None:
+        """The device's copy and memory for the host's, or None."""
+        self._leaving = [host for host in self._leaving if host() is not None]
+        if len(self._leaving) >= _LEAVING:
+            return None
+        try:
+            host = self._backend.pinned(buffer.shape, self._backend.dtype)
+            staged = self._backend.duplicate(buffer)
+        except Exception as error:
+            if not _of_cupy(error):
+                raise
+            log.debug("no memory for a snapshot on the side: %s", _first_line(error))
+            return None
+        self._leaving.append(weakref.ref(host))  # which its views keep
+        return staged, host
 
 
 class WorkArea:
@@ -222,77 +357,174 @@ def cufft_plan(cufft: Any, layout: Layout, components: int, precision: Precision
 
 
 class CudaKernel:
-    """A kernel compiled for one layout."""
+    """A kernel compiled for one layout.
+
+    Attributes:
+        scalars: names of the scalars it reads. rows: number of reductions.
+    """
 
     language = "cu"
 
     def __init__(self, backend: CudaBackend, kernel: Kernel, layout: Layout) -> None:
-        self.backend, self.kernel = backend, kernel
+        self.kernel, self.scalars, self.rows = kernel, cuda_scalars(kernel), len(kernel.reductions)
         extent = layout.extent(kernel.space)
         self.source = cuda_source(kernel, layout.parts, backend.dtype, extent, layout.row)
         self._function = backend.function(self.source, kernel.name)
         self._axes = [backend.array(layout.axis_array(name, backend.dtype)) for name in kernel.axis_arrays]
         self._blocks = max(1, min(backend.threads, math.prod(extent)) // _BLOCK)
-        self._ops: list[str] = [r.op for r in kernel.reductions.values()]
-        self._partial = backend.array(np.zeros((len(self._ops), self._blocks * _BLOCK))) if self._ops else None
-        self._scalar = np.dtype(backend.dtype).type
+        if self.rows:
+            ops = [r.op for r in kernel.reductions.values()]
+            self._reduce = backend.function(reduce_source(ops, _BLOCK, _PARTS), "reduce")
+            self._partial = backend.array(np.zeros((self.rows, self._blocks * _BLOCK)))
 
-    def launch(self, arrays: Sequence[Any], scalars: Mapping[str, float]) -> None:
-        """Starts the kernel; `partials` hold its reductions when it is done."""
-        arguments = [*arrays, *self._axes, *(self._scalar(scalars[name]) for name in self.kernel.scalars)]
-        if self._partial is not None:
+    def launch(self, arrays: Sequence[Any], scalars: Any, total: Any) -> None:
+        """Queues the kernel and the second stage of its reductions, ``_PARTS`` numbers each, into ``total``."""
+        arguments = [*arrays, *self._axes]
+        if self.scalars:
+            arguments.append(scalars)
+        if self.rows:
             arguments.append(self._partial)
         self._function((self._blocks,), (_BLOCK,), tuple(arguments))
+        if self.rows:
+            count = np.int32(self._blocks * _BLOCK)
+            self._reduce((self.rows * _PARTS,), (_BLOCK,), (self._partial, total, count))
 
-    def partials(self) -> list[tuple[Any, str]]:
-        """Per-thread partial results and operation of every reduction."""
-        return [] if self._partial is None else list(zip(self._partial, self._ops, strict=True))
+
+class Scalars:
+    """Numbers in device memory, from where a recorded launch reads new values each time.
+
+    A kernel writes them, out of its arguments, which the driver copies while it queues the launch: the host keeps nothing for it
+    and may go on changing them. The stream runs it after the launches queued earlier, which read the old values, and before later
+    ones. A copy from host memory would have to leave its source alone until it has run, or make the host wait for it.
+    """
+
+    def __init__(self, backend: CudaBackend, names: Sequence[str]) -> None:
+        self._names = names
+        self._values = np.zeros(-(-len(names) // _CHUNK) * _CHUNK, backend.dtype)
+        self.device = backend.array(self._values.copy())
+        self._chunks = [slice(at, at + _CHUNK) for at in range(0, len(self._values), _CHUNK)]
+        self._assign = backend.function(assign_source(backend.dtype, _CHUNK), "assign") if names else None
+
+    def set(self, values: Mapping[str, float]) -> None:
+        """Queues the change to new values, if they are new."""
+        new = np.zeros_like(self._values)
+        new[: len(self._names)] = [values[name] for name in self._names]
+        for chunk in self._chunks:
+            if new[chunk].tobytes() != self._values[chunk].tobytes():
+                assert self._assign is not None
+                self._assign((1,), (1,), (self.device[chunk], *new[chunk]))
+        self._values = new
 
 
 class CudaProgram:
-    """Launches in order; the reductions of all kernels come back in one transfer at the end."""
+    """Operations queued in order, and as one graph once they repeat.
+
+    A graph is recorded for every binding of arrays, by their addresses, when that comes the second time; the first time runs
+    plainly, which also loads whatever the driver loads on first use. A recording holds addresses alone: of the arrays, which are
+    there whenever the binding is, and of what the program and its transforms own. Nothing is planned or allocated meanwhile.
+    Transforms through CuPy allocate, so programs with those are never recorded.
+    """
 
     def __init__(self, backend: CudaBackend, layout: Layout, operations: Sequence[Operation]) -> None:
+        self.stream, self.operations = backend.stream, list(operations)
         self._backend = backend
-        self.kernels: list[CudaKernel] = []
-        self._steps: list[Callable[[Mapping[str, Any], Mapping[str, float]], None]] = []
+        self.kernels = [CudaKernel(backend, o.kernel, layout) for o in operations if isinstance(o, Run)]
+        self._scalars = Scalars(backend, [name for k in self.kernels for name in k.scalars])
+        rows = sum(k.rows for k in self.kernels)
+        self._total = backend.array(np.zeros((rows, _PARTS)))
+        self._found = backend.pinned((rows, _PARTS), "float64") if rows else None
+        self._reductions = [(name, r.op) for k in self.kernels for name, r in k.kernel.reductions.items()]
+        self._steps: list[Callable[[Mapping[str, Any]], None]] = []
+        scalar = row = 0
+        kernels = iter(self.kernels)
         for operation in operations:
             if isinstance(operation, Run):
-                self.kernels.append(CudaKernel(backend, operation.kernel, layout))
-                self._steps.append(self._launch(self.kernels[-1], operation))
+                kernel = next(kernels)
+                views = self._scalars.device[scalar:], self._total[row : row + kernel.rows]
+                self._steps.append(self._launch(kernel, operation, *views))
+                scalar, row = scalar + len(kernel.scalars), row + kernel.rows
             else:
                 self._steps.append(self._transform(backend.transform(layout, operation.components), operation))
-        self._reductions = [name for k in self.kernels for name in k.kernel.reductions]
+        self._names = list(dict.fromkeys(name for o in operations for name in _arrays(o)))
+        self._recording = backend.graphs and layout.parts == 2
+        self._graphs: dict[tuple[int, ...], Any] = {}
 
     @staticmethod
-    def _launch(kernel: CudaKernel, run: Run) -> Callable[..., None]:
+    def _launch(kernel: CudaKernel, run: Run, scalars: Any, total: Any) -> Callable[[Mapping[str, Any]], None]:
         names = [run.name(a) for a in run.kernel.arrays]
-        return lambda arrays, scalars: kernel.launch([arrays[name] for name in names], scalars)
+        return lambda arrays: kernel.launch([arrays[name] for name in names], scalars, total)
 
     @staticmethod
-    def _transform(transform: Any, operation: Forward | Inverse) -> Callable[..., None]:
+    def _transform(transform: Any, operation: Forward | Inverse) -> Callable[[Mapping[str, Any]], None]:
         execute = transform.forward if isinstance(operation, Forward) else transform.inverse
 
-        def step(arrays: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
+        def step(arrays: Mapping[str, Any]) -> None:
             array = arrays[operation.array]
             execute(array if len(array) == operation.components else array[: operation.components])
 
         return step
 
-    @device_errors
+    @on_stream
     def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
+        self._scalars.set(scalars or {})
+        graph = self._graph(arrays) if self._recording else None
+        if graph is None:
+            self._queue(arrays)
+        else:
+            graph.launch(self.stream)
+        return self._reduced() if self._reductions else {}
+
+    def _queue(self, arrays: Mapping[str, Any]) -> None:
         for step in self._steps:
-            step(arrays, scalars or {})
-        if not self._reductions:
-            return {}
-        partials = [partial for kernel in self.kernels for partial in kernel.partials()]
-        return dict(zip(self._reductions, self._backend.combine(partials), strict=True))
+            step(arrays)
+
+    def _graph(self, arrays: Mapping[str, Any]) -> Any:
+        """The graph for these arrays, or None where plain launches have to do."""
+        key = tuple(self._backend.address(arrays[name]) for name in self._names)
+        if key not in self._graphs:
+            if len(self._graphs) >= _GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
+            self._graphs[key] = None
+        elif self._graphs[key] is None:
+            self._graphs[key] = self._record(arrays)
+        return self._graphs[key]
+
+    def _record(self, arrays: Mapping[str, Any]) -> Any:
+        try:
+            self.stream.begin_capture()
+            try:
+                self._queue(arrays)
+            finally:
+                graph = self.stream.end_capture()
+            return graph
+        except Exception as error:
+            if not _of_cupy(error):
+                raise
+            log.warning("the GPU's driver records no graph (%s); going on with plain launches", _first_line(error))
+            self._recording = False
+            return None
+
+    def _reduced(self) -> dict[str, float]:
+        """The reductions; the only place where a program waits for the device."""
+        assert self._found is not None
+        self._backend.fetch(self._total, self._found)
+        self.stream.synchronize()
+        combine: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
+        rows = zip(self._reductions, self._found, strict=True)
+        return {name: float(combine[op](row)) for (name, op), row in rows}
+
+
+def _arrays(operation: Operation) -> list[str]:
+    if isinstance(operation, Run):
+        return [operation.name(a) for a in operation.kernel.arrays]
+    return [operation.array]
 
 
 class CufftTransform:
     """In-place padded r2c/c2r over all axes."""
 
     def __init__(self, backend: CudaBackend, layout: Layout, components: int) -> None:
+        self.stream = backend.stream
         self._complex = np.result_type(np.dtype(backend.dtype), np.complex64)
         self._forward = backend.plan(layout, components, forward=True)
         shared = backend.area.size
@@ -301,25 +533,31 @@ class CufftTransform:
             # The inverse needed more; planned again, the forward transform shares the larger area and drops its own.
             self._forward = backend.plan(layout, components, forward=True)
 
-    @device_errors
+    @on_stream
     def forward(self, buffer: Any) -> None:
         self._forward.fft(buffer, buffer.view(self._complex), -1)
 
-    @device_errors
+    @on_stream
     def inverse(self, buffer: Any) -> None:
         self._inverse.fft(buffer.view(self._complex), buffer, 1)
 
 
 class CosineTransform:
-    """DCT-II, DST-II and halfcomplex transforms through cupyx, axis by axis; scaled as FFTW scales them."""
+    """DCT-II, DST-II and halfcomplex transforms through cupyx, axis by axis; scaled as FFTW scales them.
+
+    Far from in place. For every axis cupyx reorders the numbers, makes them complex, transforms and multiplies them, each a pass
+    of its own: some 14 u where an in-place real transform moves 2 u (u = bytes of one real field), in seven or more launches,
+    with about four fields of temporaries. Reordering kernels of ours around a planned real transform would need 6 u an axis.
+    """
 
     def __init__(self, backend: CudaBackend, layout: Layout, components: int) -> None:
+        self.stream = backend.stream
         self._xp, self._fft = backend.xp, backend.cosine_library()
         self._axes = [
             (1 + place, axis.basis, axis.n) for place, axis in zip(layout.places, layout.grid.axes, strict=True)
         ]
 
-    @device_errors
+    @on_stream
     def forward(self, buffer: Any) -> None:
         xp, fft, data = self._xp, self._fft, buffer
         for place, basis, n in self._axes:
@@ -331,7 +569,7 @@ class CosineTransform:
                 data = (fft.dct if basis == "dct" else fft.dst)(data, type=2, axis=place)
         buffer[...] = data
 
-    @device_errors
+    @on_stream
     def inverse(self, buffer: Any) -> None:
         xp, fft, data = self._xp, self._fft, buffer
         for place, basis, n in self._axes:

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The flags that CuPy and the backend give NVRTC, for the chips of the Hopper generation.
+#: The flags that CuPy and the backend give NVRTC.
 OPTIONS = ("--std=c++17", "--device-as-default-execution-space")
+#: The chips of the Hopper generation, where none is named.
 ARCHITECTURE = "sm_90"
 
 
@@ -53,6 +54,17 @@ def available() -> list[str]:
     return [name for name, there in (("nvrtc", nvrtc()), ("nvcc", shutil.which("nvcc"))) if there]
 
 
+@functools.cache
+def architectures() -> list[str]:
+    """What NVRTC compiles for: CUDA 13 begins with sm_75, CUDA 12 still had sm_70."""
+    library, count = nvrtc(), ctypes.c_int()
+    assert library is not None
+    assert library.nvrtcGetNumSupportedArchs(ctypes.byref(count)) == 0
+    found = (ctypes.c_int * count.value)()
+    assert library.nvrtcGetSupportedArchs(found) == 0
+    return [f"sm_{number}" for number in found]
+
+
 def batch(sources: Mapping[str, str]) -> str:
     """One program of many: each in a namespace of its own, with its kernel renamed to its key."""
     text = []
@@ -84,7 +96,7 @@ def run_nvrtc(text: str, *options: str, kind: str = "CUBIN") -> tuple[str, bytes
     return log.value.decode(), binary.raw
 
 
-def run_nvcc(text: str) -> str:
+def run_nvcc(text: str, architecture: str) -> str:
     """The assembler's log of a program."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "kernels.cu")
@@ -92,7 +104,7 @@ def run_nvcc(text: str) -> str:
         command = [
             "nvcc",
             "--cubin",
-            f"-arch={ARCHITECTURE}",
+            f"-arch={architecture}",
             "-std=c++17",
             "-Xptxas",
             "-v",
@@ -105,14 +117,14 @@ def run_nvcc(text: str) -> str:
     return log
 
 
-def compile_all(compiler: str, sources: Mapping[str, str]) -> dict[str, Usage]:
+def compile_all(compiler: str, sources: Mapping[str, str], architecture: str = ARCHITECTURE) -> dict[str, Usage]:
     """Compiles kernels to machine code and reports their use of registers; fails on errors and on warnings."""
     text = batch(sources)
     if compiler == "nvrtc":
-        log, binary = run_nvrtc(text, f"-arch={ARCHITECTURE}", "--ptxas-options=-v")
+        log, binary = run_nvrtc(text, f"-arch={architecture}", "--ptxas-options=-v")
         assert binary.startswith(b"\x7fELF")
     else:
-        log = run_nvcc(text)
+        log = run_nvcc(text, architecture)
     # Straight-line code may compute a value that only other kernels need (#177: never referenced).
     warnings = re.findall(r"(?:\): |ptxas )warning(?! #177-D).*", log)
     assert not warnings, warnings

@@ -2,11 +2,14 @@
 
 Everything above the driver is the production code: launches, argument lists, plan parameters, the layout of buffers. Buffers
 are CuPy arrays over host memory where CuPy is installed (which takes no driver as long as nothing runs), else NumPy arrays.
-The stand-ins are hostile where CUDA is: plans destroy their complex input, padding comes back as NaN, threads run backwards.
+The stand-ins are hostile where CUDA is: plans destroy their complex input, padding comes back as NaN, threads run backwards,
+nothing queued in a stream happens before somebody waits for it, and page-locked memory holds NaN until then. A graph replays the
+very addresses and arguments it was recorded with.
 """
 
 from __future__ import annotations
 
+import collections
 import ctypes
 import importlib.util
 import math
@@ -14,6 +17,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +29,7 @@ import scipy.fft
 
 from phasefield.backend import Layout, cache_folder
 from phasefield.backend.base import Precision
-from phasefield.backend.cuda import CudaBackend, cufft_plan
+from phasefield.backend.cuda import CosineTransform, CudaBackend, cufft_plan
 from phasefield.codegen import digest
 from phasefield.integrators import SCHEMES, Integrator
 from phasefield.models import SpectralSplit
@@ -40,6 +45,8 @@ using namespace std;
 #define __global__
 #define __device__
 #define __align__(n) __attribute__((aligned(n)))
+#define __shared__ static
+#define PHASE for (threadIdx.x = blockDim.x; threadIdx.x-- > 0;)
 static struct { unsigned x; } blockIdx, threadIdx, blockDim, gridDim;
 """
 # Bsymbolic, for a kernel named like a function of the C library (step) must not call that instead.
@@ -51,6 +58,7 @@ _OPTIONS = (
     "-std=c++17",
     "-fno-strict-aliasing",
     "-Wall",
+    "-Wno-unknown-pragmas",
     "-Werror=conversion-null",
 )
 
@@ -86,23 +94,102 @@ def device_view(host: np.ndarray) -> Any:
     return cupy.ndarray(host.shape, host.dtype, cupy.cuda.MemoryPointer(memory, 0))
 
 
+class HostStream:
+    """A stream whose work is done when somebody waits for it and not before, in whichever thread that is."""
+
+    _here = threading.local()
+    _lock = threading.RLock()
+
+    def __init__(self) -> None:
+        self._queue: collections.deque[Callable[[], None]] = collections.deque()
+        self.queued = self.done = 0
+        self._recorded: list[Callable[[], None]] | None = None
+        self.graphs: list[HostGraph] = []
+
+    def __enter__(self) -> HostStream:
+        self._here.stack = [*getattr(self._here, "stack", []), self]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._here.stack.pop() is self
+
+    @classmethod
+    def current(cls) -> HostStream:
+        stack = getattr(cls._here, "stack", [])
+        assert stack, "work on the default stream, which waits for no other"
+        return stack[-1]
+
+    def submit(self, action: Callable[[], None]) -> None:
+        if self._recorded is not None:
+            self._recorded.append(action)
+            return
+        with self._lock:
+            self._queue.append(action)
+            self.queued += 1
+
+    def run_until(self, count: int) -> None:
+        with self._lock:
+            while self.done < count:
+                self.done += 1
+                self._queue.popleft()()
+
+    def synchronize(self) -> None:
+        assert self._recorded is None, "waiting while a graph is recorded"
+        self.run_until(self.queued)
+
+    def wait_event(self, event: HostEvent) -> None:
+        self.submit(event.synchronize)
+
+    def begin_capture(self) -> None:
+        assert self._recorded is None
+        self._recorded = []
+
+    def end_capture(self) -> HostGraph:
+        assert self._recorded is not None
+        self.graphs.append(HostGraph(self._recorded))
+        self._recorded = None
+        return self.graphs[-1]
+
+
+class HostEvent:
+    """Is reached when its stream has done what was queued before it was recorded."""
+
+    def record(self, stream: HostStream) -> None:
+        self._stream, self._count = stream, stream.queued
+
+    def synchronize(self) -> None:
+        self._stream.run_until(self._count)
+
+
+class HostGraph:
+    """Recorded calls."""
+
+    def __init__(self, actions: list[Callable[[], None]]) -> None:
+        self.actions, self.launches = actions, 0
+
+    def launch(self, stream: HostStream) -> None:
+        self.launches += 1
+        for action in self.actions:
+            stream.submit(action)
+
+
 class HostFunction:
-    """Calls a kernel for every thread of a launch, last thread first."""
+    """Calls a kernel for every thread of a launch, last thread first; threads of a block in step where they share memory."""
 
     def __init__(self, source: str, name: str) -> None:
         self.arguments = signature(source)
         real = np.float64 if "typedef double real;" in source else np.float32
-        self.types = {"real*": real, "double*": np.float64, "int*": np.int32, "real": real}
+        self.types = {"real*": real, "double*": np.float64, "int*": np.int32, "real": real, "int": np.int32}
         declared = re.search(rf"void {name}\((.*?)\) \{{", source)
         assert declared
         names = ", ".join(n for _, n in self.arguments)
+        every = "" if "__shared__" in source else "PHASE "
         launcher = f"""
 extern "C" void launch(unsigned blocks, unsigned threads, {declared[1]}) {{
     gridDim.x = blocks;
     blockDim.x = threads;
     for (blockIdx.x = blocks; blockIdx.x-- > 0;)
-        for (threadIdx.x = threads; threadIdx.x-- > 0;)
-            {name}({names});
+        {every}{name}({names});
 }}
 """
         text = f"// {' '.join(_OPTIONS)}\n{_HEADER}{source}{launcher}"
@@ -129,10 +216,13 @@ extern "C" void launch(unsigned blocks, unsigned threads, {declared[1]}) {{
                 raw.append(ctypes.c_void_p(pointer(value)))
             else:
                 assert isinstance(value, np.generic), name
-                raw.append((ctypes.c_double if value.dtype == np.float64 else ctypes.c_float)(float(value)))
+                raw.append(np.ctypeslib.as_ctypes_type(value.dtype)(value.item()))
         written = [pointer(a) for a in arguments if not isinstance(a, np.generic)]
         assert len(set(written)) == len(written), "arrays overlap although they are declared __restrict__"
-        self._launch(ctypes.c_uint(grid[0]), ctypes.c_uint(block[0]), *raw)
+        HostStream.current().submit(lambda: self._run(grid[0], block[0], raw, arguments))
+
+    def _run(self, blocks: int, threads: int, raw: list[Any], kept: Any) -> None:
+        self._launch(ctypes.c_uint(blocks), ctypes.c_uint(threads), *raw)
 
 
 class HostPlan:
@@ -166,7 +256,9 @@ class HostPlan:
     def fft(self, source: Any, target: Any, direction: int) -> None:
         assert pointer(source) == pointer(target)
         assert direction == (-1 if self.forward else 1)
-        inside, outside = self._view(source, 0), self._view(target, 1)
+        HostStream.current().submit(lambda: self._run(source, target, self._view(source, 0), self._view(target, 1)))
+
+    def _run(self, source: Any, target: Any, inside: np.ndarray, outside: np.ndarray) -> None:
         axes = tuple(range(1, inside.ndim))
         data = inside.copy()
         host_view(source)[...] = np.nan
@@ -235,14 +327,35 @@ class HostCuda(CudaBackend):
 
     name = "host-cuda"
 
-    def __init__(self, precision: Precision = "double", processors: int = 1) -> None:
+    def __init__(self, precision: Precision = "double", processors: int = 1, graphs: bool | None = None) -> None:
         self.xp = np
-        self._set_up(precision, "host memory", processors)
+        self._set_up(precision, "host memory", processors, HostStream(), graphs)
         self.sources: dict[str, str] = {}
 
     def buffer(self, layout: Layout, components: int) -> Any:
         host = pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
         return device_view(host) if layout.parts == 2 else host
+
+    def address(self, array: Any) -> int:
+        return pointer(array)
+
+    def pinned(self, shape: Any, dtype: str) -> np.ndarray:
+        return np.full(shape, np.nan, dtype)
+
+    def duplicate(self, buffer: Any) -> Any:
+        host = pyfftw.empty_aligned(buffer.shape, self.dtype, n=64)
+        host[...] = np.nan
+        HostStream.current().submit(lambda: np.copyto(host, host_view(buffer)))
+        return host if isinstance(buffer, np.ndarray) else device_view(host)
+
+    def fetch(self, source: Any, target: np.ndarray) -> None:
+        HostStream.current().submit(lambda: np.copyto(target, host_view(source)))
+
+    def side_stream(self) -> Any:
+        return HostStream()
+
+    def event(self) -> Any:
+        return HostEvent()
 
     def function(self, source: str, name: str) -> Any:
         self.sources[name] = source
@@ -254,20 +367,40 @@ class HostCuda(CudaBackend):
     def cosine_library(self) -> Any:
         return scipy.fft
 
+    def transform(self, layout: Layout, components: int) -> Any:
+        transform = super().transform(layout, components)
+        return Deferred(transform, self.stream) if isinstance(transform, CosineTransform) else transform
+
     def to_host(self, buffer: Any) -> np.ndarray:
+        self.stream.synchronize()
         return host_view(buffer).copy()
 
     def from_host(self, array: np.ndarray, buffer: Any) -> None:
+        self.stream.synchronize()
         host_view(buffer)[...] = np.ascontiguousarray(array, self.dtype)
 
     def copy(self, source: Any, target: Any) -> None:
-        host_view(target)[...] = host_view(source)
-
-    def synchronize(self) -> None:
-        pass
+        self.stream.submit(lambda: np.copyto(host_view(target), host_view(source)))
 
     def memory_available(self) -> int:
         return 2**40
+
+
+class Deferred:
+    """A transform of NumPy arrays in the order of a stream; like CuPy's it cannot be recorded, for it allocates."""
+
+    def __init__(self, transform: CosineTransform, stream: HostStream) -> None:
+        self._transform, self._stream = transform, stream
+
+    def _queue(self, method: Callable[[Any], None], buffer: Any) -> None:
+        assert self._stream._recorded is None, "allocating while a graph is recorded"
+        self._stream.submit(lambda: method(buffer))
+
+    def forward(self, buffer: Any) -> None:
+        self._queue(self._transform.forward, buffer)
+
+    def inverse(self, buffer: Any) -> None:
+        self._queue(self._transform.inverse, buffer)
 
 
 class TextCuda(HostCuda):
@@ -283,12 +416,18 @@ class TextCuda(HostCuda):
         self.sources[name] = source
 
 
-def kernel_texts(spec: RunSpec) -> dict[str, str]:
-    """The CUDA source of every kernel a simulation would use; the grid may be of any size."""
+def text_integrator(spec: RunSpec) -> tuple[Integrator, TextCuda]:
+    """The integrator of a simulation that cannot run; the grid may be of any size."""
     backend = TextCuda(spec.precision)  # type: ignore[arg-type]
     model, layout = build_model(spec), Layout(spec.grid.build())
     components = len(model.components)
     split = SpectralSplit(model, layout, [1.0] * components, spec.grid.dealias, monitor=spec.time.adaptive)
-    Integrator(SCHEMES[spec.time.scheme], split, layout, backend, [1.0] * components, spec.time.adaptive)
-    Observer(spec.output.observables, model, layout, backend)
+    scheme = SCHEMES[spec.time.scheme]
+    return Integrator(scheme, split, layout, backend, [1.0] * components, spec.time.adaptive), backend
+
+
+def kernel_texts(spec: RunSpec) -> dict[str, str]:
+    """The CUDA source of every kernel a simulation would use."""
+    integrator, backend = text_integrator(spec)
+    Observer(spec.output.observables, build_model(spec), integrator.layout, backend)
     return backend.sources

@@ -7,6 +7,9 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import pytest
 import sympy as sp
 
 from phasefield.api import spec_of
-from phasefield.backend import Forward, Layout, Run
+from phasefield.backend import Forward, Inverse, Layout, Run
 from phasefield.backend.base import cpu_threads
 from phasefield.backend.cpu import CpuBackend
 from phasefield.codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
@@ -155,3 +158,95 @@ def test_unwritable_cache_is_no_obstacle(tmp_path: Path) -> None:
     assert process.returncode == 0, error
     assert blocked.read_text() == "not a folder"
     assert stat.S_ISREG(blocked.stat().st_mode)
+
+
+def _advance(sim: Simulation, steps: int) -> np.ndarray:
+    for _ in range(steps):
+        sim.advance(1e6)
+    return sim.carry.u.copy()
+
+
+def _small(threads: int, *overrides: str) -> Simulation:
+    return Simulation(
+        spec_of("grid.shape=[96,64]", "device=cpu", f"threads.cpu={threads}", "time.end=1e6", "seed=3", *overrides)
+    )
+
+
+def test_threads_that_fell_asleep_come_back() -> None:
+    sim, other = _small(3), _small(1)
+    for _ in range(4):
+        time.sleep(0.1)
+        assert np.array_equal(_advance(sim, 3), _advance(other, 3))
+
+
+def test_two_simulations_may_step_in_two_python_threads() -> None:
+    expected = _advance(_small(1), 60)
+    results: list[np.ndarray] = []
+    simulations = [_small(2), _small(2)]
+    threads = [threading.Thread(target=lambda s=s: results.append(_advance(s, 60))) for s in simulations]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == 2
+    for result in results:
+        assert np.array_equal(result, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    sim = _small(2)
+    _advance(sim, 5)
+    child = os.fork()
+    if child == 0:
+        _advance(_small(2), 5)
+        os._exit(7)
+    deadline = time.monotonic() + 60
+    status = (0, 0)
+    while status[0] == 0 and time.monotonic() < deadline:
+        status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.02)
+    if status[0] == 0:
+        os.kill(child, 9)
+    assert os.waitstatus_to_exitcode(status[1]) == 7
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_steps_allocate_nothing(adaptive: bool, threads: int) -> None:
+    sim = _small(threads, f"time.adaptive={adaptive}", "time.dt=1e-3", "time.dt_max=1e-3")
+    _advance(sim, 20)
+    tracemalloc.start()
+    try:
+        sim.advance(1e6)
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for _ in range(300):
+            sim.advance(1e6)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    field = sim.carry.u.nbytes
+    assert peak - before < 0.25 * field  # numbers and tuples, no array
+    assert after - before < 0.05 * field
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "no-flux"])
+@pytest.mark.parametrize("shape", [(7,), (64,), (33, 20), (130, 34), (9, 11, 13), (40, 6, 18)])
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_fused_passes_are_the_transforms_and_kernels_one_by_one(
+    shape: tuple[int, ...], boundary: str, precision: str
+) -> None:
+    layout = Layout(Grid(shape, (1.0,) * len(shape), (boundary,) * len(shape)))  # type: ignore[arg-type]
+    backend = CpuBackend(precision, 2)  # type: ignore[arg-type]
+    start = _random(backend, layout, 3)
+    other = array_symbol("u", 1)
+    kernel = Kernel("fused_test", "real", {"u": 3}, {"u": [U * other, U - other, None]})
+    operations = [Forward("u", 3), Inverse("u", 2), Run(kernel), Forward("u", 3)]
+    whole, parts = backend.buffer(layout, 3), backend.buffer(layout, 3)
+    whole[...] = parts[...] = start
+    backend.program(layout, operations)({"u": whole})
+    for operation in operations:
+        backend.program(layout, [operation])({"u": parts})
+    assert np.array_equal(whole, parts)

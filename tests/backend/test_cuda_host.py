@@ -60,7 +60,8 @@ def compare(cpu: Simulation, gpu: Simulation, tolerance: float) -> None:
 @pytest.mark.parametrize("adaptive", ["true", "false"])
 @pytest.mark.parametrize("case", CASES)
 def test_steps_agree_with_the_cpu(case: str, adaptive: str) -> None:
-    cpu, gpu = both(*CASES[case], f"time.adaptive={adaptive}")
+    # The third differences of N that choose the step size of etdms3 magnify round-off.
+    cpu, gpu = both(*CASES[case], f"time.adaptive={adaptive}", "time.scheme=etdms2")
     for _ in range(STEPS):
         cpu.advance(1e6)
         gpu.advance(1e6)

@@ -169,7 +169,7 @@ def test_work_area_is_shared_and_grows() -> None:
 @pytest.mark.parametrize(("forward", "inverse", "planned"), [(10, 8, 2), (8, 10, 3), (8, 8, 2)])
 def test_forward_and_inverse_share_one_work_area(forward: int, inverse: int, planned: int) -> None:
     plans: list[Any] = []
-    backend = SimpleNamespace(dtype="float64", area=WorkArea(lambda size: object()))
+    backend = SimpleNamespace(dtype="float64", stream=None, area=WorkArea(lambda size: object()))
 
     def plan(layout: Layout, components: int, forward_: bool) -> Any:
         plans.append(SimpleNamespace(memory=backend.area(forward if forward_ else inverse)))
@@ -203,7 +203,10 @@ def test_plans_are_made_through_the_allocator_and_once(monkeypatch: pytest.Monke
     backend = HostCuda()
     pool = SimpleNamespace(malloc=lambda size: bytearray(size))
     backend.xp = SimpleNamespace(
-        cuda=SimpleNamespace(using_allocator=using_allocator), get_default_memory_pool=lambda: pool
+        cuda=SimpleNamespace(
+            using_allocator=using_allocator, runtime=SimpleNamespace(deviceSynchronize=lambda: made.append(made[-1]))
+        ),
+        get_default_memory_pool=lambda: pool,
     )
     monkeypatch.setattr(cuda.importlib, "import_module", lambda name: {"cupy.cuda.cufft": Cufft}[name])
     monkeypatch.setattr(HostCuda, "plan", cuda.CudaBackend.plan)
@@ -211,5 +214,5 @@ def test_plans_are_made_through_the_allocator_and_once(monkeypatch: pytest.Monke
     transform = backend.transform(layout, 1)
     assert backend.transform(Layout(layout.grid), 1) is transform
     assert backend.transform(layout, 2) is not transform
-    assert len(made) == 4
+    assert len(made) == 8, "every plan is made once and waited for"
     assert all(area is made[0] for area in made)
