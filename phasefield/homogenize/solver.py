@@ -31,6 +31,9 @@ SCHEMES = ("q1", "rotated", "fourier")
 PRECONDITIONERS = ("auto", "green", "green-jacobi")
 #: Contrast above which laminate voxels, of all stiffnesses in between, are better scaled (half the iterations at 1000).
 _HIGH_CONTRAST = 300.0
+#: Power of the local stiffness that smooth fields are scaled by: with 1, a fourth more iterations at contrast 1000.
+#: Laminate voxels gain nothing from powers below 1.
+_SMOOTH_POWER = 0.9
 #: Entries treated at once where a table needs room.
 _CHUNK = 1 << 14
 #: Restarts that put the Hill-Mandel balance right.
@@ -158,7 +161,8 @@ class CellProblem:
         self.jacobi = np.ones((1, 1, 1), self.dtype)
         if self.preconditioner == "green-jacobi":
             mean = self.kernels.corner_mean(self.index, _geometric_means(packed))
-            self.jacobi = np.asarray(1 / np.sqrt(mean), self.dtype)
+            power = 1.0 if cut is not None and bool(cut.any()) else _SMOOTH_POWER
+            self.jacobi = np.asarray(mean ** (-power / 2), self.dtype)
         self._work: tuple[np.ndarray, ...] | None = None
 
     # -- axes ------------------------------------------------------------------------------------------------------
