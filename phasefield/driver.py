@@ -96,8 +96,8 @@ class Recorder:
         self.simulation, self.folder = simulation, folder
         spec, output = simulation.spec, simulation.spec.output
         self.snapshots = schedule.build(spec.time.end / 10 if output.every is None else output.every, "output.every")
-        rows = {"steps": 5 if spec.time.adaptive else 20} if output.history is None else output.history
-        self.rows = schedule.build(rows, "output.history")
+        thinning = output.history is None
+        self.rows = schedule.Thinning() if thinning else schedule.build(output.history, "output.history")
         carry = simulation.carry
         self.good = f"step {carry.step} at time {carry.t:.6g}"  #: of which state the last checkpoint is
         self.rate = math.inf  #: relative rate of change of the free energy between the last two rows

@@ -36,6 +36,26 @@ class Schedule:
         return fired or bool(self.every_steps and step % self.every_steps == 0)
 
 
+class Thinning(Schedule):
+    """Every step at first, then at 5 % more steps each time: as dense as a curve over a logarithmic axis can show.
+
+    A row of history costs most of a step, so what is recorded of a long run has to thin out to stay cheap.
+    """
+
+    dense, growth = 20, 1.05
+
+    def step(self, index: int) -> int:
+        """Step of firing ``index``."""
+        return index if index < self.dense else math.ceil(self.dense * self.growth ** (index - self.dense))
+
+    def due(self, t: float, step: int) -> bool:
+        fired = False
+        while self.step(self.count) <= step:
+            self.count += 1
+            fired = True
+        return fired
+
+
 class EveryTime(Schedule):
     """At start + n * period, computed by multiplication so that errors do not add up."""
 

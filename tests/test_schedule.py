@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
 from phasefield.errors import ConfigError
-from phasefield.schedule import Schedule, build
+from phasefield.schedule import Schedule, Thinning, build
 
 
 def firings(plan: Schedule, end: float) -> list[float]:
@@ -61,3 +62,14 @@ def test_anything_else_is_refused(spec: object) -> None:
     with pytest.raises(ConfigError, match=r"^output\.every") as caught:
         build(spec, "output.every")
     assert "{steps: n}" in str(caught.value)
+
+
+def test_thinning_is_dense_at_first_and_cheap_later() -> None:
+    rows = Thinning()
+    fired = [step for step in range(20_001) if rows.due(0.0, step)]
+    assert fired[:21] == list(range(21))
+    assert all(b - a <= math.ceil(0.06 * b) for a, b in pairwise(fired[1:]))
+    assert len(fired) < 0.01 * 20_000
+    resumed = Thinning()
+    resumed.count = sum(step <= 500 for step in fired)
+    assert [step for step in range(501, 20_001) if resumed.due(0.0, step)] == [s for s in fired if s > 500]

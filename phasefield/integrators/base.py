@@ -233,8 +233,11 @@ class Integrator:
         """One step of ``size`` to time ``t_new`` (given separately so that times do not drift), in place."""
         scalars = self._scalars(carry, size)
         method = self._method
-        if self._starter is not None and len(carry.sizes) < self._memory:
-            method = self._starter
+        if self._starter is not None:
+            if len(carry.sizes) < self._memory:
+                method = self._starter
+            else:  # its work is done; what it holds is worth more free
+                self._starter, self._stages = None, []
         arrays = self._arrays(method, carry, scalars)
         scalars["t"] = t_new
         carry.bulk = self.split.bulk(method.update(arrays, scalars))
