@@ -17,7 +17,8 @@ from typing import Any
 from . import config as configuration
 from .driver import Outcome, Written, execute
 from .errors import CheckpointMismatch, OutputError
-from .simulation import Simulation
+from .observables import OBSERVABLES
+from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
 from .store import RunFolder, load_checkpoint
 
@@ -82,10 +83,19 @@ def run(*overrides: str, progress: bool = False, **keys: Any) -> Run:
     )
 
 
+def simulation_of(spec: RunSpec, checkpoint: Checkpoint | None = None) -> Simulation:
+    """The simulation of a specification, effective properties among its observables if there are any."""
+    if set(spec.output.observables) <= set(OBSERVABLES):
+        return Simulation(spec, checkpoint)
+    from .homogenize.observables import observables  # compiled code, which most runs have no need of
+
+    return Simulation(spec, checkpoint, observables=observables(spec.homogenize))
+
+
 def run_config(config: Any, command: str = "", folder: str | Path | None = None, progress: bool = False) -> Run:
     """Runs a composed configuration in ``folder`` (default: output.dir, else a time-stamped one under runs/)."""
     spec = configuration.to_spec(config)
-    simulation = Simulation(spec)
+    simulation = simulation_of(spec)
     target = Path(folder or spec.output.dir or _stamped())
     made = [p for p in (target, *target.parents) if not p.exists()]
     place = RunFolder.create(target)
@@ -122,7 +132,7 @@ def resume(path: str | Path, *overrides: str, progress: bool = False, command: s
         config = configuration.load(place.config, overrides)
         arrays, meta = load_checkpoint(place.checkpoint)
         try:
-            simulation = Simulation(configuration.to_spec(config), (arrays, meta))
+            simulation = simulation_of(configuration.to_spec(config), (arrays, meta))
             written = Written(**meta["written"])
         except CheckpointMismatch as error:
             raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None

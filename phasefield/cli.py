@@ -17,6 +17,7 @@ phasefield - spectral phase-field simulation from free-energy expressions, on CP
 usage: phasefield [run] [key=value ...]         run the configured job (the default command)
        phasefield run -m key=v1,v2 ...          sweep: one run per combination
        phasefield resume DIR [key=value ...]    continue a stopped run from its checkpoint
+       phasefield homogenize DIR|IMAGE material=NAME [key=value ...]   effective properties of a microstructure
        phasefield report DIR [--reference CSV]  pictures, curves and one HTML page from a run folder
        phasefield config show [key=value ...]   print the configuration a command would use
        phasefield config validate [key=value ...]   check it without running
@@ -26,6 +27,7 @@ examples:
   phasefield                                             spinodal decomposition, about ten seconds
   phasefield model=grain_growth time.end=500 output.dir=grains
   phasefield experiment=pfhub/1b
+  phasefield homogenize grains material=cu properties=[stiffness,expansion] times=all
   phasefield model=cahn_hilliard 'model.energy=W*(c-a)**2*(b-c)**2' model.parameters.W=5 grid.shape=[512,512]
   phasefield 'initial.c=0.5+0.1*cos(2*pi*x/256)' time.scheme=sbdf2 device=gpu precision=single
 
@@ -36,9 +38,12 @@ keys (phasefield config show prints all of them with their values):
   initial.F            an expression in x, y, z, or {{kind: noise|circles|voronoi|slab|file|sum, ...}}
   grid.shape, grid.length, grid.boundary (periodic|no-flux|fixed), grid.dealias
   time.scheme (imex1|sbdf2|etd1|etdms2|etdms3|etdms4|etdrk2|etdrk4), time.adaptive, time.dt, time.tolerance, time.end, time.steady
-  output.dir, output.every, output.history, output.checkpoint, output.observables
+  output.dir, output.every, output.history, output.checkpoint, output.observables, homogenize.KEY (of properties among these)
   device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
   experiment=NAME      {experiments}
+  homogenize: material={materials} or a file, properties, voxel, plane, field, levels, spacing, times, fields, seed,
+    orientations, output, two_grid, mixing, descriptors, threads,
+    solver.(scheme|preconditioner|tolerance|max_iterations|precision)
   hydra.searchpath=[file:///DIR]   adds presets of your own: DIR/model/NAME.yaml, DIR/experiment/NAME.yaml
 
 options: --debug shows the traceback of an error; -sc install=bash prints how to install shell completion (bash, zsh, fish)
@@ -102,7 +107,7 @@ def _complete(given: list[str], line: str) -> int:
     elif words[1:-1] == ["config"]:
         print("\n".join(word for word in ("show", "validate") if word.startswith(last)))
         return 0
-    elif words[1] == "report" or words[1:-1] == ["resume"]:
+    elif words[1] in ("report", "homogenize") or words[1:-1] == ["resume"]:
         return 0  # folders are the shell's to complete
     group, _, name = last.partition("=")
     if group == "experiment":  # Hydra offers no presets in subfolders
@@ -134,7 +139,11 @@ def _refuse_words(arguments: list[str]) -> None:
 def _help() -> str:
     from .config import presets
 
-    return HELP.format(models=", ".join(presets("model")), experiments=", ".join(presets("experiment")))
+    return HELP.format(
+        models=", ".join(presets("model")),
+        experiments=", ".join(presets("experiment")),
+        materials="|".join(presets("material")),
+    )
 
 
 def _command_line() -> str:
@@ -230,6 +239,25 @@ def resume(rest: list[str]) -> int:
     return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line()))
 
 
+def homogenize(rest: list[str]) -> int:
+    """``phasefield homogenize``"""
+    if not rest or ("=" in rest[0] and not os.path.exists(rest[0])):
+        raise PhasefieldError(
+            "homogenize: the run folder or image is missing; usage: phasefield homogenize DIR|IMAGE material=NAME [key=value ...]"
+        )
+    _refuse_flags(rest, "homogenize")
+    from .homogenize import command
+
+    def show(text: str) -> None:
+        if sys.stderr.isatty():
+            print(text, file=sys.stderr)
+
+    target, records, system = command.run(rest[0], rest[1:], _command_line(), show)
+    print(command.table(records, system))
+    print(f"\n{target}: tensors, evidence and descriptors of the microstructure")
+    return 0
+
+
 def report(rest: list[str]) -> int:
     """``phasefield report``"""
     references = []
@@ -261,9 +289,9 @@ def show_config(rest: list[str]) -> int:
     if rest[0] == "show":
         print(config.to_yaml(composed), end="")
         return 0
-    from .simulation import Simulation
+    from .api import simulation_of
 
-    sim = Simulation(config.to_spec(composed))
+    sim = simulation_of(config.to_spec(composed))
     print(
         f"valid: {sim.model.name}, {'x'.join(map(str, sim.grid.shape))} cells, {sim.backend.name} ({sim.backend.description})"
     )
@@ -273,6 +301,7 @@ def show_config(rest: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": run,
     "resume": resume,
+    "homogenize": homogenize,
     "report": report,
     "config": show_config,
 }

@@ -14,12 +14,12 @@ from .specs import FieldSpec, ModelSpec, RunSpec
 #: Keys whose values are expressions: quoted before Hydra's grammar sees them.
 _EXPRESSION = re.compile(
     r"^(model\.energy|model\.fields\.\w+\.(source|mobility|kappa|stabilizer)"
-    r"|initial\.\w+(\.\w+)*|model\.fields\.\w+\.initial(\.\w+)*)$"
+    r"|homogenize(\.\w+)+|initial\.\w+(\.\w+)*|model\.fields\.\w+\.initial(\.\w+)*)$"
 )
 #: Keys whose values are text, commas, blanks and all.
 _TEXT = re.compile(r"^(output\.dir|title|model\.(name|description)|.*\.(units|description))$")
 #: Dictionaries open to new keys, so that no ``+`` is needed to add one.
-_OPEN = re.compile(r"^(model\.(fields|parameters)|initial|output\.(every|history))(\.\w|$)")
+_OPEN = re.compile(r"^(model\.(fields|parameters)|initial|homogenize|output\.(every|history))(\.\w|$)")
 #: Keys that hold one mapping out of several kinds.
 _REPLACED = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|output\.(every|history))$")
 _OVERRIDE = re.compile(r"^(\+{0,2})([\w./@-]+)\s*=(.*)$", re.S)

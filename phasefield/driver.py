@@ -145,9 +145,12 @@ class Recorder:
         ]
         for name, attributes in sim.observer.attrs.items():
             of = sim.observer.fields.get(name)
-            dims = ("time",) if of is None else ("time", f"component_{of}")
+            own = sim.observer.axes.get(name, ())
+            dims = ("time", *own) if of is None else ("time", f"component_{of}")
             variables.append(Variable(name, dims, "float64", dict(attributes)))
-        return RecordFile.create(self.folder.history, self._component_axes(), variables, attrs)
+        labels: dict[str, tuple[np.ndarray, dict[str, Any]]]
+        labels = {axis: (np.array(names), {}) for axis, names in sim.observer.labels.items()}
+        return RecordFile.create(self.folder.history, self._component_axes() | labels, variables, attrs)
 
     def _create_fields(self, attrs: Mapping[str, Any]) -> RecordFile:
         sim = self.simulation

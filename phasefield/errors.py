@@ -5,6 +5,8 @@ The command line prints ``str(error)`` and exits with ``exit_code``; ``--debug``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PhasefieldError(Exception):
     """Base of all errors that are shown to the user as one message."""
@@ -76,4 +78,15 @@ class Diverged(PhasefieldError):
 
 
 class NotConverged(PhasefieldError):
-    """An iterative solver stopped before reaching its tolerance."""
+    """An iterative solver stopped before reaching its tolerance.
+
+    Args:
+        problem: what was solved and how far it came. hint: what to do. history: the measure of convergence per iteration.
+    """
+
+    def __init__(self, problem: str, hint: str = "", history: Sequence[float] = ()) -> None:
+        self.history = list(history)
+        tail = ", ".join(f"{value:.2g}" for value in self.history[-5:])
+        super().__init__(
+            problem + (f"\n  {hint}" if hint else "") + (f"\n  last values: {tail}" if len(self.history) > 1 else "")
+        )

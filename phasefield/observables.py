@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .backend import Backend, Compiled, Layout, Run
+from .backend import Backend, Compiled, Layout, Run, cells_of
 from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
@@ -31,6 +31,8 @@ class Observable:
         real, spectral: name -> reduction over cells or modes, with the state as `array_symbol` of ``u``.
         finish: reduced values -> variables; a value per component is an array.
         attrs: variable -> attributes (``long_name``, ``units``); fields: variable -> field it has the components of.
+        measure: what no reduction gives, from the cells on the host, shape ``(components, *grid.shape)``.
+        axes: variable -> its axes besides time; labels: such an axis -> its labels.
     """
 
     finish: Callable[[Values], dict[str, Any]]
@@ -38,6 +40,12 @@ class Observable:
     spectral: Mapping[str, Reduction] = field(default_factory=dict)
     attrs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    measure: Callable[[np.ndarray], dict[str, Any]] | None = None
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+Factory = Callable[[EnergyModel, Grid], Observable]
 
 
 def _u(i: int) -> sp.Symbol:
@@ -143,7 +151,7 @@ def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
     )
 
 
-OBSERVABLES: dict[str, Callable[[EnergyModel, Grid], Observable]] = {
+OBSERVABLES: dict[str, Factory] = {
     f.__name__: f for f in (free_energy, statistics, interface_area, characteristic_length)
 }
 
@@ -151,19 +159,30 @@ OBSERVABLES: dict[str, Callable[[EnergyModel, Grid], Observable]] = {
 class Observer:
     """Evaluates several observables in one pass over the cells and one over the modes.
 
+    Args:
+        more: observables besides those of this module.
+
     Raises:
         ConfigError: an unknown observable.
     """
 
-    def __init__(self, names: Iterable[str], model: EnergyModel, layout: Layout, backend: Backend) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        model: EnergyModel,
+        layout: Layout,
+        backend: Backend,
+        more: Mapping[str, Factory] | None = None,
+    ) -> None:
         self.observables: dict[str, Observable] = {}
+        known = OBSERVABLES | dict(more or {})
         for name in names:
-            if name not in OBSERVABLES:
+            if name not in known:
                 raise ConfigError(
-                    "output.observables", f"unknown observable {name!r}", f"known are: {', '.join(OBSERVABLES)}"
+                    "output.observables", f"unknown observable {name!r}", f"known are: {', '.join(known)}"
                 )
-            self.observables[name] = OBSERVABLES[name](model, layout.grid)
-        self._model = model
+            self.observables[name] = known[name](model, layout.grid)
+        self._model, self._layout, self._backend = model, layout, backend
         self._programs = {
             space: backend.program(layout, [Run(kernel)])
             for space in ("real", "spectral")
@@ -192,12 +211,26 @@ class Observer:
         """Variables with components -> the field whose components they are."""
         return {k: v for o in self.observables.values() for k, v in o.fields.items()}
 
-    def __call__(self, cells: Any, modes: Any) -> dict[str, Any]:
-        """Variables of a state given both as cells and as modes."""
+    @property
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """Variables with axes of their own -> these."""
+        return {k: v for o in self.observables.values() for k, v in o.axes.items()}
+
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        return {k: v for o in self.observables.values() for k, v in o.labels.items()}
+
+    def __call__(self, cells: Any, modes: Any, measure: bool = True) -> dict[str, Any]:
+        """Variables of a state given both as cells and as modes; those that are measured on the host only if asked for."""
         values: dict[str, float] = {}
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, self._model.scalars)
         out: dict[str, Any] = {}
         for o, observable in self.observables.items():
             out |= observable.finish({k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")})
+        measured = [o.measure for o in self.observables.values() if o.measure is not None and measure]
+        if measured:
+            host = np.array(cells_of(self._layout, self._backend.to_host(cells)))
+            for function in measured:
+                out |= function(host)
         return out

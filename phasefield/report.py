@@ -1,4 +1,4 @@
-"""Pictures and the HTML report of a run folder (``config.yaml``, ``history.nc``, ``fields.nc``, ``run.log``).
+"""Pictures and the HTML report of a run folder (``config.yaml``, ``history.nc``, ``fields.nc``, ``run.log``, ``properties.nc``).
 
 :func:`picture` draws the last snapshot, quickly; :func:`report` draws everything and writes one self-contained page.
 Matplotlib and xarray are imported when needed, and the caller's backend and rcParams stay as they are.
@@ -11,17 +11,44 @@ import html
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phasefield.drawing import (
+    COLORMAP,
+    COLORS,
+    NOT_FINITE,
+    Panel,
+    Picture,
+    Strip,
+    blank,
+    columns_of,
+    decades_of,
+    draw_line,
+    draw_strips,
+    finish_axes,
+    finite_range,
+    is_math,
+    log_axis,
+    log_time,
+    palette,
+    png_of,
+    safe,
+    span_of,
+    style,
+    times_of,
+    title_of,
+    unit_of,
+    when_of,
+)
 from phasefield.errors import OutputError
+from phasefield.property_pictures import property_pictures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,26 +63,6 @@ SPACE = ("x", "y", "z")
 SNAPSHOTS = 6  # panels in a row of snapshots
 LOG_LINES = 40  # lines of run.log shown in the report
 FULL_LIMIT = 2**28  # values of one snapshot read at once; larger ones are shown by their slices only
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")  # Okabe & Ito (2008)
-COLORMAP = "viridis"
-NOT_FINITE = "#d9d9d9"
-STYLE = {
-    "font.size": 11.0,
-    "axes.titlesize": 11.0,
-    "axes.labelsize": 11.0,
-    "xtick.labelsize": 10.0,
-    "ytick.labelsize": 10.0,
-    "legend.fontsize": 10.0,
-    "legend.frameon": False,
-    "axes.linewidth": 0.8,
-    "axes.grid": False,
-    "axes.formatter.limits": (-3, 4),
-    "axes.formatter.use_mathtext": True,
-    "axes.formatter.useoffset": False,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4.5,
-    "image.origin": "lower",
-}
 
 
 # ---------------------------------------------------------------------------------------------------------------- API
@@ -74,10 +81,10 @@ def picture(folder: str | Path) -> Path:
         OutputError: ``fields.nc`` is missing, unreadable or empty, or the picture cannot be written.
     """
     folder = _folder(folder)
-    with _open(folder, "fields.nc") as data, _style():
+    with _open(folder, "fields.nc") as data, style():
         fields = _fields(data, folder)
         last = data.sizes["time"] - 1
-        when = _when(_times(data)[last], data)
+        when = when_of(times_of(data)[last], data)
         if len(fields[0].space) == 1:
             figure = _profiles(fields, [last], data)
         else:
@@ -88,15 +95,16 @@ def picture(folder: str | Path) -> Path:
                 heads += [panel.title for panel in strip.panels[1:]]
                 panels = [replace(panel, title=head) for panel, head in zip(strip.panels, heads, strict=True)]
                 strips.append(replace(strip, panels=panels))
-            figure = _draw(strips, cap=5.0)
-        return _write(folder / "fields.png", _png(figure))
+            figure = draw_strips(strips, cap=5.0)
+        return _write(folder / "fields.png", png_of(figure))
 
 
 def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
     """Write ``folder/report.html``, a self-contained page, and its pictures, ``folder/report/*.png``.
 
     Args:
-        folder: the run folder; ``fields.nc`` and ``history.nc`` are required, ``config.yaml`` and ``run.log`` optional.
+        folder: the run folder; ``fields.nc`` and ``history.nc`` are required, ``config.yaml``, ``run.log`` and ``properties.nc``
+            optional.
         reference: CSV files with columns time and free energy, drawn over the free-energy curve and labelled by their
             file stem.
 
@@ -108,13 +116,15 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
     """
     folder = _folder(folder)
     references = [_reference(Path(path)) for path in reference]
-    with _open(folder, "fields.nc") as data, _open(folder, "history.nc") as history, _style():
+    with _open(folder, "fields.nc") as data, _open(folder, "history.nc") as history, style():
         fields = _fields(data, folder)
         figures, warnings = _field_figures(fields, data)
         figures += _curve_figures(history, [field.name for field in fields], references)
         attrs = {**history.attrs, **data.attrs}
         formula = _formula(str(attrs.get("model_formula", "")))
         facts = _key_figures(data, history, fields)
+        drawn, more_facts, more_warnings = property_pictures(folder / "properties.nc")
+        figures, facts, warnings = figures + drawn, facts + more_facts, warnings + more_warnings
         page = _page(folder, attrs, formula, facts, warnings, figures)
     for figure in figures:
         _write(folder / "report" / f"{figure.name}.png", figure.png)
@@ -226,7 +236,7 @@ def _fields(data: xr.Dataset, folder: Path) -> list[_Field]:
         array = array.transpose("time", *others, *space)
         if component and array.sizes[component] == 1:
             array, component = array.isel({component: 0}), None
-        unit = _unit(array.attrs)
+        unit = unit_of(array.attrs)
         long_name = str(array.attrs.get("long_name", "") or name)
         label = long_name if name in long_name.split() or long_name == name else f"{long_name} {name}"
         fields.append(_Field(name, label + (f" ({unit})" if unit else ""), unit, array, component, space))
@@ -234,26 +244,6 @@ def _fields(data: xr.Dataset, folder: Path) -> list[_Field]:
         raise OutputError(f"{path}: holds no field with dimensions (time, x, ...)\n  Run again with a field to output.")
     dimension = len(fields[0].space)
     return [field for field in fields if len(field.space) == dimension]
-
-
-def _unit(attrs: Mapping[Any, Any]) -> str:
-    unit = str(attrs.get("units", "")).strip()
-    return "" if unit.lower() in ("", "1", "-", "none", "dimensionless", "nondimensional") else unit
-
-
-def _times(data: xr.Dataset) -> Array:
-    values = data["time"].values  # xarray counts from 0 where the coordinate variable is missing
-    return values.astype(float) if values.dtype.kind in "fiu" else np.arange(values.size, dtype=float)
-
-
-def _when(time: float, data: xr.Dataset) -> str:
-    return f"t = {time:.4g} {_unit(data['time'].attrs)}".rstrip()
-
-
-def _title(array: xr.DataArray, default: str) -> str:
-    """Axis label: long name and unit."""
-    name, unit = str(array.attrs.get("long_name", "") or default), _unit(array.attrs)
-    return f"{name} ({unit})" if unit else name
 
 
 def _pick(times: Array, count: int = SNAPSHOTS) -> list[int]:
@@ -264,7 +254,7 @@ def _pick(times: Array, count: int = SNAPSHOTS) -> list[int]:
     if not np.isfinite(times).all() or not (np.diff(times) > 0).all():
         return sorted({round(i) for i in np.linspace(0, n - 1, count)})
     axis = times - times[0]
-    if _decades(axis) > 2:
+    if decades_of(axis) > 2:
         axis = np.log(np.maximum(axis, axis[1] / 10))  # the initial state takes the decade before the first output
     picked = [0]
     for rest in range(count - 1, 0, -1):
@@ -303,151 +293,28 @@ def _reference(path: Path) -> tuple[str, Array, Array]:
 # ------------------------------------------------------------------------------------------------------------ drawing
 
 
-@dataclass(frozen=True)
-class _Figure:
-    """A finished picture: file stem, section of the page, caption (plain text) and PNG bytes."""
-
-    name: str
-    section: str
-    caption: str
-    png: bytes
-
-
-@dataclass(frozen=True)
-class _Span:
-    """One axis of an image: label and outer cell edges."""
-
-    label: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """An image, indexed [right, up] or [component, right, up], later [right, up, rgb]."""
-
-    image: Array
-    right: _Span
-    up: _Span
-    title: str
-
-
-@dataclass(frozen=True)
-class _Strip:
-    """Images with one colour scale and one colourbar (none where they are RGB, ``limits`` None)."""
-
-    panels: list[_Panel]
-    label: str
-    limits: tuple[float, float] | None
-    shared: bool  # the panels share their axes: inner tick labels are left out
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    import matplotlib.style
-
-    with matplotlib.style.context(["default", STYLE]):  # leaves the backend alone, restores the rest
-        yield
-
-
-def _figure(width: float, height: float, layout: Any = None) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout=layout)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.1, facecolor="white")
-    return buffer.getvalue()
-
-
-def _math(text: str) -> bool:
-    from matplotlib.mathtext import MathTextParser
-
-    try:
-        MathTextParser("path").parse(text)
-    except (ValueError, RuntimeError):
-        return False
-    return True
-
-
-def _text(text: object) -> str:
-    """Text from a file, harmless to draw: mathtext only where it parses."""
-    line = " ".join(str(text).split())
-    line = line if len(line) <= 90 else line[:89] + "…"
-    return line if "$" not in line or _math(line) else line.replace("$", r"\$")
-
-
-def _finite_range(arrays: Iterable[Array]) -> tuple[float, float]:
-    """Range of the finite values, widened where it is empty or only round-off."""
-    low, high = math.inf, -math.inf
-    for array in arrays:
-        finite = array[np.isfinite(array)]
-        if finite.size:
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    if low > high:
-        return 0.0, 1.0
-    scale = max(abs(low), abs(high))
-    if high - low <= 1e-6 * scale or scale == 0.0:
-        margin = 0.01 * scale or 1.0
-        return low - margin, high + margin
-    return low, high
-
-
-def _palette(n: int) -> Array:
-    """``n`` distinct colours of three lightness levels: golden-angle hues in OKLCH (Ottosson 2020), shape (n, 3)."""
-    i = np.arange(n)
-    light, chroma, hue = np.array([0.70, 0.82, 0.60])[i % 3], 0.115, np.deg2rad(250 + 137.508 * i)
-    a, b = chroma * np.cos(hue), chroma * np.sin(hue)
-    to_lms = np.array(
-        [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]]
-    )
-    to_rgb = np.array(
-        [
-            [4.0767416621, -3.3077115913, 0.2309699292],
-            [-1.2684380046, 2.6097574011, -0.3413193965],
-            [-0.0041960863, -0.7034186147, 1.707614701],
-        ]
-    )
-    linear = np.clip((np.stack([light, a, b], axis=1) @ to_lms.T) ** 3 @ to_rgb.T, 0, 1)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def _span(data: xr.DataArray, dim: str) -> _Span:
-    centers = np.asarray(data[dim].values, dtype=float)
-    if dim not in data.coords or centers.size == 0 or not np.isfinite(centers).all():
-        centers = np.arange(data.sizes[dim]) + 0.5
-    half = 0.5 * (centers[-1] - centers[0]) / (centers.size - 1) if centers.size > 1 else 0.5
-    unit = _unit(data[dim].attrs) if dim in data.coords else ""
-    return _Span(f"{dim} ({unit})" if unit else dim, float(centers[0] - half), float(centers[-1] + half))
-
-
-def _slices(field: _Field, index: int, *, every: bool) -> list[_Panel]:
+def _slices(field: _Field, index: int, *, every: bool) -> list[Panel]:
     """The snapshot as an image, or the mid-planes of a 3-D one (only the first, x-y, unless ``every``)."""
-    spans = {dim: _span(field.data, dim) for dim in field.space}
+    spans = {dim: span_of(field.data, dim) for dim in field.space}
     if len(field.space) == 2:
         x, y = field.space
-        return [_Panel(field.values(index), spans[x], spans[y], "")]
+        return [Panel(field.values(index), spans[x], spans[y], "")]
     panels = []
     for right, up, normal in (("x", "y", "z"), ("x", "z", "y"), ("y", "z", "x"))[: 3 if every else 1]:
         middle = field.data.sizes[normal] // 2
         span = spans[normal]
         at = span.low + (middle + 0.5) * (span.high - span.low) / field.data.sizes[normal]
         image = field.values(index, **{normal: middle})
-        panels.append(_Panel(image, spans[right], spans[up], f"{normal} = {at:.4g} {span.label[3:-1]}".rstrip()))
+        panels.append(Panel(image, spans[right], spans[up], f"{normal} = {at:.4g} {span.label[3:-1]}".rstrip()))
     return panels
 
 
-def _strips(field: _Field, panels: list[_Panel], *, shared: bool) -> list[_Strip]:
+def _strips(field: _Field, panels: list[Panel], *, shared: bool) -> list[Strip]:
     """A scalar field as one strip; components as grain map and sum of squares."""
     if field.component is None:
-        return [_Strip(panels, field.label, _finite_range(p.image for p in panels), shared)]
+        return [Strip(panels, field.label, finite_range(p.image for p in panels), shared)]
     squares = [np.square(panel.image, dtype=float).sum(axis=0) for panel in panels]
-    colors = _palette(field.data.sizes[field.component])
+    colors = palette(field.data.sizes[field.component])
     finite = squares[-1][np.isfinite(squares[-1])]
     bulk = float(np.percentile(finite, 98)) if finite.size else 0.0
     maps = []
@@ -458,90 +325,14 @@ def _strips(field: _Field, panels: list[_Panel], *, shared: bool) -> list[_Strip
         rgb = np.where(known[..., None], colors[largest] * shade[..., None], int(NOT_FINITE[1:3], 16) / 255)
         maps.append(replace(panel, image=rgb))
     unit = f" ({field.unit}$^2$)" if field.unit else ""
-    low, high = _finite_range(squares)
+    low, high = finite_range(squares)
     sums = [replace(p, image=s, title=p.title) for p, s in zip(panels, squares, strict=True)]
     name = field.name.replace("$", r"\$")
     label = rf"$\Sigma_i$ {name}$_i^2${unit}"
     return [
-        _Strip(maps, field.label, None, shared),
-        _Strip(sums, label, (max(low, 0.0) if low < high else low, high), shared),
+        Strip(maps, field.label, None, shared),
+        Strip(sums, label, (max(low, 0.0) if low < high else low, high), shared),
     ]
-
-
-def _draw(strips: list[_Strip], cap: float = 3.4, width: float = 12.0) -> Figure:
-    """Lay strips out below each other, to scale, in inches; ``cap`` limits the height of one strip's images.
-
-    A fixed layout, because matplotlib's own solvers leave gaps around images of equal aspect and take twice the time.
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.ticker import MaxNLocator
-
-    head, foot, side, bar = 0.32, 0.58, 0.85, 0.15
-    plans = []
-    for strip in strips:
-        sides = [(abs(p.right.high - p.right.low), abs(p.up.high - p.up.low)) for p in strip.panels]
-        least = max(max(pair) for pair in sides) / 25  # beyond 25:1 a picture to scale would be a hairline
-        sizes = np.maximum(sides, least)
-        gap, inner = (0.2, head + 0.1) if strip.shared else (side, head + foot)
-        count = len(sizes)
-        best: tuple[float, int, float] = (0.0, count, 0.0)
-        for columns in (c for c in range(count, 0, -1) if count % c == 0):
-            lines = count // columns
-            wide = sizes[:, 0].reshape(lines, columns).sum(axis=1).max()
-            free = cap - (lines - 1) * head
-            scale = float(min((width - gap * (columns - 1)) / wide, free / (lines * sizes[:, 1].max())))
-            if scale > 1.4 * best[0]:  # one row is easier to read, unless it makes the images much smaller
-                best = (scale, columns, wide * scale + gap * (columns - 1))
-        scale, columns, wide = best
-        row = sizes[:, 1].max() * scale
-        plans.append((sizes * scale, columns, gap, row, row + inner, wide, (count // columns) * (row + inner)))
-
-    total_w = side + max(plan[5] for plan in plans) + 1.2
-    heights = [head + foot + plan[3] + plan[6] - plan[4] for plan in plans]
-    total_h = sum(heights)
-    figure = _figure(total_w, total_h)
-
-    def place(left: float, bottom: float, w: float, h: float) -> Axes:
-        return figure.add_axes((left / total_w, bottom / total_h, w / total_w, h / total_h))
-
-    top = total_h
-    for strip, (sizes, columns, gap, row, pitch, wide, _), tall in zip(strips, plans, heights, strict=True):
-        for i, (panel, (w, h)) in enumerate(zip(strip.panels, sizes, strict=True)):
-            line, column = divmod(i, columns)
-            before = sizes[i - column : i, 0].sum() + gap * column
-            axes = place(side + before, top - head - row - line * pitch, w, h)
-            edges = (panel.right.low, panel.right.high, panel.up.low, panel.up.high)
-            image = panel.image.swapaxes(0, 1)
-            if strip.limits is None:
-                axes.imshow(image, extent=edges, aspect="auto")
-            else:
-                low, high = strip.limits
-                axes.imshow(np.ma.masked_invalid(image), COLORMAP, vmin=low, vmax=high, extent=edges, aspect="auto")
-            axes.set_facecolor(NOT_FINITE)
-            ratio = abs(panel.up.high - panel.up.low) * w / (abs(panel.right.high - panel.right.low) * h)
-            title = panel.title if math.isclose(ratio, 1) else f"{panel.title} (not to scale)"
-            axes.set_title(_text(title.strip()), pad=5)
-            axes.tick_params(length=3)
-            for ticks, inches in ((axes.xaxis, w), (axes.yaxis, h)):
-                ticks.set_major_locator(MaxNLocator(nbins=int(np.clip(inches / 0.5, 1, 5)), steps=[1, 2, 5, 10]))
-            if not strip.shared or i + columns >= len(strip.panels):
-                axes.set_xlabel(_text(panel.right.label), labelpad=2)
-            else:
-                axes.tick_params(bottom=False, labelbottom=False)
-            if not strip.shared or column == 0:
-                axes.set_ylabel(_text(panel.up.label))
-            else:
-                axes.tick_params(left=False, labelleft=False)
-        if strip.limits is not None:
-            low, height = top - tall + foot, tall - head - foot
-            more = max(0.0, 1.2 - height)  # a bar shorter than its label would be unreadable
-            scalar = ScalarMappable(Normalize(*strip.limits), COLORMAP)
-            colorbar = figure.colorbar(scalar, cax=place(side + wide + 0.18, low - more / 2, bar, height + more))
-            colorbar.ax.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-            colorbar.set_label(_text(strip.label))
-        top -= tall
-    return figure
 
 
 def _profiles(fields: list[_Field], indices: list[int], data: xr.Dataset) -> Figure:
@@ -552,11 +343,11 @@ def _profiles(fields: list[_Field], indices: list[int], data: xr.Dataset) -> Fig
     for field in fields:
         n = field.data.sizes[field.component] if field.component else 0
         panels += [(field, i) for i in range(min(n, 6))] if n and len(indices) > 1 else [(field, None)]
-    figure = _figure(8.5, 0.6 + (3.4 if len(panels) == 1 else 2.3) * len(panels), "constrained")
-    times = _times(data)
+    figure = blank(8.5, 0.6 + (3.4 if len(panels) == 1 else 2.3) * len(panels), "constrained")
+    times = times_of(data)
     for row, (field, component) in enumerate(panels):
         axes = figure.add_subplot(len(panels), 1, row + 1)
-        span = _span(field.data, "x")
+        span = span_of(field.data, "x")
         size = field.data.sizes["x"]
         x = span.low + (np.arange(size) + 0.5) * (span.high - span.low) / size
         for order, index in enumerate(indices):
@@ -564,7 +355,7 @@ def _profiles(fields: list[_Field], indices: list[int], data: xr.Dataset) -> Fig
             if field.component and component is None:
                 lines = [
                     (v, color, f"{field.name}[{i}]")
-                    for i, (v, color) in enumerate(zip(values, _palette(len(values)), strict=True))
+                    for i, (v, color) in enumerate(zip(values, palette(len(values)), strict=True))
                 ]
             else:
                 shade = 0.9 * (1 - order / max(len(indices) - 1, 1)) if len(indices) > 1 else 0.3
@@ -572,35 +363,35 @@ def _profiles(fields: list[_Field], indices: list[int], data: xr.Dataset) -> Fig
                     (
                         values if component is None else values[component],
                         colormaps[COLORMAP](shade),
-                        _when(times[index], data),
+                        when_of(times[index], data),
                     )
                 ]
             for v, color, label in lines:
-                _line(axes, x, v, label if len(lines) <= 8 else "", color=color)
+                draw_line(axes, x, v, label if len(lines) <= 8 else "", color=color)
         axes.set_xlim(span.low, span.high)
-        axes.set_ylabel(_text(field.label if component is None else f"{field.name}[{component}]"))
+        axes.set_ylabel(safe(field.label if component is None else f"{field.name}[{component}]"))
         if row == 0:
-            axes.set_title(_when(times[indices[-1]], data) if len(indices) == 1 else "", loc="left")
+            axes.set_title(when_of(times[indices[-1]], data) if len(indices) == 1 else "", loc="left")
         if (
             axes.get_legend_handles_labels()[0]
             and (len(indices) > 1 or field.component)
             and (row == 0 or field.component)
         ):
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-        _finish(axes)
+        finish_axes(axes)
         if row == len(panels) - 1:
-            axes.set_xlabel(_text(span.label))
+            axes.set_xlabel(safe(span.label))
     return figure
 
 
-def _field_figures(fields: list[_Field], data: xr.Dataset) -> tuple[list[_Figure], list[str]]:
+def _field_figures(fields: list[_Field], data: xr.Dataset) -> tuple[list[Picture], list[str]]:
     """Pictures of the fields, and what the reader must be warned of."""
-    times = _times(data)
+    times = times_of(data)
     last = times.size - 1
     indices = _pick(times)
     count = f"all {times.size}" if len(indices) == times.size else f"{len(indices)} of {times.size}"
     shown = f"{count} snapshots" if times.size > 1 else "the only snapshot"
-    figures: list[_Figure] = []
+    figures: list[Picture] = []
     warnings: list[str] = []
     spectra: list[tuple[str, Array, Array]] = []
     boundary = re.findall(r"[a-z][a-z_-]+", str(data.attrs.get("boundary", "")).lower())
@@ -610,12 +401,12 @@ def _field_figures(fields: list[_Field], data: xr.Dataset) -> tuple[list[_Figure
         stem = re.sub(r"[^\w.-]", "_", field.name)
         if dimension == 1:
             caption = f"{field.name}: {shown} over x."
-            figures.append(_Figure(f"field_{stem}", "Fields", caption, _png(_profiles([field], indices, data))))
+            figures.append(Picture(f"field_{stem}", "Fields", caption, png_of(_profiles([field], indices, data))))
         else:
             panels = []
             for index in indices:
                 panel = _slices(field, index, every=False)[0]
-                panels.append(replace(panel, title=_when(times[index], data)))
+                panels.append(replace(panel, title=when_of(times[index], data)))
             where = f" in the mid-plane {_slices(field, last, every=False)[0].title}" if dimension == 3 else ""
             if field.component:
                 what = (
@@ -626,11 +417,11 @@ def _field_figures(fields: list[_Field], data: xr.Dataset) -> tuple[list[_Figure
             else:
                 what = f"{field.name}: {shown}{where}, on one colour scale."
             strips = _strips(field, panels, shared=True)
-            figures.append(_Figure(f"field_{stem}", "Fields", what, _png(_draw(strips))))
+            figures.append(Picture(f"field_{stem}", "Fields", what, png_of(draw_strips(strips))))
             if dimension == 3:
                 strips = _strips(field, _slices(field, last, every=True), shared=False)
-                caption = f"{field.name}: orthogonal mid-planes at {_when(times[last], data)}."
-                figures.append(_Figure(f"slices_{stem}", "Fields", caption, _png(_draw(strips, cap=3.6))))
+                caption = f"{field.name}: orthogonal mid-planes at {when_of(times[last], data)}."
+                figures.append(Picture(f"slices_{stem}", "Fields", caption, png_of(draw_strips(strips, cap=3.6))))
         if math.prod(field.data.shape[1:]) > FULL_LIMIT:
             continue
         values = field.values(last)
@@ -641,91 +432,41 @@ def _field_figures(fields: list[_Field], data: xr.Dataset) -> tuple[list[_Figure
             )
         elif periodic and dimension > 1:
             scalar = np.square(values, dtype=float).sum(axis=0) if field.component else values
-            spans = [_span(field.data, dim) for dim in field.space]
+            spans = [span_of(field.data, dim) for dim in field.space]
             spacing = [(s.high - s.low) / n for s, n in zip(spans, scalar.shape, strict=True)]
             k, power = radial_structure_factor(scalar, spacing)
             if (power > 0).any():
                 spectra.append((f"sum of {field.name}² " if field.component else field.name, k, power))
     if spectra:
-        span = _span(fields[0].data, fields[0].space[0])
-        caption = f"Radially averaged structure factor S(k) = |FFT(u − mean)|²/N at {_when(times[last], data)}."
-        figures.append(_Figure("structure_factor", "Structure", caption, _png(_spectrum(spectra, span.label[3:-1]))))
+        span = span_of(fields[0].data, fields[0].space[0])
+        caption = f"Radially averaged structure factor S(k) = |FFT(u − mean)|²/N at {when_of(times[last], data)}."
+        figures.append(Picture("structure_factor", "Structure", caption, png_of(_spectrum(spectra, span.label[3:-1]))))
     return figures, warnings
 
 
 def _spectrum(spectra: list[tuple[str, Array, Array]], unit: str) -> Figure:
-    figure = _figure(6.4, 4.0, "constrained")
+    figure = blank(6.4, 4.0, "constrained")
     axes = figure.add_subplot()
     peak = max(float(power.max()) for _, _, power in spectra)
     for i, (name, k, power) in enumerate(spectra):
         # Round-off, sixteen decades down, would hide the shape.
         good = power > 1e-12 * peak
-        _line(axes, k[good], power[good], name, color=COLORS[i % len(COLORS)])
-    _log(axes, "x")
-    _log(axes, "y")
+        draw_line(axes, k[good], power[good], name, color=COLORS[i % len(COLORS)])
+    log_axis(axes, "x")
+    log_axis(axes, "y")
     axes.set_ylabel("structure factor S(k)")
-    axes.set_xlabel(_text(f"wavenumber k (rad/{unit})" if unit else "wavenumber k"))
+    axes.set_xlabel(safe(f"wavenumber k (rad/{unit})" if unit else "wavenumber k"))
     axes.legend()
-    _finish(axes)
+    finish_axes(axes)
     return figure
 
 
 # ------------------------------------------------------------------------------------------------------------- curves
 
 
-def _decades(values: Array) -> float:
-    """Decades between the smallest and the largest positive value."""
-    positive = values[np.isfinite(values) & (values > 0)]
-    return math.log10(positive.max()) - math.log10(positive.min()) if positive.size else 0.0
-
-
-def _line(axes: Axes, x: Array, y: Array, label: str = "", **options: Any) -> None:
-    good = np.isfinite(x)
-    y = np.where(np.isfinite(y), y, np.nan)[good]
-    marker = "o" if good.sum() <= 12 or np.isfinite(y).sum() < 2 else ""
-    axes.plot(x[good], y, label=_text(label) or "_", **{"marker": marker, **options})
-
-
-def _finish(axes: Axes) -> None:
-    axes.grid(True, color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _log_time(axes: Axes, times: Iterable[Array], decades: float = 2.0) -> bool:
-    """Switch to logarithmic time where it spans more than ``decades``."""
-    every = np.concatenate([np.ravel(t) for t in times])
-    if _decades(every) > decades:
-        _log(axes, "x")
-        return True
-    return False
-
-
-def _log(axes: Axes, which: str) -> None:
-    """Logarithmic axis with plain numbers where they are short; time 0 is left out, not drawn at the edge."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    (axes.set_xscale if which == "x" else axes.set_yscale)("log", nonpositive="mask")
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    low, high = sorted(axis.get_view_interval())
-    if low >= 1e-2 and high <= 1e4:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if high < 30 * low:
-        axis.set_minor_locator(LogLocator(subs=(2, 5)))
-        axis.set_minor_formatter(axis.get_major_formatter())
-    else:
-        axis.set_minor_formatter(NullFormatter())
-
-
-def _columns(array: xr.DataArray) -> Array:
-    """A history variable as (time, columns)."""
-    values = array.transpose("time", ...).values.astype(float)
-    return values.reshape(values.shape[0], -1)
-
-
 def _family(history: xr.Dataset, prefix: str, names: Sequence[str]) -> list[tuple[str, Array]]:
     """The curves ``prefix_<field>``, in the order of the fields."""
-    return [(n, _columns(history[f"{prefix}_{n}"])) for n in names if f"{prefix}_{n}" in _observables(history)]
+    return [(n, columns_of(history[f"{prefix}_{n}"])) for n in names if f"{prefix}_{n}" in _observables(history)]
 
 
 def _observables(history: xr.Dataset) -> list[str]:
@@ -746,29 +487,29 @@ def _plot_family(axes: Axes, t: Array, curves: list[tuple[str, Array]], **option
             color = COLORS[(drawn if each else i) % len(COLORS)]
             label = name if n == 1 else f"{name}[{j}]" if each else f"{name}[0…{n - 1}]" if j == 0 else ""
             thin = {} if n == 1 or each else {"linewidth": 0.8, "alpha": 0.6}
-            _line(axes, t, values[:, j], label if name else "", **{"color": color, **thin, **options})
+            draw_line(axes, t, values[:, j], label if name else "", **{"color": color, **thin, **options})
             drawn += 1
 
 
 def _curve_figures(
     history: xr.Dataset, names: Sequence[str], references: list[tuple[str, Array, Array]]
-) -> list[_Figure]:
-    t = _times(history)
+) -> list[Picture]:
+    t = times_of(history)
     present = _observables(history)
-    clock = _title(history["time"], "time") if "time" in history.coords else "row"
-    figures: list[_Figure] = []
+    clock = title_of(history["time"], "time") if "time" in history.coords else "row"
+    figures: list[Picture] = []
     if t.size == 0:
         return figures
 
     def panels(count: int, draw: Sequence[Callable[[Axes], None]], width: float = 6.4, height: float = 4.0) -> bytes:
         rows = math.ceil(len(draw) / count)
-        figure = _figure(width, height * rows, "constrained")
+        figure = blank(width, height * rows, "constrained")
         for i, function in enumerate(draw):
             axes = figure.add_subplot(rows, min(count, len(draw)), i + 1)
             function(axes)
-            axes.set_xlabel(_text(clock))
-            _finish(axes)
-        return _png(figure)
+            axes.set_xlabel(safe(clock))
+            finish_axes(axes)
+        return png_of(figure)
 
     energies = [n for n in present if n == "free_energy" or n.startswith("free_energy_")]
 
@@ -776,32 +517,32 @@ def _curve_figures(
         for i, name in enumerate(sorted(energies, key=lambda n: n != "free_energy")):
             label = "total" if name == "free_energy" else name.removeprefix("free_energy_")
             width = 2.4 if name == "free_energy" else 1.4
-            _line(axes, t, _columns(history[name])[:, 0], label, color=COLORS[i % len(COLORS)], linewidth=width)
+            draw_line(axes, t, columns_of(history[name])[:, 0], label, color=COLORS[i % len(COLORS)], linewidth=width)
         for i, (label, time, value) in enumerate(references):
             color = COLORS[(len(energies) + i) % len(COLORS)]
-            _line(axes, time, value, label, color=color, linestyle=(0, (4, 2)), linewidth=1.4, marker="")
-        _log_time(axes, [t, *(time for _, time, _ in references)])
+            draw_line(axes, time, value, label, color=color, linestyle=(0, (4, 2)), linewidth=1.4, marker="")
+        log_time(axes, [t, *(time for _, time, _ in references)])
         array = history[energies[0]] if energies else history["time"]
-        axes.set_ylabel(_text(_title(history["free_energy"] if "free_energy" in energies else array, "free energy")))
+        axes.set_ylabel(safe(title_of(history["free_energy"] if "free_energy" in energies else array, "free energy")))
         axes.legend()
 
     if energies or references:
         caption = "Free energy and its parts."
         if references:
             caption += " Dashed: reference " + ", ".join(label for label, _, _ in references) + "."
-        figures.append(_Figure("energy", "Curves", caption, panels(1, [energy])))
+        figures.append(Picture("energy", "Curves", caption, panels(1, [energy])))
 
     if "dt" in present:
 
         def timestep(axes: Axes) -> None:
-            values = _columns(history["dt"])[:, 0]
-            _line(axes, t, values, color=COLORS[0])
-            _log_time(axes, [t])
-            if _decades(values) > 1:
-                _log(axes, "y")
-            axes.set_ylabel(_text(_title(history["dt"], "time step")))
+            values = columns_of(history["dt"])[:, 0]
+            draw_line(axes, t, values, color=COLORS[0])
+            log_time(axes, [t])
+            if decades_of(values) > 1:
+                log_axis(axes, "y")
+            axes.set_ylabel(safe(title_of(history["dt"], "time step")))
 
-        figures.append(_Figure("timestep", "Curves", "Time step over time.", panels(1, [timestep])))
+        figures.append(Picture("timestep", "Curves", "Time step over time.", panels(1, [timestep])))
 
     lengths: list[Callable[[Axes], None]] = []
     for prefix, default in (("characteristic_length", "characteristic length"), ("interface_area", "interface area")):
@@ -809,10 +550,10 @@ def _curve_figures(
 
         def length(axes: Axes, prefix: str = prefix, default: str = default, curves: Any = curves) -> None:
             _plot_family(axes, t, curves)
-            if _log_time(axes, [t], 1.0) and all((c[np.isfinite(c)] > 0).any() for _, c in curves):
-                _log(axes, "y")
-            unit = _unit(history[f"{prefix}_{curves[0][0]}"].attrs)
-            axes.set_ylabel(_text(f"{default} ({unit})" if unit else default))
+            if log_time(axes, [t], 1.0) and all((c[np.isfinite(c)] > 0).any() for _, c in curves):
+                log_axis(axes, "y")
+            unit = unit_of(history[f"{prefix}_{curves[0][0]}"].attrs)
+            axes.set_ylabel(safe(f"{default} ({unit})" if unit else default))
             if len(curves) > 1 or curves[0][1].shape[1] > 1:
                 axes.legend()
 
@@ -825,25 +566,25 @@ def _curve_figures(
             if any(np.isfinite(c).any() for _, c in _family(history, p, names))
         )
         figures.append(
-            _Figure("lengths", "Curves", caption[0].upper() + caption[1:] + ".", panels(2, lengths, 5.6 * len(lengths)))
+            Picture("lengths", "Curves", caption[0].upper() + caption[1:] + ".", panels(2, lengths, 5.6 * len(lengths)))
         )
 
     means = _family(history, "mean", names)
     lows, highs = _family(history, "min", names), _family(history, "max", names)
-    unit = next((_unit(history[f"mean_{n}"].attrs) for n, _ in means), "")
+    unit = next((unit_of(history[f"mean_{n}"].attrs) for n, _ in means), "")
     suffix = f" ({unit})" if unit else ""
 
     def drift(axes: Axes) -> None:
         _plot_family(axes, t, [(name, values - values[0]) for name, values in means])
-        _log_time(axes, [t])
-        axes.set_ylabel(_text(f"mean − initial mean{suffix}"))
+        log_time(axes, [t])
+        axes.set_ylabel(safe(f"mean − initial mean{suffix}"))
         axes.legend()
 
     def ranges(axes: Axes) -> None:
         _plot_family(axes, t, highs)
         _plot_family(axes, t, [("", values) for _, values in lows], linestyle=(0, (4, 2)))
-        _log_time(axes, [t])
-        axes.set_ylabel(_text(f"maximum (solid), minimum (dashed){suffix}"))
+        log_time(axes, [t])
+        axes.set_ylabel(safe(f"maximum (solid), minimum (dashed){suffix}"))
         if highs:
             axes.legend()
 
@@ -852,19 +593,19 @@ def _curve_figures(
         caption = "Change of the field means since the start" if means else ""
         caption += (", and " if means and (lows or highs) else "") + ("extreme values" if lows or highs else "")
         figures.append(
-            _Figure("means", "Curves", caption[0].upper() + caption[1:] + ".", panels(2, draw, 5.6 * len(draw)))
+            Picture("means", "Curves", caption[0].upper() + caption[1:] + ".", panels(2, draw, 5.6 * len(draw)))
         )
 
     prefixes = ("mean", "min", "max", "interface_area", "characteristic_length")
     known = {"step", "dt", *energies, *(f"{p}_{n}" for p in prefixes for n in names)}
-    others = [name for name in present if name not in known]
+    others = [name for name in present if name not in known and history[name].ndim <= 2]
 
     def other(name: str) -> Callable[[Axes], None]:
         def function(axes: Axes) -> None:
-            curves = _columns(history[name])[:, :64]
+            curves = columns_of(history[name])[:, :64]
             _plot_family(axes, t, [(name, curves)])
-            _log_time(axes, [t])
-            axes.set_ylabel(_text(_title(history[name], name)))
+            log_time(axes, [t])
+            axes.set_ylabel(safe(title_of(history[name], name)))
             if curves.shape[1] > 1:
                 axes.legend()
 
@@ -872,7 +613,7 @@ def _curve_figures(
 
     if others:
         png = panels(3, [other(name) for name in others], 4.2 * min(len(others), 3), 3.2)
-        figures.append(_Figure("other", "Other observables", ", ".join(others) + ".", png))
+        figures.append(Picture("other", "Other observables", ", ".join(others) + ".", png))
     return figures
 
 
@@ -886,19 +627,19 @@ def _number(value: float, unit: str = "", digits: int = 6) -> str:
 def _key_figures(data: xr.Dataset, history: xr.Dataset, fields: list[_Field]) -> list[tuple[str, str]]:
     names = [field.name for field in fields]
     present = _observables(history)
-    times, t = _times(data), _times(history)
-    unit = _unit(history["time"].attrs) or _unit(data["time"].attrs)
+    times, t = times_of(data), times_of(history)
+    unit = unit_of(history["time"].attrs) or unit_of(data["time"].attrs)
     grid = " × ".join(str(fields[0].data.sizes[d]) for d in fields[0].space)
-    size = " × ".join(f"{s.high - s.low:.4g}" for s in (_span(fields[0].data, d) for d in fields[0].space))
-    length = _span(fields[0].data, "x").label[3:-1] if "x" in fields[0].space else ""
+    size = " × ".join(f"{s.high - s.low:.4g}" for s in (span_of(fields[0].data, d) for d in fields[0].space))
+    length = span_of(fields[0].data, "x").label[3:-1] if "x" in fields[0].space else ""
     facts = [("Grid", grid), ("Domain", f"{size} {length}".strip())]
     facts.append(("Final time", _number(float(t[-1]) if t.size else float(times[-1]), unit)))
     if "step" in present:
-        facts.append(("Steps", f"{int(_columns(history['step'])[-1, 0]):d}"))
+        facts.append(("Steps", f"{int(columns_of(history['step'])[-1, 0]):d}"))
     facts.append(("Snapshots", str(times.size)))
     if "free_energy" in present:
-        energy = _columns(history["free_energy"])[:, 0]
-        e_unit = _unit(history["free_energy"].attrs)
+        energy = columns_of(history["free_energy"])[:, 0]
+        e_unit = unit_of(history["free_energy"].attrs)
         change = float(energy[-1]) - float(energy[0])
         relative = f" ({_number(100 * change / abs(energy[0]), digits=3)} %)" if energy[0] else ""
         facts.append(("Final free energy", _number(float(energy[-1]), e_unit, 8)))
@@ -907,14 +648,14 @@ def _key_figures(data: xr.Dataset, history: xr.Dataset, fields: list[_Field]) ->
         change_each = values[-1] - values[0]
         worst = float(change_each[np.abs(change_each).argmax()])
         most = ", largest of all components" if values.shape[1] > 1 else ""
-        facts.append((f"Drift of mean {name}{most}", _number(worst, _unit(history[f"mean_{name}"].attrs), 3)))
+        facts.append((f"Drift of mean {name}{most}", _number(worst, unit_of(history[f"mean_{name}"].attrs), 3)))
     for name, values in _family(history, "characteristic_length", names):
         if values.shape[1] == 1 or not np.isfinite(values[-1]).any():
             text = _number(float(values[-1, 0]), digits=4)
         else:
             finite = values[-1][np.isfinite(values[-1])]
             text = f"{_number(float(finite.min()), digits=4)} … {_number(float(finite.max()), digits=4)}"
-        length_unit = _unit(history[f"characteristic_length_{name}"].attrs)
+        length_unit = unit_of(history[f"characteristic_length_{name}"].attrs)
         facts.append((f"Characteristic length of {name}", f"{text} {length_unit}".strip()))
     return facts
 
@@ -927,11 +668,11 @@ def _formula(latex: str) -> bytes | None:
     for old, new in ((r"\lvert", r"\vert "), (r"\rvert", r"\vert "), (r"\!", "")):
         source = source.replace(old, new)
     source = " ".join(source.split())
-    if not source or "$" in source or not _math(f"${source}$"):
+    if not source or "$" in source or not is_math(f"${source}$"):
         return None
-    figure = _figure(0.1, 0.1)
+    figure = blank(0.1, 0.1)
     figure.text(0, 0, f"${source}$", fontsize=15, math_fontfamily="cm")
-    return _png(figure)
+    return png_of(figure)
 
 
 def _tail(path: Path, lines: int) -> str | None:
@@ -985,7 +726,7 @@ def _page(
     formula: bytes | None,
     facts: list[tuple[str, str]],
     warnings: list[str],
-    figures: list[_Figure],
+    figures: list[Picture],
 ) -> str:
     def esc(value: object) -> str:
         return html.escape(str(value))

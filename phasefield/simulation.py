@@ -14,7 +14,7 @@ from .grid import Grid
 from .initial import initial_field, merge_initial
 from .integrators import SCHEMES, Carry, Controller, Integrator
 from .models import EnergyModel, SpectralSplit, stabilizers
-from .observables import Observer
+from .observables import Factory, Observer
 from .specs import RunSpec
 
 #: A rise in free energy that round-off explains, in units of the precision's epsilon.
@@ -63,12 +63,19 @@ class Simulation:
         spec: the specification.
         checkpoint: arrays and numbers of `state` to continue from; None starts from the initial condition.
         backend: the device; None selects it from the specification.
+        observables: more of them than `OBSERVABLES` holds.
 
     Raises:
         ConfigError, DeviceError, CheckpointMismatch: see `phasefield.errors`.
     """
 
-    def __init__(self, spec: RunSpec, checkpoint: Checkpoint | None = None, backend: Backend | None = None) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        checkpoint: Checkpoint | None = None,
+        backend: Backend | None = None,
+        observables: Mapping[str, Factory] | None = None,
+    ) -> None:
         self.spec = spec
         self.model = build_model(spec)
         self.grid = spec.grid.build()
@@ -87,7 +94,7 @@ class Simulation:
         self._fields = self.model.slices()
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
-        self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend)
+        self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend, observables)
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
@@ -144,7 +151,7 @@ class Simulation:
                 "the chemical potential of the initial values is not finite",
                 "choose initial values within the energy's domain",
             )
-        carry.gradient = self.observe(carry)[1].get("free_energy_gradient", math.nan)
+        carry.gradient = self.observe(carry, measure=False)[1].get("free_energy_gradient", math.nan)
         return carry
 
     def _restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Carry:
@@ -162,12 +169,12 @@ class Simulation:
                 setattr(self.controller, key, value)
         return carry
 
-    def observe(self, carry: Carry) -> tuple[Any, dict[str, Any]]:
+    def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self.integrator.scratch[: self.split.components]
         self.backend.copy(carry.u, scratch)
         self._to_cells({"u": scratch})
-        values = self.observer(scratch, carry.u)
+        values = self.observer(scratch, carry.u, measure)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
     # -- stepping ------------------------------------------------------------------------------------------------------

@@ -186,6 +186,8 @@ class RunSpec:
     seed: int = 1
     threads: ThreadsSpec = field(default_factory=ThreadsSpec)
     title: str = ""
+    #: Of observables that are effective properties: the keys of ``phasefield homogenize``.
+    homogenize: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "gpu"):

@@ -1,0 +1,112 @@
+"""The plain Fourier discretisation (Moulinec and Suquet, Comput. Methods Appl. Mech. Eng. 157 (1998) 69), for comparison.
+
+Values sit at the voxel centres and derivatives are those of the trigonometric interpolant. It oscillates at sharp
+interfaces and does not bound the energy; the finite elements of `phasefield.backend.voxel` do neither. Written for clarity,
+not for speed, with the interface of `VoxelKernels`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .tensors import Array
+
+_ENGINEERING = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+class FourierKernels:
+    """Operators of the trigonometric discretisation.
+
+    Args:
+        shape: voxels along the three array axes. spacing: edge lengths. components: 1 or 3.
+        index, table: entry of every voxel and (entries, 3, 3) or (entries, 6, 6) tensors in Voigt form.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        spacing: tuple[float, float, float],
+        components: int,
+        index: np.ndarray,
+        table: Array,
+    ) -> None:
+        self.shape, self.components, self.index, self.table = shape, components, index, table
+        self.g = np.array([2.0 / h for h in spacing])
+        waves = []
+        for d, (n, h) in enumerate(zip(shape, spacing, strict=True)):
+            k = 2 * np.pi * (np.fft.rfftfreq(n, h) if d == 2 else np.fft.fftfreq(n, h))
+            if n % 2 == 0:
+                k[n // 2] = 0.0  # the derivative of the highest mode of an even grid is not defined
+            waves.append(k)
+        self.waves = np.stack(np.meshgrid(*waves, indexing="ij"))
+
+    def field(self) -> Array:
+        """A zeroed field, shape ``(components, n0, n1, n2)``."""
+        return np.zeros((self.components, *self.shape))
+
+    spectral = field
+
+    def gradient(self, u: Array) -> Array:
+        """Derivatives (components, 3, n0, n1, n2) at the voxel centres."""
+        modes = np.fft.rfftn(u, axes=(1, 2, 3))
+        return np.fft.irfftn(1j * self.waves[None] * modes[:, None], self.shape, axes=(2, 3, 4))
+
+    def _divergence(self, flux: Array) -> Array:
+        """Transpose of the gradient, from (n0, n1, n2, components, 3)."""
+        modes = np.fft.rfftn(np.moveaxis(flux, (-2, -1), (0, 1)), axes=(2, 3, 4))
+        return np.fft.irfftn(np.sum(-1j * self.waves[None] * modes, axis=1), self.shape, axes=(1, 2, 3))
+
+    def apply(self, u: Array, w: Array, material: Any) -> tuple[float, Array]:
+        """``w = K u``; returns ``u . w`` and the sum of the stress (flux) over the voxels."""
+        gradient = np.moveaxis(self.gradient(u), (0, 1), (-2, -1))
+        if self.components == 1:
+            strain = gradient[..., 0, :]
+        else:
+            parts = [gradient[..., i, j] + (gradient[..., j, i] if i != j else 0.0) for i, j in _ENGINEERING]
+            strain = np.stack(parts, axis=-1)
+        stress = np.einsum("...ij,...j->...i", self.table[self.index], strain)
+        w[...] = self._divergence(self._full(stress))
+        return float(np.vdot(u, w)), stress.reshape(-1, stress.shape[-1]).sum(axis=0)
+
+    def _full(self, stress: Array) -> Array:
+        return stress[..., None, :] if self.components == 1 else stress[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+
+    def load(self, w: Array, index: np.ndarray, table: Array) -> None:
+        """``w = B^T s`` for ``s = table[index]``, (entries, components, 3)."""
+        w[...] = self._divergence(table[index])
+
+    def green(self, w: Array, reference: Array) -> float:
+        """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w``."""
+        before = w.copy()
+        k = np.moveaxis(self.waves, 0, -1)
+        modes: Array = np.moveaxis(np.fft.rfftn(w, axes=(1, 2, 3)), 0, -1)
+        squares = np.stack([k[..., i] * k[..., j] for i, j in _ENGINEERING], axis=-1)
+        if self.components == 1:
+            symbol = (squares @ (reference * [1, 1, 1, 2, 2, 2]))[..., None, None]
+        else:
+            six = squares @ reference.T
+            symbol = six[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+        zero = np.sum(k * k, axis=-1) == 0
+        symbol[zero] = np.eye(self.components)
+        modes = np.linalg.solve(symbol, modes[..., None])[..., 0]
+        modes[zero] = 0.0
+        w[...] = np.fft.irfftn(np.moveaxis(modes, -1, 0), self.shape, axes=(1, 2, 3))
+        return float(np.vdot(before, w))
+
+    def advance(self, alpha: float, u: Array, r: Array, p: Array, w: Array, jacobi: Array) -> float:
+        """``u += alpha p; r -= alpha w; w = jacobi r``; returns ``r . r``."""
+        u += alpha * p
+        r -= alpha * w
+        w[...] = jacobi * r
+        return float(np.vdot(r, r))
+
+    def direction(self, beta: float, p: Array, w: Array, jacobi: Array) -> None:
+        """``p = jacobi w + beta p``"""
+        p *= beta
+        p += jacobi * w
+
+    def corner_mean(self, index: np.ndarray, value: Array) -> Array:
+        """``value[index]``: nodes are the centres here."""
+        return np.asarray(value[index])

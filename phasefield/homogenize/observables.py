@@ -1,0 +1,114 @@
+"""Effective properties as observables of a run."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, NotConverged
+from ..grid import Grid
+from ..models import EnergyModel
+from ..observables import Factory, Observable
+from . import tensors
+from .command import Request, material_of, orientations_of, request_of
+from .image import Image, from_array
+from .materials import PROPERTIES, MaterialSystem, presets, unknown
+from .properties import Result, Settings, homogenize
+
+log = logging.getLogger("phasefield")
+
+#: Keys of the command that mean something here.
+_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "orientations", "threads", "solver")
+
+
+def observables(keys: Mapping[str, Any]) -> dict[str, Factory]:
+    """The observables of all properties.
+
+    Args:
+        keys: those of ``phasefield homogenize``, nested. They are read when an observable is made.
+    """
+    return {name: partial(_observable, name, keys) for name in PROPERTIES}
+
+
+def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Grid) -> Observable:
+    for key in keys:
+        if key not in _KEYS:
+            raise unknown(f"homogenize.{key}", str(key), list(_KEYS), "key")
+    if keys.get("material") is None:
+        hint = f"for output.observables={name}: a preset ({', '.join(presets())}) or a file"
+        raise ConfigError("homogenize.material", "is not given", hint)
+    try:
+        request = request_of(keys)
+        system = material_of(request.material)
+    except ConfigError as error:
+        raise ConfigError(f"homogenize.{error.key}", error.problem, error.hint) from error
+    field, part = _field(request, model)
+    settings = Settings(
+        (name,), request.voxel, request.plane, request.boundary, two_grid=False, mixing=False, seed=request.seed,
+        orientations=orientations_of(request.orientations), options=request.solver,
+    )  # fmt: skip
+    spacing = tuple(length / n for length, n in zip(grid.lengths, grid.shape, strict=True))
+    components = part.stop - part.start
+    if components == 1 and request.levels is None:
+        raise ConfigError(
+            "homogenize.levels",
+            f"is missing; values of {field} in the two phases are needed before the run has shown them",
+            "e.g. homogenize.levels=[0,1]",
+        )
+    unit = system.unit(name)
+    axes = ("row", "column") if PROPERTIES[name].order == 4 else ("i", "j")
+    labels = tensors.NAMES if PROPERTIES[name].order == 4 else tensors.AXES
+    scalars: tuple[str, ...] = ("K", "G", "E") if PROPERTIES[name].order == 4 else ("mean",)
+    if request.plane == "stress" and grid.dim == 2 and PROPERTIES[name].order == 4:
+        scalars = ()  # a sheet has no bulk modulus
+
+    def measure(cells: np.ndarray) -> dict[str, Any]:
+        values = np.asarray(cells[part], float)
+        if components == 1:
+            image = from_array(values[0], spacing, grid.boundary, request.levels, field)
+        else:
+            image = Image("fields", values, spacing, tuple(grid.boundary), source=field)
+        everything = _values(name, image, system, settings)
+        return {variable: everything[variable] for variable in attrs}
+
+    attrs = {name: {"long_name": f"effective {PROPERTIES[name].title}", "units": unit}}
+    what = {"K": "bulk modulus", "G": "shear modulus", "E": "Young's modulus", "mean": f"mean {PROPERTIES[name].title}"}
+    for scalar in scalars:
+        attrs[f"{name}_{scalar}"] = {"long_name": f"effective {what[scalar]}, nearest isotropic", "units": unit}
+    return Observable(
+        lambda values: {}, attrs=attrs, measure=measure, axes={name: axes}, labels=dict.fromkeys(axes, tuple(labels))
+    )
+
+
+def _field(request: Request, model: EnergyModel) -> tuple[str, slice]:
+    """The field that the phases are told by: one with components, else the last order parameter."""
+    parts = model.slices()
+    fields = model.order_parameters
+    if request.field is not None and request.field not in parts:
+        raise unknown("homogenize.field", request.field, list(parts), "field")
+    many = [f.name for f in fields if f.components is not None]
+    order = [f.name for f in fields if f.name.startswith(("eta", "phi"))]
+    name = request.field or (many or order or [f.name for f in fields])[0]
+    return name, parts[name]
+
+
+def _values(name: str, image: Image, system: MaterialSystem, settings: Settings) -> dict[str, Any]:
+    """The variables of one state; NaN where the solver gave up, which is no reason to end the run.
+
+    Always solved from nothing: a resumed run then has the same bits as an unbroken one.
+    """
+    elastic = PROPERTIES[name].order == 4
+    try:
+        (result,) = homogenize(image, system, settings)
+    except NotConverged as error:
+        log.warning("%s", error)
+        result = Result(name, "", np.full((6, 6) if elastic else (3, 3), math.nan), [], math.nan)
+    if not elastic:
+        return {name: result.tensor, f"{name}_mean": float(np.trace(result.tensor)) / 3}
+    moduli = {f"{name}_{key}": result.moduli.get(key, math.nan) for key in ("K", "G", "E")}
+    return {name: tensors.to_voigt(result.tensor), **moduli}

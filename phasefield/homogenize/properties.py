@@ -1,0 +1,517 @@
+"""Effective properties of an image, each with the evidence that tells how far it can be trusted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from . import bounds, tensors
+from .image import Image
+from .materials import PROPERTIES, STRAINS, MaterialSystem, unknown
+from .solver import BOUNDARIES, CellProblem, Options, Solution
+from .tensors import Array
+from .voxels import RULES, Voxels
+
+log = logging.getLogger("phasefield")
+
+#: Stiffness of rigid phases over that of the stiffest other one; the result is off by about its inverse.
+RIGID = 1e6
+PLANES = ("strain", "stress")
+#: Accuracy of the solves that only serve an estimate.
+_ROUGH = 1e-4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to compute and how.
+
+    Attributes:
+        properties: names out of `materials.PROPERTIES`.
+        boundary: ``periodic``; ``kinematic`` or ``static`` (uniform strain or traction on the faces); ``all`` for the periodic
+            tensor with the others beside it.
+        voxel: mixing rule, out of `voxels.RULES`. plane: for two-dimensional images, ``strain`` (a body that does not vary
+            along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
+        two_grid, mixing: whether to make these estimates. fields: keep the local fields.
+        seed: of the grains' random orientations. orientations: rotations (grains, 3, 3) instead.
+    """
+
+    properties: tuple[str, ...] = ("stiffness",)
+    voxel: str = "laminate"
+    plane: str = "strain"
+    boundary: str = "periodic"
+    two_grid: bool = True
+    mixing: bool = True
+    fields: bool = False
+    keep: bool = False
+    seed: int = 1
+    orientations: Array | None = None
+    options: Options = field(default_factory=Options)
+
+    def __post_init__(self) -> None:
+        for name in self.properties:
+            if name not in PROPERTIES:
+                raise unknown("properties", name, list(PROPERTIES), "property")
+        if not self.properties:
+            raise ConfigError("properties", "is empty", f"choose from {', '.join(PROPERTIES)}")
+        for key, value, known in (
+            ("voxel", self.voxel, RULES),
+            ("plane", self.plane, PLANES),
+            ("boundary", self.boundary, (*BOUNDARIES, "all")),
+        ):
+            if value not in known:
+                raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
+
+
+@dataclass
+class Result:
+    """One effective property.
+
+    Attributes:
+        tensor: (6, 6) Mandel stiffness (its plane block is the only part that is not zero under plane stress), or (3, 3).
+        iterations, hill: per load. evidence: named numbers, see `_evidence`. bounds: named pairs lower, upper.
+        fields: local fields by name, (loads, components, ...). fluctuations: of every load, to start the next solve from.
+    """
+
+    name: str
+    unit: str
+    tensor: Array
+    iterations: list[int]
+    hill: float
+    evidence: dict[str, float] = field(default_factory=dict)
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    moduli: dict[str, float] = field(default_factory=dict)
+    voigt: Array | None = None
+    reuss: Array | None = None
+    coarse: Array | None = None
+    fields: dict[str, Array] = field(default_factory=dict)
+    fluctuations: list[np.ndarray] = field(default_factory=list)
+    preconditioner: str = ""
+    boundary: dict[str, Array] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+NDArrayBool = Any
+
+
+# -- phases ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which material phase (and rotation) every phase of the image is."""
+
+    system: MaterialSystem
+    phase: tuple[int, ...]
+    rotations: Array | None = None
+
+    def pure(self, name: str) -> tuple[Array, NDArrayBool]:
+        """Tensors of the image's phases, (phases, n, n), and which of them are void or rigid."""
+        n = 6 if PROPERTIES[name].order == 4 else 3
+        values = []
+        for number, phase in enumerate(self.phase):
+            turn = None if self.rotations is None else self.rotations[number]
+            values.append(self.system.phases[phase].tensor(name, turn))
+        extreme = np.array([isinstance(v, float) for v in values])
+        known = [v for v in values if not isinstance(v, float)]
+        stiffest = max(known, key=np.trace, default=np.eye(n))
+        out = np.zeros((len(values), n, n))
+        for number, value in enumerate(values):
+            if not isinstance(value, float):
+                out[number] = value
+            elif value > 0:
+                out[number] = RIGID * stiffest
+        return out, extreme
+
+    def strain(self, name: str) -> Array:
+        """Stress-free strains (phases, 6) Mandel; zero for voids."""
+        out = np.zeros((len(self.phase), 6))
+        for number, phase in enumerate(self.phase):
+            entry = self.system.phases[phase]
+            if isinstance(entry.values.get("stiffness"), float) and name not in entry.values:
+                continue
+            turn = None if self.rotations is None else self.rotations[number]
+            out[number] = tensors.from_matrix(np.asarray(entry.tensor(name, turn)))
+        return out
+
+
+def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignment:
+    """Matches the image's phases with those of the material: by their level, else in order; one phase makes a polycrystal.
+
+    Raises:
+        ConfigError: the numbers do not fit.
+    """
+    count, known = image.phases, len(system.phases)
+    if image.kind == "labels" and image.names:
+        by_level = {f"{p.level:g}": i for i, p in enumerate(system.phases) if p.level is not None}
+        if by_level:
+            missing = [n for n in image.names if f"{float(n):g}" not in by_level]
+            if missing:
+                raise ConfigError(
+                    "material.phases",
+                    f"has no phase with the level {missing[0]}, which is in the image",
+                    f"levels: {', '.join(by_level)}; values of the image: {', '.join(image.names[:20])}",
+                )
+            return Assignment(system, tuple(by_level[f"{float(n):g}"] for n in image.names))
+        numbers = [float(n) for n in image.names]
+        if known > 1 and count < known and all(v == int(v) and 0 <= v < known for v in numbers):
+            return Assignment(system, tuple(int(v) for v in numbers))
+    if count == known:
+        order = range(known)
+        if image.kind == "field" and all(p.level is not None for p in system.phases):
+            order = sorted(range(known), key=lambda i: abs((system.phases[i].level or 0.0) - image.levels[0]))  # type: ignore[assignment]
+        return Assignment(system, tuple(order))
+    if known == 1:
+        rotations = settings.orientations
+        if rotations is None:
+            turned = system.phases[0].rotation is not None
+            rotations = None if turned else tensors.random_rotations(count, settings.seed)
+        elif len(rotations) < count:
+            raise ConfigError("orientations", f"has {len(rotations)} rotations for {count} grains")
+        return Assignment(system, (0,) * count, rotations)
+    what = {"labels": f"{count} different values", "field": "two phases", "fields": f"{count} fields"}[image.kind]
+    raise ConfigError(
+        "material.phases",
+        f"has {known} phases ({', '.join(p.name for p in system.phases)}), but the image has {what}",
+        "give as many phases as the image has, in the order of its values, or one phase for a polycrystal",
+    )
+
+
+# -- one property ------------------------------------------------------------------------------------------------------
+
+
+def _sharpened(voxels: Voxels, extreme: NDArrayBool) -> Voxels:
+    """Interfaces with void or rigid phases made sharp: a laminate of unbounded contrast is beyond any preconditioner."""
+    touched = (extreme[voxels.first] | extreme[voxels.second]) & (voxels.first != voxels.second)
+    if not touched.any():
+        return voxels
+    winner = np.where(voxels.fraction >= 0.5, voxels.first, voxels.second)
+    target = np.arange(len(voxels.first))
+    target[touched] = winner[touched]
+    return replace(voxels, index=target[voxels.index].astype(voxels.index.dtype))
+
+
+def _problem(
+    voxels: Voxels, table: Array, settings: Settings, tolerance: float | None = None, boundary: str = "periodic"
+) -> CellProblem:
+    options = settings.options if tolerance is None else replace(settings.options, tolerance=tolerance)
+    return CellProblem(voxels.index, table, voxels.spacing, options, voxels.cut, boundary)
+
+
+def _loads(size: int, in_plane: bool) -> list[int]:
+    """Component numbers of the loads; those in the plane of the image if no others make sense."""
+    if not in_plane:
+        return list(range(size))
+    return list(tensors.PLANE) if size == 6 else [0, 1]
+
+
+def _unit(size: int, load: int) -> Array:
+    out = np.zeros(size)
+    out[load] = 1.0
+    return out
+
+
+def _effective(
+    problem: CellProblem,
+    loads: Sequence[int],
+    name: str,
+    start: Sequence[np.ndarray] | None = None,
+    keep: bool = False,
+    watch: Callable[[str, int, float], None] | None = None,
+) -> tuple[Array, list[Solution]]:
+    """The effective tensor, one column per load, as it comes (not symmetrised)."""
+    out = np.zeros((problem.size, problem.size))
+    solutions = []
+    for position, load in enumerate(loads):
+        label = f"{name} {(tensors.NAMES if problem.elastic else tensors.AXES)[load]}"
+        tell = (lambda k, e, label=label: watch(label, k, e)) if watch else None
+        first = None if not start else start[position]
+        solution = problem.solve(_unit(problem.size, load), None, first, keep, label, tell)
+        out[:, load] = solution.mean
+        solutions.append(solution)
+    return out, solutions
+
+
+def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
+    """Constants of the entries, see `pack`; under plane stress those of the sheet.
+
+    A laminate voxel is condensed after mixing: the interface runs through the sheet's thickness.
+    """
+    sheet = plane_stress and pure.shape[-1] == 6
+    return voxels.packed(pure, (lambda t: tensors.embed_plane(tensors.plane_stress(t))) if sheet else None)
+
+
+def homogenize(
+    image: Image,
+    system: MaterialSystem,
+    settings: Settings | None = None,
+    start: Mapping[str, Sequence[np.ndarray]] | None = None,
+    watch: Callable[[str, int, float], None] | None = None,
+) -> list[Result]:
+    """Effective properties of an image.
+
+    Args:
+        start: fluctuations of an earlier, similar image by property, see `Result.fluctuations`.
+        watch: called with the load, the iteration and the change of the property.
+
+    Raises:
+        ConfigError: phases and image do not fit, or a property is missing.
+        NotConverged: a solve did not reach its tolerance.
+    """
+    settings = settings or Settings()
+    assignment = assign(image, system, settings)
+    for name in settings.properties:  # all complaints before the first solve
+        needed = ("stiffness", name) if name in STRAINS else (name,)
+        for each in needed:
+            assignment.strain(each) if each in STRAINS else assignment.pure(each)
+    geometry = image.voxels(settings.voxel)
+    results: dict[str, Result] = {}
+    for name in settings.properties:
+        if name not in STRAINS:
+            results[name] = _tensor_property(
+                image, geometry, assignment, name, settings, (start or {}).get(name), watch
+            )
+    strains = [n for n in settings.properties if n in STRAINS]
+    if strains:
+        _strain_properties(geometry, assignment, strains, settings, results, watch)
+    return [results[name] for name in settings.properties]
+
+
+def _tensor_property(
+    image: Image,
+    geometry: Voxels,
+    assignment: Assignment,
+    name: str,
+    settings: Settings,
+    start: Sequence[np.ndarray] | None,
+    watch: Callable[[str, int, float], None] | None,
+) -> Result:
+    pure, extreme = assignment.pure(name)
+    sheet = settings.plane == "stress" and len(image.shape) == 2
+    voxels = _sharpened(geometry, extreme)
+    boundary = "periodic" if settings.boundary == "all" else settings.boundary
+    flat = (sheet and PROPERTIES[name].order == 4) or (boundary == "static" and len(image.shape) == 2)
+    problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
+    loads = _loads(problem.size, flat)
+    keep = (settings.keep or settings.fields) and boundary != "static"
+    raw, solutions = _effective(problem, loads, name, start, keep, watch)
+    raw = _stiff(raw, loads, boundary)
+    tensor = (raw + raw.T) / 2
+    result = Result(
+        name,
+        assignment.system.unit(name),
+        tensor,
+        [s.iterations for s in solutions],
+        max(s.hill for s in solutions),
+        preconditioner=problem.preconditioner,
+    )
+    if settings.keep:
+        result.fluctuations = [s.fluctuation for s in solutions if s.fluctuation is not None]
+    if settings.fields and keep:
+        pairs = zip(solutions, loads, strict=True)
+        kinds = [problem.local_fields(np.asarray(s.fluctuation), _unit(problem.size, k)) for s, k in pairs]
+        result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
+        result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
+    _evidence(result, raw, geometry, pure, sheet, loads, len(image.shape))
+    if settings.boundary == "all":
+        _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
+    _estimates(result, image, assignment, settings, sheet, extreme, loads)
+    return result
+
+
+def _stiff(raw: Array, loads: Sequence[int], boundary: str) -> Array:
+    """Of uniform tractions the answer is a compliance: its inverse, on the components that were loaded."""
+    if boundary != "static":
+        return raw
+    block = np.ix_(loads, loads)
+    out = np.zeros_like(raw)
+    out[block] = tensors.compliance((raw[block] + raw[block].T) / 2)
+    return out
+
+
+def _others(result: Result, voxels: Voxels, table: Array, settings: Settings, loads: Sequence[int]) -> None:
+    """The tensors of uniform strain and uniform traction, which lie around the periodic one on the same voxels."""
+    for boundary in ("kinematic", "static"):
+        problem = _problem(voxels, table, settings, boundary=boundary)
+        raw, solutions = _effective(problem, loads, f"{result.name} ({boundary})")
+        raw = _stiff(raw, loads, boundary)
+        result.boundary[boundary] = (raw + raw.T) / 2
+        result.hill = max(result.hill, *(s.hill for s in solutions))
+    block = np.ix_(loads, loads)
+    assert result.voigt is not None
+    assert result.reuss is not None
+    chain = [result.voigt, result.boundary["kinematic"], result.tensor, result.boundary["static"], result.reuss]
+    names = ("voigt_kinematic", "kinematic_periodic", "periodic_static", "static_reuss")
+    for name, upper, lower in zip(names, chain, chain[1:], strict=False):
+        margin = bounds.loewner_margin(upper[block], lower[block])
+        result.evidence[f"margin_{name}"] = margin
+        if margin < -10 * settings.options.tolerance:
+            result.warnings.append(f"the order {name.replace('_', ' >= ')} is violated by {-margin:.2g}")
+
+
+def _evidence(
+    result: Result, raw: Array, voxels: Voxels, pure: Array, sheet: bool, loads: Sequence[int], dim: int
+) -> None:
+    """Symmetry, definiteness, bounds and nearest tensors."""
+    block = np.ix_(loads, loads)
+    whole = len(loads) == len(raw)
+    part = result.tensor[block]
+    norm = float(np.linalg.norm(raw)) or 1.0
+    fractions = voxels.volume_fractions
+    if sheet and len(raw) == 6:
+        pure = tensors.embed_plane(tensors.plane_stress(pure))
+    upper = bounds.voigt(fractions, pure)
+    lower = np.zeros_like(upper)
+    lower[block] = bounds.reuss(fractions, pure[:, block[0], block[1]])
+    result.voigt, result.reuss = upper, lower
+    e = result.evidence
+    e["hill_mandel"] = result.hill
+    e["asymmetry"] = float(np.linalg.norm(raw - raw.T)) / norm
+    e["lowest_eigenvalue"] = float(np.linalg.eigvalsh(part)[0])
+    e["voigt_margin"] = bounds.loewner_margin(upper[block], part)
+    e["reuss_margin"] = bounds.loewner_margin(part, lower[block])
+    if whole:
+        e["distance_isotropic"] = tensors.nearest_isotropic(result.tensor)[1]
+    if whole and len(raw) == 6:
+        e["distance_cubic"] = tensors.nearest_cubic(result.tensor)[1]
+        result.moduli = tensors.isotropic_moduli(result.tensor)
+        if dim == 2:
+            result.moduli |= tensors.plane_moduli(result.tensor)
+    if not (sheet and len(raw) == 6):
+        result.bounds = bounds.hashin_shtrikman(fractions, pure, 2 if dim == 2 else 3)
+    if e["lowest_eigenvalue"] < -1e-10 * norm:
+        result.warnings.append("the tensor is not positive definite")
+    for which in ("voigt", "reuss"):
+        if e[f"{which}_margin"] < -1e-6:
+            result.warnings.append(f"the {which.capitalize()} bound is violated by {-e[f'{which}_margin']:.2g}")
+    absent = [i for i, f in enumerate(fractions) if f == 0]
+    if absent:
+        result.warnings.append(f"phase number {', '.join(map(str, absent))} is absent from the image")
+
+
+def _estimates(
+    result: Result,
+    image: Image,
+    assignment: Assignment,
+    settings: Settings,
+    sheet: bool,
+    extreme: NDArrayBool,
+    loads: Sequence[int],
+) -> None:
+    """Discretisation error from a grid of half the voxels per axis; spread between mixing rules."""
+    norm = float(np.linalg.norm(result.tensor)) or 1.0
+    pure, _ = assignment.pure(result.name)
+
+    def again(other: Image, rule: str, tolerance: float) -> Array:
+        voxels = _sharpened(other.voxels(rule), extreme)
+        boundary = "periodic" if settings.boundary == "all" else settings.boundary
+        problem = _problem(voxels, _tables(voxels, pure, sheet), settings, tolerance, boundary)
+        raw, _ = _effective(problem, loads, f"{result.name} (estimate)")
+        raw = _stiff(raw, loads, boundary)
+        return np.asarray((raw + raw.T) / 2)
+
+    axes = [n for n in image.shape if n > 1]
+    if settings.two_grid and min(axes) >= 8:
+        # First order in the voxel size: the finer grid is as far from the limit as the grids are from each other.
+        result.coarse = again(image.coarse(), settings.voxel, max(settings.options.tolerance, 1e-6))
+        result.evidence["discretisation"] = float(np.linalg.norm(result.tensor - result.coarse)) / norm
+    if settings.mixing and image.kind == "field" and image.diffuse:
+        naive = "laminate" if settings.voxel == "arithmetic" else "arithmetic"
+        other = again(image, naive, max(settings.options.tolerance, _ROUGH))
+        result.evidence["mixing_spread"] = float(np.linalg.norm(result.tensor - other)) / norm
+        if result.evidence["mixing_spread"] > 0.2:
+            result.warnings.append("the interfaces are wide: mixing rules differ by more than 20 %")
+
+
+def _strain_properties(
+    geometry: Voxels,
+    assignment: Assignment,
+    names: Sequence[str],
+    settings: Settings,
+    results: dict[str, Result],
+    watch: Callable[[str, int, float], None] | None,
+) -> None:
+    """Effective stress-free strains: the mean stress they cause at zero mean strain, over the effective stiffness."""
+    pure, extreme = assignment.pure("stiffness")
+    sheet = settings.plane == "stress" and len(geometry.shape) == 2
+    voxels = _sharpened(geometry, extreme)
+    if sheet:
+        raise ConfigError(
+            "plane", "is stress, for which expansion and eigenstrain are not available", "use plane=strain"
+        )
+    problem = _problem(voxels, voxels.packed(pure), settings)
+    if "stiffness" in results:
+        stiffness = results["stiffness"].tensor
+    else:
+        raw, _ = _effective(problem, range(6), "stiffness", watch=watch)
+        stiffness = (raw + raw.T) / 2
+    for name in names:
+        strain = assignment.strain(name)
+        table = voxels.stresses(pure, strain)
+        tell = (lambda k, e, name=name: watch(name, k, e)) if watch else None
+        solution = problem.solve(None, table, keep=settings.fields, name=name, watch=tell)
+        vector = -tensors.compliance(stiffness) @ solution.mean
+        unit = assignment.system.unit(name)
+        result = Result(name, unit, tensors.to_matrix(vector), [solution.iterations], solution.hill)
+        result.preconditioner = problem.preconditioner
+        result.evidence["hill_mandel"] = solution.hill
+        result.evidence["distance_isotropic"] = tensors.nearest_isotropic(result.tensor)[1]
+        exact = levin(voxels.volume_fractions, pure, strain, stiffness)
+        if exact is not None:
+            scale = float(np.abs(strain).max()) or 1.0
+            result.evidence["levin"] = float(np.abs(exact - vector).max()) / scale
+        if settings.fields and solution.fluctuation is not None:
+            local, stress = problem.local_fields(solution.fluctuation, np.zeros(6), table)
+            result.fields = {f"{name}_strain": local[None], f"{name}_stress": stress[None]}
+        results[name] = result
+
+
+def levin(fractions: Array, stiffness: Array, strain: Array, effective: Array) -> Array | None:
+    """The stress-free strain of a two-phase composite that follows exactly from its stiffness (Levin 1967; Rosen and Hashin
+    1970).
+
+    Args:
+        stiffness: (phases, 6, 6). strain: (phases, 6). effective: (6, 6).
+
+    Returns:
+        (6,) or None where the relation does not apply: not two phases, or phases of the same compliance.
+    """
+    present = np.flatnonzero(fractions > 0)
+    if len(present) != 2:
+        return None
+    a, b = present
+    if not (tensors.is_positive_definite(stiffness[a]) and tensors.is_positive_definite(stiffness[b])):
+        return None
+    sa, sb, s = (np.linalg.inv(c) for c in (stiffness[a], stiffness[b], effective))
+    difference = sa - sb
+    if np.linalg.cond(difference) > 1e10:
+        return None
+    return np.asarray(strain[b] + (s - sb) @ np.linalg.solve(difference, strain[a] - strain[b]))
+
+
+def mixed(tensor: Array, strain: Mapping[int, float], stress: Mapping[int, float]) -> tuple[Array, Array]:
+    """Mean strain and stress (Mandel) when some components of either are given, e.g. uniaxial stress; the rest follows.
+
+    Args:
+        strain, stress: values by component number; together every component exactly once.
+
+    Raises:
+        ConfigError: a component is given twice or not at all.
+    """
+    n = len(tensor)
+    given = [*strain, *stress]
+    if sorted(given) != list(range(n)):
+        names = tensors.NAMES if n == 6 else tensors.AXES
+        missing = [names[i] if i < n else str(i) for i in set(given) ^ set(range(n))]
+        wrong = missing or [names[i] for i in set(given) if given.count(i) > 1]
+        raise ConfigError("load", f"each component is needed once, as strain or as stress; check {', '.join(wrong)}")
+    e, s = np.zeros(n), np.zeros(n)
+    a, b = list(strain), list(stress)
+    e[a], s[b] = list(strain.values()), list(stress.values())
+    if b:
+        e[b] = np.linalg.solve(tensor[np.ix_(b, b)], s[b] - tensor[np.ix_(b, a)] @ e[a])
+    return e, tensor @ e

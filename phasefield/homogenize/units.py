@@ -1,0 +1,152 @@
+"""Values with units: a small strict table, enough for material constants and without a dependency.
+
+A unit is a product of powers such as ``W/(m K)``, ``W m^-1 K^-1`` or ``GPa``; everything is converted to SI.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from ..errors import ConfigError
+
+#: Base dimensions m, kg, s, K, A.
+_Dimension = tuple[int, int, int, int, int]
+_PREFIX = {
+    "T": 1e12,
+    "G": 1e9,
+    "M": 1e6,
+    "k": 1e3,
+    "": 1.0,
+    "c": 1e-2,
+    "m": 1e-3,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "n": 1e-9,
+    "p": 1e-12,
+}
+_UNITS: dict[str, tuple[float, _Dimension]] = {
+    "m": (1.0, (1, 0, 0, 0, 0)),
+    "g": (1e-3, (0, 1, 0, 0, 0)),
+    "s": (1.0, (0, 0, 1, 0, 0)),
+    "K": (1.0, (0, 0, 0, 1, 0)),
+    "A": (1.0, (0, 0, 0, 0, 1)),
+    "N": (1.0, (1, 1, -2, 0, 0)),
+    "Pa": (1.0, (-1, 1, -2, 0, 0)),
+    "J": (1.0, (2, 1, -2, 0, 0)),
+    "W": (1.0, (2, 1, -3, 0, 0)),
+    "S": (1.0, (-2, -1, 3, 0, 2)),
+    "F": (1.0, (-2, -1, 4, 0, 2)),
+    "V": (1.0, (2, 1, -3, 0, -1)),
+    "ohm": (1.0, (2, 1, -3, 0, -2)),
+}
+#: Units that take no prefix.
+_PLAIN: dict[str, tuple[float, _Dimension]] = {
+    "1": (1.0, (0, 0, 0, 0, 0)),
+    "%": (1e-2, (0, 0, 0, 0, 0)),
+    "ppm": (1e-6, (0, 0, 0, 0, 0)),
+    "degC": (1.0, (0, 0, 0, 1, 0)),
+    "min": (60.0, (0, 0, 1, 0, 0)),
+    "h": (3600.0, (0, 0, 1, 0, 0)),
+    "psi": (6894.757293168, (-1, 1, -2, 0, 0)),
+    "bar": (1e5, (-1, 1, -2, 0, 0)),
+}
+_QUANTITY = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
+_TOKEN = re.compile(r"\s*([A-Za-zµ%]+|1|\(|\)|/|\*\*|\*|\^|·|[+-]?\d+)\s*")
+
+
+def parse_unit(text: str, key: str) -> tuple[float, _Dimension]:
+    """Factor to SI and dimension of a unit.
+
+    Raises:
+        ConfigError: a unit that is not known or cannot be read.
+    """
+    tokens = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if not match:
+            raise _unreadable(text, key)
+        tokens.append(match.group(1))
+        at = match.end()
+    factor, dimension, rest = _product(tokens, text, key)
+    if rest:
+        raise _unreadable(text, key)
+    return factor, dimension
+
+
+def _unreadable(text: str, key: str) -> ConfigError:
+    return ConfigError(key, f"the unit {text!r} cannot be read", "write it like GPa, W/(m K) or 1e-6 1/K")
+
+
+def _product(tokens: list[str], text: str, key: str) -> tuple[float, _Dimension, list[str]]:
+    factor, dimension, sign = 1.0, (0, 0, 0, 0, 0), 1
+    while tokens and tokens[0] != ")":
+        token = tokens.pop(0)
+        if token in ("*", "·"):
+            continue
+        if token == "/":
+            sign = -1
+            continue
+        if token == "(":
+            f, d, tokens = _product(tokens, text, key)
+            if not tokens:
+                raise _unreadable(text, key)
+            tokens.pop(0)
+        else:
+            f, d = _single(token, text, key)
+        power = sign
+        if tokens and tokens[0] in ("^", "**"):
+            tokens.pop(0)
+            power *= _integer(tokens, text, key)
+        elif tokens and re.fullmatch(r"[+-]\d+|[2-9]", tokens[0]):
+            power *= _integer(tokens, text, key)
+        factor *= f**power
+        a, b, c, t, i = (p + power * q for p, q in zip(dimension, d, strict=True))
+        dimension, sign = (a, b, c, t, i), 1
+    return factor, dimension, tokens
+
+
+def _integer(tokens: list[str], text: str, key: str) -> int:
+    if not tokens or not re.fullmatch(r"[+-]?\d+", tokens[0]):
+        raise _unreadable(text, key)
+    return int(tokens.pop(0))
+
+
+def _single(token: str, text: str, key: str) -> tuple[float, _Dimension]:
+    if token in _PLAIN:
+        return _PLAIN[token]
+    if token in _UNITS:
+        return _UNITS[token]
+    if token[:1] in _PREFIX and token[1:] in _UNITS:
+        factor, dimension = _UNITS[token[1:]]
+        return _PREFIX[token[0]] * factor, dimension
+    known = ", ".join([*_UNITS, *_PLAIN])
+    raise ConfigError(key, f"{token!r} in {text!r} is no known unit", f"units: {known}, with the usual prefixes")
+
+
+def quantity(value: Any, unit: str, key: str) -> tuple[float, bool]:
+    """A number in the SI unit ``unit`` from ``3.5``, ``"3.5 GPa"``, and whether a unit was given.
+
+    Raises:
+        ConfigError: not a finite number, an unknown unit, or one of another dimension.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ConfigError(key, f"is {value!r}; a number with a unit is expected, e.g. '1 {unit}'")
+    if not isinstance(value, str):
+        number, given = float(value), ""
+    else:
+        match = _QUANTITY.match(value)
+        if not match:
+            raise ConfigError(key, f"is {value!r}; a number with a unit is expected, e.g. '1 {unit}'")
+        number, given = float(match.group(1)), match.group(2)
+    if not math.isfinite(number):
+        raise ConfigError(key, f"is {value!r}; a finite number is expected")
+    if not given:
+        return number, False
+    factor, dimension = parse_unit(given, key)
+    wanted_factor, wanted = parse_unit(unit, key)
+    if dimension != wanted:
+        raise ConfigError(key, f"has the unit {given!r}, which cannot be converted to {unit}", f"e.g. '1 {unit}'")
+    return number * factor / wanted_factor, True

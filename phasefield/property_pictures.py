@@ -1,0 +1,365 @@
+"""Pictures of effective properties, from the ``properties.nc`` of a run folder: what the report shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .drawing import (
+    COLORMAP,
+    COLORS,
+    Array,
+    Panel,
+    Picture,
+    Strip,
+    blank,
+    columns_of,
+    draw_line,
+    draw_strips,
+    finish_axes,
+    finite_range,
+    log_time,
+    png_of,
+    safe,
+    span_of,
+    times_of,
+    title_of,
+    unit_of,
+    when_of,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["directional_modulus", "property_pictures"]
+
+SECTION = "Effective properties"
+_FLUXES = ("stress", "heat_flux", "current", "diffusion_flux", "displacement")
+_PLANES = (("x", "y"), ("x", "z"), ("y", "z"))
+_AXES = ("x", "y", "z")
+#: In-plane components of a sheet, the only ones of its stiffness that are not zero.
+_SHEET = [0, 1, 5]
+#: A direction softer than this part of the stiffest one carries nothing: there is no modulus to draw.
+_NOTHING = 1e-9
+
+
+def property_pictures(path: Path) -> tuple[list[Picture], list[tuple[str, str]], list[str]]:
+    """Pictures, key figures and warnings of a file of effective properties; nothing where there is none."""
+    if not path.is_file():
+        return [], [], []
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, decode_times=False) as data:
+            data.load()
+            return _pictures(data)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return [], [], [f"{path.name} cannot be shown ({reason[:160]}); run phasefield homogenize again."]
+
+
+def directional_modulus(stiffness: Array, directions: Array) -> Array:
+    """Young's modulus ``1 / (nn : S : nn)`` along unit vectors.
+
+    Args:
+        stiffness: Voigt form, (6, 6); of a sheet (zero beside xx, yy, xy) only directions in its plane make sense.
+        directions: (..., 3).
+    """
+    x, y, z = np.moveaxis(np.asarray(directions, float), -1, 0)
+    n = np.stack([x * x, y * y, z * z, y * z, x * z, x * y], axis=-1)
+    if _is_sheet(stiffness):
+        stiffness, n = stiffness[np.ix_(_SHEET, _SHEET)], n[..., _SHEET]
+    return np.asarray(1 / np.einsum("...i,ij,...j", n, np.linalg.inv(stiffness), n))
+
+
+def _is_sheet(stiffness: Array) -> bool:
+    return bool(np.abs(np.diag(stiffness)[2:5]).max() <= _NOTHING * np.abs(stiffness).max())
+
+
+def _positive(tensor: Array) -> bool:
+    values = np.linalg.eigvalsh((tensor + tensor.T) / 2)
+    return bool(np.isfinite(tensor).all() and values[0] > _NOTHING * values[-1])
+
+
+def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], list[str]]:
+    pictures: list[Picture] = []
+    facts: list[tuple[str, str]] = []
+    when = _when(data)
+    material = str(data.attrs.get("material", ""))
+    of = "".join((f" of {material}" if material else "", f" at {when}" if when else ""))
+    stiffness = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "row", "column") and "_" not in str(n)]
+    tensors = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "i", "j") and f"{n}_iterations" in data]
+    for name in stiffness:
+        values = np.asarray(data[name].values[-1], float)
+        factor, unit = _scaled(unit_of(data[name].attrs), values)
+        facts += _moduli(data, name, factor, unit)
+        sheet = _is_sheet(values)
+        if _positive(values[np.ix_(_SHEET, _SHEET)] if sheet else values):
+            axes = "" if sheet else "over all directions, and "
+            caption = (
+                f"Young's modulus{of}: {axes}in the planes of the axes, 0° along the first one. A circle is isotropic."
+            )
+            pictures.append(Picture(f"{name}_directions", SECTION, caption, png_of(_modulus(values / factor, unit))))
+        else:
+            facts.append(("Young's modulus", "zero in some direction"))
+    drawn = []
+    for name in tensors:
+        values = np.asarray(data[name].values[-1], float)
+        factor, unit = _scaled(unit_of(data[name].attrs), values)
+        principal = "  ".join(f"{v:.4g}" for v in np.linalg.eigvalsh((values + values.T) / 2)[::-1] / factor)
+        facts.append((f"Principal {_spelled(name)}", f"{principal} {unit}".strip()))
+        if _positive(values):
+            drawn.append((name, values / factor, unit))
+    if drawn:
+        names = ", ".join(_spelled(name) for name, _, _ in drawn)
+        where = "in the planes of the axes, 0° along the first one"
+        caption = f"{names[0].upper()}{names[1:]}{of} along the direction n, n·T·n, {where}."
+        pictures.append(Picture("tensor_directions", SECTION, caption, png_of(_sections(drawn))))
+    if data.sizes["time"] > 1:
+        curves = [_curve(data, name, ("K", "G", "E")) for name in stiffness]
+        curves += [_curve(data, name, None) for name in tensors]
+        pictures.append(
+            Picture(
+                "properties_time",
+                SECTION,
+                "Effective properties over time.",
+                png_of(_curves(data, [*filter(None, curves)])),
+            )
+        )
+    for name in (*stiffness, *tensors):
+        pictures += _local(data, name)
+    return pictures, facts, _warnings(data, [*stiffness, *tensors])
+
+
+def _warnings(data: xr.Dataset, names: list[str]) -> list[str]:
+    found = [w for n in names for w in str(data[n].attrs.get("warnings", "")).split("; ") if w]
+    return [f"Effective properties: {w}." for w in dict.fromkeys(found)]
+
+
+def _when(data: xr.Dataset) -> str:
+    last = float(times_of(data)[-1])
+    return when_of(last, data) if np.isfinite(last) else ""
+
+
+def _spelled(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _scaled(unit: str, values: Array) -> tuple[float, str]:
+    """A factor and a unit that make the largest number one between 1 and 1000."""
+    if unit in ("Pa", "S/m"):
+        largest = float(np.abs(values).max())
+        for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if largest >= factor:
+                return factor, prefix + unit
+    if unit == "1/K":
+        return 1e-6, "10⁻⁶/K"
+    return 1.0, unit
+
+
+def _moduli(data: xr.Dataset, name: str, factor: float, unit: str) -> list[tuple[str, str]]:
+    labels = {"K": "Bulk modulus", "G": "Shear modulus", "E": "Young's modulus", "nu": "Poisson's ratio"}
+    out = []
+    for key, label in labels.items():
+        if f"{name}_{key}" in data:
+            value = float(data[f"{name}_{key}"].values[-1])
+            text = f"{value:.4g}" if key == "nu" else f"{value / factor:.5g} {unit}".strip()
+            out.append((f"{label}, nearest isotropic", text))
+    return out
+
+
+# -- directions --------------------------------------------------------------------------------------------------------
+
+
+def _circle(plane: tuple[str, str], angle: Array) -> Array:
+    out = np.zeros((len(angle), 3))
+    out[:, _AXES.index(plane[0])], out[:, _AXES.index(plane[1])] = np.cos(angle), np.sin(angle)
+    return out
+
+
+def _polar(axes: Any, curves: list[tuple[str, Array]], angle: Array, title: str) -> None:
+    """Closed curves around a centre of value 0, so that a circle stays one."""
+    styles = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
+    for i, (label, radius) in enumerate(curves):
+        axes.plot(angle, radius, color=COLORS[i], linestyle=styles[i], label=label)
+    axes.set_rlim(0, 1.1 * max(float(radius.max()) for _, radius in curves))
+    axes.set_rlabel_position(68)
+    axes.set_thetagrids(range(0, 360, 45))
+    axes.grid(True, color="#dddddd", linewidth=0.6)
+    axes.spines["polar"].set_color("#bbbbbb")
+    axes.tick_params(labelsize=9, pad=1)
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    axes.set_title(safe(title), pad=12)
+    if len(curves) > 1:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(curves), handlelength=2.4)
+
+
+def _modulus(stiffness: Array, unit: str) -> Figure:
+    angle = np.linspace(0, 2 * np.pi, 361)
+    label = f"Young's modulus ({unit})" if unit else "Young's modulus"
+    sheet = _is_sheet(stiffness)
+    planes = _PLANES[:1] if sheet else _PLANES
+    sections = [(f"{a}{b} plane", directional_modulus(stiffness, _circle((a, b), angle))) for a, b in planes]
+    if sheet:
+        figure = blank(5.0, 4.6)
+        _polar(
+            figure.add_axes((0.12, 0.1, 0.76, 0.76), projection="polar"), sections, angle, f"{label}, {sections[0][0]}"
+        )
+        return figure
+    figure = blank(11.0, 4.9)
+    _surface(figure, stiffness, label)
+    _polar(figure.add_axes((0.62, 0.17, 0.34, 0.68), projection="polar"), sections, angle, label)
+    return figure
+
+
+def _surface(figure: Figure, stiffness: Array, label: str) -> None:
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LightSource, Normalize
+
+    theta, phi = np.meshgrid(np.linspace(0, np.pi, 61), np.linspace(2 * np.pi, 0, 121), indexing="ij")
+    n = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1)
+    modulus = directional_modulus(stiffness, n)
+    points = modulus[..., None] * n
+    axes: Any = figure.add_axes((0.0, 0.0, 0.47, 1.0), projection="3d")
+    low, high = finite_range([modulus])
+    if high - low < 1e-3 * high:  # isotropic to the eye: no colours out of rounding
+        low, high = 0.95 * low, 1.05 * high
+    scale = Normalize(low, high)
+    colors = colormaps[COLORMAP](scale(modulus))
+    axes.plot_surface(
+        *np.moveaxis(points, -1, 0), facecolors=colors, rstride=1, cstride=1, lightsource=LightSource(170, 45),
+        linewidth=0, antialiased=False,
+    )  # fmt: skip
+    reach = 1.02 * float(modulus.max())
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
+    axes.set_box_aspect((1, 1, 1), zoom=1.25)
+    axes.set_axis_off()
+    axes.view_init(24, -52)
+    # The axes as three arrows from the surface outwards: ticks of the box would hide the shape.
+    for k, axis in enumerate(_AXES):
+        start = float(modulus_along(stiffness, k))
+        ends = np.zeros((2, 3))
+        ends[:, k] = start, reach * 1.25
+        axes.plot(*ends.T, color="#444444", linewidth=1.2, zorder=10)
+        axes.text(*(ends[1] * 1.08), axis, ha="center", va="center", zorder=11)
+    bar = figure.colorbar(ScalarMappable(scale, COLORMAP), cax=figure.add_axes((0.45, 0.22, 0.014, 0.56)))
+    bar.set_label(safe(label))
+
+
+def modulus_along(stiffness: Array, axis: int) -> float:
+    """Young's modulus along one of the axes."""
+    return float(directional_modulus(stiffness, np.eye(3)[axis]))
+
+
+def _sections(drawn: list[tuple[str, Array, str]]) -> Figure:
+    angle = np.linspace(0, 2 * np.pi, 361)
+    wide = 4.6
+    figure = blank(wide * len(drawn), 4.9)
+    for i, (name, tensor, unit) in enumerate(drawn):
+        axes = figure.add_axes(((i + 0.12) / len(drawn), 0.17, 0.76 / len(drawn), 0.68), projection="polar")
+        curves = []
+        for plane in _PLANES:
+            n = _circle(plane, angle)
+            curves.append((f"{''.join(plane)} plane", np.einsum("ai,ij,aj->a", n, tensor, n)))
+        _polar(axes, curves, angle, f"{_spelled(name)} ({unit})" if unit else _spelled(name))
+    return figure
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def _curve(data: xr.Dataset, name: str, moduli: tuple[str, ...] | None) -> Callable[[Axes], None] | None:
+    """One panel: moduli of the nearest isotropic tensor, or the diagonal of a tensor."""
+    series: list[tuple[str, Array]] = []
+    if moduli is None:
+        values = np.asarray(data[name].values, float)
+        series = [(f"{a}{a}", values[:, k, k]) for k, a in enumerate(_AXES)]
+    else:
+        series = [(key, columns_of(data[f"{name}_{key}"])[:, 0]) for key in moduli if f"{name}_{key}" in data]
+        if not series:  # a sheet has no bulk modulus: its components
+            stack = np.asarray(data[name].values, float)
+            series = [(f"C{a + 1}{a + 1}", stack[:, a, a]) for a in _SHEET]
+    factor, unit = _scaled(unit_of(data[name].attrs), np.concatenate([v for _, v in series]))
+    label = _spelled(name)
+
+    def draw(axes: Axes) -> None:
+        times = times_of(data)
+        for i, (key, values) in enumerate(series):
+            draw_line(
+                axes, times, values / factor, key, color=COLORS[i], linestyle=("-", (0, (5, 2)), (0, (1.5, 1.5)))[i]
+            )
+        log_time(axes, [times])
+        axes.set_ylabel(safe(f"{label} ({unit})" if unit else label))
+        axes.legend()
+
+    return draw
+
+
+def _curves(data: xr.Dataset, draw: list[Callable[[Axes], None]]) -> Figure:
+    columns = min(len(draw), 3)
+    rows = -(-len(draw) // columns)
+    figure = blank(4.4 * columns if columns > 1 else 6.4, 3.6 * rows, "constrained")
+    for i, function in enumerate(draw):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        function(axes)
+        axes.set_xlabel(safe(title_of(data["time"], "time")))
+        finish_axes(axes)
+    return figure
+
+
+# -- local fields ------------------------------------------------------------------------------------------------------
+
+
+def _local(data: xr.Dataset, name: str) -> list[Picture]:
+    """Local stress as von Mises' measure, or the length of the flux, for loads along the axes and in shear."""
+    key = next((f"{name}_{flux}" for flux in _FLUXES if f"{name}_{flux}" in data), None)
+    if key is None:
+        return []
+    array = data[key]
+    load, component = (str(d) for d in array.dims[:2])
+    space = [d for d in _AXES if d in array.dims]
+    elastic = array.sizes[component] == 6
+    loads = [str(n) for n in data[load].values]
+    wanted = [k for k, n in enumerate(loads) if (n in ("xx", "yy", "xy") if elastic else n in space)]
+    if len(space) == 1:
+        return []
+    where = ""
+    if len(space) == 3:
+        middle = array.sizes["z"] // 2
+        array = array.isel(z=middle)
+        where = " in the mid-plane normal to z"
+    panels, images = [], []
+    for k in wanted:
+        values = np.asarray(array.isel({load: k}).values, float)
+        images.append(_mises(values) if elastic else np.sqrt((values**2).sum(axis=0)))
+    unit = unit_of(data[name].attrs)
+    factor, unit = _scaled(unit, np.array([float(np.abs(i).max()) for i in images]))
+    for k, image in zip(wanted, images, strict=True):
+        title = f"unit {'strain' if elastic else 'gradient'} {loads[k]}"
+        panels.append(Panel(image / factor, span_of(data[key], space[0]), span_of(data[key], space[1]), title))
+    what = "von Mises stress" if elastic else _spelled(key.removeprefix(f"{name}_"))
+    label = f"{what} ({unit})" if unit else what
+    # A few corners carry singular values; the scale ends where all but one voxel in a thousand are.
+    low, high = finite_range([np.minimum(p.image, np.percentile(p.image, 99.9)) for p in panels])
+    shown = [replace(p, image=np.clip(p.image, low, high)) for p in panels]
+    caption = f"{what[0].upper()}{what[1:]}{where} under unit loads; the last snapshot."
+    return [
+        Picture(
+            f"{name}_local", SECTION, caption, png_of(draw_strips([Strip(shown, label, (low, high), True)], cap=3.6))
+        )
+    ]
+
+
+def _mises(stress: Array) -> Array:
+    xx, yy, zz, yz, xz, xy = stress
+    normal = ((xx - yy) ** 2 + (yy - zz) ** 2 + (zz - xx) ** 2) / 2
+    return np.asarray(np.sqrt(normal + 3 * (yz**2 + xz**2 + xy**2)))

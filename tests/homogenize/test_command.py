@@ -1,0 +1,165 @@
+"""The command: runs, image files, what is written, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import xarray
+
+from phasefield import cli
+from phasefield.errors import ConfigError
+from phasefield.homogenize import command
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    x = (np.arange(24) + 0.5) / 24 - 0.5
+    r = np.hypot(x[:, None], x[None, :])
+    path = tmp_path / "disk.npy"
+    np.save(path, 0.5 * (1 + np.tanh((0.3 - r) * 12)))
+    return path
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["homogenize", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return int(stopped.value.code or 0), captured.out, captured.err
+
+
+def test_an_image(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["material=epoxy_glass", "properties=[stiffness,expansion]", "fields=true", "levels=[0,1]"]
+    code, out, err = call(capsys, image, *given)
+    assert code == 0, err
+    assert "nearest isotropic" in out
+    assert "uncertainty: voxel size" in out
+    assert "Levin" in out
+    data = xarray.load_dataset(image.with_name("disk_properties.nc"))
+    c = data.stiffness.sel(row="xx", column="yy").item()
+    assert c == pytest.approx(data.stiffness.sel(row="yy", column="xx").item())
+    assert data.stiffness.attrs["units"] == "Pa"
+    assert 3e9 < data.stiffness.sel(row="xx", column="xx").item() < 80e9
+    assert data.expansion.dims == ("time", "i", "j")
+    assert data.attrs["source"].startswith("phasefield")
+    assert data.attrs["command"]
+    assert float(data.volume_fraction.sel(phase="glass")[0]) == pytest.approx(np.pi * 0.09, rel=5e-3)
+    assert {"stiffness_strain", "stiffness_stress", "phase_two_point", "phase_percolates"} <= set(data.variables)
+    mean = data.stiffness_stress.isel(load_stiffness=0).sel(component="yy").mean().item()
+    assert mean == pytest.approx(c, rel=1e-4)
+
+
+def test_all_snapshots_of_a_run(tmp_path: Path) -> None:
+    import phasefield as pf
+
+    folder = tmp_path / "run"
+    pf.run(
+        "model=spinodal",
+        "grid.shape=[24,24]",
+        "time.end=200",
+        "output.every=100",
+        f"output.dir={folder}",
+        "output.picture=false",
+    )
+    target, records, _ = command.run(folder, ["material=ni_ni3al", "times=all", "two_grid=false"])
+    data = xarray.load_dataset(target)
+    assert target == folder / "properties.nc"
+    assert len(records) == data.sizes["time"] == 3
+    np.testing.assert_allclose(data.time, [0, 100, 200])
+    for name in ("K", "G"):
+        assert np.isfinite(data[f"stiffness_{name}"]).all()
+
+
+def test_a_polycrystal_of_labels_as_tiff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "grains.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 9, (12, 10, 8), dtype=np.uint16))
+    angles = tmp_path / "angles.csv"
+    np.savetxt(angles, np.random.default_rng(1).uniform(0, 180, (9, 3)), delimiter=",")
+    code, _, err = call(capsys, path, "material=cu", "spacing=0.5", f"orientations={angles}")
+    assert code == 0, err
+    data = xarray.load_dataset(tmp_path / "grains_properties.nc")
+    assert data.stiffness_K.item() == pytest.approx((168.4 + 2 * 121.4) / 3 * 1e9, rel=1e-6)
+
+
+def test_materials_on_the_command_line(image: Path, tmp_path: Path) -> None:
+    given = [
+        "material.phases.a.conductivity=1 W/(m K)",
+        "material.phases.b={conductivity: 3 W/(m K)}",
+        "properties=conductivity",
+    ]
+    _, (record,), _ = command.run(image, [*given, f"output={tmp_path / 'o.nc'}"])
+    assert 1 < record.results[0].tensor[0, 0] < 3
+    _, (record,), _ = command.run(
+        image, ["material=epoxy_glass", "material.phases.glass.stiffness={E: 3.35 GPa, nu: 0.35}"]
+    )
+    assert record.results[0].moduli["E"] == pytest.approx(3.35e9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "material: is not given"),
+        (("material=epoxy_glas",), "did you mean 'epoxy_glass'"),
+        (("material=epoxy_glass", "propertis=[stiffness]"), "did you mean 'properties'"),
+        (("material=epoxy_glass", "properties=[stiffnes]"), "did you mean 'stiffness'"),
+        (("material=epoxy_glass", "properties=[permittivity]"), "material.phases.epoxy.permittivity: is missing"),
+        (("material=epoxy_glass", "voxel=linear"), "expected one of laminate"),
+        (("material=epoxy_glass", "solver.tolerance=-1"), "solver.tolerance"),
+        (("material=epoxy_glass", "solver.tolerance=x"), "a number is expected"),
+        (("material=epoxy_glass", "solver.max_iterations=2"), "solver stopped after 2 iterations"),
+        (("material=epoxy_glass", "levels=[1,1]"), "levels"),
+        (("material=epoxy_glass", "levels=[1]"), "levels"),
+        (("material=epoxy_glass", "spacing=[1,2,3]"), "spacing"),
+        (("material=epoxy_glass", "times=all"), "is one image"),
+        (("material=epoxy_glass", "two_grid=maybe"), "true or false"),
+        (("material=epoxy_glass", "material.phases.glas.stiffness={E: 1 GPa, nu: 0.3}"), "did you mean 'glass'"),
+        (("material=epoxy_glass", "boundary=open"), "boundary"),
+        (("material=epoxy_glass", "properties=[expansion]", "plane=stress"), "plane"),
+        (("material=epoxy_glass", "orientations=none.csv"), "orientations"),
+        (("material=epoxy_glass", "voxel"), "key=value"),
+        (("material=[",), "cannot read the value"),
+    ],
+)
+def test_refused(image: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = call(capsys, image, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not out
+    assert not image.with_name("disk_properties.nc").exists()
+
+
+def test_images_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.npy"
+    bad.write_bytes(b"nothing")
+    for path in (tmp_path / "none.npy", bad, tmp_path, tmp_path / "x.txt"):
+        code, _, err = call(capsys, path, "material=cu")
+        assert code == 2
+        assert str(path.name) in err
+    field = np.zeros((8, 8))
+    field[3, 4] = np.nan
+    np.save(bad, field)
+    assert "not finite, the first at (3, 4)" in call(capsys, bad, "material=cu")[2]
+    assert "usage" in call(capsys)[2]
+
+
+def test_values_are_typed() -> None:
+    request = command.parse(
+        ["material=cu", "solver.tolerance=1e-8", "properties=stiffness,conductivity", "threads=2", "field=c"]
+    )
+    assert request.solver.tolerance == 1e-8
+    assert request.properties == ["stiffness", "conductivity"]
+    assert request.solver.threads == 2
+    with pytest.raises(ConfigError, match="whole number"):
+        command.parse(["material=cu", "seed=1.5"])
+
+
+def test_the_example_of_the_documentation() -> None:
+    import re
+
+    text = (Path(__file__).parents[2] / "docs" / "homogenization.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(compile(code, "docs/homogenization.md", "exec"), {})

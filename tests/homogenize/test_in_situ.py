@@ -1,0 +1,84 @@
+"""Effective properties among the observables of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+
+import phasefield as pf
+from phasefield.api import resume, simulation_of, spec_of
+from phasefield.errors import ConfigError
+from phasefield.homogenize import command
+
+_PHASES = (
+    "{phases: {a: {stiffness: {E: 1, nu: 0.3}, conductivity: 1}, b: {stiffness: {E: 10, nu: 0.2}, conductivity: 10}}}"
+)
+
+
+def options(folder: Path, *more: str) -> list[str]:
+    return [
+        "model=spinodal", "grid.shape=[20,20]", "initial.c={kind: noise, mean: 0.5, amplitude: 0.1}", "time.end=40",
+        "output.every=20", "output.history=20", "output.observables=[free_energy,stiffness,conductivity]",
+        f"homogenize.material={_PHASES}", "homogenize.levels=[0.3,0.7]", f"output.dir={folder}", "output.picture=false", *more,
+    ]  # fmt: skip
+
+
+def test_properties_along_a_run_are_those_of_its_snapshots(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = pf.run(*options(folder))
+    history = run.history.load()
+    material = tmp_path / "material.yaml"
+    material.write_text(_PHASES)
+    keys = [
+        f"material={material}",
+        "levels=[0.3,0.7]",
+        "times=all",
+        "two_grid=false",
+        "mixing=false",
+        "properties=[stiffness,conductivity]",
+    ]
+    target, _, _ = command.run(folder, keys)
+    later = xarray.load_dataset(target, decode_times=False)
+    np.testing.assert_allclose(history.stiffness.values, later.stiffness.values, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(history.conductivity.values, later.conductivity.values, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(history.stiffness_K, later.stiffness_K, rtol=1e-5)
+    np.testing.assert_allclose(
+        history.conductivity_mean, np.trace(later.conductivity.values, axis1=1, axis2=2) / 3, rtol=1e-5
+    )
+    assert list(history.row.values) == ["xx", "yy", "zz", "yz", "xz", "xy"]
+    assert "free_energy" in history
+
+
+def test_a_resumed_run_has_the_same_properties(tmp_path: Path) -> None:
+    whole = pf.run(*options(tmp_path / "whole")).history.load()
+    pf.run(*options(tmp_path / "parts", "time.max_steps=12"))
+    parts = resume(tmp_path / "parts", "time.max_steps=null").history.load()
+    np.testing.assert_array_equal(whole.stiffness.values[-1], parts.stiffness.values[-1])
+
+
+def test_order_parameters_make_a_polycrystal() -> None:
+    keys = ["model=grain_growth", "grid.shape=[16,16]", "model.fields.eta.components=4", "homogenize.material=cu"]
+    sim = simulation_of(spec_of(*keys, "output.observables=[stiffness]"))
+    values = sim.observe(sim.carry)[1]
+    assert values["stiffness"].shape == (6, 6)
+    assert values["stiffness_K"] == pytest.approx((168.4e9 + 2 * 121.4e9) / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("homogenize.material=null", "homogenize.material: is not given"),
+        ("homogenize.material=unobtainium", "homogenize.material"),
+        ("homogenize.levels=null", "homogenize.levels: is missing"),
+        ("homogenize.field=d", "homogenize.field"),
+        ("homogenize.voxl=sharp", "voxl"),
+        ("homogenize.solver.tolerance=much", "solver.tolerance"),
+        ("output.observables=[stifness]", "stifness"),
+    ],
+)
+def test_slips_of_the_pen(tmp_path: Path, key: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        simulation_of(spec_of(*options(tmp_path / "run", key)))
