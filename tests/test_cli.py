@@ -242,7 +242,8 @@ def test_progress_lines_when_not_on_a_terminal(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
 def test_signals_leave_a_run_to_resume(tmp_path: Path, phasefield: Command, number: int, code: int) -> None:
-    line = f"run {TINY} time.end=1e9 time.dt_max=1e-3 output.every=1e8 output.dir=out"
+    rows = "'output.history={steps: 5}'"  # so that the last row tells where the run was stopped
+    line = f"run {TINY} time.end=1e9 time.dt_max=1e-3 output.every=1e8 {rows} output.dir=out"
     child = process(*shlex.split(line))
     deadline = time.monotonic() + 60
     while not (tmp_path / "out" / "checkpoint.npz").exists() and time.monotonic() < deadline:
