@@ -111,10 +111,6 @@ class Kernel:
     def gradients(self) -> bool:
         return any(sp.sympify(e).has(GradientNorm) for e in self.results)
 
-    @cached_property
-    def exponentials(self) -> bool:
-        return any(sp.sympify(e).has(Phi) for e in self.results)
-
     @property
     def axis_arrays(self) -> list[str]:
         """Names of the 1-D arrays, in argument order."""
@@ -389,17 +385,12 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         helpers[f"POW{n}(x)"] = power_chain(n)
     for head, body in helpers.items():
         out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
-    tabulated = table_values(code) if mirror else []
+    tabulated = code.exponentials if mirror else []
     if tabulated:
         out += [f"TABULATED = {len(tabulated)}"]
         out += ["", *_tabulate(kernel, code, tabulated), "", *_loop_entry(kernel, "tabulate", tabulated)]
     out += ["", *_run(kernel, code, parts, tabulated), "", *_loop_entry(kernel, "run", tabulated)]
     return "\n".join(out) + "\n"
-
-
-def table_values(code: Lowered) -> list[str]:
-    """What a table for mirrored modes holds."""
-    return code.exponentials
 
 
 def _columns(kernel: Kernel) -> list[tuple[str, int]]:

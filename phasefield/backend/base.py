@@ -133,7 +133,7 @@ def traffic(layout: Layout, operations: Sequence[Operation]) -> int:
     total = 0
     for operation in operations:
         if isinstance(operation, Run):
-            total += len(operation.kernel.reads) + len(operation.kernel.writes)
+            total += operation.kernel.touches
         else:
             total += 2 * layout.grid.dim * operation.components
     return total
