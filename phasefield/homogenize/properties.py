@@ -239,10 +239,11 @@ def _effective(
 def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
     """Constants of the entries, see `pack`; under plane stress those of the sheet.
 
-    A laminate voxel is condensed after mixing: the interface runs through the sheet's thickness.
+    Every phase is condensed before mixing: the stress along z vanishes in each of them, not only in their mean.
     """
-    sheet = plane_stress and pure.shape[-1] == 6
-    return voxels.packed(pure, (lambda t: tensors.embed_plane(tensors.plane_stress(t))) if sheet else None)
+    if plane_stress and pure.shape[-1] == 6:
+        pure = tensors.embed_plane(tensors.plane_stress(pure))
+    return voxels.packed(pure)
 
 
 def homogenize(

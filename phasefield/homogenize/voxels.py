@@ -81,15 +81,22 @@ class Voxels:
         """The property's tensor of every entry, (entries, n, n), from those of the phases, (phases, n, n)."""
         return mix(self.rule, pure[self.first], pure[self.second], self.fraction, self.normal)
 
-    def packed(self, pure: Array, reduce: Callable[[Array], Array] | None = None) -> Array:
-        """The same as constants (entries, 6) or (entries, 21), see `pack`; ``reduce`` changes the tensors before."""
+    def packed(self, pure: Array) -> Array:
+        """The same as constants (entries, 6) or (entries, 21), see `pack`."""
         parts = []
         for at in range(0, len(self.first), _CHUNK):
             some = slice(at, at + _CHUNK)
-            mixed = mix(
-                self.rule, pure[self.first[some]], pure[self.second[some]], self.fraction[some], self.normal[some]
+            parts.append(
+                pack(
+                    mix(
+                        self.rule,
+                        pure[self.first[some]],
+                        pure[self.second[some]],
+                        self.fraction[some],
+                        self.normal[some],
+                    )
+                )
             )
-            parts.append(pack(mixed if reduce is None else reduce(mixed)))
         return np.concatenate(parts)
 
     def stresses(self, stiffness: Array, strain: Array) -> Array:
