@@ -192,7 +192,14 @@ def _sharpened(voxels: Voxels, extreme: NDArrayBool) -> Voxels:
     winner = np.where(voxels.fraction >= 0.5, voxels.first, voxels.second)
     target = np.arange(len(voxels.first))
     target[touched] = winner[touched]
-    return replace(voxels, index=target[voxels.index].astype(voxels.index.dtype))
+    # The entries that nothing refers to any more become pure too, so that none counts as a laminate.
+    return replace(
+        voxels,
+        index=target[voxels.index].astype(voxels.index.dtype),
+        first=np.where(touched, winner, voxels.first),
+        second=np.where(touched, winner, voxels.second),
+        fraction=np.where(touched, 1.0, voxels.fraction),
+    )
 
 
 def _problem(
@@ -317,7 +324,7 @@ def _tensor_property(
         kinds = [problem.local_fields(np.asarray(s.fluctuation), _unit(problem.size, k)) for s, k in pairs]
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
-    _evidence(result, raw, geometry, pure, sheet, loads, len(image.shape))
+    _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
     if settings.boundary == "all":
         _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
     _estimates(result, image, assignment, settings, sheet, extreme, loads)
