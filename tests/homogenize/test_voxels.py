@@ -110,3 +110,13 @@ def test_labels_and_fields_are_told_apart() -> None:
 def test_images_that_are_none(image: np.ndarray, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_array(image)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 2.0), (1.0, 2.0, 0.5)])
+def test_volume_of_an_ellipsoid_of_voxels(spacing: tuple[float, ...]) -> None:
+    """A ball on voxels that are not cubes: the curvature counts by the voxel's edge along each axis."""
+    grid = np.meshgrid(*[(np.arange(round(40 / h)) + 0.5) * h - 19.8 for h in spacing], indexing="ij")
+    r = np.sqrt(sum(a**2 for a in grid))
+    geometry = voxels.from_field(0.5 * (1 + np.tanh((13.3 - r) / 4)), spacing=spacing)
+    volume = np.pi * 13.3**2 if len(spacing) == 2 else 4 / 3 * np.pi * 13.3**3
+    assert geometry.volume_fractions[1] * 40 ** len(spacing) == pytest.approx(volume, rel=2e-5)
