@@ -22,6 +22,8 @@ log = logging.getLogger("phasefield")
 #: Stiffness of rigid phases over that of the stiffest other one; the result is off by about its inverse.
 RIGID = 1e6
 PLANES = ("strain", "stress")
+#: K/G (nu = 0.49) from which trilinear elements answer too stiffly: with 2x2x2 Gauss points they cannot keep their volume.
+_LOCKING = 50.0
 #: Voxels per axis that an image must have for its grid to be halved.
 _FEWEST = 8
 #: Accuracy of the solves that only serve an estimate.
@@ -327,6 +329,8 @@ def _tensor_property(
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
     _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
+    if problem.elastic and not sheet and settings.options.scheme == "q1":
+        _locking(result, voxels.volume_fractions, pure)
     if settings.boundary == "all":
         _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
     _estimates(result, image, assignment, settings, sheet, extreme, loads)
@@ -401,6 +405,17 @@ def _evidence(
     absent = [i for i, f in enumerate(fractions) if f == 0]
     if absent:
         result.warnings.append(f"phase number {', '.join(map(str, absent))} is absent from the image")
+
+
+def _locking(result: Result, fractions: Array, pure: Array) -> None:
+    """A note where a phase is nearly incompressible."""
+    for number in np.flatnonzero(fractions > 0):
+        moduli = tensors.isotropic_moduli(pure[number])
+        if moduli["K"] > _LOCKING * moduli["G"]:
+            result.warnings.append(
+                f"phase number {number} is nearly incompressible (K/G = {moduli['K'] / moduli['G']:.3g}), for which "
+                "solver.scheme=q1 is too stiff; use solver.scheme=rotated"
+            )
 
 
 def _estimates(

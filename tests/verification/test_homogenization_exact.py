@@ -336,6 +336,17 @@ def test_square_arrays_of_fibres(
     np.testing.assert_allclose([(c[0, 0] + c[0, 1]) / 2, (c[0, 0] - c[0, 1]) / 2, c[5, 5]], exact, rtol=allowed)
 
 
+def test_fibres_in_a_nearly_incompressible_matrix() -> None:
+    """nu = 0.4999: the rotated scheme does not lock; the result of q1, a fifth too stiff, says so."""
+    pure = [isotropic(E=1, nu=0.4999), isotropic(E=20, nu=0.2)]
+    rotated, q1 = (effective(disk(128, 0.3), pure, "stiffness", scheme=s) for s in ("rotated", "q1"))
+    c = tensors.to_voigt(rotated.tensor)
+    exact = [46.15450636, 0.75528734, 0.51735522]
+    np.testing.assert_allclose([(c[0, 0] + c[0, 1]) / 2, (c[0, 0] - c[0, 1]) / 2, c[5, 5]], exact, rtol=4e-3)
+    assert not rotated.warnings
+    assert any("incompressible" in w for w in q1.warnings)
+
+
 def test_rectangular_array_of_fibres() -> None:
     x, y = grid((100, 140), (1, 1.4))
     field = tanh((math.sqrt(0.42 / math.pi) - np.hypot(x, y)) * 100)
