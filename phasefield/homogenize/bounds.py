@@ -36,6 +36,22 @@ def loewner_margin(upper: Array, lower: Array) -> float:
     return float(np.linalg.eigvalsh((upper - lower + (upper - lower).T) / 2)[0]) / scale
 
 
+def energy_difference(tensor: Array, reference: Array) -> float:
+    """Largest difference of the energies ``e.tensor.e`` and ``e.reference.e`` over all loads e, relative to the second.
+
+    Loads without energy in the reference (beyond rounding) are left out.
+
+    Args:
+        tensor, reference: (n, n), symmetric; the reference positive semidefinite.
+    """
+    values, vectors = np.linalg.eigh(reference)
+    carried = values > 1e-10 * max(float(values[-1]), 0.0)
+    if not carried.any():
+        return 0.0
+    scaled = vectors[:, carried] / np.sqrt(values[carried])
+    return float(np.abs(np.linalg.eigvalsh(scaled.T @ (tensor - reference) @ scaled)).max())
+
+
 def _walpole(fractions: Sequence[float], values: Sequence[float], comparison: float) -> float:
     total = sum(f / (v + comparison) for f, v in zip(fractions, values, strict=True) if f > 0 and v + comparison > 0)
     void = any(f > 0 and v + comparison == 0 for f, v in zip(fractions, values, strict=True))

@@ -327,7 +327,7 @@ _EVIDENCE = {
     "reuss_margin": "lowest eigenvalue of the tensor minus the Reuss bound, relative; not negative",
     "distance_isotropic": "relative distance to the nearest isotropic tensor",
     "distance_cubic": "relative distance to the nearest tensor of cubic symmetry about the axes",
-    "discretisation": "relative difference to the grid of half the voxels per axis: estimate of the discretisation error",
+    "discretisation": "estimated relative discretisation error, from grids of half and a quarter of the voxels per axis",
     "mixing_spread": "relative difference to mixing the properties by the value of the field",
     "margin_voigt_kinematic": "lowest eigenvalue of Voigt minus uniform strain (KUBC), relative; not negative",
     "margin_kinematic_periodic": "lowest eigenvalue of uniform strain (KUBC) minus periodic, relative; not negative",

@@ -22,6 +22,10 @@ log = logging.getLogger("phasefield")
 #: Stiffness of rigid phases over that of the stiffest other one; the result is off by about its inverse.
 RIGID = 1e6
 PLANES = ("strain", "stress")
+#: K/G (nu = 0.49) from which trilinear elements answer too stiffly: with 2x2x2 Gauss points they cannot keep their volume.
+_LOCKING = 50.0
+#: Voxels per axis that an image must have for its grid to be halved.
+_FEWEST = 8
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
 
@@ -192,7 +196,14 @@ def _sharpened(voxels: Voxels, extreme: NDArrayBool) -> Voxels:
     winner = np.where(voxels.fraction >= 0.5, voxels.first, voxels.second)
     target = np.arange(len(voxels.first))
     target[touched] = winner[touched]
-    return replace(voxels, index=target[voxels.index].astype(voxels.index.dtype))
+    # The entries that nothing refers to any more become pure too, so that none counts as a laminate.
+    return replace(
+        voxels,
+        index=target[voxels.index].astype(voxels.index.dtype),
+        first=np.where(touched, winner, voxels.first),
+        second=np.where(touched, winner, voxels.second),
+        fraction=np.where(touched, 1.0, voxels.fraction),
+    )
 
 
 def _problem(
@@ -239,10 +250,11 @@ def _effective(
 def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
     """Constants of the entries, see `pack`; under plane stress those of the sheet.
 
-    A laminate voxel is condensed after mixing: the interface runs through the sheet's thickness.
+    Every phase is condensed before mixing: the stress along z vanishes in each of them, not only in their mean.
     """
-    sheet = plane_stress and pure.shape[-1] == 6
-    return voxels.packed(pure, (lambda t: tensors.embed_plane(tensors.plane_stress(t))) if sheet else None)
+    if plane_stress and pure.shape[-1] == 6:
+        pure = tensors.embed_plane(tensors.plane_stress(pure))
+    return voxels.packed(pure)
 
 
 def homogenize(
@@ -316,7 +328,9 @@ def _tensor_property(
         kinds = [problem.local_fields(np.asarray(s.fluctuation), _unit(problem.size, k)) for s, k in pairs]
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
-    _evidence(result, raw, geometry, pure, sheet, loads, len(image.shape))
+    _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
+    if problem.elastic and not sheet and settings.options.scheme == "q1":
+        _locking(result, voxels.volume_fractions, pure)
     if settings.boundary == "all":
         _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
     _estimates(result, image, assignment, settings, sheet, extreme, loads)
@@ -393,6 +407,17 @@ def _evidence(
         result.warnings.append(f"phase number {', '.join(map(str, absent))} is absent from the image")
 
 
+def _locking(result: Result, fractions: Array, pure: Array) -> None:
+    """A note where a phase is nearly incompressible."""
+    for number in np.flatnonzero(fractions > 0):
+        moduli = tensors.isotropic_moduli(pure[number])
+        if moduli["K"] > _LOCKING * moduli["G"]:
+            result.warnings.append(
+                f"phase number {number} is nearly incompressible (K/G = {moduli['K'] / moduli['G']:.3g}), for which "
+                "solver.scheme=q1 is too stiff; use solver.scheme=rotated"
+            )
+
+
 def _estimates(
     result: Result,
     image: Image,
@@ -402,8 +427,13 @@ def _estimates(
     extreme: NDArrayBool,
     loads: Sequence[int],
 ) -> None:
-    """Discretisation error from a grid of half the voxels per axis; spread between mixing rules."""
+    """Discretisation error from grids of a half and a quarter of the voxels per axis; spread between mixing rules.
+
+    The error is that of the load that feels it most: the norm of the tensor would hide the plane behind a stiff axis z.
+    """
     norm = float(np.linalg.norm(result.tensor)) or 1.0
+    block = np.ix_(loads, loads)
+    part = result.tensor[block]
     pure, _ = assignment.pure(result.name)
 
     def again(other: Image, rule: str, tolerance: float) -> Array:
@@ -414,17 +444,37 @@ def _estimates(
         raw = _stiff(raw, loads, boundary)
         return np.asarray((raw + raw.T) / 2)
 
-    axes = [n for n in image.shape if n > 1]
-    if settings.two_grid and min(axes) >= 8:
-        # First order in the voxel size: the finer grid is as far from the limit as the grids are from each other.
-        result.coarse = again(image.coarse(), settings.voxel, max(settings.options.tolerance, 1e-6))
-        result.evidence["discretisation"] = float(np.linalg.norm(result.tensor - result.coarse)) / norm
+    if settings.two_grid and min(image.shape) >= _FEWEST:
+        tolerance = max(settings.options.tolerance, 1e-6)
+        half = image.coarse()
+        result.coarse = again(half, settings.voxel, tolerance)
+        quarter = again(half.coarse(), settings.voxel, tolerance) if min(half.shape) >= _FEWEST else None
+        result.evidence["discretisation"] = _remainder(
+            part, result.coarse[block], None if quarter is None else quarter[block]
+        )
     if settings.mixing and image.kind == "field" and image.diffuse:
         naive = "laminate" if settings.voxel == "arithmetic" else "arithmetic"
         other = again(image, naive, max(settings.options.tolerance, _ROUGH))
         result.evidence["mixing_spread"] = float(np.linalg.norm(result.tensor - other)) / norm
         if result.evidence["mixing_spread"] > 0.2:
             result.warnings.append("the interfaces are wide: mixing rules differ by more than 20 %")
+
+
+def _remainder(fine: Array, half: Array, quarter: Array | None) -> float:
+    """Estimated relative error of the finest of up to three grids, each of half the voxels per axis of the one before.
+
+    The schemes are of first order at interfaces: the finest grid is as far from the limit as the first two are from each
+    other. The third one tells where this is too little: the changes shrink by less than a half from grid to grid (corners
+    where phases meet crosswise; the remainder is that of a geometric series, which the staircase of sharp voxels makes
+    believe too, so no more than three changes are counted), or the first is small by accident.
+    """
+    first = bounds.energy_difference(half, fine)
+    if quarter is None:
+        return first
+    second = bounds.energy_difference(fine + half - quarter, fine)
+    ratio = first / second if second else 0.0
+    slow = 0.5 < ratio < 1 and bounds.energy_difference(quarter, fine) > 0.9 * (first + second)
+    return max(first * (min(ratio / (1 - ratio), 3.0) if slow else 1.0), second / 16)
 
 
 def _strain_properties(

@@ -470,14 +470,15 @@ class CellProblem:
 
 
 def _geometric_means(packed: Array) -> Array:
-    """Geometric means of the eigenvalues of every entry, the largest scaled to 1.
+    """Geometric means of the eigenvalues of every entry, without components that no entry carries; the largest scaled to 1.
 
     For laminates, soft across and stiff along, it makes a better scaling than the trace (half the iterations, measured).
     """
     scale = packed.max()
     out = np.empty(len(packed))
+    carried = np.flatnonzero(np.diagonal(unpack(np.abs(packed).max(axis=0))))  # in a sheet the plane alone
     for at in range(0, len(packed), _CHUNK):
-        some = unpack(packed[at : at + _CHUNK]) / scale
+        some = unpack(packed[at : at + _CHUNK])[:, carried[:, None], carried] / scale
         out[at : at + _CHUNK] = np.maximum(np.linalg.det(some), 0.0) ** (1 / some.shape[-1])
     return np.asarray(np.maximum(out / out.max(), 1e-12))
 

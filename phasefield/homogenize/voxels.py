@@ -81,15 +81,12 @@ class Voxels:
         """The property's tensor of every entry, (entries, n, n), from those of the phases, (phases, n, n)."""
         return mix(self.rule, pure[self.first], pure[self.second], self.fraction, self.normal)
 
-    def packed(self, pure: Array, reduce: Callable[[Array], Array] | None = None) -> Array:
-        """The same as constants (entries, 6) or (entries, 21), see `pack`; ``reduce`` changes the tensors before."""
+    def packed(self, pure: Array) -> Array:
+        """The same as constants (entries, 6) or (entries, 21), see `pack`."""
         parts = []
         for at in range(0, len(self.first), _CHUNK):
-            some = slice(at, at + _CHUNK)
-            mixed = mix(
-                self.rule, pure[self.first[some]], pure[self.second[some]], self.fraction[some], self.normal[some]
-            )
-            parts.append(pack(mixed if reduce is None else reduce(mixed)))
+            a, b, f, n = (x[at : at + _CHUNK] for x in (self.first, self.second, self.fraction, self.normal))
+            parts.append(pack(mix(self.rule, pure[a], pure[b], f, n)))
         return np.concatenate(parts)
 
     def stresses(self, stiffness: Array, strain: Array) -> Array:
@@ -406,15 +403,20 @@ def _planes(
     norm = np.linalg.norm(g, axis=1)
     safe = np.where(norm > 0, norm, 1.0)
     n = g / safe[:, None]
-    # Divergence of the normal, (lap psi - n.H.n)/|grad psi|.
-    bend = np.zeros(len(near))
+    # psi curves by H over the tangent plane, P H P with P = 1 - n n^T; its mean over the voxel is that of h^2/12 per axis.
+    straight = [(ahead[d] - 2 * value + behind[d]) / space[d] ** 2 for d in range(dim)]
+    along = np.stack([straight[d] * n[:, d] for d in range(dim)], axis=-1)  # H n
     for d in range(dim):
-        bend += (1 - n[:, d] ** 2) * (ahead[d] - 2 * value + behind[d]) / space[d] ** 2
         for e in range(d):
             cross = moved((d, 1), (e, 1)) - moved((d, 1), (e, -1)) - moved((d, -1), (e, 1)) + moved((d, -1), (e, -1))
-            bend -= 2 * n[:, d] * n[:, e] * cross / (4 * space[d] * space[e])
-    size = float(min(space))
-    bulge = np.clip(bend / safe, -0.5 / size, 0.5 / size) * size**2 / 24
+            cross /= 4 * space[d] * space[e]
+            along[:, d] += cross * n[:, e]
+            along[:, e] += cross * n[:, d]
+    across = np.sum(n * along, axis=1)
+    bulge = np.zeros(len(near))
+    for d in range(dim):
+        bulge += (straight[d] - 2 * n[:, d] * along[:, d] + n[:, d] ** 2 * across) * space[d] ** 2 / 24
+    bulge = np.clip(bulge / safe, -max(space) / 48, max(space) / 48)
     reach = 0.5 * np.sqrt(np.sum(np.square(space)))
     cut = (norm > 0) & (np.abs(value) < reach * norm)
     return cut, cut_fraction(n[cut], value[cut] / norm[cut] + bulge[cut], space), n[cut]
