@@ -6,8 +6,8 @@ import dataclasses
 import datetime
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,166 +18,13 @@ from ..provenance import git_commit, version
 from . import tensors
 from .descriptors import Descriptors, describe
 from .image import Image, Snapshots, read_file
-from .materials import STRAINS, MaterialSystem, build, load, presets, unknown
-from .properties import Result, Settings, homogenize
-from .solver import Options
+from .materials import STRAINS, MaterialSystem, system_of
+from .properties import Result, homogenize
+from .settings import USAGE, Request, parse
 from .tensors import Array
 
-USAGE = "phasefield homogenize RUN_DIR|IMAGE material=NAME [key=value ...]"
 #: Correlation length over cell size above which the cell is small.
 _SMALL_CELL = 0.1
-
-
-@dataclass
-class Request:
-    """What the user asked for: the keys of the command."""
-
-    material: Any = None
-    properties: list[str] = dataclasses.field(default_factory=lambda: ["stiffness"])
-    voxel: str = "laminate"
-    plane: str = "strain"
-    boundary: str = "periodic"
-    field: str | None = None
-    levels: list[float] | None = None
-    spacing: Any = None
-    times: Any = "last"
-    fields: bool = False
-    two_grid: bool = True
-    mixing: bool = True
-    descriptors: bool = True
-    seed: int = 1
-    orientations: str | None = None
-    output: str | None = None
-    threads: int | None = None
-    solver: Options = dataclasses.field(default_factory=Options)
-
-
-def parse(overrides: Sequence[str]) -> Request:
-    """The request from ``key=value`` arguments; values are YAML.
-
-    Raises:
-        ConfigError: an argument that is none, an unknown key, or a value of the wrong type.
-    """
-    import yaml
-
-    values: dict[str, Any] = {}
-    material: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        key = key.strip().lstrip("+")
-        if not equals or not key:
-            raise ConfigError(repr(override), "is not of the form key=value", f"usage: {USAGE}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(key, f"cannot read the value {text!r}", "check its brackets and quotes") from error
-        if key.startswith("material."):
-            _insert(material, key.split(".")[1:], value, key)
-        else:
-            values[key] = value
-    request = request_of(values, changes=material)
-    if request.material is None:
-        raise ConfigError("material", "is not given", f"presets: {', '.join(presets())}; or material=FILE.yaml")
-    return request
-
-
-def request_of(values: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Request:
-    """The request from keys and values; the solver's keys nested or as ``solver.KEY``.
-
-    Args:
-        changes: phases set or replaced in the material.
-
-    Raises:
-        ConfigError: an unknown key, or a value of the wrong type.
-    """
-    values = dict(values)
-    for key, value in (values.pop("solver", None) or {}).items():
-        values[f"solver.{key}"] = value
-    known = [f.name for f in fields(Request) if f.name != "solver"] + [f"solver.{f.name}" for f in fields(Options)]
-    known.remove("solver.threads")
-    for key in values:
-        if key not in known:
-            raise unknown(key, key, [*known, "material.phases.NAME.PROPERTY"], "key")
-    request = Request()
-    options: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.removeprefix("solver.")
-        target: Any = Options if key.startswith("solver.") else Request
-        if is_dataclass(target):
-            kind = {f.name: str(f.type) for f in fields(target)}[name]
-            value = _typed(key, value, kind)
-        if target is Options:
-            options[name] = value
-        else:
-            setattr(request, name, value)
-    request.solver = Options(**options, threads=request.threads)
-    if changes:
-        request.material = (request.material, changes)
-    return request
-
-
-def _insert(into: dict[str, Any], path: list[str], value: Any, key: str) -> None:
-    for part in path[:-1]:
-        into = into.setdefault(part, {})
-        if not isinstance(into, dict):
-            raise ConfigError(key, "cannot be set: a key above it has a value already")
-    into[path[-1]] = value
-
-
-def _typed(key: str, value: Any, kind: str) -> Any:
-    """The value as the field's type; YAML reads 1e-6 as text and a single name as no list."""
-    optional = "None" in kind
-    if value is None:
-        if optional or kind == "Any":
-            return None
-        raise ConfigError(key, "cannot be null")
-    if kind.startswith("list[str]"):
-        items = value if isinstance(value, list) else str(value).split(",")
-        return [str(v).strip() for v in items]
-    if kind.startswith("list[float]"):
-        if not isinstance(value, list):
-            raise ConfigError(key, f"is {value!r}; a list of numbers is expected, e.g. {key}=[0,1]")
-        return [_number(key, v) for v in value]
-    if kind.startswith("float"):
-        return _number(key, value)
-    if kind.startswith("int"):
-        number = _number(key, value)
-        if number != int(number):
-            raise ConfigError(key, f"is {value!r}; a whole number is expected")
-        return int(number)
-    if kind.startswith("bool"):
-        if not isinstance(value, bool):
-            raise ConfigError(key, f"is {value!r}; true or false is expected")
-        return value
-    if kind.startswith("str"):
-        if isinstance(value, list | dict):
-            raise ConfigError(key, f"is {value!r}; text is expected")
-        return str(value)
-    return value
-
-
-def _number(key: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise ConfigError(key, f"is {value!r}; a number is expected")
-    return number
-
-
-def material_of(given: Any) -> MaterialSystem:
-    """A preset or file, with phases set or replaced on the command line."""
-    if isinstance(given, tuple):
-        name, changes = given
-        if name is None:
-            return build(changes)
-        system = load(str(name))
-        extra = build(changes) if changes.get("phases") else None
-        for phase in extra.phases if extra else []:
-            system.phase(phase.name).values.update(phase.values)
-        return system
-    return build(given) if isinstance(given, dict) else load(str(given))
 
 
 # -- running -----------------------------------------------------------------------------------------------------------
@@ -202,29 +49,17 @@ def run(
         ConfigError: see the messages. NotConverged: a solve failed. OutputError: the file cannot be written.
     """
     request = parse(overrides)
-    system = material_of(request.material)
+    system = system_of(request.material)
     where = Path(path)
     images = _images(where, request)
-    settings = Settings(
-        tuple(request.properties),
-        request.voxel,
-        request.plane,
-        request.boundary,
-        request.two_grid,
-        request.mixing,
-        request.fields,
-        len(images) > 1,
-        request.seed,
-        orientations_of(request.orientations),
-        request.solver,
-    )
     records: list[Record] = []
-    start: dict[str, list[np.ndarray]] = {}
+    start: dict[str, list[np.ndarray]] | None = {} if len(images) > 1 else None
     for number, image in enumerate(images):
         if show:
             show(f"snapshot {number + 1} of {len(images)}" if len(images) > 1 else "homogenizing")
-        results = homogenize(image, system, settings, start)
-        start = {r.name: r.fluctuations for r in results if r.fluctuations}
+        results = homogenize(image, system, request, start)
+        if start is not None:
+            start = {r.name: r.fluctuations for r in results if r.fluctuations}
         for result in results:
             result.fluctuations = []
         geometry = image.voxels(request.voxel)
@@ -239,8 +74,6 @@ def run(
 
 def _images(where: Path, request: Request) -> list[Image]:
     spacing = request.spacing
-    if spacing is not None:
-        spacing = [_number("spacing", v) for v in (spacing if isinstance(spacing, list) else [spacing])]
     if not where.exists():
         raise ConfigError(str(where), "there is no such file or folder", f"usage: {USAGE}")
     if not where.is_dir() and where.suffix.lower() != ".nc":
@@ -256,7 +89,9 @@ def _images(where: Path, request: Request) -> list[Image]:
         chosen = list(range(count))
     else:
         wanted = request.times if isinstance(request.times, list) else [request.times]
-        chosen = [int(np.abs(snapshots.times - _number("times", t)).argmin()) for t in wanted]
+        if not all(isinstance(t, int | float) for t in wanted):
+            raise ConfigError("times", f"is {request.times!r}; last, all, a number or a list of numbers is expected")
+        chosen = [int(np.abs(snapshots.times - t).argmin()) for t in wanted]
     return [_spaced(snapshots[i], spacing) for i in chosen]
 
 
@@ -264,24 +99,9 @@ def _spaced(image: Image, spacing: list[float] | None) -> Image:
     if spacing is None:
         return image
     steps = spacing * len(image.shape) if len(spacing) == 1 else spacing
-    if len(steps) != len(image.shape) or min(steps) <= 0:
+    if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):
         raise ConfigError("spacing", f"is {spacing}; one positive number, or {len(image.shape)}, are expected")
     return dataclasses.replace(image, spacing=tuple(steps))
-
-
-def orientations_of(path: str | None) -> Array | None:
-    """Rotations from a text file with three Euler angles (Bunge, degrees) a line."""
-    if path is None:
-        return None
-    try:
-        angles = np.radians(np.loadtxt(path, delimiter="," if path.endswith(".csv") else None, ndmin=2))
-        if angles.shape[1] != 3:
-            raise ValueError(f"{angles.shape[1]} columns")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            "orientations", f"{path} cannot be read: {error}", "three Euler angles (Bunge, degrees) a line are expected"
-        ) from error
-    return np.stack([tensors.rotation_from_euler(*map(float, row)) for row in angles])
 
 
 def _describe(image: Image) -> list[Descriptors]:

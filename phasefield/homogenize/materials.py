@@ -161,6 +161,27 @@ def load(name: str) -> MaterialSystem:
     return build(content)
 
 
+def system_of(spec: Any) -> MaterialSystem:
+    """A preset or file by its name, a mapping as `build` takes it, or ``{preset: NAME, phases: ...}``: phases of a preset with
+    properties set or replaced.
+
+    Raises:
+        ConfigError: see `load` and `build`; a phase that the preset has not.
+    """
+    if not isinstance(spec, Mapping):
+        return load(str(spec))
+    if spec.get("preset") is None:
+        return build({k: v for k, v in spec.items() if k != "preset"})
+    system = load(str(spec["preset"]))
+    changes = {k: v for k, v in spec.items() if k != "preset"}
+    for change in build(changes).phases if changes else []:
+        phase = system.phase(change.name)
+        phase.values.update(change.values)
+        phase.rotation = phase.rotation if change.rotation is None else change.rotation
+        phase.level = phase.level if change.level is None else change.level
+    return system
+
+
 def build(spec: Any) -> MaterialSystem:
     """A material system from its mapping, as in the YAML files.
 

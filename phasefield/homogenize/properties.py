@@ -12,59 +12,18 @@ import numpy as np
 from ..errors import ConfigError
 from . import bounds, tensors
 from .image import Image
-from .materials import PROPERTIES, STRAINS, MaterialSystem, unknown
-from .solver import BOUNDARIES, CellProblem, Options, Solution
+from .materials import PROPERTIES, STRAINS, MaterialSystem
+from .settings import Settings
+from .solver import CellProblem, Solution
 from .tensors import Array
-from .voxels import RULES, Voxels
+from .voxels import Voxels
 
 log = logging.getLogger("phasefield")
 
 #: Stiffness of rigid phases over that of the stiffest other one; the result is off by about its inverse.
 RIGID = 1e6
-PLANES = ("strain", "stress")
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to compute and how.
-
-    Attributes:
-        properties: names out of `materials.PROPERTIES`.
-        boundary: ``periodic``; ``kinematic`` or ``static`` (uniform strain or traction on the faces); ``all`` for the periodic
-            tensor with the others beside it.
-        voxel: mixing rule, out of `voxels.RULES`. plane: for two-dimensional images, ``strain`` (a body that does not vary
-            along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
-        two_grid, mixing: whether to make these estimates. fields: keep the local fields.
-        seed: of the grains' random orientations. orientations: rotations (grains, 3, 3) instead.
-    """
-
-    properties: tuple[str, ...] = ("stiffness",)
-    voxel: str = "laminate"
-    plane: str = "strain"
-    boundary: str = "periodic"
-    two_grid: bool = True
-    mixing: bool = True
-    fields: bool = False
-    keep: bool = False
-    seed: int = 1
-    orientations: Array | None = None
-    options: Options = field(default_factory=Options)
-
-    def __post_init__(self) -> None:
-        for name in self.properties:
-            if name not in PROPERTIES:
-                raise unknown("properties", name, list(PROPERTIES), "property")
-        if not self.properties:
-            raise ConfigError("properties", "is empty", f"choose from {', '.join(PROPERTIES)}")
-        for key, value, known in (
-            ("voxel", self.voxel, RULES),
-            ("plane", self.plane, PLANES),
-            ("boundary", self.boundary, (*BOUNDARIES, "all")),
-        ):
-            if value not in known:
-                raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
 
 
 @dataclass
@@ -198,7 +157,7 @@ def _sharpened(voxels: Voxels, extreme: NDArrayBool) -> Voxels:
 def _problem(
     voxels: Voxels, table: Array, settings: Settings, tolerance: float | None = None, boundary: str = "periodic"
 ) -> CellProblem:
-    options = settings.options if tolerance is None else replace(settings.options, tolerance=tolerance)
+    options = settings.solver if tolerance is None else replace(settings.solver, tolerance=tolerance)
     return CellProblem(voxels.index, table, voxels.spacing, options, voxels.cut, boundary)
 
 
@@ -255,7 +214,8 @@ def homogenize(
     """Effective properties of an image.
 
     Args:
-        start: fluctuations of an earlier, similar image by property, see `Result.fluctuations`.
+        start: fluctuations of an earlier, similar image by property, see `Result.fluctuations`; if given, though empty, the
+            results carry theirs.
         watch: called with the load, the iteration and the change of the property.
 
     Raises:
@@ -272,9 +232,7 @@ def homogenize(
     results: dict[str, Result] = {}
     for name in settings.properties:
         if name not in STRAINS:
-            results[name] = _tensor_property(
-                image, geometry, assignment, name, settings, (start or {}).get(name), watch
-            )
+            results[name] = _tensor_property(image, geometry, assignment, name, settings, start, watch)
     strains = [n for n in settings.properties if n in STRAINS]
     if strains:
         _strain_properties(geometry, assignment, strains, settings, results, watch)
@@ -287,7 +245,7 @@ def _tensor_property(
     assignment: Assignment,
     name: str,
     settings: Settings,
-    start: Sequence[np.ndarray] | None,
+    start: Mapping[str, Sequence[np.ndarray]] | None,
     watch: Callable[[str, int, float], None] | None,
 ) -> Result:
     pure, extreme = assignment.pure(name)
@@ -297,8 +255,8 @@ def _tensor_property(
     flat = (sheet and PROPERTIES[name].order == 4) or (boundary == "static" and len(image.shape) == 2)
     problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
     loads = _loads(problem.size, flat)
-    keep = (settings.keep or settings.fields) and boundary != "static"
-    raw, solutions = _effective(problem, loads, name, start, keep, watch)
+    keep = (start is not None or settings.fields) and boundary != "static"
+    raw, solutions = _effective(problem, loads, name, (start or {}).get(name), keep, watch)
     raw = _stiff(raw, loads, boundary)
     tensor = (raw + raw.T) / 2
     result = Result(
@@ -309,7 +267,7 @@ def _tensor_property(
         max(s.hill for s in solutions),
         preconditioner=problem.preconditioner,
     )
-    if settings.keep:
+    if start is not None:
         result.fluctuations = [s.fluctuation for s in solutions if s.fluctuation is not None]
     if settings.fields and keep:
         pairs = zip(solutions, loads, strict=True)
@@ -349,7 +307,7 @@ def _others(result: Result, voxels: Voxels, table: Array, settings: Settings, lo
     for name, upper, lower in zip(names, chain, chain[1:], strict=False):
         margin = bounds.loewner_margin(upper[block], lower[block])
         result.evidence[f"margin_{name}"] = margin
-        if margin < -10 * settings.options.tolerance:
+        if margin < -10 * settings.solver.tolerance:
             result.warnings.append(f"the order {name.replace('_', ' >= ')} is violated by {-margin:.2g}")
 
 
@@ -417,11 +375,11 @@ def _estimates(
     axes = [n for n in image.shape if n > 1]
     if settings.two_grid and min(axes) >= 8:
         # First order in the voxel size: the finer grid is as far from the limit as the grids are from each other.
-        result.coarse = again(image.coarse(), settings.voxel, max(settings.options.tolerance, 1e-6))
+        result.coarse = again(image.coarse(), settings.voxel, max(settings.solver.tolerance, 1e-6))
         result.evidence["discretisation"] = float(np.linalg.norm(result.tensor - result.coarse)) / norm
     if settings.mixing and image.kind == "field" and image.diffuse:
         naive = "laminate" if settings.voxel == "arithmetic" else "arithmetic"
-        other = again(image, naive, max(settings.options.tolerance, _ROUGH))
+        other = again(image, naive, max(settings.solver.tolerance, _ROUGH))
         result.evidence["mixing_spread"] = float(np.linalg.norm(result.tensor - other)) / norm
         if result.evidence["mixing_spread"] > 0.2:
             result.warnings.append("the interfaces are wide: mixing rules differ by more than 20 %")

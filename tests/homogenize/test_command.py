@@ -96,6 +96,12 @@ def test_materials_on_the_command_line(image: Path, tmp_path: Path) -> None:
         image, ["material=epoxy_glass", "material.phases.glass.stiffness={E: 3.35 GPa, nu: 0.35}"]
     )
     assert record.results[0].moduli["E"] == pytest.approx(3.35e9)
+    for order in (1, -1):
+        system = command.system_of(
+            command.parse(["material=cu", "material.phases.Cu.orientation={euler: [90,0,0]}"][::order]).material
+        )
+        np.testing.assert_allclose(system.phases[0].rotation, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
+        assert "conductivity" in system.phases[0].values
 
 
 @pytest.mark.parametrize(
@@ -120,6 +126,12 @@ def test_materials_on_the_command_line(image: Path, tmp_path: Path) -> None:
         (("material=epoxy_glass", "properties=[expansion]", "plane=stress"), "plane"),
         (("material=epoxy_glass", "orientations=none.csv"), "orientations"),
         (("material=epoxy_glass", "voxel"), "key=value"),
+        (("material=epoxy_glass", "solver.tolerence=1e-6"), "did you mean 'solver.tolerance'"),
+        (("material=epoxy_glass", "solver.max_iterations=1.5"), "is '1.5'; a whole number is expected"),
+        (("material=epoxy_glass", "solver.tolerance=null"), "cannot be null"),
+        (("material=epoxy_glass", "solver=3"), "solver"),
+        (("material=epoxy_glass", "levels=[0,x]"), "levels[1]: is 'x'; a number is expected"),
+        (("material=epoxy_glass", "field=[1]"), "text is expected"),
         (("material=[",), "cannot read the value"),
     ],
 )
@@ -152,6 +164,7 @@ def test_values_are_typed() -> None:
     )
     assert request.solver.tolerance == 1e-8
     assert request.properties == ["stiffness", "conductivity"]
+    assert command.parse(["material=cu", "levels=[0,1e1]", "levels=null", "spacing=2e-6"]).spacing == [2e-6]
     assert request.solver.threads == 2
     with pytest.raises(ConfigError, match="whole number"):
         command.parse(["material=cu", "seed=1.5"])

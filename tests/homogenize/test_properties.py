@@ -59,7 +59,7 @@ def test_evidence() -> None:
 def test_order_of_boundary_conditions(shape: tuple[int, ...], name: str) -> None:
     """Reuss <= uniform traction <= periodic <= uniform strain <= Voigt holds for every arrangement of voxels."""
     image = from_array(np.random.default_rng(0).integers(0, 2, shape))
-    settings = Settings(properties=(name,), boundary="all", two_grid=False, options=Options(tolerance=1e-8))
+    settings = Settings(properties=(name,), boundary="all", two_grid=False, solver=Options(tolerance=1e-8))
     (result,) = homogenize(image, two_phases(), settings)
     margins = [v for k, v in result.evidence.items() if k.startswith("margin_")]
     assert len(margins) == 4
@@ -68,7 +68,7 @@ def test_order_of_boundary_conditions(shape: tuple[int, ...], name: str) -> None
         (alone,) = homogenize(
             image,
             two_phases(),
-            Settings(properties=(name,), boundary=boundary, two_grid=False, options=settings.options),
+            Settings(properties=(name,), boundary=boundary, two_grid=False, solver=settings.solver),
         )
         scale = np.abs(alone.tensor).max()
         block = np.ix_([0, 1], [0, 1])
@@ -111,7 +111,7 @@ def test_rotating_image_and_phases_rotates_the_result() -> None:
         assert b.rotation is not None
         a.rotation = quarter @ b.rotation
     rolled = np.ascontiguousarray(np.transpose(labels, (1, 0, 2))[::-1])
-    settings = Settings(two_grid=False, options=Options(tolerance=1e-10))
+    settings = Settings(two_grid=False, solver=Options(tolerance=1e-10))
     here = homogenize(from_array(labels), system, settings)[0].tensor
     there = homogenize(from_array(rolled), turned, settings)[0].tensor
     np.testing.assert_allclose(there, tensors.rotate(here, quarter), atol=1e-7)
