@@ -18,7 +18,7 @@ from ..provenance import git_commit, version
 from . import tensors
 from .descriptors import Descriptors, describe
 from .image import Image, Snapshots, read_file
-from .materials import STRAINS, MaterialSystem, system_of
+from .materials import PROPERTIES, MaterialSystem, system_of
 from .properties import Result, homogenize
 from .settings import USAGE, Request, parse
 from .tensors import Array
@@ -238,6 +238,7 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
             )
         if result.fields:
             _local_fields(variables, coords, records[-1].results[k], records[-1].image)
+        _loaded(variables, coords, series, system)
     phases = len(first.fractions)
     names = [p.name for p in system.phases] if len(system.phases) == phases else [str(i) for i in range(phases)]
     coords["phase"] = ("phase", names)
@@ -267,27 +268,64 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
 
 
 def _load_labels(result: Result) -> list[str]:
-    """Names of the loads of a property; none where they are no unit loads."""
-    count, names = len(result.iterations), tensors.NAMES if result.tensor.shape == (6, 6) else tensors.AXES
-    if result.name in STRAINS:
-        return []
-    return [names[k] for k in tensors.PLANE] if len(names) == 6 and count == len(tensors.PLANE) else list(names[:count])
+    """Names of the unit loads of a property; none where there are none."""
+    names = tensors.NAMES if result.tensor.shape == (6, 6) else tensors.AXES
+    return [names[k] for k in result.components]
 
 
 def _local_fields(variables: dict[str, Any], coords: dict[str, Any], result: Result, image: Image) -> None:
+    """Local fields of the unit loads, and of the load of the request: their sum, weighted by its mean gradient."""
     space = tensors.AXES[: len(image.shape)]
     for axis, n, h in zip(space, image.shape, image.spacing, strict=True):
         coords[axis] = (axis, (np.arange(n) + 0.5) * h)
     for name, value in result.fields.items():
-        component = "component" if value.shape[1] == 6 else "i"
-        coords[component] = (component, list(tensors.NAMES if value.shape[1] == 6 else tensors.AXES))
-        shaped = value / tensors.FACTOR[(None, slice(None)) + (None,) * len(space)] if value.shape[1] == 6 else value
+        component = _component(coords, value.shape[1])
+        factor = _factor(name, value.shape[1]).reshape((-1,) + (1,) * len(space))
+        text = {"long_name": f"local {name.replace('_', ' ')} for unit loads, last snapshot"} | _convention(name)
+        shaped = value * factor
+        if result.mean is not None:
+            weights = result.mean.gradient[list(result.components)]
+            sum_ = np.tensordot(weights, value, 1) * factor
+            of_load = text | {"long_name": f"local {name.replace('_', ' ')} under the load, last snapshot"}
+            variables[f"{result.name}_local_{name}"] = ((component, *space), sum_.astype(np.float32), of_load)
         if result.tensor.shape == (6, 6):  # per engineering shear strain
-            sheared = [k for k, label in enumerate(_load_labels(result)) if label in tensors.NAMES[3:]]
-            shaped[sheared] /= tensors.FACTOR[-1]
-        dims = (f"load_{result.name}", component, *space)
-        text = {"long_name": f"local {name.replace('_', ' ')} for unit loads, last snapshot"}
-        variables[f"{result.name}_{name}"] = (dims, shaped.astype(np.float32), text)
+            shaped[[k for k, c in enumerate(result.components) if c > 2]] /= tensors.FACTOR[-1]
+        variables[f"{result.name}_{name}"] = (
+            (f"load_{result.name}", component, *space),
+            shaped.astype(np.float32),
+            text,
+        )
+
+
+def _component(coords: dict[str, Any], size: int) -> str:
+    name = "component" if size == 6 else "i"
+    coords[name] = (name, list(tensors.NAMES if size == 6 else tensors.AXES))
+    return name
+
+
+def _factor(name: str, size: int) -> Array:
+    """From Mandel components to those of the file: engineering shear strains, stresses as they are."""
+    if size != 6:
+        return np.ones(size)
+    return tensors.FACTOR if name.endswith("strain") else 1 / tensors.FACTOR
+
+
+def _convention(name: str) -> dict[str, str]:
+    return {"comment": "engineering shear strains"} if name.endswith("strain") else {}
+
+
+def _loaded(variables: dict[str, Any], coords: dict[str, Any], series: list[Result], system: MaterialSystem) -> None:
+    """Mean gradient and flux under the load of the request."""
+    means = [s.mean for s in series if s.mean is not None]
+    if not means:
+        return
+    prop = PROPERTIES[series[0].name]
+    for name, unit, part in zip((prop.gradient, prop.flux), prop.units, ("gradient", "flux"), strict=True):
+        values = np.stack([getattr(m, part) for m in means])
+        size = values.shape[-1]
+        text = {"long_name": f"mean {name.replace('_', ' ')} under the load", "units": unit if system.united else "1"}
+        dims = ("time", _component(coords, size))
+        variables[f"{prop.name}_mean_{name}"] = (dims, values * _factor(name, size), text | _convention(name))
 
 
 def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], records: list[Record]) -> None:
@@ -416,8 +454,29 @@ def _block(result: Result, image: Image) -> str:
         lines.append(
             f"  Hashin-Shtrikman {name}: {low / factor:.5g} to {high / factor:.5g} {unit}, if arranged isotropically"
         )
+    if result.mean is not None:
+        lines += _load_lines(result)
     lines += [f"  note: {warning}" for warning in result.warnings]
     return "\n".join(lines)
+
+
+def _load_lines(result: Result) -> list[str]:
+    """Mean gradient and flux under the load."""
+    prop = PROPERTIES[result.name]
+    assert result.mean is not None
+    lines = ["  under the load" + (" (engineering shear strains)" if prop.order == 4 else "") + ":"]
+    for name, unit, values in zip(
+        (prop.gradient, prop.flux), prop.units, (result.mean.gradient, result.mean.flux), strict=True
+    ):
+        shown = values * _factor(name, len(values))
+        factor, scaled = _scaled(unit, shown[np.isfinite(shown)]) if result.unit != "1" else (1.0, "1")
+        floor = 1e-9 * float(np.nanmax(np.abs(shown)))
+        labels = tensors.NAMES if len(values) == 6 else tensors.AXES
+        numbers = [
+            f"{n} {0.0 if abs(v) < floor else v / factor:.5g}" for n, v in zip(labels, shown, strict=True) if v == v
+        ]
+        lines.append(f"    {name.replace('_', ' ')} {', '.join(numbers)}" + (f" {scaled}" if scaled != "1" else ""))
+    return lines
 
 
 def _series(records: list[Record]) -> str:

@@ -26,7 +26,7 @@ class Property:
 
     Attributes:
         order: 4 (stiffness) or 2. unit: SI unit. positive: whether its tensor must be positive definite.
-        flux, gradient: names of the local fields of its cell problem.
+        flux, gradient: names of the local fields of its cell problem. units: of gradient and flux.
     """
 
     name: str
@@ -36,16 +36,46 @@ class Property:
     title: str
     flux: str = ""
     gradient: str = ""
+    units: tuple[str, str] = ("1", "1")
 
 
 PROPERTIES = {
     p.name: p
     for p in (
-        Property("stiffness", 4, "Pa", True, "elastic stiffness", "stress", "strain"),
-        Property("conductivity", 2, "W/(m K)", True, "thermal conductivity", "heat_flux", "temperature_gradient"),
-        Property("electrical_conductivity", 2, "S/m", True, "electrical conductivity", "current", "electric_field"),
-        Property("diffusivity", 2, "m^2/s", True, "diffusivity", "diffusion_flux", "concentration_gradient"),
-        Property("permittivity", 2, "1", True, "relative permittivity", "displacement", "electric_field"),
+        Property("stiffness", 4, "Pa", True, "elastic stiffness", "stress", "strain", ("1", "Pa")),
+        Property(
+            "conductivity",
+            2,
+            "W/(m K)",
+            True,
+            "thermal conductivity",
+            "heat_flux",
+            "temperature_gradient",
+            ("K/m", "W/m^2"),
+        ),
+        Property(
+            "electrical_conductivity",
+            2,
+            "S/m",
+            True,
+            "electrical conductivity",
+            "current",
+            "electric_field",
+            ("V/m", "A/m^2"),
+        ),
+        Property(
+            "diffusivity",
+            2,
+            "m^2/s",
+            True,
+            "diffusivity",
+            "diffusion_flux",
+            "concentration_gradient",
+            ("1/m^4", "1/(m^2 s)"),
+        ),
+        Property(
+            "permittivity", 2, "1", True, "relative permittivity", "displacement", "electric_field", ("V/m", "V/m")
+        ),
         Property("expansion", 2, "1/K", False, "thermal expansion"),
         Property("eigenstrain", 2, "1", False, "stress-free transformation strain"),
     )

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ConfigError
 from . import bounds, tensors
 from .image import Image
+from .loads import MeanFields, respond
 from .materials import PROPERTIES, STRAINS, MaterialSystem
 from .settings import Settings
 from .solver import CellProblem, Solution
@@ -34,6 +35,7 @@ class Result:
         tensor: (6, 6) Mandel stiffness (its plane block is the only part that is not zero under plane stress), or (3, 3).
         iterations, hill: per load. evidence: named numbers, see `_evidence`. bounds: named pairs lower, upper.
         fields: local fields by name, (loads, components, ...). fluctuations: of every load, to start the next solve from.
+        components: numbers of the unit loads. mean: under the load of the settings.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Result:
     preconditioner: str = ""
     boundary: dict[str, Array] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    components: tuple[int, ...] = ()
+    mean: MeanFields | None = None
 
 
 NDArrayBool = Any
@@ -168,6 +172,13 @@ def _loads(size: int, in_plane: bool) -> list[int]:
     return list(tensors.PLANE) if size == 6 else [0, 1]
 
 
+def _components(name: str, settings: Settings, dim: int) -> list[int]:
+    """Component numbers of a property's unit loads."""
+    elastic = PROPERTIES[name].order == 4
+    flat = (settings.plane == "stress" and elastic) or settings.boundary == "static"
+    return _loads(6 if elastic else 3, dim == 2 and flat)
+
+
 def _unit(size: int, load: int) -> Array:
     out = np.zeros(size)
     out[load] = 1.0
@@ -228,6 +239,8 @@ def homogenize(
         needed = ("stiffness", name) if name in STRAINS else (name,)
         for each in needed:
             assignment.strain(each) if each in STRAINS else assignment.pure(each)
+        unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
+        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, len(image.shape)), system.united)
     geometry = image.voxels(settings.voxel)
     results: dict[str, Result] = {}
     for name in settings.properties:
@@ -252,9 +265,8 @@ def _tensor_property(
     sheet = settings.plane == "stress" and len(image.shape) == 2
     voxels = _sharpened(geometry, extreme)
     boundary = "periodic" if settings.boundary == "all" else settings.boundary
-    flat = (sheet and PROPERTIES[name].order == 4) or (boundary == "static" and len(image.shape) == 2)
     problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
-    loads = _loads(problem.size, flat)
+    loads = _components(name, settings, len(image.shape))
     keep = (start is not None or settings.fields) and boundary != "static"
     raw, solutions = _effective(problem, loads, name, (start or {}).get(name), keep, watch)
     raw = _stiff(raw, loads, boundary)
@@ -266,6 +278,8 @@ def _tensor_property(
         [s.iterations for s in solutions],
         max(s.hill for s in solutions),
         preconditioner=problem.preconditioner,
+        components=tuple(loads),
+        mean=respond(settings.load, PROPERTIES[name], tensor, loads, assignment.system.united),
     )
     if start is not None:
         result.fluctuations = [s.fluctuation for s in solutions if s.fluctuation is not None]
@@ -449,27 +463,3 @@ def levin(fractions: Array, stiffness: Array, strain: Array, effective: Array) -
     if np.linalg.cond(difference) > 1e10:
         return None
     return np.asarray(strain[b] + (s - sb) @ np.linalg.solve(difference, strain[a] - strain[b]))
-
-
-def mixed(tensor: Array, strain: Mapping[int, float], stress: Mapping[int, float]) -> tuple[Array, Array]:
-    """Mean strain and stress (Mandel) when some components of either are given, e.g. uniaxial stress; the rest follows.
-
-    Args:
-        strain, stress: values by component number; together every component exactly once.
-
-    Raises:
-        ConfigError: a component is given twice or not at all.
-    """
-    n = len(tensor)
-    given = [*strain, *stress]
-    if sorted(given) != list(range(n)):
-        names = tensors.NAMES if n == 6 else tensors.AXES
-        missing = [names[i] if i < n else str(i) for i in set(given) ^ set(range(n))]
-        wrong = missing or [names[i] for i in set(given) if given.count(i) > 1]
-        raise ConfigError("load", f"each component is needed once, as strain or as stress; check {', '.join(wrong)}")
-    e, s = np.zeros(n), np.zeros(n)
-    a, b = list(strain), list(stress)
-    e[a], s[b] = list(strain.values()), list(stress.values())
-    if b:
-        e[b] = np.linalg.solve(tensor[np.ix_(b, b)], s[b] - tensor[np.ix_(b, a)] @ e[a])
-    return e, tensor @ e

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import config_error
 from ..errors import ConfigError, PhasefieldError
+from . import loads
 from .grains import orientations_of
 from .materials import PROPERTIES, presets, unknown
 from .solver import BOUNDARIES, Options
@@ -30,6 +31,8 @@ class Settings:
             along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
         two_grid, mixing: whether to make these estimates. fields: keep the local fields.
         seed: of the grains' random orientations. orientations: rotations (grains, 3, 3) instead.
+        load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
+            flux of order-2 properties; those not named have no stress or flux. See `loads`.
     """
 
     properties: tuple[str, ...] = ("stiffness",)
@@ -41,6 +44,7 @@ class Settings:
     fields: bool = False
     seed: int = 1
     orientations: Any = None
+    load: Any = None
     solver: Options = dataclasses.field(default_factory=Options)
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ class Settings:
         ):
             if value not in known:
                 raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
+        if self.load is not None:
+            loads.check(self.load, self.properties)
 
 
 @dataclass(frozen=True)

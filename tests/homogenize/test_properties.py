@@ -20,7 +20,7 @@ from phasefield.homogenize import (
     homogenize,
     tensors,
 )
-from phasefield.homogenize.properties import mixed
+from phasefield.homogenize.loads import mixed
 
 SOFT, HARD = {"E": "3 GPa", "nu": 0.35}, {"E": "70 GPa", "nu": 0.2}
 
@@ -217,6 +217,8 @@ def test_mixed_loading_and_bounds() -> None:
     assert strain[1] == pytest.approx(-0.003)
     with pytest.raises(ConfigError, match="xy"):
         mixed(c, {0: 1.0}, dict.fromkeys(range(1, 5), 0.0))
+    with pytest.raises(ConfigError, match="free to move"):
+        mixed(np.diag([1.0, 0, 0]), {0: 1.0}, {1: 0.0, 2: 0.0})
     low, high = bounds.hashin_shtrikman_conductivity([0.5, 0.5], [1, 10])
     assert 1 / (0.5 + 0.05) < low < high < 5.5
     k = bounds.hashin_shtrikman_moduli([0.5, 0.5], [1, 10], [0.75, 3.0])["K"]
