@@ -19,7 +19,7 @@ from . import tensors
 from .descriptors import Descriptors, describe
 from .image import Image, Snapshots, read_file
 from .materials import PROPERTIES, MaterialSystem, system_of
-from .properties import Result, homogenize
+from .properties import Result, assign, homogenize
 from .settings import USAGE, Request, parse
 from .tensors import Array
 
@@ -32,12 +32,13 @@ _SMALL_CELL = 0.1
 
 @dataclass
 class Record:
-    """Everything about one snapshot."""
+    """Everything about one snapshot; ``phases``: numbers in the material of the image's."""
 
     image: Image
     results: list[Result]
     fractions: Array
     descriptors: list[Descriptors]
+    phases: tuple[int, ...] = ()
 
 
 def run(
@@ -62,10 +63,10 @@ def run(
             start = {r.name: r.fluctuations for r in results if r.fluctuations}
         for result in results:
             result.fluctuations = []
-        geometry = image.voxels(request.voxel)
+        geometry, assignment = image.voxels(request.voxel), assign(image, system, request)
         described = _describe(image) if request.descriptors else []
         _scale_warning(image, results, described)
-        records.append(Record(image, results, geometry.volume_fractions, described))
+        records.append(Record(image, results, geometry.volume_fractions, described, assignment.phase))
     target = Path(request.output) if request.output else _target(where)
     data = dataset(records, system, request, command)
     _write(data, target)
@@ -239,9 +240,11 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
         if result.fields:
             _local_fields(variables, coords, records[-1].results[k], records[-1].image)
         _loaded(variables, coords, series, system)
-    phases = len(first.fractions)
-    names = [p.name for p in system.phases] if len(system.phases) == phases else [str(i) for i in range(phases)]
-    coords["phase"] = ("phase", names)
+    names = [system.phases[k].name for k in first.phases]
+    grains = len(set(names)) < len(names)
+    coords["phase"] = ("phase", [f"{label:g}" for label in first.image.labels] if grains else names)
+    if grains:
+        coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), np.stack([r.fractions for r in records]), {"units": "1"})
     _describe_variables(variables, coords, records)
     attrs = {
@@ -387,11 +390,10 @@ def table(records: list[Record], system: MaterialSystem) -> str:
     image = records[-1].image
     size = " x ".join(map(str, image.shape))
     shares = records[-1].fractions
-    names = (
-        [p.name for p in system.phases] if len(system.phases) == len(shares) else [str(i) for i in range(len(shares))]
-    )
-    listed = ", ".join(f"{n} {100 * f:.4g} %" for n, f in list(zip(names, shares, strict=True))[:6])
-    more = f", {len(shares) - 6} more" if len(shares) > 6 else ""
+    numbers = records[-1].phases
+    sums = np.bincount(numbers, shares, minlength=len(system.phases))
+    listed = ", ".join(f"{system.phases[k].name} {100 * sums[k]:.4g} %" for k in dict.fromkeys(numbers))
+    more = f" in {len(shares)} grains" if len(set(numbers)) < len(shares) else ""
     out.append(f"{image.source}: {size} voxels; {listed}{more}")
     if len(records) > 1:
         out.append(_series(records))

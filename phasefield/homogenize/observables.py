@@ -24,7 +24,7 @@ from .settings import Request, request_of
 log = logging.getLogger("phasefield")
 
 #: Keys of the command that mean something here.
-_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "orientations", "threads", "solver")
+_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "grains", "threads", "solver")
 
 
 def observables(keys: Mapping[str, Any]) -> dict[str, Factory]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from . import bounds, tensors
+from .grains import Grains, match, read_grains
 from .image import Image
 from .loads import MeanFields, respond
 from .materials import PROPERTIES, STRAINS, MaterialSystem
@@ -103,12 +104,16 @@ class Assignment:
 
 
 def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignment:
-    """Matches the image's phases with those of the material: by their level, else in order; one phase makes a polycrystal.
+    """Matches the image's phases with those of the material: by the table of grains, by their level, else in order; one phase
+    makes a polycrystal.
 
     Raises:
         ConfigError: the numbers do not fit.
     """
     count, known = image.phases, len(system.phases)
+    if settings.grains is not None:
+        grains = settings.grains if isinstance(settings.grains, Grains) else read_grains(str(settings.grains))
+        return Assignment(system, *match(grains, image.labels, system, settings.seed))
     if image.kind == "labels" and image.names:
         by_level = {f"{p.level:g}": i for i, p in enumerate(system.phases) if p.level is not None}
         if by_level:
@@ -129,18 +134,12 @@ def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignme
             order = sorted(range(known), key=lambda i: abs((system.phases[i].level or 0.0) - image.levels[0]))  # type: ignore[assignment]
         return Assignment(system, tuple(order))
     if known == 1:
-        rotations = settings.orientations
-        if rotations is None:
-            turned = system.phases[0].rotation is not None
-            rotations = None if turned else tensors.random_rotations(count, settings.seed)
-        elif len(rotations) < count:
-            raise ConfigError("orientations", f"has {len(rotations)} rotations for {count} grains")
-        return Assignment(system, (0,) * count, rotations)
+        return Assignment(system, *match(None, image.labels, system, settings.seed))
     what = {"labels": f"{count} different values", "field": "two phases", "fields": f"{count} fields"}[image.kind]
     raise ConfigError(
         "material.phases",
         f"has {known} phases ({', '.join(p.name for p in system.phases)}), but the image has {what}",
-        "give as many phases as the image has, in the order of its values, or one phase for a polycrystal",
+        "give as many phases as the image has, in the order of its values, one phase for a polycrystal, or grains=FILE",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..config import config_error
 from ..errors import ConfigError, PhasefieldError
 from . import loads
-from .grains import orientations_of
+from .grains import read_grains
 from .materials import PROPERTIES, presets, unknown
 from .solver import BOUNDARIES, Options
 from .voxels import RULES
@@ -30,7 +30,8 @@ class Settings:
         voxel: mixing rule, out of `voxels.RULES`. plane: for two-dimensional images, ``strain`` (a body that does not vary
             along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
         two_grid, mixing: whether to make these estimates. fields: keep the local fields.
-        seed: of the grains' random orientations. orientations: rotations (grains, 3, 3) instead.
+        grains: phase and orientation of every label of the image, `grains.Grains`, or the file they are read from. seed: of the
+            random orientations of the others.
         load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
             flux of order-2 properties; those not named have no stress or flux. See `loads`.
     """
@@ -43,7 +44,7 @@ class Settings:
     mixing: bool = True
     fields: bool = False
     seed: int = 1
-    orientations: Any = None
+    grains: Any = None
     load: Any = None
     solver: Options = dataclasses.field(default_factory=Options)
 
@@ -150,4 +151,6 @@ def request_of(values: Mapping[str, Any]) -> Request:
             raise error.__cause__ from None
         raise config_error(error) from error
     assert isinstance(request, Request)
-    return dataclasses.replace(request, orientations=orientations_of(request.orientations))
+    if request.grains is None:
+        return request
+    return dataclasses.replace(request, grains=read_grains(str(request.grains)))

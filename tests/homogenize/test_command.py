@@ -78,7 +78,7 @@ def test_a_polycrystal_of_labels_as_tiff(tmp_path: Path, capsys: pytest.CaptureF
     tifffile.imwrite(path, np.random.default_rng(0).integers(0, 9, (12, 10, 8), dtype=np.uint16))
     angles = tmp_path / "angles.csv"
     np.savetxt(angles, np.random.default_rng(1).uniform(0, 180, (9, 3)), delimiter=",")
-    code, _, err = call(capsys, path, "material=cu", "spacing=0.5", f"orientations={angles}")
+    code, _, err = call(capsys, path, "material=cu", "spacing=0.5", f"grains={angles}")
     assert code == 0, err
     data = xarray.load_dataset(tmp_path / "grains_properties.nc")
     assert data.stiffness_K.item() == pytest.approx((168.4 + 2 * 121.4) / 3 * 1e9, rel=1e-6)
@@ -164,7 +164,7 @@ def test_loads_of_a_sheet_and_of_conduction(image: Path) -> None:
         (("material=epoxy_glass", "material.phases.glas.stiffness={E: 1 GPa, nu: 0.3}"), "did you mean 'glass'"),
         (("material=epoxy_glass", "boundary=open"), "boundary"),
         (("material=epoxy_glass", "properties=[expansion]", "plane=stress"), "plane"),
-        (("material=epoxy_glass", "orientations=none.csv"), "orientations"),
+        (("material=epoxy_glass", "grains=none.csv"), "grains: none.csv cannot be read"),
         (("material=epoxy_glass", "voxel"), "key=value"),
         (("material=epoxy_glass", "load={strain: {xxx: 1}}"), "load.strain: there is no component 'xxx'"),
         (("material=epoxy_glass", "load={strian: {xx: 1}}"), "did you mean 'strain'"),
