@@ -350,7 +350,7 @@ _MESSAGES: tuple[tuple[str, str, str], ...] = (
         "is a mapping and cannot take this value",
         "write {key}={{name: value}} or {key}.name=value",
     ),
-    (r"field '[\w.]+' is not Optional", "cannot be null", ""),
+    (r"field '[\w.]+' is not Optional|Incompatible value 'None'", "cannot be null", ""),
     (
         r"Missing mandatory value|Structured config of type `\w+` has missing mandatory value",
         "is missing",

@@ -6,8 +6,8 @@ import dataclasses
 import datetime
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,166 +18,13 @@ from ..provenance import git_commit, version
 from . import tensors
 from .descriptors import Descriptors, describe
 from .image import Image, Snapshots, read_file
-from .materials import STRAINS, MaterialSystem, build, load, presets, unknown
-from .properties import Result, Settings, homogenize
-from .solver import Options
+from .materials import PROPERTIES, MaterialSystem, system_of
+from .properties import Result, assign, homogenize
+from .settings import USAGE, Request, parse
 from .tensors import Array
 
-USAGE = "phasefield homogenize RUN_DIR|IMAGE material=NAME [key=value ...]"
 #: Correlation length over cell size above which the cell is small.
 _SMALL_CELL = 0.1
-
-
-@dataclass
-class Request:
-    """What the user asked for: the keys of the command."""
-
-    material: Any = None
-    properties: list[str] = dataclasses.field(default_factory=lambda: ["stiffness"])
-    voxel: str = "laminate"
-    plane: str = "strain"
-    boundary: str = "periodic"
-    field: str | None = None
-    levels: list[float] | None = None
-    spacing: Any = None
-    times: Any = "last"
-    fields: bool = False
-    two_grid: bool = True
-    mixing: bool = True
-    descriptors: bool = True
-    seed: int = 1
-    orientations: str | None = None
-    output: str | None = None
-    threads: int | None = None
-    solver: Options = dataclasses.field(default_factory=Options)
-
-
-def parse(overrides: Sequence[str]) -> Request:
-    """The request from ``key=value`` arguments; values are YAML.
-
-    Raises:
-        ConfigError: an argument that is none, an unknown key, or a value of the wrong type.
-    """
-    import yaml
-
-    values: dict[str, Any] = {}
-    material: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        key = key.strip().lstrip("+")
-        if not equals or not key:
-            raise ConfigError(repr(override), "is not of the form key=value", f"usage: {USAGE}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(key, f"cannot read the value {text!r}", "check its brackets and quotes") from error
-        if key.startswith("material."):
-            _insert(material, key.split(".")[1:], value, key)
-        else:
-            values[key] = value
-    request = request_of(values, changes=material)
-    if request.material is None:
-        raise ConfigError("material", "is not given", f"presets: {', '.join(presets())}; or material=FILE.yaml")
-    return request
-
-
-def request_of(values: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Request:
-    """The request from keys and values; the solver's keys nested or as ``solver.KEY``.
-
-    Args:
-        changes: phases set or replaced in the material.
-
-    Raises:
-        ConfigError: an unknown key, or a value of the wrong type.
-    """
-    values = dict(values)
-    for key, value in (values.pop("solver", None) or {}).items():
-        values[f"solver.{key}"] = value
-    known = [f.name for f in fields(Request) if f.name != "solver"] + [f"solver.{f.name}" for f in fields(Options)]
-    known.remove("solver.threads")
-    for key in values:
-        if key not in known:
-            raise unknown(key, key, [*known, "material.phases.NAME.PROPERTY"], "key")
-    request = Request()
-    options: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.removeprefix("solver.")
-        target: Any = Options if key.startswith("solver.") else Request
-        if is_dataclass(target):
-            kind = {f.name: str(f.type) for f in fields(target)}[name]
-            value = _typed(key, value, kind)
-        if target is Options:
-            options[name] = value
-        else:
-            setattr(request, name, value)
-    request.solver = Options(**options, threads=request.threads)
-    if changes:
-        request.material = (request.material, changes)
-    return request
-
-
-def _insert(into: dict[str, Any], path: list[str], value: Any, key: str) -> None:
-    for part in path[:-1]:
-        into = into.setdefault(part, {})
-        if not isinstance(into, dict):
-            raise ConfigError(key, "cannot be set: a key above it has a value already")
-    into[path[-1]] = value
-
-
-def _typed(key: str, value: Any, kind: str) -> Any:
-    """The value as the field's type; YAML reads 1e-6 as text and a single name as no list."""
-    optional = "None" in kind
-    if value is None:
-        if optional or kind == "Any":
-            return None
-        raise ConfigError(key, "cannot be null")
-    if kind.startswith("list[str]"):
-        items = value if isinstance(value, list) else str(value).split(",")
-        return [str(v).strip() for v in items]
-    if kind.startswith("list[float]"):
-        if not isinstance(value, list):
-            raise ConfigError(key, f"is {value!r}; a list of numbers is expected, e.g. {key}=[0,1]")
-        return [_number(key, v) for v in value]
-    if kind.startswith("float"):
-        return _number(key, value)
-    if kind.startswith("int"):
-        number = _number(key, value)
-        if number != int(number):
-            raise ConfigError(key, f"is {value!r}; a whole number is expected")
-        return int(number)
-    if kind.startswith("bool"):
-        if not isinstance(value, bool):
-            raise ConfigError(key, f"is {value!r}; true or false is expected")
-        return value
-    if kind.startswith("str"):
-        if isinstance(value, list | dict):
-            raise ConfigError(key, f"is {value!r}; text is expected")
-        return str(value)
-    return value
-
-
-def _number(key: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise ConfigError(key, f"is {value!r}; a number is expected")
-    return number
-
-
-def material_of(given: Any) -> MaterialSystem:
-    """A preset or file, with phases set or replaced on the command line."""
-    if isinstance(given, tuple):
-        name, changes = given
-        if name is None:
-            return build(changes)
-        system = load(str(name))
-        extra = build(changes) if changes.get("phases") else None
-        for phase in extra.phases if extra else []:
-            system.phase(phase.name).values.update(phase.values)
-        return system
-    return build(given) if isinstance(given, dict) else load(str(given))
 
 
 # -- running -----------------------------------------------------------------------------------------------------------
@@ -185,12 +32,13 @@ def material_of(given: Any) -> MaterialSystem:
 
 @dataclass
 class Record:
-    """Everything about one snapshot."""
+    """Everything about one snapshot; ``phases``: numbers in the material of the image's."""
 
     image: Image
     results: list[Result]
     fractions: Array
     descriptors: list[Descriptors]
+    phases: tuple[int, ...] = ()
 
 
 def run(
@@ -202,35 +50,23 @@ def run(
         ConfigError: see the messages. NotConverged: a solve failed. OutputError: the file cannot be written.
     """
     request = parse(overrides)
-    system = material_of(request.material)
+    system = system_of(request.material)
     where = Path(path)
     images = _images(where, request)
-    settings = Settings(
-        tuple(request.properties),
-        request.voxel,
-        request.plane,
-        request.boundary,
-        request.two_grid,
-        request.mixing,
-        request.fields,
-        len(images) > 1,
-        request.seed,
-        orientations_of(request.orientations),
-        request.solver,
-    )
     records: list[Record] = []
-    start: dict[str, list[np.ndarray]] = {}
+    start: dict[str, list[np.ndarray]] | None = {} if len(images) > 1 else None
     for number, image in enumerate(images):
         if show:
             show(f"snapshot {number + 1} of {len(images)}" if len(images) > 1 else "homogenizing")
-        results = homogenize(image, system, settings, start)
-        start = {r.name: r.fluctuations for r in results if r.fluctuations}
+        results = homogenize(image, system, request, start)
+        if start is not None:
+            start = {r.name: r.fluctuations for r in results if r.fluctuations}
         for result in results:
             result.fluctuations = []
-        geometry = image.voxels(request.voxel)
+        geometry, assignment = image.voxels(request.voxel), assign(image, system, request)
         described = _describe(image) if request.descriptors else []
         _scale_warning(image, results, described)
-        records.append(Record(image, results, geometry.volume_fractions, described))
+        records.append(Record(image, results, geometry.volume_fractions, described, assignment.phase))
     target = Path(request.output) if request.output else _target(where)
     data = dataset(records, system, request, command)
     _write(data, target)
@@ -239,8 +75,6 @@ def run(
 
 def _images(where: Path, request: Request) -> list[Image]:
     spacing = request.spacing
-    if spacing is not None:
-        spacing = [_number("spacing", v) for v in (spacing if isinstance(spacing, list) else [spacing])]
     if not where.exists():
         raise ConfigError(str(where), "there is no such file or folder", f"usage: {USAGE}")
     if not where.is_dir() and where.suffix.lower() != ".nc":
@@ -256,7 +90,9 @@ def _images(where: Path, request: Request) -> list[Image]:
         chosen = list(range(count))
     else:
         wanted = request.times if isinstance(request.times, list) else [request.times]
-        chosen = [int(np.abs(snapshots.times - _number("times", t)).argmin()) for t in wanted]
+        if not all(isinstance(t, int | float) for t in wanted):
+            raise ConfigError("times", f"is {request.times!r}; last, all, a number or a list of numbers is expected")
+        chosen = [int(np.abs(snapshots.times - t).argmin()) for t in wanted]
     return [_spaced(snapshots[i], spacing) for i in chosen]
 
 
@@ -264,24 +100,9 @@ def _spaced(image: Image, spacing: list[float] | None) -> Image:
     if spacing is None:
         return image
     steps = spacing * len(image.shape) if len(spacing) == 1 else spacing
-    if len(steps) != len(image.shape) or min(steps) <= 0:
+    if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):
         raise ConfigError("spacing", f"is {spacing}; one positive number, or {len(image.shape)}, are expected")
     return dataclasses.replace(image, spacing=tuple(steps))
-
-
-def orientations_of(path: str | None) -> Array | None:
-    """Rotations from a text file with three Euler angles (Bunge, degrees) a line."""
-    if path is None:
-        return None
-    try:
-        angles = np.radians(np.loadtxt(path, delimiter="," if path.endswith(".csv") else None, ndmin=2))
-        if angles.shape[1] != 3:
-            raise ValueError(f"{angles.shape[1]} columns")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            "orientations", f"{path} cannot be read: {error}", "three Euler angles (Bunge, degrees) a line are expected"
-        ) from error
-    return np.stack([tensors.rotation_from_euler(*map(float, row)) for row in angles])
 
 
 def _describe(image: Image) -> list[Descriptors]:
@@ -418,9 +239,12 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
             )
         if result.fields:
             _local_fields(variables, coords, records[-1].results[k], records[-1].image)
-    phases = len(first.fractions)
-    names = [p.name for p in system.phases] if len(system.phases) == phases else [str(i) for i in range(phases)]
-    coords["phase"] = ("phase", names)
+        _loaded(variables, coords, series, system)
+    names = [system.phases[k].name for k in first.phases]
+    grains = len(set(names)) < len(names)
+    coords["phase"] = ("phase", [f"{label:g}" for label in first.image.labels] if grains else names)
+    if grains:
+        coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), np.stack([r.fractions for r in records]), {"units": "1"})
     _describe_variables(variables, coords, records)
     attrs = {
@@ -447,27 +271,64 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
 
 
 def _load_labels(result: Result) -> list[str]:
-    """Names of the loads of a property; none where they are no unit loads."""
-    count, names = len(result.iterations), tensors.NAMES if result.tensor.shape == (6, 6) else tensors.AXES
-    if result.name in STRAINS:
-        return []
-    return [names[k] for k in tensors.PLANE] if len(names) == 6 and count == len(tensors.PLANE) else list(names[:count])
+    """Names of the unit loads of a property; none where there are none."""
+    names = tensors.NAMES if result.tensor.shape == (6, 6) else tensors.AXES
+    return [names[k] for k in result.components]
 
 
 def _local_fields(variables: dict[str, Any], coords: dict[str, Any], result: Result, image: Image) -> None:
+    """Local fields of the unit loads, and of the load of the request: their sum, weighted by its mean gradient."""
     space = tensors.AXES[: len(image.shape)]
     for axis, n, h in zip(space, image.shape, image.spacing, strict=True):
         coords[axis] = (axis, (np.arange(n) + 0.5) * h)
     for name, value in result.fields.items():
-        component = "component" if value.shape[1] == 6 else "i"
-        coords[component] = (component, list(tensors.NAMES if value.shape[1] == 6 else tensors.AXES))
-        shaped = value / tensors.FACTOR[(None, slice(None)) + (None,) * len(space)] if value.shape[1] == 6 else value
+        component = _component(coords, value.shape[1])
+        factor = _factor(name, value.shape[1]).reshape((-1,) + (1,) * len(space))
+        text = {"long_name": f"local {name.replace('_', ' ')} for unit loads, last snapshot"} | _convention(name)
+        shaped = value * factor
+        if result.mean is not None:
+            weights = result.mean.gradient[list(result.components)]
+            sum_ = np.tensordot(weights, value, 1) * factor
+            of_load = text | {"long_name": f"local {name.replace('_', ' ')} under the load, last snapshot"}
+            variables[f"{result.name}_local_{name}"] = ((component, *space), sum_.astype(np.float32), of_load)
         if result.tensor.shape == (6, 6):  # per engineering shear strain
-            sheared = [k for k, label in enumerate(_load_labels(result)) if label in tensors.NAMES[3:]]
-            shaped[sheared] /= tensors.FACTOR[-1]
-        dims = (f"load_{result.name}", component, *space)
-        text = {"long_name": f"local {name.replace('_', ' ')} for unit loads, last snapshot"}
-        variables[f"{result.name}_{name}"] = (dims, shaped.astype(np.float32), text)
+            shaped[[k for k, c in enumerate(result.components) if c > 2]] /= tensors.FACTOR[-1]
+        variables[f"{result.name}_{name}"] = (
+            (f"load_{result.name}", component, *space),
+            shaped.astype(np.float32),
+            text,
+        )
+
+
+def _component(coords: dict[str, Any], size: int) -> str:
+    name = "component" if size == 6 else "i"
+    coords[name] = (name, list(tensors.NAMES if size == 6 else tensors.AXES))
+    return name
+
+
+def _factor(name: str, size: int) -> Array:
+    """From Mandel components to those of the file: engineering shear strains, stresses as they are."""
+    if size != 6:
+        return np.ones(size)
+    return tensors.FACTOR if name.endswith("strain") else 1 / tensors.FACTOR
+
+
+def _convention(name: str) -> dict[str, str]:
+    return {"comment": "engineering shear strains"} if name.endswith("strain") else {}
+
+
+def _loaded(variables: dict[str, Any], coords: dict[str, Any], series: list[Result], system: MaterialSystem) -> None:
+    """Mean gradient and flux under the load of the request."""
+    means = [s.mean for s in series if s.mean is not None]
+    if not means:
+        return
+    prop = PROPERTIES[series[0].name]
+    for name, unit, part in zip((prop.gradient, prop.flux), prop.units, ("gradient", "flux"), strict=True):
+        values = np.stack([getattr(m, part) for m in means])
+        size = values.shape[-1]
+        text = {"long_name": f"mean {name.replace('_', ' ')} under the load", "units": unit if system.united else "1"}
+        dims = ("time", _component(coords, size))
+        variables[f"{prop.name}_mean_{name}"] = (dims, values * _factor(name, size), text | _convention(name))
 
 
 def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], records: list[Record]) -> None:
@@ -529,11 +390,10 @@ def table(records: list[Record], system: MaterialSystem) -> str:
     image = records[-1].image
     size = " x ".join(map(str, image.shape))
     shares = records[-1].fractions
-    names = (
-        [p.name for p in system.phases] if len(system.phases) == len(shares) else [str(i) for i in range(len(shares))]
-    )
-    listed = ", ".join(f"{n} {100 * f:.4g} %" for n, f in list(zip(names, shares, strict=True))[:6])
-    more = f", {len(shares) - 6} more" if len(shares) > 6 else ""
+    numbers = records[-1].phases
+    sums = np.bincount(numbers, shares, minlength=len(system.phases))
+    listed = ", ".join(f"{system.phases[k].name} {100 * sums[k]:.4g} %" for k in dict.fromkeys(numbers))
+    more = f" in {len(shares)} grains" if len(set(numbers)) < len(shares) else ""
     out.append(f"{image.source}: {size} voxels; {listed}{more}")
     if len(records) > 1:
         out.append(_series(records))
@@ -596,8 +456,29 @@ def _block(result: Result, image: Image) -> str:
         lines.append(
             f"  Hashin-Shtrikman {name}: {low / factor:.5g} to {high / factor:.5g} {unit}, if arranged isotropically"
         )
+    if result.mean is not None:
+        lines += _load_lines(result)
     lines += [f"  note: {warning}" for warning in result.warnings]
     return "\n".join(lines)
+
+
+def _load_lines(result: Result) -> list[str]:
+    """Mean gradient and flux under the load."""
+    prop = PROPERTIES[result.name]
+    assert result.mean is not None
+    lines = ["  under the load" + (" (engineering shear strains)" if prop.order == 4 else "") + ":"]
+    for name, unit, values in zip(
+        (prop.gradient, prop.flux), prop.units, (result.mean.gradient, result.mean.flux), strict=True
+    ):
+        shown = values * _factor(name, len(values))
+        factor, scaled = _scaled(unit, shown[np.isfinite(shown)]) if result.unit != "1" else (1.0, "1")
+        floor = 1e-9 * float(np.nanmax(np.abs(shown)))
+        labels = tensors.NAMES if len(values) == 6 else tensors.AXES
+        numbers = [
+            f"{n} {0.0 if abs(v) < floor else v / factor:.5g}" for n, v in zip(labels, shown, strict=True) if v == v
+        ]
+        lines.append(f"    {name.replace('_', ' ')} {', '.join(numbers)}" + (f" {scaled}" if scaled != "1" else ""))
+    return lines
 
 
 def _series(records: list[Record]) -> str:

@@ -56,6 +56,16 @@ class Image:
             return max(len(self.names), int(self.values.max()) + 1)
         return 2 if self.kind == "field" else len(self.values)
 
+    @property
+    def labels(self) -> tuple[float, ...]:
+        """What the phases are called in a table of grains: the values of labels; 0 and 1 for the low and the high phase of a
+        field; the numbers of fields, from 1 as in the run's files.
+        """
+        if self.kind == "labels" and self.names:
+            return tuple(float(n) for n in self.names)
+        first = 1 if self.kind == "fields" else 0
+        return tuple(float(k) for k in range(first, first + self.phases))
+
     @cached_property
     def indicator(self) -> Array:
         """The field scaled to 0 in phase 0 and 1 in phase 1."""

@@ -26,7 +26,7 @@ class Property:
 
     Attributes:
         order: 4 (stiffness) or 2. unit: SI unit. positive: whether its tensor must be positive definite.
-        flux, gradient: names of the local fields of its cell problem.
+        flux, gradient: names of the local fields of its cell problem. units: of gradient and flux.
     """
 
     name: str
@@ -36,16 +36,46 @@ class Property:
     title: str
     flux: str = ""
     gradient: str = ""
+    units: tuple[str, str] = ("1", "1")
 
 
 PROPERTIES = {
     p.name: p
     for p in (
-        Property("stiffness", 4, "Pa", True, "elastic stiffness", "stress", "strain"),
-        Property("conductivity", 2, "W/(m K)", True, "thermal conductivity", "heat_flux", "temperature_gradient"),
-        Property("electrical_conductivity", 2, "S/m", True, "electrical conductivity", "current", "electric_field"),
-        Property("diffusivity", 2, "m^2/s", True, "diffusivity", "diffusion_flux", "concentration_gradient"),
-        Property("permittivity", 2, "1", True, "relative permittivity", "displacement", "electric_field"),
+        Property("stiffness", 4, "Pa", True, "elastic stiffness", "stress", "strain", ("1", "Pa")),
+        Property(
+            "conductivity",
+            2,
+            "W/(m K)",
+            True,
+            "thermal conductivity",
+            "heat_flux",
+            "temperature_gradient",
+            ("K/m", "W/m^2"),
+        ),
+        Property(
+            "electrical_conductivity",
+            2,
+            "S/m",
+            True,
+            "electrical conductivity",
+            "current",
+            "electric_field",
+            ("V/m", "A/m^2"),
+        ),
+        Property(
+            "diffusivity",
+            2,
+            "m^2/s",
+            True,
+            "diffusivity",
+            "diffusion_flux",
+            "concentration_gradient",
+            ("1/m^4", "1/(m^2 s)"),
+        ),
+        Property(
+            "permittivity", 2, "1", True, "relative permittivity", "displacement", "electric_field", ("V/m", "V/m")
+        ),
         Property("expansion", 2, "1/K", False, "thermal expansion"),
         Property("eigenstrain", 2, "1", False, "stress-free transformation strain"),
     )
@@ -159,6 +189,27 @@ def load(name: str) -> MaterialSystem:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError("material", f"{path} cannot be read: {' '.join(str(error).split())}") from error
     return build(content)
+
+
+def system_of(spec: Any) -> MaterialSystem:
+    """A preset or file by its name, a mapping as `build` takes it, or ``{preset: NAME, phases: ...}``: phases of a preset with
+    properties set or replaced.
+
+    Raises:
+        ConfigError: see `load` and `build`; a phase that the preset has not.
+    """
+    if not isinstance(spec, Mapping):
+        return load(str(spec))
+    if spec.get("preset") is None:
+        return build({k: v for k, v in spec.items() if k != "preset"})
+    system = load(str(spec["preset"]))
+    changes = {k: v for k, v in spec.items() if k != "preset"}
+    for change in build(changes).phases if changes else []:
+        phase = system.phase(change.name)
+        phase.values.update(change.values)
+        phase.rotation = phase.rotation if change.rotation is None else change.rotation
+        phase.level = phase.level if change.level is None else change.level
+    return system
 
 
 def build(spec: Any) -> MaterialSystem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,15 +16,15 @@ from ..grid import Grid
 from ..models import EnergyModel
 from ..observables import Factory, Observable
 from . import tensors
-from .command import Request, material_of, orientations_of, request_of
 from .image import Image, from_array
-from .materials import PROPERTIES, MaterialSystem, presets, unknown
-from .properties import Result, Settings, homogenize
+from .materials import PROPERTIES, MaterialSystem, presets, system_of, unknown
+from .properties import Result, homogenize
+from .settings import Request, request_of
 
 log = logging.getLogger("phasefield")
 
 #: Keys of the command that mean something here.
-_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "orientations", "threads", "solver")
+_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "grains", "threads", "solver")
 
 
 def observables(keys: Mapping[str, Any]) -> dict[str, Factory]:
@@ -43,15 +44,11 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
         hint = f"for output.observables={name}: a preset ({', '.join(presets())}) or a file"
         raise ConfigError("homogenize.material", "is not given", hint)
     try:
-        request = request_of(keys)
-        system = material_of(request.material)
+        request = replace(request_of(keys), properties=(name,), two_grid=False, mixing=False)
+        system = system_of(request.material)
     except ConfigError as error:
         raise ConfigError(f"homogenize.{error.key}", error.problem, error.hint) from error
     field, part = _field(request, model)
-    settings = Settings(
-        (name,), request.voxel, request.plane, request.boundary, two_grid=False, mixing=False, seed=request.seed,
-        orientations=orientations_of(request.orientations), options=request.solver,
-    )  # fmt: skip
     spacing = tuple(length / n for length, n in zip(grid.lengths, grid.shape, strict=True))
     components = part.stop - part.start
     if components == 1 and request.levels is None:
@@ -73,7 +70,7 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
             image = from_array(values[0], spacing, grid.boundary, request.levels, field)
         else:
             image = Image("fields", values, spacing, tuple(grid.boundary), source=field)
-        everything = _values(name, image, system, settings)
+        everything = _values(name, image, system, request)
         return {variable: everything[variable] for variable in attrs}
 
     attrs = {name: {"long_name": f"effective {PROPERTIES[name].title}", "units": unit}}
@@ -97,14 +94,14 @@ def _field(request: Request, model: EnergyModel) -> tuple[str, slice]:
     return name, parts[name]
 
 
-def _values(name: str, image: Image, system: MaterialSystem, settings: Settings) -> dict[str, Any]:
+def _values(name: str, image: Image, system: MaterialSystem, request: Request) -> dict[str, Any]:
     """The variables of one state; NaN where the solver gave up, which is no reason to end the run.
 
     Always solved from nothing: a resumed run then has the same bits as an unbroken one.
     """
     elastic = PROPERTIES[name].order == 4
     try:
-        (result,) = homogenize(image, system, settings)
+        (result,) = homogenize(image, system, request)
     except NotConverged as error:
         log.warning("%s", error)
         result = Result(name, "", np.full((6, 6) if elastic else (3, 3), math.nan), [], math.nan)

@@ -11,64 +11,25 @@ import numpy as np
 
 from ..errors import ConfigError
 from . import bounds, tensors
+from .grains import Grains, match, read_grains
 from .image import Image
-from .materials import PROPERTIES, STRAINS, MaterialSystem, unknown
-from .solver import BOUNDARIES, CellProblem, Options, Solution
+from .loads import MeanFields, respond
+from .materials import PROPERTIES, STRAINS, MaterialSystem
+from .settings import Settings
+from .solver import CellProblem, Solution
 from .tensors import Array
-from .voxels import RULES, Voxels
+from .voxels import Voxels
 
 log = logging.getLogger("phasefield")
 
 #: Stiffness of rigid phases over that of the stiffest other one; the result is off by about its inverse.
 RIGID = 1e6
-PLANES = ("strain", "stress")
 #: K/G (nu = 0.49) from which trilinear elements answer too stiffly: with 2x2x2 Gauss points they cannot keep their volume.
 _LOCKING = 50.0
 #: Voxels per axis that an image must have for its grid to be halved.
 _FEWEST = 8
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to compute and how.
-
-    Attributes:
-        properties: names out of `materials.PROPERTIES`.
-        boundary: ``periodic``; ``kinematic`` or ``static`` (uniform strain or traction on the faces); ``all`` for the periodic
-            tensor with the others beside it.
-        voxel: mixing rule, out of `voxels.RULES`. plane: for two-dimensional images, ``strain`` (a body that does not vary
-            along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
-        two_grid, mixing: whether to make these estimates. fields: keep the local fields.
-        seed: of the grains' random orientations. orientations: rotations (grains, 3, 3) instead.
-    """
-
-    properties: tuple[str, ...] = ("stiffness",)
-    voxel: str = "laminate"
-    plane: str = "strain"
-    boundary: str = "periodic"
-    two_grid: bool = True
-    mixing: bool = True
-    fields: bool = False
-    keep: bool = False
-    seed: int = 1
-    orientations: Array | None = None
-    options: Options = field(default_factory=Options)
-
-    def __post_init__(self) -> None:
-        for name in self.properties:
-            if name not in PROPERTIES:
-                raise unknown("properties", name, list(PROPERTIES), "property")
-        if not self.properties:
-            raise ConfigError("properties", "is empty", f"choose from {', '.join(PROPERTIES)}")
-        for key, value, known in (
-            ("voxel", self.voxel, RULES),
-            ("plane", self.plane, PLANES),
-            ("boundary", self.boundary, (*BOUNDARIES, "all")),
-        ):
-            if value not in known:
-                raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
 
 
 @dataclass
@@ -79,6 +40,7 @@ class Result:
         tensor: (6, 6) Mandel stiffness (its plane block is the only part that is not zero under plane stress), or (3, 3).
         iterations, hill: per load. evidence: named numbers, see `_evidence`. bounds: named pairs lower, upper.
         fields: local fields by name, (loads, components, ...). fluctuations: of every load, to start the next solve from.
+        components: numbers of the unit loads. mean: under the load of the settings.
     """
 
     name: str
@@ -97,6 +59,8 @@ class Result:
     preconditioner: str = ""
     boundary: dict[str, Array] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    components: tuple[int, ...] = ()
+    mean: MeanFields | None = None
 
 
 NDArrayBool = Any
@@ -144,12 +108,16 @@ class Assignment:
 
 
 def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignment:
-    """Matches the image's phases with those of the material: by their level, else in order; one phase makes a polycrystal.
+    """Matches the image's phases with those of the material: by the table of grains, by their level, else in order; one phase
+    makes a polycrystal.
 
     Raises:
         ConfigError: the numbers do not fit.
     """
     count, known = image.phases, len(system.phases)
+    if settings.grains is not None:
+        grains = settings.grains if isinstance(settings.grains, Grains) else read_grains(str(settings.grains))
+        return Assignment(system, *match(grains, image.labels, system, settings.seed))
     if image.kind == "labels" and image.names:
         by_level = {f"{p.level:g}": i for i, p in enumerate(system.phases) if p.level is not None}
         if by_level:
@@ -170,18 +138,12 @@ def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignme
             order = sorted(range(known), key=lambda i: abs((system.phases[i].level or 0.0) - image.levels[0]))  # type: ignore[assignment]
         return Assignment(system, tuple(order))
     if known == 1:
-        rotations = settings.orientations
-        if rotations is None:
-            turned = system.phases[0].rotation is not None
-            rotations = None if turned else tensors.random_rotations(count, settings.seed)
-        elif len(rotations) < count:
-            raise ConfigError("orientations", f"has {len(rotations)} rotations for {count} grains")
-        return Assignment(system, (0,) * count, rotations)
+        return Assignment(system, *match(None, image.labels, system, settings.seed))
     what = {"labels": f"{count} different values", "field": "two phases", "fields": f"{count} fields"}[image.kind]
     raise ConfigError(
         "material.phases",
         f"has {known} phases ({', '.join(p.name for p in system.phases)}), but the image has {what}",
-        "give as many phases as the image has, in the order of its values, or one phase for a polycrystal",
+        "give as many phases as the image has, in the order of its values, one phase for a polycrystal, or grains=FILE",
     )
 
 
@@ -209,7 +171,7 @@ def _sharpened(voxels: Voxels, extreme: NDArrayBool) -> Voxels:
 def _problem(
     voxels: Voxels, table: Array, settings: Settings, tolerance: float | None = None, boundary: str = "periodic"
 ) -> CellProblem:
-    options = settings.options if tolerance is None else replace(settings.options, tolerance=tolerance)
+    options = settings.solver if tolerance is None else replace(settings.solver, tolerance=tolerance)
     return CellProblem(voxels.index, table, voxels.spacing, options, voxels.cut, boundary)
 
 
@@ -218,6 +180,13 @@ def _loads(size: int, in_plane: bool) -> list[int]:
     if not in_plane:
         return list(range(size))
     return list(tensors.PLANE) if size == 6 else [0, 1]
+
+
+def _components(name: str, settings: Settings, dim: int) -> list[int]:
+    """Component numbers of a property's unit loads."""
+    elastic = PROPERTIES[name].order == 4
+    flat = (settings.plane == "stress" and elastic) or settings.boundary == "static"
+    return _loads(6 if elastic else 3, dim == 2 and flat)
 
 
 def _unit(size: int, load: int) -> Array:
@@ -267,7 +236,8 @@ def homogenize(
     """Effective properties of an image.
 
     Args:
-        start: fluctuations of an earlier, similar image by property, see `Result.fluctuations`.
+        start: fluctuations of an earlier, similar image by property, see `Result.fluctuations`; if given, though empty, the
+            results carry theirs.
         watch: called with the load, the iteration and the change of the property.
 
     Raises:
@@ -280,13 +250,13 @@ def homogenize(
         needed = ("stiffness", name) if name in STRAINS else (name,)
         for each in needed:
             assignment.strain(each) if each in STRAINS else assignment.pure(each)
+        unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
+        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, len(image.shape)), system.united)
     geometry = image.voxels(settings.voxel)
     results: dict[str, Result] = {}
     for name in settings.properties:
         if name not in STRAINS:
-            results[name] = _tensor_property(
-                image, geometry, assignment, name, settings, (start or {}).get(name), watch
-            )
+            results[name] = _tensor_property(image, geometry, assignment, name, settings, start, watch)
     strains = [n for n in settings.properties if n in STRAINS]
     if strains:
         _strain_properties(geometry, assignment, strains, settings, results, watch)
@@ -299,18 +269,17 @@ def _tensor_property(
     assignment: Assignment,
     name: str,
     settings: Settings,
-    start: Sequence[np.ndarray] | None,
+    start: Mapping[str, Sequence[np.ndarray]] | None,
     watch: Callable[[str, int, float], None] | None,
 ) -> Result:
     pure, extreme = assignment.pure(name)
     sheet = settings.plane == "stress" and len(image.shape) == 2
     voxels = _sharpened(geometry, extreme)
     boundary = "periodic" if settings.boundary == "all" else settings.boundary
-    flat = (sheet and PROPERTIES[name].order == 4) or (boundary == "static" and len(image.shape) == 2)
     problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
-    loads = _loads(problem.size, flat)
-    keep = (settings.keep or settings.fields) and boundary != "static"
-    raw, solutions = _effective(problem, loads, name, start, keep, watch)
+    loads = _components(name, settings, len(image.shape))
+    keep = (start is not None or settings.fields) and boundary != "static"
+    raw, solutions = _effective(problem, loads, name, (start or {}).get(name), keep, watch)
     raw = _stiff(raw, loads, boundary)
     tensor = (raw + raw.T) / 2
     result = Result(
@@ -320,8 +289,10 @@ def _tensor_property(
         [s.iterations for s in solutions],
         max(s.hill for s in solutions),
         preconditioner=problem.preconditioner,
+        components=tuple(loads),
+        mean=respond(settings.load, PROPERTIES[name], tensor, loads, assignment.system.united),
     )
-    if settings.keep:
+    if start is not None:
         result.fluctuations = [s.fluctuation for s in solutions if s.fluctuation is not None]
     if settings.fields and keep:
         pairs = zip(solutions, loads, strict=True)
@@ -329,7 +300,7 @@ def _tensor_property(
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
     _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
-    if problem.elastic and not sheet and settings.options.scheme == "q1":
+    if problem.elastic and not sheet and settings.solver.scheme == "q1":
         _locking(result, voxels.volume_fractions, pure)
     if settings.boundary == "all":
         _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
@@ -363,7 +334,7 @@ def _others(result: Result, voxels: Voxels, table: Array, settings: Settings, lo
     for name, upper, lower in zip(names, chain, chain[1:], strict=False):
         margin = bounds.loewner_margin(upper[block], lower[block])
         result.evidence[f"margin_{name}"] = margin
-        if margin < -10 * settings.options.tolerance:
+        if margin < -10 * settings.solver.tolerance:
             result.warnings.append(f"the order {name.replace('_', ' >= ')} is violated by {-margin:.2g}")
 
 
@@ -445,7 +416,7 @@ def _estimates(
         return np.asarray((raw + raw.T) / 2)
 
     if settings.two_grid and min(image.shape) >= _FEWEST:
-        tolerance = max(settings.options.tolerance, 1e-6)
+        tolerance = max(settings.solver.tolerance, 1e-6)
         half = image.coarse()
         result.coarse = again(half, settings.voxel, tolerance)
         quarter = again(half.coarse(), settings.voxel, tolerance) if min(half.shape) >= _FEWEST else None
@@ -454,7 +425,7 @@ def _estimates(
         )
     if settings.mixing and image.kind == "field" and image.diffuse:
         naive = "laminate" if settings.voxel == "arithmetic" else "arithmetic"
-        other = again(image, naive, max(settings.options.tolerance, _ROUGH))
+        other = again(image, naive, max(settings.solver.tolerance, _ROUGH))
         result.evidence["mixing_spread"] = float(np.linalg.norm(result.tensor - other)) / norm
         if result.evidence["mixing_spread"] > 0.2:
             result.warnings.append("the interfaces are wide: mixing rules differ by more than 20 %")
@@ -541,27 +512,3 @@ def levin(fractions: Array, stiffness: Array, strain: Array, effective: Array) -
     if np.linalg.cond(difference) > 1e10:
         return None
     return np.asarray(strain[b] + (s - sb) @ np.linalg.solve(difference, strain[a] - strain[b]))
-
-
-def mixed(tensor: Array, strain: Mapping[int, float], stress: Mapping[int, float]) -> tuple[Array, Array]:
-    """Mean strain and stress (Mandel) when some components of either are given, e.g. uniaxial stress; the rest follows.
-
-    Args:
-        strain, stress: values by component number; together every component exactly once.
-
-    Raises:
-        ConfigError: a component is given twice or not at all.
-    """
-    n = len(tensor)
-    given = [*strain, *stress]
-    if sorted(given) != list(range(n)):
-        names = tensors.NAMES if n == 6 else tensors.AXES
-        missing = [names[i] if i < n else str(i) for i in set(given) ^ set(range(n))]
-        wrong = missing or [names[i] for i in set(given) if given.count(i) > 1]
-        raise ConfigError("load", f"each component is needed once, as strain or as stress; check {', '.join(wrong)}")
-    e, s = np.zeros(n), np.zeros(n)
-    a, b = list(strain), list(stress)
-    e[a], s[b] = list(strain.values()), list(stress.values())
-    if b:
-        e[b] = np.linalg.solve(tensor[np.ix_(b, b)], s[b] - tensor[np.ix_(b, a)] @ e[a])
-    return e, tensor @ e

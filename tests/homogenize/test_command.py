@@ -78,7 +78,7 @@ def test_a_polycrystal_of_labels_as_tiff(tmp_path: Path, capsys: pytest.CaptureF
     tifffile.imwrite(path, np.random.default_rng(0).integers(0, 9, (12, 10, 8), dtype=np.uint16))
     angles = tmp_path / "angles.csv"
     np.savetxt(angles, np.random.default_rng(1).uniform(0, 180, (9, 3)), delimiter=",")
-    code, _, err = call(capsys, path, "material=cu", "spacing=0.5", f"orientations={angles}")
+    code, _, err = call(capsys, path, "material=cu", "spacing=0.5", f"grains={angles}")
     assert code == 0, err
     data = xarray.load_dataset(tmp_path / "grains_properties.nc")
     assert data.stiffness_K.item() == pytest.approx((168.4 + 2 * 121.4) / 3 * 1e9, rel=1e-6)
@@ -96,6 +96,52 @@ def test_materials_on_the_command_line(image: Path, tmp_path: Path) -> None:
         image, ["material=epoxy_glass", "material.phases.glass.stiffness={E: 3.35 GPa, nu: 0.35}"]
     )
     assert record.results[0].moduli["E"] == pytest.approx(3.35e9)
+    for order in (1, -1):
+        system = command.system_of(
+            command.parse(["material=cu", "material.phases.Cu.orientation={euler: [90,0,0]}"][::order]).material
+        )
+        np.testing.assert_allclose(system.phases[0].rotation, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
+        assert "conductivity" in system.phases[0].values
+
+
+def test_uniaxial_stress(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not named has no stress; fields of the load have its means, and its energy."""
+    given = ["material=epoxy_glass", "properties=[stiffness]", "fields=true", "levels=[0,1]", "solver.tolerance=1e-9"]
+    code, out, err = call(capsys, image, *given, "load={strain: {xx: 0.01, xy: 0.002}, stress: {yy: 1 MPa}}")
+    assert code == 0, err
+    assert "under the load (engineering shear strains):" in out
+    data = xarray.load_dataset(image.with_name("disk_properties.nc")).isel(time=0)
+    strain, stress = data.stiffness_mean_strain, data.stiffness_mean_stress
+    assert (strain.attrs["units"], stress.attrs["units"]) == ("1", "Pa")
+    assert strain.sel(component="xy").item() == pytest.approx(0.002)
+    np.testing.assert_allclose(stress.sel(component=["yy", "zz", "yz", "xz"]), [1e6, 0, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(data.stiffness.values @ strain.values, stress, rtol=1e-9, atol=1e-3)
+    for name, mean in (("strain", strain), ("stress", stress)):
+        local = data[f"stiffness_local_{name}"].astype(float)
+        scale = float(np.abs(mean).max())
+        np.testing.assert_allclose(local.mean(("x", "y")), mean, atol=1e-5 * scale)
+    # At the voxel centres Hill's identity holds up to the energy of the hourglass modes.
+    energy = (data.stiffness_local_stress * data.stiffness_local_strain).sum("component").astype(float).mean()
+    assert energy.item() == pytest.approx((strain * stress).sum().item(), rel=0.02)
+
+
+def test_loads_of_a_sheet_and_of_conduction(image: Path) -> None:
+    given = ["levels=[0,1]", "two_grid=false", "mixing=false", "descriptors=false"]
+    sheet = [*given, "material=epoxy_glass", "plane=stress"]
+    _, (record,), _ = command.run(image, [*sheet, "load={strain: {xx: 0.01}}"])
+    mean = record.results[0].mean
+    assert mean is not None
+    assert np.isnan(mean.gradient[2:5]).all()
+    assert mean.flux[1] == pytest.approx(0, abs=1e-3)
+    with pytest.raises(ConfigError, match=r"load.stress.zz: is no component of"):
+        command.run(image, [*sheet, "load={strain: {xx: 0.01}, stress: {zz: 0}}"])
+    material = "material={phases: {a: {conductivity: 1}, b: {conductivity: {xx: 5, yy: 3, zz: 2, xy: 1}}}}"
+    load = "load={gradient: {x: 1}, flux: {y: 0, z: 0}}"
+    target, (record,), _ = command.run(image, [*given, material, "properties=conductivity", "fields=true", load])
+    data = xarray.load_dataset(target).isel(time=0)
+    k = record.results[0].tensor
+    np.testing.assert_allclose(data.conductivity_mean_temperature_gradient, [1, -k[1, 0] / k[1, 1], 0], atol=1e-9)
+    np.testing.assert_allclose(data.conductivity_local_heat_flux.mean(("x", "y"))[1:], 0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +164,21 @@ def test_materials_on_the_command_line(image: Path, tmp_path: Path) -> None:
         (("material=epoxy_glass", "material.phases.glas.stiffness={E: 1 GPa, nu: 0.3}"), "did you mean 'glass'"),
         (("material=epoxy_glass", "boundary=open"), "boundary"),
         (("material=epoxy_glass", "properties=[expansion]", "plane=stress"), "plane"),
-        (("material=epoxy_glass", "orientations=none.csv"), "orientations"),
+        (("material=epoxy_glass", "grains=none.csv"), "grains: none.csv cannot be read"),
         (("material=epoxy_glass", "voxel"), "key=value"),
+        (("material=epoxy_glass", "load={strain: {xxx: 1}}"), "load.strain: there is no component 'xxx'"),
+        (("material=epoxy_glass", "load={strian: {xx: 1}}"), "did you mean 'strain'"),
+        (("material=epoxy_glass", "load={strain: {xx: 1}, stress: {xx: 0}}"), "xx is given twice"),
+        (("material=epoxy_glass", "load={strain: {xx: wide}}"), "load.strain.xx"),
+        (("material=epoxy_glass", "load={stress: {xx: 1 m}}"), "cannot be converted to Pa"),
+        (("material=epoxy_glass", "load={gradient: {x: 1}}"), "for which no property is asked"),
+        (("material=epoxy_glass", "load=1"), "load"),
+        (("material=epoxy_glass", "solver.tolerence=1e-6"), "did you mean 'solver.tolerance'"),
+        (("material=epoxy_glass", "solver.max_iterations=1.5"), "is '1.5'; a whole number is expected"),
+        (("material=epoxy_glass", "solver.tolerance=null"), "cannot be null"),
+        (("material=epoxy_glass", "solver=3"), "solver"),
+        (("material=epoxy_glass", "levels=[0,x]"), "levels[1]: is 'x'; a number is expected"),
+        (("material=epoxy_glass", "field=[1]"), "text is expected"),
         (("material=[",), "cannot read the value"),
     ],
 )
@@ -152,6 +211,7 @@ def test_values_are_typed() -> None:
     )
     assert request.solver.tolerance == 1e-8
     assert request.properties == ["stiffness", "conductivity"]
+    assert command.parse(["material=cu", "levels=[0,1e1]", "levels=null", "spacing=2e-6"]).spacing == [2e-6]
     assert request.solver.threads == 2
     with pytest.raises(ConfigError, match="whole number"):
         command.parse(["material=cu", "seed=1.5"])

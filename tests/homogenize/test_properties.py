@@ -20,7 +20,7 @@ from phasefield.homogenize import (
     homogenize,
     tensors,
 )
-from phasefield.homogenize.properties import mixed
+from phasefield.homogenize.loads import mixed
 
 SOFT, HARD = {"E": "3 GPa", "nu": 0.35}, {"E": "70 GPa", "nu": 0.2}
 
@@ -61,7 +61,7 @@ def test_evidence() -> None:
 def test_order_of_boundary_conditions(shape: tuple[int, ...], name: str) -> None:
     """Reuss <= uniform traction <= periodic <= uniform strain <= Voigt holds for every arrangement of voxels."""
     image = from_array(np.random.default_rng(0).integers(0, 2, shape))
-    settings = Settings(properties=(name,), boundary="all", two_grid=False, options=Options(tolerance=1e-8))
+    settings = Settings(properties=(name,), boundary="all", two_grid=False, solver=Options(tolerance=1e-8))
     (result,) = homogenize(image, two_phases(), settings)
     margins = [v for k, v in result.evidence.items() if k.startswith("margin_")]
     assert len(margins) == 4
@@ -70,7 +70,7 @@ def test_order_of_boundary_conditions(shape: tuple[int, ...], name: str) -> None
         (alone,) = homogenize(
             image,
             two_phases(),
-            Settings(properties=(name,), boundary=boundary, two_grid=False, options=settings.options),
+            Settings(properties=(name,), boundary=boundary, two_grid=False, solver=settings.solver),
         )
         scale = np.abs(alone.tensor).max()
         block = np.ix_([0, 1], [0, 1])
@@ -113,7 +113,7 @@ def test_rotating_image_and_phases_rotates_the_result() -> None:
         assert b.rotation is not None
         a.rotation = quarter @ b.rotation
     rolled = np.ascontiguousarray(np.transpose(labels, (1, 0, 2))[::-1])
-    settings = Settings(two_grid=False, options=Options(tolerance=1e-10))
+    settings = Settings(two_grid=False, solver=Options(tolerance=1e-10))
     here = homogenize(from_array(labels), system, settings)[0].tensor
     there = homogenize(from_array(rolled), turned, settings)[0].tensor
     np.testing.assert_allclose(there, tensors.rotate(here, quarter), atol=1e-7)
@@ -219,6 +219,8 @@ def test_mixed_loading_and_bounds() -> None:
     assert strain[1] == pytest.approx(-0.003)
     with pytest.raises(ConfigError, match="xy"):
         mixed(c, {0: 1.0}, dict.fromkeys(range(1, 5), 0.0))
+    with pytest.raises(ConfigError, match="free to move"):
+        mixed(np.diag([1.0, 0, 0]), {0: 1.0}, {1: 0.0, 2: 0.0})
     low, high = bounds.hashin_shtrikman_conductivity([0.5, 0.5], [1, 10])
     assert 1 / (0.5 + 0.05) < low < high < 5.5
     k = bounds.hashin_shtrikman_moduli([0.5, 0.5], [1, 10], [0.75, 3.0])["K"]
