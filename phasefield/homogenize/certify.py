@@ -145,7 +145,10 @@ class Equilibrated:
             if rr <= 1e-28 * first or rr <= 1e-30 * float(np.vdot(gradient, gradient)):
                 break
             hp = self.project(self.gradient(p))
-            alpha = rr / float(np.vdot(p, hp))
+            curvature = float(np.vdot(p, hp))
+            if not curvature > 0:  # rounding is all that is left
+                break
+            alpha = rr / curvature
             stress += alpha * p
             r -= alpha * hp
             drops.append(alpha * rr)

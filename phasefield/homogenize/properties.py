@@ -316,9 +316,10 @@ def _certify(
     upper[block] = whole.energy(fluctuations, np.eye(whole.size)[loads])
     lower = lower_bound(voxels.index, unpack(table), voxels.spacing, loads, max(settings.solver.tolerance, _DUAL))
     result.certified = {"lower": lower, "upper": upper}
-    gap = np.linalg.solve(upper[block], upper[block] - lower[block])
-    result.evidence["certified_gap"] = float(np.linalg.eigvals(gap).real.max())
-    if not lower.any():
+    bounded = bool(lower.any())
+    gap = np.linalg.eigvals(np.linalg.solve(upper[block], upper[block] - lower[block])).real.max() if bounded else 1.0
+    result.evidence["certified_gap"] = float(gap)
+    if not bounded:
         result.warnings.append("there are voxels without stiffness: the lower bound is zero")
 
 

@@ -173,6 +173,16 @@ def test_sheets_cut_voxels_and_voids() -> None:
     low, _, high = certified(disk, {**two, "b": "void"}, "stiffness")
     assert not low.any()
     assert np.linalg.eigvalsh(high)[0] > 0
+    apart = from_array(np.repeat([[0, 0, 1, 1]], 4, axis=0))
+    assert not certified(apart, {"a": {"conductivity": 1}, "b": "void"}, "conductivity")[0].any()
+    low, exact, high = certified(apart, {"a": {"conductivity": 1}, "b": "rigid"}, "conductivity")
+    np.testing.assert_allclose(low, high, rtol=1e-6)
+    np.testing.assert_allclose(exact, high, rtol=1e-6)
+    for name in ("stiffness", "conductivity"):
+        uniform = {p: {**two["a"], "conductivity": [1, 2, 3]} for p in "ab"}
+        low, exact, high = certified(disk, uniform, name)
+        np.testing.assert_allclose(low, exact, atol=1e-10 * np.abs(exact).max())
+        np.testing.assert_allclose(high, exact, atol=1e-10 * np.abs(exact).max())
 
 
 def test_from_the_command(tmp_path: Path) -> None:
