@@ -114,7 +114,7 @@ def parse(overrides: Sequence[str]) -> Request:
             group = group.setdefault(part, {})
             if not isinstance(group, dict):
                 raise ConfigError(key, "cannot be set: a key above it has a value already")
-        if key == "material" and key in values and not isinstance(value, dict):
+        if key == "material" and isinstance(values.get(key), dict) and not isinstance(value, dict):
             name, group = "preset", values[key]
         group[name] = value
     request = request_of(values)
