@@ -154,6 +154,7 @@ _EVIDENCE = {
     "margin_kinematic_periodic": "lowest eigenvalue of uniform strain (KUBC) minus periodic, relative; not negative",
     "margin_periodic_static": "lowest eigenvalue of periodic minus uniform traction (TUBC), relative; not negative",
     "margin_static_reuss": "lowest eigenvalue of uniform traction (TUBC) minus Reuss, relative; not negative",
+    "certified_gap": "largest relative difference of the energies of the certified bounds, over all loads",
     "levin": "difference to Levin's exact relation, relative to the largest strain of a phase",
     "scale_ratio": "correlation length over cell size",
 }
@@ -163,6 +164,8 @@ _OTHERS = {
     "voigt": "Voigt bound",
     "reuss": "Reuss bound",
     "kinematic": "under uniform strain or gradient on the faces (KUBC)",
+    "lower": "certified lower bound of the voxel image (stress in equilibrium)",
+    "upper": "certified upper bound of the voxel image (continuous displacement or potential)",
     "static": "under uniform traction or flux on the faces (TUBC)",
 }
 
@@ -210,7 +213,9 @@ def dataset(records: list[Record], system: MaterialSystem, request: Request, com
             numbers = [s.evidence.get(name, math.nan) for s in series]
             unit = result.unit if name == "lowest_eigenvalue" else "1"
             variables[f"{result.name}_{name}"] = (("time",), numbers, {"long_name": _EVIDENCE[name], "units": unit})
-        others: list[dict[str, Any]] = [{"voigt": s.voigt, "reuss": s.reuss, **s.boundary} for s in series]
+        others: list[dict[str, Any]] = [
+            {"voigt": s.voigt, "reuss": s.reuss, **s.boundary, **s.certified} for s in series
+        ]
         for name, value in others[0].items():
             if value is not None:
                 stack = np.stack([o[name] for o in others])
@@ -435,6 +440,8 @@ def _block(result: Result, image: Image) -> str:
         parts.append(f"mixing rule (spread to naive) {100 * e['mixing_spread']:.2g} %")
     if "scale_ratio" in e:
         parts.append(f"cell l/L = {e['scale_ratio']:.2g}")
+    if "certified_gap" in e:
+        parts.append(f"certified bounds of the voxel image {100 * e['certified_gap']:.2g} % apart")
     if parts:
         lines.append("  uncertainty: " + ", ".join(parts))
     checks = [f"Hill-Mandel {e['hill_mandel']:.1e}"]

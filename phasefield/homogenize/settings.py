@@ -29,7 +29,8 @@ class Settings:
             tensor with the others beside it.
         voxel: mixing rule, out of `voxels.RULES`. plane: for two-dimensional images, ``strain`` (a body that does not vary
             along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
-        two_grid, mixing: whether to make these estimates. fields: keep the local fields.
+        two_grid, mixing: whether to make these estimates. fields: keep the local fields. certify: bound the effective tensor
+            of the voxel image from below and above, see `certify`.
         grains: phase and orientation of every label of the image, `grains.Grains`, or the file they are read from. seed: of the
             random orientations of the others.
         load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
@@ -43,6 +44,7 @@ class Settings:
     two_grid: bool = True
     mixing: bool = True
     fields: bool = False
+    certify: bool = False
     seed: int = 1
     grains: Any = None
     load: Any = None
@@ -61,6 +63,8 @@ class Settings:
         ):
             if value not in known:
                 raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
+        if self.certify and (self.boundary not in ("periodic", "all") or self.solver.scheme == "fourier"):
+            raise ConfigError("certify", "needs boundary=periodic or all, and solver.scheme=q1 or rotated")
         if self.load is not None:
             loads.check(self.load, self.properties)
 
@@ -110,7 +114,7 @@ def parse(overrides: Sequence[str]) -> Request:
             group = group.setdefault(part, {})
             if not isinstance(group, dict):
                 raise ConfigError(key, "cannot be set: a key above it has a value already")
-        if key == "material" and key in values and not isinstance(value, dict):
+        if key == "material" and isinstance(values.get(key), dict) and not isinstance(value, dict):
             name, group = "preset", values[key]
         group[name] = value
     request = request_of(values)
