@@ -19,7 +19,7 @@ import pyfftw
 from .. import cache
 from ..base import cpu_threads
 from .element import loop_functions
-from .material import Material, symbols
+from .material import Material, symbols, wall_symbols
 
 _SERIAL = 16384
 #: Distance between rows of scratch space: a row of 128 voxels and what keeps rows from competing for the same cache lines.
@@ -31,6 +31,26 @@ def loops() -> Any:
     """The compiled loops of ``loops.py`` and of `element`."""
     source = Path(__file__).with_name("loops.py").read_text()
     return cache.load(f"{source}\n\n{loop_functions(_ROW)}", "voxel")
+
+
+class RowMaterial(Material):
+    """A material with its anisotropic voxels row by row, which the loops do after the isotropic ones."""
+
+    def __init__(
+        self, index: np.ndarray, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
+    ) -> None:
+        super().__init__(index, packed, dtype, cut)
+        self.iso = np.ascontiguousarray(self.constants[:, 0] if self.order == 3 else self.constants, dtype=dtype)
+        rows = index.shape[0] * index.shape[1]
+        self.rows, self.where = np.zeros(rows + 1, np.int64), np.zeros(0, np.int32)
+        if not self.isotropic.all():
+            flat = np.flatnonzero(~self.isotropic[index.ravel()])
+            self.where = (flat % index.shape[2]).astype(np.int32)
+            np.cumsum(np.bincount(flat // index.shape[2], minlength=rows), out=self.rows[1:])
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self.iso.nbytes + self.rows.nbytes + self.where.nbytes
 
 
 class VoxelKernels:
@@ -61,6 +81,7 @@ class VoxelKernels:
         # Derivatives in voxel coordinates -1..1; energies are means over the voxels, so volumes drop out.
         self.g = np.array([2.0 / h for h in spacing], self.dtype)
         self._partial = np.zeros((7, shape[0]))
+        self._one = np.ones((1, 1, 1), self.dtype)
         self.symbols = tuple(np.ascontiguousarray(t, self.dtype) for t in symbols(shape, self.g, full))
         self.weight = np.full(shape[2] // 2 + 1, 2.0, self.dtype)
         self.weight[0] = 1.0
@@ -77,6 +98,10 @@ class VoxelKernels:
         for other in others:
             other.result()
 
+    def material(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> RowMaterial:
+        """The material as `apply` wants it, see `Material`."""
+        return RowMaterial(index, packed, self.dtype.name, cut)
+
     def field(self) -> np.ndarray:
         """A zeroed field of the nodes, shape ``(components, n0, n1, n2)``."""
         return pyfftw.zeros_aligned((self.components, *self.shape), self.dtype, n=64)
@@ -85,7 +110,19 @@ class VoxelKernels:
         """A zeroed field with rows padded for in-place transforms."""
         return pyfftw.zeros_aligned((self.components, *self.shape[:2], 2 * (self.shape[2] // 2 + 1)), self.dtype, n=64)
 
-    def apply(self, u: np.ndarray, w: np.ndarray, material: Material) -> tuple[float, np.ndarray]:
+    def assign(self, field: np.ndarray, values: np.ndarray | None) -> None:
+        """``field = values`` from the host; None for zero."""
+        field[...] = 0.0 if values is None else values
+
+    def to_host(self, field: np.ndarray) -> np.ndarray:
+        """A copy of the nodal values on the host."""
+        return field[..., : self.shape[2]].copy()
+
+    def dot(self, u: np.ndarray, w: np.ndarray) -> float:
+        """``u . w`` of a field and a padded one."""
+        return float(np.vdot(u, w[..., : self.shape[2]]))
+
+    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[float, np.ndarray]:
         """``w = K u``; returns ``u . w`` and the sum of the stress (flux) over the voxels, both for voxels of volume 1."""
         arguments = (
             material.index,
@@ -100,24 +137,23 @@ class VoxelKernels:
         total = self._partial.sum(axis=1)
         return float(total[0]), total[1 : 1 + (3 if self.components == 1 else 6)].copy()
 
-    def load(self, w: np.ndarray, index: np.ndarray, table: np.ndarray) -> None:
+    def load(self, w: np.ndarray, material: Material, table: np.ndarray) -> None:
         """``w = B^T s`` for ``s = table[index]``; ``table`` has shape (entries, components, 3)."""
-        self._run(loops().load, w, index, np.ascontiguousarray(table, dtype=self.dtype), self.g)
+        self._run(loops().load, w, material.index, np.ascontiguousarray(table, dtype=self.dtype), self.g)
 
-    def corner_mean(self, index: np.ndarray, value: np.ndarray) -> np.ndarray:
-        """Mean of ``value[index]`` over the eight voxels around each node, shape of the grid."""
+    def corner_mean(self, material: Material, value: np.ndarray, power: float = 1.0) -> np.ndarray:
+        """Mean of ``value[index]`` over the eight voxels around each node, to a power; shape of the grid."""
         out = np.empty(self.shape, self.dtype)
-        self._run(loops().corner_mean, out, index, np.asarray(value, float))
-        return out
+        self._run(loops().corner_mean, out, material.index, np.asarray(value, float))
+        return out if power == 1 else out**power
 
-    def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any) -> float:
-        """``u += alpha p; r -= alpha w; w = jacobi r``; returns ``r . r``."""
-        self._run(loops().advance, self.dtype.type(alpha), u, r, p, w, jacobi, self._partial)
-        return float(self._partial[0].sum())
+    def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
+        """``u += alpha p; r -= alpha w; w = jacobi r``; no ``jacobi`` means 1."""
+        self._run(loops().advance, self.dtype.type(alpha), u, r, p, w, self._one if jacobi is None else jacobi)
 
-    def direction(self, beta: float, p: Any, w: Any, jacobi: Any) -> None:
+    def direction(self, beta: float, p: Any, w: Any, jacobi: Any = None) -> None:
         """``p = jacobi w + beta p``"""
-        self._run(loops().direction, self.dtype.type(beta), p, w, jacobi)
+        self._run(loops().direction, self.dtype.type(beta), p, w, self._one if jacobi is None else jacobi)
 
     def green(self, w: np.ndarray, reference: np.ndarray) -> float:
         """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w``.
@@ -187,29 +223,17 @@ class WalledKernels(VoxelKernels):
             for d in self._axes:
                 w[(slice(None),) * (d + 1) + (0,)] = 0.0
 
-    def apply(self, u: np.ndarray, w: np.ndarray, material: Material) -> tuple[float, np.ndarray]:
+    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[float, np.ndarray]:
         result = super().apply(u, w, material)
         self._clear(w)
         return result
 
-    def load(self, w: np.ndarray, index: np.ndarray, table: np.ndarray) -> None:
-        super().load(w, index, table)
+    def load(self, w: np.ndarray, material: Material, table: np.ndarray) -> None:
+        super().load(w, material, table)
         self._clear(w)
 
     def _prepare(self, w: np.ndarray, reference: np.ndarray) -> None:
-        mass, second = [], []
-        norm = 1.0
-        for d, n in enumerate(self.shape):
-            if d not in self._axes:
-                mass.append(np.ones(1))
-                second.append(np.zeros(1))
-                continue
-            cells = n if self.walls == "kinematic" else n - 1
-            norm *= 2 * cells
-            k = np.arange(1, n) if self.walls == "kinematic" else np.arange(n)
-            sine2 = np.sin(np.pi * k / (2 * cells)) ** 2
-            mass.append(1 - sine2 * (2 / 3 if self.full else 1.0))
-            second.append(float(self.g[d]) ** 2 * sine2)
+        mass, second, norm = wall_symbols(self.walls, self.shape, self.g, self.full)
         products = []
         for d in range(3):
             parts = [second[a] if a == d else mass[a] for a in range(3)]

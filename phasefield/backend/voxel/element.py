@@ -8,13 +8,13 @@ these stresses do on them. Leaving all but the constant polynomial out is the ro
 A statement is a name and an expression of products, sums and differences, which Python and C read alike.
 
 Names: ``u_x`` .. ``u_xyz`` (``v_``, ``w_``) the modes as sums of nodal values; ``gx, gy, gz`` derivatives of the modes;
-``k`` or ``la, mu`` isotropic constants; ``t[0]`` .. packed anisotropic ones (see `material.pack`). Results: ``sxx`` .. (``qx``
-..) the constant stress (flux) and ``fu_x`` .. ``fu_xyz`` the forces of the modes, those that are not there being zero.
+``kappa`` or ``la, mu`` isotropic constants; ``t[0]`` .. packed anisotropic ones (see `material.pack`). Results: ``sxx`` ..
+(``qx`` ..) the constant stress (flux) and ``fu_x`` .. ``fu_xyz`` the forces of the modes, those that are not there being zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 Statement = tuple[str, str]
 Law = Callable[[str, Sequence[str | None]], list[Statement]]
@@ -23,7 +23,8 @@ Law = Callable[[str, Sequence[str | None]], list[Statement]]
 MODES = ("x", "y", "z", "xy", "xz", "yz", "xyz")
 _LINEAR = MODES[:3]
 AXES = ("x", "y", "z")
-PAIRS = ("xx", "yy", "zz", "yz", "xz", "xy")
+_INDICES = (("x", "x"), ("y", "y"), ("z", "z"), ("y", "z"), ("x", "z"), ("x", "y"))
+PAIRS = tuple(a + b for a, b in _INDICES)
 _POSITION = {**{p: i for i, p in enumerate(PAIRS)}, "zy": 3, "zx": 4, "yx": 5}
 #: Packed positions of the upper triangle, row by row.
 _PACKED = {(i, j): 6 * i - i * (i - 1) // 2 + j - i for i in range(6) for j in range(i, 6)}
@@ -35,7 +36,7 @@ COMPONENTS = {1: ("u",), 3: ("u", "v", "w")}
 #: Names of the constant stress, in the order of the sums.
 STRESS = {1: tuple(f"q{a}" for a in AXES), 3: tuple(f"s{p}" for p in PAIRS)}
 #: Constants of isotropic voxels, and packed positions they are found at.
-ISOTROPIC = {1: {"k": 0}, 3: {"la": 1, "mu": 15}}
+ISOTROPIC = {1: {"kappa": 0}, 3: {"la": 1, "mu": 15}}
 
 
 def _total(terms: Sequence[str | None]) -> str | None:
@@ -72,7 +73,9 @@ def _elastic_higher(law: Law, isotropic: bool) -> list[Statement]:
                 if a != axis:
                     derivative[c, a] = f"h{a}*{c}_{''.join(sorted(a + axis))}"
         of = dict(zip(AXES, COMPONENTS[3], strict=True))
-        return [_total([derivative.get((of[a], b)), derivative.get((of[b], a)) if a != b else None]) for a, b in PAIRS]
+        return [
+            _total([derivative.get((of[a], b)), derivative.get((of[b], a)) if a != b else None]) for a, b in _INDICES
+        ]
 
     out: list[Statement] = []
     for axis in AXES:
@@ -104,7 +107,7 @@ def _elastic(isotropic: bool, full: bool) -> list[Statement]:
     law = _isotropic if isotropic else _anisotropic
     components = dict(zip(AXES, COMPONENTS[3], strict=True))
     out = [(f"{c}{a}", f"g{a}*{c}_{a}") for c in COMPONENTS[3] for a in AXES]
-    strain = [f"{components[a]}{b}" + (f" + {components[b]}{a}" if a != b else "") for a, b in PAIRS]
+    strain = [f"{components[a]}{b}" + (f" + {components[b]}{a}" if a != b else "") for a, b in _INDICES]
     out += law("s", strain)
     out += [(f"f{c}_{b}", f"g{b}*s{_pair(a, b)}") for a, c in components.items() for b in AXES]
     return out + (_elastic_higher(law, isotropic) if full else [])
@@ -112,7 +115,7 @@ def _elastic(isotropic: bool, full: bool) -> list[Statement]:
 
 def _scalar(isotropic: bool, full: bool) -> list[Statement]:
     def tensor(a: str, b: str) -> str | None:
-        return ("k" if a == b else None) if isotropic else _SCALAR[a + b]
+        return ("kappa" if a == b else None) if isotropic else _SCALAR[a + b]
 
     def product(a: str) -> str:
         flux = _total([f"{value}*u{b}" for b in AXES if (value := tensor(a, b))])
@@ -121,7 +124,7 @@ def _scalar(isotropic: bool, full: bool) -> list[Statement]:
 
     def weighted(weights: str, axes: str) -> str:
         if isotropic:
-            return f"({' + '.join(f'{weights}{a}' for a in axes)})*k"
+            return f"({' + '.join(f'{weights}{a}' for a in axes)})*kappa"
         return f"({' + '.join(f'{weights}{a}*{tensor(a, a)}' for a in axes)})"
 
     out = [(f"u{a}", f"g{a}*u_{a}") for a in AXES]
@@ -141,7 +144,7 @@ def _scalar(isotropic: bool, full: bool) -> list[Statement]:
     return out
 
 
-def constants(components: int, isotropic: bool) -> list[Statement]:
+def constants(components: int) -> list[Statement]:
     """Statements without anything of the voxel: ``h`` third, ``j`` third of the square, ``k`` ninth of the square of ``g``."""
     out = [(f"h{a}", f"third*g{a}") for a in AXES]
     if components == 1:
@@ -157,10 +160,6 @@ def statements(components: int, isotropic: bool, full: bool) -> list[Statement]:
     """
     out = _scalar(isotropic, full) if components == 1 else _elastic(isotropic, full)
     return [("mu2", "mu + mu"), *out] if components == 3 and isotropic else out
-
-
-def is_force(name: str) -> bool:
-    return name.startswith("f")
 
 
 # -- Green operator ----------------------------------------------------------------------------------------------------
@@ -241,7 +240,7 @@ def _put(component: str, at: int, row: int, forces: Sequence[str]) -> list[str]:
 def _loop_body(components: int, isotropic: bool, full: bool, row: int) -> list[str]:
     names = COMPONENTS[components]
     body = statements(components, isotropic, full)
-    forces = [n for n, _ in body if is_force(n)]
+    forces = [n for n, _ in body if n.startswith("f")]
     used = MODES if full else _LINEAR
     out = [f"{c}_{m} = {text}" for i, c in enumerate(names) for m, text in _rows(i, row).items() if m in used]
     out += [f"{n} = {e}" for n, e in body]
@@ -263,7 +262,7 @@ def loop_functions(row: int) -> str:
     out: list[str] = []
     for components, kind in ((1, "scalar"), (3, "elastic")):
         for full, extent in ((True, "full"), (False, "constant")):
-            fixed = [*_LOOP_CONSTANTS, *(f"{n} = {e}" for n, e in constants(components, True))] if full else []
+            fixed = [*_LOOP_CONSTANTS, *(f"{n} = {e}" for n, e in constants(components))] if full else []
             sums = STRESS[components]
             body = _loop_body(components, True, full, row)
             first = 12 * components * row
@@ -312,11 +311,3 @@ def _loop_green(components: int, kind: str) -> list[str]:
         "",
         "",
     ]  # fmt: skip
-
-
-# -- printed for CUDA --------------------------------------------------------------------------------------------------
-
-
-def cuda_lines(lines: Sequence[Statement], pad: str, replaced: Mapping[str, str] | None = None) -> list[str]:
-    """Statements as constants of C; ``replaced`` gives the expressions of names that the languages write differently."""
-    return [f"{pad}const real {n} = {(replaced or {}).get(n) or e};" for n, e in lines]

@@ -227,12 +227,11 @@ def corner_mean(lo, hi, out, index, value):
 
 
 @njit(**_options)
-def advance(lo, hi, alpha, u, r, p, w, jacobi, partial):
-    """``u += alpha p; r -= alpha w; w = jacobi r``; ``partial`` sums ``r r``."""
+def advance(lo, hi, alpha, u, r, p, w, jacobi):
+    """``u += alpha p; r -= alpha w; w = jacobi r``"""
     components, _, ny, nz = u.shape
     scaled = jacobi.shape[0] > 1 or jacobi.shape[2] > 1
     for i in range(lo, hi):
-        dot = 0.0
         for c in range(components):
             for j in range(ny):
                 if scaled:
@@ -241,15 +240,12 @@ def advance(lo, hi, alpha, u, r, p, w, jacobi, partial):
                         t = r[c, i, j, z] - alpha * w[c, i, j, z]
                         r[c, i, j, z] = t
                         w[c, i, j, z] = jacobi[i, j, z] * t
-                        dot += t * t
                 else:
                     for z in range(nz):
                         u[c, i, j, z] += alpha * p[c, i, j, z]
                         t = r[c, i, j, z] - alpha * w[c, i, j, z]
                         r[c, i, j, z] = t
                         w[c, i, j, z] = t
-                        dot += t * t
-        partial[0, i] = dot
 
 
 @njit(**_options)
