@@ -49,6 +49,7 @@ class Request:
     orientations: str | None = None
     output: str | None = None
     threads: int | None = None
+    device: str = "auto"
     solver: Options = dataclasses.field(default_factory=Options)
 
 
@@ -94,7 +95,7 @@ def request_of(values: Mapping[str, Any], changes: Mapping[str, Any] | None = No
     for key, value in (values.pop("solver", None) or {}).items():
         values[f"solver.{key}"] = value
     known = [f.name for f in fields(Request) if f.name != "solver"] + [f"solver.{f.name}" for f in fields(Options)]
-    known.remove("solver.threads")
+    known = [key for key in known if key not in ("solver.threads", "solver.device")]  # without the prefix
     for key in values:
         if key not in known:
             raise unknown(key, key, [*known, "material.phases.NAME.PROPERTY"], "key")
@@ -110,7 +111,7 @@ def request_of(values: Mapping[str, Any], changes: Mapping[str, Any] | None = No
             options[name] = value
         else:
             setattr(request, name, value)
-    request.solver = Options(**options, threads=request.threads)
+    request.solver = Options(**options, threads=request.threads, device=request.device)
     if changes:
         request.material = (request.material, changes)
     return request

@@ -10,10 +10,13 @@ import pytest
 from device_compiler import architectures, available, compile_all, nvrtc, run_nvrtc
 from host_cuda import HAS_COMPILER, HostCuda
 
+from phasefield.api import spec_of
 from phasefield.backend import voxel
 from phasefield.backend.voxel import cuda_source
 from phasefield.errors import ConfigError, DeviceError
+from phasefield.homogenize.observables import observables
 from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.simulation import Simulation
 
 SCHEMES = ("q1", "rotated")
 host = pytest.mark.skipif(not HAS_COMPILER, reason="g++ is not here")
@@ -160,6 +163,23 @@ def test_the_fourier_scheme_says_it_has_no_gpu() -> None:
         CellProblem(np.zeros((3, 3), int), np.eye(3)[None], (1, 1), Options(scheme="fourier", device="gpu"))
     with pytest.raises(ConfigError, match="auto, cpu, gpu"):
         Options(device="tpu")
+
+
+@host
+def test_properties_of_a_run_on_its_device(gpu: list[HostCuda]) -> None:
+    spec = spec_of(
+        "model=spinodal", "grid.shape=[12,10]", "time.end=10", "output.observables=[stiffness,conductivity]",
+        "homogenize.levels=[0.3,0.7]", "homogenize.material={phases: {a: {stiffness: {E: 1, nu: 0.3}, conductivity: 1}, "
+        "b: {stiffness: {E: 10, nu: 0.2}, conductivity: 10}}}",
+    )  # fmt: skip
+    values = []
+    for device in ("cpu", "gpu"):
+        sim = Simulation(spec, backend=HostCuda(), observables=observables(spec.homogenize, device))  # type: ignore[arg-type]
+        values.append(sim.observe(sim.carry)[1])
+        assert bool(gpu) == (device == "gpu")
+    assert {"stiffness", "conductivity"} <= set(values[0])
+    for name, expected in values[0].items():
+        np.testing.assert_allclose(values[1][name], expected, rtol=1e-9, atol=1e-11, err_msg=name)
 
 
 # -- compilers ---------------------------------------------------------------------------------------------------------
