@@ -86,7 +86,7 @@ class Solution:
         mean: mean stress (Mandel, 6) or flux (3). energy: mean of gradient . flux for loads without stress-free strain.
         iterations: of conjugate gradients. history: relative change of the property per iteration.
         hill: Hill-Mandel residual ``|<s:e> - <s>:<e>| / <s:e>``, from a fresh evaluation of the stress.
-        fluctuation: nodal values, or None.
+        fluctuation: nodal values in units of the shortest edge of a voxel, or None.
     """
 
     mean: Array
@@ -131,8 +131,9 @@ class CellProblem:
         self.size = 6 if self.elastic else 3
         self.places = {1: (2,), 2: (0, 2), 3: (0, 1, 2)}[index.ndim]
         shape, step = [1, 1, 1], [1.0, 1.0, 1.0]
+        # In units of the shortest edge, for third powers of squared derivatives must stay within single precision.
         for place, n, h in zip(self.places, index.shape, spacing, strict=True):
-            shape[place], step[place] = n, h
+            shape[place], step[place] = n, h / min(spacing)
         self._turn = _axis_permutation(self.places)
         self.index = np.ascontiguousarray(index, np.int32).reshape(shape)
         self.voxels = self.index.size

@@ -20,8 +20,6 @@ from .material import Material, symbols, wall_symbols
 
 #: Threads per block; blocks that share the second stage of a reduction, whose results the host adds up.
 _BLOCK, _PARTS = 128, 32
-#: Sums of one launch at most: work and six stresses.
-_ROWS = 7
 #: The lines that walls transform at a time are this share of all, so that their scratch space stays small.
 _SHARES = 8
 
@@ -86,10 +84,12 @@ class CudaVoxelKernels:
     @on_stream
     def _prepare(self) -> None:
         backend = self.backend
-        self._threads = min(backend.threads, _BLOCK * -(-self.components * math.prod(self.padded) // _BLOCK))
-        self._partial = backend.array(np.zeros(_ROWS * self._threads))
-        self._total = backend.array(np.zeros((_ROWS, _PARTS)))
-        self._found = backend.pinned((_ROWS, _PARTS), "float64")
+        # Sums of one launch at most: work and stress. Kernels that sum up use many registers, so fewer threads do for them.
+        rows = {1: 4, 3: 7}[self.components]
+        self._summing = min(backend.threads // 2, _BLOCK * -(-self.components * self.voxels // _BLOCK))
+        self._partial = backend.array(np.zeros(rows * self._summing))
+        self._total = backend.array(np.zeros((rows, _PARTS)))
+        self._found = backend.pinned((rows, _PARTS), "float64")
         self._reduce = self._function(reduce_source, ["sum"], _BLOCK, _PARTS, name="reduce")
         self._prepare_green()
 
@@ -113,7 +113,8 @@ class CudaVoxelKernels:
         self, source: Callable[..., str], options: tuple[Any, ...], arguments: tuple[Any, ...], count: int
     ) -> int:
         """Queues a kernel over ``count`` cells; returns its number of threads."""
-        blocks = max(1, min(self._threads // _BLOCK, -(-count // _BLOCK)))
+        most = self._summing if any(a is self._partial for a in arguments) else self.backend.threads
+        blocks = max(1, min(most // _BLOCK, -(-count // _BLOCK)))
         self._function(source, *options, self.dtype.name, self._wide)((blocks,), (_BLOCK,), arguments)
         return blocks * _BLOCK
 

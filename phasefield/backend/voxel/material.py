@@ -90,13 +90,8 @@ def reference_table(stiffness: np.ndarray) -> np.ndarray:
 
 
 def symbols(shape: tuple[int, ...], g: np.ndarray, full: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per axis and wavenumber: mean of squared values, of squared derivatives, of value times derivative; each (3, longest axis).
-
-    Derivatives count in units of the largest, for the third powers of the symbol must stay within single precision and a
-    preconditioner's size does not matter.
-    """
+    """Per axis and wavenumber: mean of squared values, of squared derivatives, of value times derivative, (3, longest axis)."""
     out = np.zeros((3, 3, max(shape)))
-    g = np.asarray(g, float) / np.max(g)
     for d, n in enumerate(shape):
         i = np.arange(n)
         sine, cosine = np.sin(np.pi * i / n), np.cos(np.pi * i / n)
