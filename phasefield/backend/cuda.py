@@ -102,7 +102,7 @@ def _explain(error: Exception) -> DeviceError:
     if isinstance(error, MemoryError) or "MemoryAllocation" in text or "ALLOC_FAILED" in text:
         return DeviceError(
             f"grid.shape: the GPU is out of memory ({_first_line(error)})\n"
-            "  Use fewer cells, precision=single, or a scheme with fewer stages; or end other programs on the GPU."
+            "  Use fewer cells, precision=single, a scheme with fewer stages, or device=cpu; or end other programs on the GPU."
         )
     return DeviceError(f"device=gpu: {_first_line(error)}\n  Use device=cpu if this persists.")
 

@@ -117,7 +117,7 @@ def apply_source(components: int, full: bool, anisotropic: bool, clamped: bool, 
     voxel = [
         *_VOXEL,
         "const int entry = index[c00 + k0];",
-        f"const real* __restrict__ t = tensor + (index_t){packed}*entry;",
+        f"const real* __restrict__ t = tensor + (long long){packed}*entry;",
     ]
     for i, c in enumerate(names):
         start = f"u + {i}*nodes" if i else "u"
@@ -166,7 +166,7 @@ def load_source(components: int, clamped: bool, dtype: str, wide: bool) -> str:
         "for (int corner = 0; corner < 8; corner++) {",
         *(f"    {line}" for line in _VOXEL[:-1]),
     ]
-    body.append(f"    const real* s = table + (index_t){3 * components}*index[(i0*n1 + j0)*n2 + k0];")
+    body.append(f"    const real* s = table + (long long){3 * components}*index[(i0*n1 + j0)*n2 + k0];")
     for i, c in enumerate(names):
         terms = " + ".join(f"s{a}*g{a}*s[{3 * i + d}]" for d, a in enumerate(AXES))
         body.append(f"    node_{c} += {terms};")
