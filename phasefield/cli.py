@@ -42,7 +42,7 @@ keys (phasefield config show prints all of them with their values):
   device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
   experiment=NAME      {experiments}
   homogenize: material={materials} or a file, properties, voxel, plane, field, levels, spacing, times, fields, seed,
-    grains, load, certify, output, two_grid, mixing, descriptors, threads,
+    grains, load, certify, output, two_grid, mixing, descriptors, device, threads,
     solver.(scheme|preconditioner|tolerance|max_iterations|precision)
   hydra.searchpath=[file:///DIR]   adds presets of your own: DIR/model/NAME.yaml, DIR/experiment/NAME.yaml
 

@@ -644,7 +644,7 @@ def _gradient(value: Callable[[str, str, str], str]) -> str:
 # GPU: CUDA C++ for NVRTC. The same text compiles as C++ on the host, which is how it is tested without a card.
 
 #: Thread counters run past the last cell by at most one stride; 32-bit ones must have room for it.
-_WIDE = 2**31 - 2**24
+WIDE = 2**31 - 2**24
 
 _CUDA_PRELUDE = """\
 #define R(x) ((real)(x))
@@ -683,7 +683,7 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     printer = _CudaPrinter()
     real = {"float64": "double", "float32": "float"}[dtype]
     n0, n1, n2 = shape
-    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= _WIDE
+    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= WIDE
     written = {a for a, _ in kernel.writes}
     # The prefix keeps names such as "new" from being keywords.
     arguments = [f"{'' if a in written else 'const '}real* __restrict__ all_{a}" for a in kernel.arrays]
