@@ -30,6 +30,7 @@ from numba import njit
 
 from .base import cpu_threads
 from .cache import cache_folder
+from .voxel_surface import SurfaceSolver
 
 #: Voxels of a row treated at once (its modes stay in the first-level cache) and the distance between rows of scratch space.
 _BLOCK, _ROW = 128, 152
@@ -695,8 +696,11 @@ class VoxelKernels:
         self._fft: tuple[Any, Any] | None = None
 
     def _run(self, task: Callable[..., None], *arguments: Any) -> None:
-        n = self.shape[0]
-        chunks = min(self.threads, n)
+        self.spread(self.shape[0], task, *arguments)
+
+    def spread(self, n: int, task: Callable[..., None], *arguments: Any) -> None:
+        """Runs ``task(low, high, *arguments)`` on the threads, 0 to n in all."""
+        chunks = max(1, min(self.threads, n))
         edges = [n * i // chunks for i in range(chunks + 1)]
         others = [self._pool.submit(task, lo, hi, *arguments) for lo, hi in pairwise(edges[1:])]
         task(edges[0], edges[1], *arguments)
@@ -735,6 +739,10 @@ class VoxelKernels:
         out = np.empty(self.shape, self.dtype)
         self._run(_corner_mean, out, index, np.asarray(value, float))
         return out
+
+    def surface(self, material: Material, stiff: np.ndarray) -> SurfaceSolver:
+        """The solver on the soft side of cut voxels; ``stiff`` is the size of every entry's tensor."""
+        return SurfaceSolver(self, material, stiff)
 
     def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any) -> float:
         """``u += alpha p; r -= alpha w; w = jacobi r``; returns ``r . r``."""
