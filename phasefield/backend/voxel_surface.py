@@ -133,8 +133,8 @@ class SurfaceSolver:
     """An approximate inverse of the stiffness between the nodes on the soft side of cut voxels.
 
     A fixed symmetric positive definite polynomial in the stiffness, as conjugate gradients need. The rows are kept as blocks
-    in single precision (of a preconditioner that is enough): about 40 bytes a marked node in two dimensions and 80 in three
-    for scalars, 150 and 600 for displacements; marked are about half of the nodes of cut voxels.
+    in single precision (of a preconditioner that is enough): about 90 bytes a marked node in two dimensions and 170 in three
+    for scalars, 350 and 740 for displacements; marked are about half of the nodes of cut voxels.
 
     Args:
         kernels: of the grid, periodic.
