@@ -324,6 +324,21 @@ def test_few_iterations_on_a_smooth_interface(order: int, contrast: float) -> No
     assert max(iterations) <= 30
 
 
+@pytest.mark.parametrize("contrast", [1e3, 1e-3])
+@pytest.mark.parametrize(("order", "sizes", "most"), [(3, (63, 127, 255), 50), (6, (63, 127), 95)])
+def test_iterations_with_laminate_voxels_do_not_grow_with_the_grid(
+    order: int, sizes: tuple[int, ...], most: int, contrast: float
+) -> None:
+    """Contrast 1000 in laminate voxels, disk of radius 0.3, to 1e-8; without the solve at the surface 54, 86, 136."""
+    pure = scalar(1, contrast) if order == 3 else np.array([1, contrast])[:, None, None] * isotropic(E=1.0, nu=0.3)
+    counts = []
+    for n in sizes:
+        geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - radius(n, 2)) * n / 4)))
+        counts.append(effective(geometry, pure, 1, 1e-8)[1][0])
+    assert max(counts) <= most
+    assert counts[-1] <= 1.2 * counts[0]
+
+
 @pytest.mark.parametrize("order", [3, 6])
 def test_local_fields_of_a_manufactured_solution(order: int) -> None:
     """A smooth displacement is imposed by the stress-free part that it needs; its gradient is found to second order."""

@@ -20,6 +20,7 @@ from .. import cache
 from ..base import cpu_threads
 from .element import loop_functions
 from .material import Material, symbols, wall_symbols
+from .surface import SurfaceSolver
 
 _SERIAL = 16384
 #: Distance between rows of scratch space: a row of 128 voxels and what keeps rows from competing for the same cache lines.
@@ -90,8 +91,11 @@ class VoxelKernels:
         self._fft: tuple[Any, Any] | None = None
 
     def _run(self, task: Callable[..., None], *arguments: Any) -> None:
-        n = self.shape[0]
-        chunks = min(self.threads, n)
+        self.spread(self.shape[0], task, *arguments)
+
+    def spread(self, n: int, task: Callable[..., None], *arguments: Any) -> None:
+        """Runs ``task(low, high, *arguments)`` on the threads, 0 to n in all."""
+        chunks = max(1, min(self.threads, n))
         edges = [n * i // chunks for i in range(chunks + 1)]
         others = [self._pool.submit(task, lo, hi, *arguments) for lo, hi in pairwise(edges[1:])]
         task(edges[0], edges[1], *arguments)
@@ -146,6 +150,10 @@ class VoxelKernels:
         out = np.empty(self.shape, self.dtype)
         self._run(loops().corner_mean, out, material.index, np.asarray(value, float))
         return out if power == 1 else out**power
+
+    def surface(self, material: Material, stiff: np.ndarray) -> SurfaceSolver:
+        """The solver on the soft side of cut voxels; ``stiff`` is the size of every entry's tensor."""
+        return SurfaceSolver(self, material, stiff)
 
     def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
         """``u += alpha p; r -= alpha w; w = jacobi r``; no ``jacobi`` means 1."""
