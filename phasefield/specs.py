@@ -137,7 +137,11 @@ class TimeSpec:
 
 @dataclass
 class OutputSpec:
-    """What is written, where and when; schedules as in `phasefield.schedule.build`."""
+    """What is written, where and when; schedules as in `phasefield.schedule.build`.
+
+    ``compression`` is the deflate level of fields.nc, 0 for none: a double-precision field shrinks by a sixth at any level, and
+    compressing ten snapshots took 15 % of a run of 800 steps.
+    """
 
     dir: str | None = None
     every: Any = None
@@ -146,7 +150,7 @@ class OutputSpec:
     observables: list[str] = field(
         default_factory=lambda: ["free_energy", "statistics", "interface_area", "characteristic_length"]
     )
-    compression: int = 4
+    compression: int = 0
     picture: bool = True
     kernels: bool = True
 

@@ -2,7 +2,7 @@
 
     python scripts/benchmark.py                                # CPU: the table of docs/performance.md
     python scripts/benchmark.py --device gpu --output docs/results/benchmark_gpu
-    python scripts/benchmark.py --peers                        # also other programs that are installed, on the same work
+    python scripts/benchmark.py --peers                        # also homogenization, and other programs on the same work
     python scripts/benchmark.py --quick                        # tiny, to see that it runs
 
 The bare pair is the planned, aligned, in-place real transform of all components and its inverse, with the same threads: pyFFTW's
@@ -26,10 +26,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import benchmark_homogenize as homogenization
 import numpy as np
 
 from phasefield.api import spec_of
 from phasefield.backend import Backend, Forward, Inverse, Layout
+from phasefield.homogenize.solver import Options
 from phasefield.provenance import version
 from phasefield.simulation import Simulation
 
@@ -338,6 +340,8 @@ def markdown(record: dict[str, Any]) -> str:
             "| --- | --- | --- |",
         ]
         out += [f"| {r['program']} | {r['step_ms']:.3f} | {r['ratio']:.2f} |" for r in record["peers"]]
+    if "homogenization" in record:
+        out += ["", "Homogenization, all in seconds:", "", homogenization.markdown(record["homogenization"]).rstrip()]
     return "\n".join(out) + "\n"
 
 
@@ -426,6 +430,11 @@ def main() -> None:
         print(f"\n{'program':>20} {'step ms':>9} {'of the pair':>11}")
         for row in record["peers"]:
             print(f"{row['program']:>20} {row['step_ms']:9.3f} {row['ratio']:11.2f}")
+    if options.device == "cpu" and (options.peers or options.quick):
+        print(f"\n{homogenization.HEAD}")
+        solver = Options(tolerance=homogenization.TOLERANCE, threads=options.threads)
+        size = 16 if options.quick else None
+        record["homogenization"] = homogenization.measure(size, options.rounds, options.peers, solver)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")

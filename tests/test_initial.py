@@ -513,7 +513,7 @@ def test_sum_of_terms():
 @pytest.mark.parametrize(
     ("spec", "key", "problem", "hint"),
     [
-        ({}, "kind", "missing", "choose one of expression, sum, noise"),
+        ({}, "kind", "missing", "choose one of circles, expression, file, noise"),
         ({"kind": "voronoy"}, "kind", "did you mean 'voronoi'?", "choose"),
         ({"kind": 3}, "kind", "unknown kind 3", "choose"),
         ({"kind": "noise"}, "amplitude", "missing", ""),

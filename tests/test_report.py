@@ -15,7 +15,8 @@ import xarray as xr
 from PIL import Image
 
 from phasefield.errors import OutputError
-from phasefield.report import _pick, picture, radial_structure_factor, report
+from phasefield.report import picture, radial_structure_factor, report
+from phasefield.report.reading import pick
 
 FORMULA = r"f = \tfrac{1}{4}(1-c^2)^2 + \frac{\kappa}{2} \left|\nabla c\right|^2"
 
@@ -304,7 +305,7 @@ def test_damaged_data_are_blamed_on_their_file(run2d, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("NetCDF: HDF error")
 
-    monkeypatch.setattr("phasefield.report._Field.values", fail)
+    monkeypatch.setattr("phasefield.report.reading.Field.values", fail)
     with pytest.raises(OutputError, match=r"fields\.nc.*HDF error"):
         report(run2d)
 
@@ -330,17 +331,17 @@ def test_backend_and_style_stay(run2d):
 
 
 def test_snapshots_are_picked_evenly():
-    assert _pick(np.arange(4.0)) == [0, 1, 2, 3]
-    assert _pick(np.arange(101.0)) == [0, 20, 40, 60, 80, 100]
-    assert _pick(np.array([0, 1, 2, 3, 4, 5, 6, 1e6]))[::5] == [0, 7]
+    assert pick(np.arange(4.0)) == [0, 1, 2, 3]
+    assert pick(np.arange(101.0)) == [0, 20, 40, 60, 80, 100]
+    assert pick(np.array([0, 1, 2, 3, 4, 5, 6, 1e6]))[::5] == [0, 7]
     times = np.concatenate([[0], np.geomspace(1, 1e5, 51)])
-    picked = times[_pick(times)]
+    picked = times[pick(times)]
     assert picked[0] == 0
     assert picked[-1] == 1e5
     assert np.ptp(np.diff(np.log10(picked[1:]))) < 0.3
     for times in (np.full(9, np.nan), np.zeros(9)):
-        assert _pick(times)[0] == 0
-        assert _pick(times)[-1] == 8
+        assert pick(times)[0] == 0
+        assert pick(times)[-1] == 8
 
 
 def test_structure_factor_of_a_wave_and_of_noise(rng):

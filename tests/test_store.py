@@ -23,9 +23,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasefield import store
 from phasefield.errors import CheckpointMismatch, ConfigError, OutputError
-from phasefield.store import RecordFile, RunFolder, Variable, Writer, load_checkpoint, save_checkpoint
+from phasefield.store import (
+    RecordFile,
+    RunFolder,
+    Variable,
+    Writer,
+    checkpoint,
+    journal,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 ROOT = Path(__file__).parents[1]
 SHAPE = (6, 5)
@@ -315,7 +323,7 @@ def test_old_bytes_change_under_the_lock_only(tmp_path, monkeypatch):
         return original(descriptor, data, offset)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.os, "pwrite", pwrite)
+        patch.setattr(journal.os, "pwrite", pwrite)
         file.append(records(0))
     assert changes
     check(path, 1)
@@ -330,7 +338,7 @@ def test_a_reader_that_stays_does_not_stop_the_run(tmp_path):
         start = time.monotonic()
         for n in range(2, 10):
             file.append(records(n))
-        assert time.monotonic() - start < 4 * store._READER_PATIENCE  # waited for once, not each time
+        assert time.monotonic() - start < 4 * journal.READER_PATIENCE  # waited for once, not each time
     check(path, 10)
 
 
@@ -399,7 +407,7 @@ def crash_everywhere(monkeypatch, path: Path, change) -> list[Path]:
 
     with monkeypatch.context() as patch:
         for name in ("pwrite", "ftruncate", "fsync", "unlink"):
-            patch.setattr(store.os, name, spied(name))
+            patch.setattr(journal.os, name, spied(name))
         change()
     snapshot()
     return copies
@@ -460,7 +468,7 @@ def test_a_crash_during_the_recovery_recovers(tmp_path, monkeypatch):
     file = create(path)
     file.append(records(0, 2))
     copies = crash_everywhere(monkeypatch, path, lambda: file.append(records(2)))
-    worst = next(c for c in reversed(copies) if store._journal_of(c).exists())
+    worst = next(c for c in reversed(copies) if journal.journal_of(c).exists())
     again = tmp_path / "again"
     shutil.copytree(worst.parent, again / "run")
     for copy in crash_everywhere(monkeypatch, again / "run" / "a.nc", lambda: RecordFile.open(again / "run" / "a.nc")):
@@ -473,7 +481,7 @@ def test_a_foreign_journal_is_dropped(tmp_path, junk):
     path = tmp_path / "a.nc"
     create(path).append(records(0))
     before = path.read_bytes()
-    store._journal_of(path).write_bytes(junk)
+    journal.journal_of(path).write_bytes(junk)
     assert len(RecordFile.open(path)) == 1
     assert path.read_bytes() == before
     assert leftovers(path) == []
@@ -487,12 +495,12 @@ def test_a_damaged_journal_is_not_applied(tmp_path, monkeypatch):
     before = path.read_bytes()
     copies = crash_everywhere(monkeypatch, path, lambda: file.append(records(2)))
     # The fullest journal of those over a file that is still the old one.
-    untouched = [c for c in copies if store._journal_of(c).exists() and c.read_bytes()[: len(before)] == before]
-    copy = max(untouched, key=lambda c: store._journal_of(c).stat().st_size)
-    journal = bytearray(store._journal_of(copy).read_bytes())
-    assert len(journal) > 4096
-    journal[2000] ^= 255
-    store._journal_of(copy).write_bytes(journal)
+    untouched = [c for c in copies if journal.journal_of(c).exists() and c.read_bytes()[: len(before)] == before]
+    copy = max(untouched, key=lambda c: journal.journal_of(c).stat().st_size)
+    saved = bytearray(journal.journal_of(copy).read_bytes())
+    assert len(saved) > 4096
+    saved[2000] ^= 255
+    journal.journal_of(copy).write_bytes(saved)
     assert len(RecordFile.open(copy)) == 2
     assert copy.read_bytes() == before
 
@@ -538,13 +546,13 @@ def test_a_full_disk_at_any_operation_rolls_back(tmp_path, monkeypatch, operatio
     file.append(records(0, 2))
     before = path.read_bytes()
     # Otherwise a folder that cannot be synced, which is no failure, would count.
-    monkeypatch.setattr(store, "_sync_folder", lambda _: None)
+    monkeypatch.setattr(journal, "sync_folder", lambda _: None)
 
     def attempt(k: int) -> tuple[str, int]:
         calls: list[str] = []
         with monkeypatch.context() as patch:
             for name in operations:
-                patch.setattr(store.os, name, failing_at(k, name, calls))
+                patch.setattr(journal.os, name, failing_at(k, name, calls))
             try:
                 file.append(records(2))
             except OutputError as error:
@@ -569,10 +577,10 @@ def test_when_undoing_fails_too_the_next_change_does_it(tmp_path, monkeypatch):
     file = create(path)
     file.append(records(0, 2))
     with monkeypatch.context() as patch:
-        patch.setattr(store.os, "unlink", full)
+        patch.setattr(journal.os, "unlink", full)
         with pytest.raises(OutputError, match="tried again at the next open"):
             file.append(records(2))
-    assert store._journal_of(path).exists()
+    assert journal.journal_of(path).exists()
     file.append(records(2))
     check(path, 3)
     assert leftovers(path) == []
@@ -883,7 +891,7 @@ def test_missing_and_foreign_checkpoints_are_refused(tmp_path):
 
 def test_a_newer_checkpoint_format_is_named(tmp_path, monkeypatch):
     path = tmp_path / "c.npz"
-    monkeypatch.setattr(store, "_VERSION", 2)
+    monkeypatch.setattr(checkpoint, "_VERSION", 2)
     save_checkpoint(path, ARRAYS, META)
     monkeypatch.undo()
     with pytest.raises(CheckpointMismatch, match="format 2, this version of phasefield reads 1"):
@@ -903,7 +911,7 @@ def test_a_failed_checkpoint_leaves_the_older_one(tmp_path, monkeypatch, operati
     save_checkpoint(path, ARRAYS, META)
     before = path.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(store.os, operation, full)
+        patch.setattr(journal.os, operation, full)
         with pytest.raises(OutputError, match="No space left on device"):
             save_checkpoint(path, {}, {})
     assert path.read_bytes() == before
@@ -998,7 +1006,7 @@ def test_lock_does_without_where_the_filesystem_has_none(tmp_path, monkeypatch):
     def unsupported(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(store.fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     run = RunFolder(tmp_path)
     with run.lock(), run.lock():
         pass
@@ -1021,7 +1029,7 @@ def test_transaction_behaves_like_a_plain_file(tmp_path):
         path = tmp_path / "f"
         content = rng.randbytes(rng.choice([0, 1, 4095, 4096, 4097, 10_000]))
         path.write_bytes(content)
-        mine, model = store._Transaction(path), io.BytesIO(content)
+        mine, model = journal.Transaction(path), io.BytesIO(content)
         for _ in range(40):
             kind, at = rng.choice(["write", "write", "read", "truncate"]), rng.randrange(15_000)
             size = mine.seek(0, os.SEEK_END)
@@ -1044,4 +1052,4 @@ def test_transaction_behaves_like_a_plain_file(tmp_path):
         mine.commit(0.0)
         mine.close()
         assert path.read_bytes() == model.getvalue()
-        assert not store._journal_of(path).exists()
+        assert not journal.journal_of(path).exists()

@@ -217,19 +217,24 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
 def test_steps_allocate_nothing(adaptive: bool, threads: int) -> None:
     sim = _small(threads, f"time.adaptive={adaptive}", "time.dt=1e-3", "time.dt_max=1e-3")
     _advance(sim, 20)
+    grown, peaks = [], []
     tracemalloc.start()
     try:
-        sim.advance(1e6)
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        for _ in range(300):
+        # Threads of others (the test runner's own) allocate now and then: a leak would show in every round.
+        for _ in range(5):
             sim.advance(1e6)
-        after, peak = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(100):
+                sim.advance(1e6)
+            after, peak = tracemalloc.get_traced_memory()
+            grown.append(after - before)
+            peaks.append(peak - before)
     finally:
         tracemalloc.stop()
     field = sim.carry.u.nbytes
-    assert peak - before < 0.25 * field  # numbers and tuples, no array
-    assert after - before < 0.05 * field
+    assert min(peaks) < 0.25 * field  # numbers and tuples, no array
+    assert min(grown) < 0.01 * field
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "no-flux"])

@@ -11,8 +11,8 @@ import xarray
 import phasefield as pf
 from phasefield.homogenize import command
 from phasefield.homogenize.tensors import embed_plane, from_voigt, plane_stress, to_voigt
-from phasefield.property_pictures import directional_modulus, property_pictures
 from phasefield.report import report
+from phasefield.report.properties import directional_modulus, property_pictures
 
 
 def cubic(c11: float, c12: float, c44: float) -> np.ndarray:

@@ -1,0 +1,80 @@
+"""Initial conditions: from a few lines of configuration to the values of a field in every cell.
+
+A specification is an expression (a string or a number), a list with one expression per component, or a mapping with a
+``kind`` and the keys of that kind; the kinds are the functions decorated with ``register_kind``. A number may
+also be written as an expression of the parameters, and a key that is null counts as not given.
+
+Noise depends on the seed, the field and the global cell index alone, so that any part of the grid can be generated
+anywhere. Random positions depend on the seed alone: the same circles or grains can be asked for in several fields.
+
+With the signed distance ``d`` to the interface, all interfaces have the profile of a double well in equilibrium,
+``outside + (inside - outside) * (1 - tanh(d / (sqrt(2) width))) / 2`` (Cahn and Hilliard 1958,
+doi:10.1063/1.1744102); ``width: 0`` is sharp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..grid import Grid
+from . import files, shapes, voronoi  # noqa: F401 - the kinds register themselves
+from .noise import cell_noise
+from .options import Array, Spec, Target, kind_name, read_field
+
+__all__ = ["cell_noise", "initial_field", "merge_initial"]
+
+
+def initial_field(
+    name: str,
+    spec: Spec,
+    components: int | None,
+    grid: Grid,
+    seed: int,
+    parameters: Mapping[str, float],
+    base: Path | None = None,
+) -> Array:
+    """Values of a field at the cell centres at time zero.
+
+    Args:
+        name: name of the field; errors name the key ``initial.<name>`` and those below it.
+        spec: the specification, see the module.
+        components: number of components, ``None`` for a scalar field.
+        grid: the grid; coordinates and distances are in its unit of length.
+        seed: any integer, taken modulo 2**64.
+        parameters: constants that expressions may use.
+        base: folder that relative paths start from; default is the working directory.
+
+    Returns:
+        C-contiguous array of shape ``(components or 1, *grid.shape)``, in the unit of the field.
+
+    Raises:
+        ConfigError: the specification is not understood, does not fit the field or the grid, or gives values that are
+            not finite real numbers; an ExpressionError points at the fault in an expression.
+    """
+    target = Target(f"initial.{name}", name, components, grid, seed, parameters, base or Path())
+    return np.require(read_field(target, spec), requirements=["C", "W"])  # may be a view
+
+
+def merge_initial(default: Spec | None, override: Spec | None) -> Spec | None:
+    """Combine two specifications of a field: a mapping of the same kind (or without one) is merged key by key.
+
+    Args:
+        default: what a model proposes.
+        override: what the user asks for; ``None`` keeps the default.
+
+    Returns:
+        ``default`` updated with ``override`` if both are mappings and the override has the same ``kind`` or none;
+        otherwise the override alone.
+    """
+    if override is None:
+        return default
+    if (
+        isinstance(default, Mapping)
+        and isinstance(override, Mapping)
+        and kind_name(override) in (None, kind_name(default))
+    ):
+        return {**default, **{k: v for k, v in override.items() if k != "kind"}}
+    return override

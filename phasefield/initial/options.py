@@ -1,0 +1,264 @@
+"""The keys of a specification: the registry of kinds, and how values are checked and converted."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, ExpressionError
+from ..grid import AXIS_NAMES, Grid
+from ..symbolic import Symbols, parse
+
+Array: TypeAlias = NDArray[np.float64]
+Spec: TypeAlias = str | float | Sequence[Any] | Mapping[str, Any]
+
+
+_ALIASES = {"spheres": "circles"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is being initialised, and the key that holds its specification."""
+
+    key: str
+    name: str
+    components: int | None
+    grid: Grid
+    seed: int
+    parameters: Mapping[str, float]
+    base: Path
+
+    @property
+    def n(self) -> int:
+        return self.components or 1
+
+    def zeros(self) -> Array:
+        return np.zeros((self.n, *self.grid.shape))
+
+
+class Option(NamedTuple):
+    """A key of a kind: how its value is checked and converted, and its default (``...`` if it must be given)."""
+
+    read: Callable[[Target, str, Any], Any]
+    default: Any = ...
+
+
+_Kind: TypeAlias = Callable[[Target, dict[str, Any]], Array]
+_KINDS: dict[str, tuple[dict[str, Option], _Kind]] = {}
+
+
+def register_kind(name: str, options: dict[str, Option]) -> Callable[[_Kind], _Kind]:
+    """Register a kind: its function gets the target and the converted value of every option."""
+
+    def register(function: _Kind) -> _Kind:
+        _KINDS[name] = options, function
+        return function
+
+    return register
+
+
+def read_field(target: Target, spec: Any) -> Array:
+    if not isinstance(spec, Mapping):
+        return read_expression(target, target.key, spec)
+    given = {k: v for k, v in spec.items() if v is not None}
+    kind = given.pop("kind", None)
+    name = kind_name(spec)
+    if name not in (known := sorted([*_KINDS, *_ALIASES])):
+        problem = "missing" if kind is None else f"unknown kind {kind!r}{suggest(kind, known)}"
+        raise ConfigError(f"{target.key}.kind", problem, f"choose one of {', '.join(known)}")
+    options, function = _KINDS[name]
+    for key in given:
+        if key not in options:
+            raise ConfigError(
+                f"{target.key}.{key}",
+                f"unknown key of kind {kind!r}{suggest(key, options)}",
+                f"the keys are {', '.join(options)}",
+            )
+    for key, option in options.items():
+        if option.default is ... and key not in given:
+            raise ConfigError(f"{target.key}.{key}", f"missing: kind {kind!r} needs it")
+    values = {
+        key: option.read(target, f"{target.key}.{key}", given[key]) if key in given else option.default
+        for key, option in options.items()
+    }
+    return function(target, values)
+
+
+def kind_name(spec: Mapping[str, Any]) -> Any:
+    """The kind of a mapping, without aliases."""
+    kind = spec.get("kind")
+    return _ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+
+
+def suggest(word: Any, known: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(str(word), list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def expected(key: str, what: str, got: Any) -> ConfigError:
+    shown = repr(got)
+    return ConfigError(key, f"expected {what}, got {shown if len(shown) <= 60 else shown[:57] + '...'}")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def read_number(target: Target, key: str, value: Any) -> float:
+    if isinstance(value, str):
+        return float(_evaluate(replace(target, grid=Grid((), (), ())), key, value))
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise expected(key, "a finite number", value)
+    return float(value)
+
+
+def read_at_least_zero(target: Target, key: str, value: Any) -> float:
+    if (number := read_number(target, key, value)) < 0:
+        raise expected(key, "a number that is not negative", value)
+    return number
+
+
+def read_positive(target: Target, key: str, value: Any) -> float:
+    if (number := read_number(target, key, value)) <= 0:
+        raise expected(key, "a positive number", value)
+    return number
+
+
+def read_integer(target: Target, key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise expected(key, "an integer", value)
+    return int(value)
+
+
+def read_count(target: Target, key: str, value: Any) -> int:
+    if (count := read_integer(target, key, value)) < 1:
+        raise expected(key, "a positive integer", value)
+    return count
+
+
+def read_component(target: Target, key: str, value: Any) -> int:
+    if target.components is None:
+        raise ConfigError(key, f"field {target.name!r} has no components", "remove this key")
+    if not 1 <= (component := read_integer(target, key, value)) <= target.components:
+        raise expected(key, f"a component from 1 to {target.components}", value)
+    return component
+
+
+def read_flag(target: Target, key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise expected(key, "true or false", value)
+    return value
+
+
+def read_text(target: Target, key: str, value: Any) -> str:
+    if not isinstance(value, str | Path) or not str(value):
+        raise expected(key, "text", value)
+    return str(value)
+
+
+def read_one_of(*choices: str) -> Callable[[Target, str, Any], str]:
+    def read(target: Target, key: str, value: Any) -> str:
+        if value not in choices:
+            raise expected(key, " or ".join(choices), value)
+        return str(value)
+
+    return read
+
+
+def read_axis(target: Target, key: str, value: Any) -> int:
+    names = target.grid.names
+    return names.index(read_one_of(*names)(target, key, value))
+
+
+def read_list_of(read: Callable[[Target, str, Any], Any], what: str) -> Callable[[Target, str, Any], list[Any]]:
+    def read_all(target: Target, key: str, value: Any) -> list[Any]:
+        if not _is_list(value) or not value:
+            raise expected(key, f"a list of {what}", value)
+        return [read(target, f"{key}[{i}]", v) for i, v in enumerate(value)]
+
+    return read_all
+
+
+def read_one_or_list(read: Callable[[Target, str, Any], float], what: str) -> Callable[[Target, str, Any], list[float]]:
+    return lambda target, key, value: read_list_of(read, what)(target, key, value if _is_list(value) else [value])
+
+
+def read_pair(target: Target, key: str, value: Any) -> list[float]:
+    if not _is_list(value) or len(value) != 2:
+        raise expected(key, "two numbers [low, high]", value)
+    return read_list_of(read_number, "numbers")(target, key, value)
+
+
+def read_points(target: Target, key: str, value: Any) -> Array:
+    def point(target: Target, key: str, value: Any) -> list[float]:
+        if target.grid.dim == 1 and not _is_list(value):
+            value = [value]
+        if not _is_list(value) or len(value) != target.grid.dim:
+            raise expected(key, f"a point [{', '.join(target.grid.names)}]", value)
+        return read_list_of(read_number, "numbers")(target, key, value)
+
+    return np.array(read_list_of(point, "points")(target, key, value))
+
+
+def read_raw(target: Target, key: str, value: Any) -> Any:
+    return value
+
+
+def read_expression(target: Target, key: str, value: Any) -> Array:
+    """One expression for all components or a list with one for each: shape ``(n, *shape)``."""
+    out = target.zeros()
+    if not _is_list(value):
+        out[:] = _evaluate(target, key, value)
+        return out
+    if target.components is None:
+        raise ConfigError(key, f"field {target.name!r} has no components; expected one expression, not a list")
+    if len(value) != target.n:
+        raise ConfigError(key, f"expected {target.n} expressions, one per component; got {len(value)}")
+    for i, text in enumerate(value):
+        out[i] = _evaluate(target, f"{key}[{i}]", text)
+    return out
+
+
+def _evaluate(target: Target, key: str, value: Any) -> Array:
+    """An expression at the cell centres, shape ``grid.shape`` (read-only)."""
+    grid = target.grid
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise expected(key, "a number, an expression or a mapping with kind", value)
+        return np.broadcast_to(read_number(target, key, value), grid.shape)
+    expr = parse(value, key, Symbols({}, tuple(target.parameters), AXIS_NAMES if grid.dim else ()))
+    for name in sorted({s.name for s in expr.free_symbols} & (set(AXIS_NAMES) - set(grid.names))):
+        found = re.search(rf"\b{name}\b", value)
+        problem = f"coordinate {name} does not exist on a {grid.dim}-D grid; it has {', '.join(grid.names)}"
+        raise ExpressionError(key, value, found.start() if found else 0, problem)
+    # np.float64, because a zero parameter in a denominator must give inf rather than ZeroDivisionError.
+    arguments: dict[str, Any] = {n: np.float64(v) for n, v in target.parameters.items()}
+    arguments |= zip(grid.names, grid.coordinates(), strict=True)
+    function = sympy.lambdify([sympy.Symbol(n, real=True) for n in arguments], expr, "numpy", cse=True)
+    with np.errstate(all="ignore"):
+        values = np.asarray(function(*arguments.values()))
+    values = np.broadcast_to(values if values.dtype.kind in "fc" else values.astype(float), grid.shape)
+    bad = ~np.isfinite(values) | (values.imag != 0)
+    if bad.any():
+        raise ConfigError(key, f"the value of {value!r} is not a finite real number {_where(target, bad)}")
+    return values.real.astype(float, copy=False)
+
+
+def _where(target: Target, bad: NDArray[np.bool_]) -> str:
+    """How many cells are marked, and the position of the first."""
+    grid = target.grid
+    if not grid.dim:
+        return "for these parameters"
+    first = np.unravel_index(int(bad.argmax()), bad.shape)[-grid.dim :]
+    at = ", ".join(f"{n} = {a.centers[i]:.6g}" for n, a, i in zip(grid.names, grid.axes, first, strict=True))
+    return f"in {np.count_nonzero(bad)} of {bad.size} cells, for example at {at}"

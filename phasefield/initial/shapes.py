@@ -1,0 +1,206 @@
+"""Kinds made of formulas: expressions, sums, noise, circles and layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from .geometry import CHUNK, PROFILE, check_component, distance_of, nearest_image, place, profile
+from .noise import cell_noise, fixed_order_mean, uniform_noise
+from .options import (
+    Array,
+    Option,
+    Target,
+    expected,
+    read_at_least_zero,
+    read_axis,
+    read_count,
+    read_expression,
+    read_field,
+    read_flag,
+    read_list_of,
+    read_number,
+    read_one_of,
+    read_one_or_list,
+    read_points,
+    read_positive,
+    read_raw,
+    register_kind,
+)
+
+_TRIES = 10_000  # random positions per circle before giving up
+_SATURATED = 28.0  # widths from the interface beyond which the tanh profile is 0 or 1 in double precision
+
+
+@register_kind("expression", {"value": Option(read_expression)})
+def _make_expression(target: Target, o: dict[str, Any]) -> Array:
+    """The same as the bare expression, number or list."""
+    return o["value"]
+
+
+@register_kind("sum", {"terms": Option(read_list_of(read_raw, "specifications"))})
+def _make_sum(target: Target, o: dict[str, Any]) -> Array:
+    """Sum of specifications. Noise in different terms is independent."""
+    out = target.zeros()
+    for i, term in enumerate(o["terms"]):
+        out += read_field(replace(target, key=f"{target.key}.terms[{i}]"), term)
+    return out
+
+
+@register_kind(
+    "noise",
+    {
+        "mean": Option(read_expression, None),
+        "amplitude": Option(read_at_least_zero),
+        "distribution": Option(read_one_of("uniform", "normal"), "uniform"),
+        "conserve_mean": Option(read_flag, True),
+    },
+)
+def _make_noise(target: Target, o: dict[str, Any]) -> Array:
+    """White noise about ``mean``: within ``amplitude`` if uniform, of that standard deviation if normal.
+
+    With ``conserve_mean`` the sample mean of the noise is subtracted, so that the field's mean is that of ``mean``.
+    """
+    out = target.zeros() if o["mean"] is None else o["mean"]
+    noise = np.empty(target.grid.cells)
+    for i, values in enumerate(out, start=1):
+        for start in range(0, noise.size, CHUNK):
+            part = noise[start : start + CHUNK]
+            part[:] = cell_noise(target.seed, f"{target.key}/{i}", start, part.size, o["distribution"])
+        if o["conserve_mean"]:
+            noise -= fixed_order_mean(noise)
+        values += o["amplitude"] * noise.reshape(target.grid.shape)
+    return out
+
+
+@register_kind(
+    "circles",
+    {
+        "centers": Option(read_points, None),
+        "radii": Option(read_one_or_list(read_positive, "radii"), None),
+        "count": Option(read_count, None),
+        "radius": Option(read_one_or_list(read_positive, "radii"), None),
+        "spacing": Option(read_at_least_zero, 0.0),
+        "assign": Option(read_one_of("cycle"), None),
+        **PROFILE,
+    },
+)
+def _make_circles(target: Target, o: dict[str, Any]) -> Array:
+    """Union of circles (intervals in 1-D, spheres in 3-D), given by ``centers`` and ``radii`` or placed at random.
+
+    ``count`` circles of ``radius`` (a number or uniform in [min, max]) do not overlap, keep a gap of ``spacing`` and
+    stay inside walls. In a field with components they all go to ``component``, where the others are 0, or to one
+    component after the other (``assign: cycle``).
+    """
+    if o["assign"] is None:
+        check_component(target, o["component"], "; or assign: cycle to share the circles out")
+    elif target.components is None:
+        raise ConfigError(f"{target.key}.assign", f"field {target.name!r} has no components", "remove this key")
+    elif o["component"] is not None:
+        raise ConfigError(f"{target.key}.assign", "excludes component", "remove one of the two")
+    centers, radii = _circles(target, o)
+    reach = _SATURATED * o["width"]
+    groups = target.n if o["assign"] else 1
+    distance = np.full((groups, *target.grid.shape), np.inf)
+    for k, (center, radius) in enumerate(zip(centers, radii, strict=True)):
+        offsets = [nearest_image(a.centers - c, a) for a, c in zip(target.grid.axes, center, strict=True)]
+        near = [np.flatnonzero(np.abs(d) <= radius + reach) for d in offsets]
+        cells = np.ix_(*near)
+        signed = distance_of([d[i] ** 2 for d, i in zip(offsets, near, strict=True)]) - radius
+        group = distance[k % groups]
+        group[cells] = np.minimum(group[cells], signed)
+    values = profile(distance, o)
+    return values if o["assign"] else place(target, o["component"], values[0])
+
+
+def _circles(target: Target, o: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Centres, shape ``(count, dim)``, and radii, shape ``(count,)``."""
+    given = {k for k in ("centers", "radii", "count", "radius") if o[k] is not None}
+    if given not in ({"centers", "radii"}, {"count", "radius"}):
+        got = f"got {', '.join(sorted(given))}" if given else "got neither"
+        raise ConfigError(target.key, f"expected either centers and radii, or count and radius; {got}")
+    if "centers" in given:
+        centers, radii = o["centers"], o["radii"]
+        if len(radii) not in (1, len(centers)):
+            raise ConfigError(f"{target.key}.radii", f"expected one radius or {len(centers)}, got {len(radii)}")
+        return centers, np.broadcast_to(np.array(radii), len(centers))
+    low, high = o["radius"][0], o["radius"][-1]
+    if len(o["radius"]) > 2 or low > high:
+        raise expected(f"{target.key}.radius", "a number or [min, max]", o["radius"])
+    # The largest first: large circles no longer fit between small ones.
+    radii = np.sort(low + (high - low) * uniform_noise(target, "radii", 0, o["count"]))[::-1]
+    return _scatter(target, radii, o["spacing"]), radii
+
+
+def _scatter(target: Target, radii: Array, spacing: float) -> Array:
+    """Random centres of circles that do not overlap: random sequential addition (Widom 1966, doi:10.1063/1.1726548)."""
+    axes, dim, batch = target.grid.axes, target.grid.dim, 500
+    centers = np.empty((len(radii), dim))
+    for k, radius in enumerate(radii):
+        wall = np.array([0.0 if a.boundary == "periodic" else radius for a in axes])
+        room = np.array([a.length for a in axes]) - 2 * wall
+        needed = [2 * radius + (spacing if a.boundary == "periodic" else 0) for a in axes]
+        tries = _TRIES if all(s <= a.length for s, a in zip(needed, axes, strict=True)) else 0
+        for start in range(k * _TRIES, k * _TRIES + tries, batch):
+            points = wall + room * uniform_noise(target, "circles", start * dim, batch * dim).reshape(batch, dim)
+            gaps = [nearest_image(np.subtract.outer(points[:, d], centers[:k, d]), a) for d, a in enumerate(axes)]
+            free = (np.sqrt(sum(g**2 for g in gaps)) >= radii[:k] + radius + spacing).all(axis=1)
+            if free.any():
+                centers[k] = points[free.argmax()]
+                break
+        else:
+            raise ConfigError(
+                f"{target.key}.count",
+                f"only {k} of {len(radii)} circles fit without overlap after {_TRIES} random positions each",
+                "reduce count, radius or spacing",
+            )
+    return centers
+
+
+@register_kind(
+    "slab",
+    {
+        "axis": Option(read_axis),
+        "from": Option(read_number, None),
+        "to": Option(read_number, None),
+        "position": Option(read_number, None),
+        **PROFILE,
+    },
+)
+def _make_slab(target: Target, o: dict[str, Any]) -> Array:
+    """The layer ``from`` .. ``to`` across an axis, or everything below a front at ``position``.
+
+    On a periodic axis there are two interfaces: a layer may wrap around, and ``position`` counts from 0. On other axes
+    an end that is not given, or is at a wall or beyond it, is no interface. With ``component`` the others are 0.
+    """
+    check_component(target, o["component"])
+    axis, start, end = target.grid.axes[o["axis"]], o["from"], o["to"]
+    if o["position"] is not None:
+        if start is not None or end is not None:
+            raise ConfigError(f"{target.key}.position", "excludes from and to", "give position alone, or from and to")
+        start, end = (0.0 if axis.boundary == "periodic" else None), o["position"]
+    elif start is None and end is None:
+        raise ConfigError(target.key, "expected from and to, or position; got neither")
+    if axis.boundary == "periodic":
+        if start is None or end is None:
+            missing = "to" if end is None else "from"
+            raise ConfigError(f"{target.key}.{missing}", "missing: a layer across a periodic axis needs both ends")
+        thickness = end - start if end > start else end - start + axis.length
+        if not 0 < thickness < axis.length:
+            raise ConfigError(f"{target.key}", f"no layer between {start:g} and {end:g} on a length of {axis.length:g}")
+        distance = np.abs(nearest_image(axis.centers - (start + thickness / 2), axis)) - thickness / 2
+    else:
+        start = -math.inf if start is None or start <= 0 else start
+        end = math.inf if end is None or end >= axis.length else end
+        if start >= end or start >= axis.length or end <= 0:
+            raise ConfigError(f"{target.key}", f"the layer has no part between the walls at 0 and {axis.length:g}")
+        distance = np.maximum(start - axis.centers, axis.centers - end)
+    across = [1] * target.grid.dim
+    across[o["axis"]] = axis.n
+    values = np.broadcast_to(profile(distance, o).reshape(across), target.grid.shape)
+    return place(target, o["component"], values)

@@ -1,0 +1,94 @@
+"""Pictures and the HTML report of a run folder (``config.yaml``, ``history.nc``, ``fields.nc``, ``run.log``, ``properties.nc``).
+
+:func:`picture` draws the last snapshot, quickly; :func:`report` draws everything and writes one self-contained page.
+Matplotlib and xarray are imported when needed, and the caller's backend and rcParams stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import OutputError
+from .curves import curve_figures
+from .drawing import draw_strips, png_of, style, times_of, when_of
+from .page import formula_picture, key_figures, page_of
+from .properties import property_pictures
+from .reading import fields_of, opened, reference_of, run_folder
+from .snapshots import field_figures, profiles, radial_structure_factor, slices_of, strips_of
+
+__all__ = ["picture", "radial_structure_factor", "report"]
+
+
+def picture(folder: str | Path) -> Path:
+    """Draw the last snapshot of every field to ``folder/fields.png``.
+
+    Args:
+        folder: the run folder; only ``fields.nc`` is read.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        OutputError: ``fields.nc`` is missing, unreadable or empty, or the picture cannot be written.
+    """
+    folder = run_folder(folder)
+    with opened(folder, "fields.nc") as data, style():
+        fields = fields_of(data, folder)
+        last = data.sizes["time"] - 1
+        when = when_of(times_of(data)[last], data)
+        if len(fields[0].space) == 1:
+            figure = profiles(fields, [last], data)
+        else:
+            strips = []
+            for field in fields:
+                strip = strips_of(field, slices_of(field, last, every=True), shared=False)[0]
+                heads = [" · ".join(filter(None, (field.name, panel.title, when))) for panel in strip.panels[:1]]
+                heads += [panel.title for panel in strip.panels[1:]]
+                panels = [replace(panel, title=head) for panel, head in zip(strip.panels, heads, strict=True)]
+                strips.append(replace(strip, panels=panels))
+            figure = draw_strips(strips, cap=5.0)
+        return _write(folder / "fields.png", png_of(figure))
+
+
+def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
+    """Write ``folder/report.html``, a self-contained page, and its pictures, ``folder/report/*.png``.
+
+    Args:
+        folder: the run folder; ``fields.nc`` and ``history.nc`` are required, ``config.yaml``, ``run.log`` and ``properties.nc``
+            optional.
+        reference: CSV files with columns time and free energy, drawn over the free-energy curve and labelled by their
+            file stem.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OutputError: a file is missing, unreadable or empty, or the report cannot be written.
+    """
+    folder = run_folder(folder)
+    references = [reference_of(Path(path)) for path in reference]
+    with opened(folder, "fields.nc") as data, opened(folder, "history.nc") as history, style():
+        fields = fields_of(data, folder)
+        figures, warnings = field_figures(fields, data)
+        figures += curve_figures(history, [field.name for field in fields], references)
+        attrs = {**history.attrs, **data.attrs}
+        formula = formula_picture(str(attrs.get("model_formula", "")))
+        facts = key_figures(data, history, fields)
+        drawn, more_facts, more_warnings = property_pictures(folder / "properties.nc")
+        figures, facts, warnings = figures + drawn, facts + more_facts, warnings + more_warnings
+        page = page_of(folder, attrs, formula, facts, warnings, figures)
+    for figure in figures:
+        _write(folder / "report" / f"{figure.name}.png", figure.png)
+    return _write(folder / "report.html", page.encode())
+
+
+def _write(path: Path, content: bytes) -> Path:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        hint = "Make room or make the folder writable, then try again."
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {hint}") from error
+    return path

@@ -1,0 +1,144 @@
+"""What a report reads: the files of a run folder, and curves to compare with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import OutputError
+from .drawing import Array, decades_of, unit_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+SPACE = ("x", "y", "z")
+SNAPSHOTS = 6  # panels in a row of snapshots
+
+
+def run_folder(folder: str | Path) -> Path:
+    path = Path(folder)
+    if not path.is_dir():
+        raise OutputError(f"{path}: no such run folder\n  Give the folder a run wrote (it holds fields.nc).")
+    return path
+
+
+@contextmanager
+def opened(folder: Path, name: str) -> Iterator[xr.Dataset]:
+    path = folder / name
+    if not path.is_file():
+        raise OutputError(f"{path}: missing, so this is no run folder\n  Give the folder a run wrote, or run it again.")
+    if path.stat().st_size == 0:
+        raise OutputError(f"{path}: the file is empty (0 bytes)\n  The run stopped before it wrote; run it again.")
+    import xarray as xr
+
+    try:
+        # Times stay numbers: with units such as "s" xarray would turn them into dates.
+        data = xr.open_dataset(path, decode_times=False, cache=False)
+        data.load() if name == "history.nc" else None
+    except Exception as error:  # the engines raise whatever their library raises for a broken file
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        hint = "It is truncated or no NetCDF file, or a run is still writing it; wait for the run or run it again."
+        raise OutputError(f"{path}: cannot be read ({reason[:160]})\n  {hint}") from error
+    with data:
+        if "time" not in data.dims:
+            raise OutputError(f"{path}: has no dimension 'time'\n  Give the folder of a phasefield run.")
+        try:
+            yield data
+        except (OSError, RuntimeError) as error:
+            if name == "history.nc":
+                raise  # read at once above: the fault is another's
+            # Headers can be whole while the data behind them are not.
+            hint = "The file is damaged or on a failing disk; restore it or run again."
+            raise OutputError(f"{path}: cannot be read to its end ({error})\n  {hint}") from error
+
+
+@dataclass(frozen=True)
+class Field:
+    """An order parameter; ``data`` is read lazily and ordered (time, [component,] x, ...)."""
+
+    name: str
+    label: str
+    unit: str
+    data: xr.DataArray
+    component: str | None
+    space: tuple[str, ...]
+
+    def values(self, index: int, **planes: int) -> Array:
+        """Snapshot ``index`` (or planes of it) as ([component,] x, ...), floating."""
+        array = np.asarray(self.data.isel(time=index, **planes).values)  # type: ignore[arg-type]
+        return array if array.dtype.kind == "f" else array.astype(float)
+
+
+def fields_of(data: xr.Dataset, folder: Path) -> list[Field]:
+    path = folder / "fields.nc"
+    if data.sizes["time"] == 0:
+        raise OutputError(f"{path}: holds no snapshot\n  The run stopped before its first output; run it again.")
+    fields = []
+    for key, array in data.data_vars.items():
+        name = str(key)
+        space = tuple(d for d in SPACE if d in array.dims)
+        others = [str(d) for d in array.dims if d != "time" and d not in space]
+        if not space or "time" not in array.dims or len(others) > 1 or array.dtype.kind not in "fiub" or not array.size:
+            continue
+        component = others[0] if others else None
+        array = array.transpose("time", *others, *space)
+        if component and array.sizes[component] == 1:
+            array, component = array.isel({component: 0}), None
+        unit = unit_of(array.attrs)
+        long_name = str(array.attrs.get("long_name", "") or name)
+        label = long_name if name in long_name.split() or long_name == name else f"{long_name} {name}"
+        fields.append(Field(name, label + (f" ({unit})" if unit else ""), unit, array, component, space))
+    if not fields:
+        raise OutputError(f"{path}: holds no field with dimensions (time, x, ...)\n  Run again with a field to output.")
+    dimension = len(fields[0].space)
+    return [field for field in fields if len(field.space) == dimension]
+
+
+def pick(times: Array, count: int = SNAPSHOTS) -> list[int]:
+    """Up to ``count`` snapshots evenly spaced in time (in its logarithm over more than two decades), ends included."""
+    n = times.size
+    if n <= count:
+        return list(range(n))
+    if not np.isfinite(times).all() or not (np.diff(times) > 0).all():
+        return sorted({round(i) for i in np.linspace(0, n - 1, count)})
+    axis = times - times[0]
+    if decades_of(axis) > 2:
+        axis = np.log(np.maximum(axis, axis[1] / 10))  # the initial state takes the decade before the first output
+    picked = [0]
+    for rest in range(count - 1, 0, -1):
+        # Spacing the rest anew after each choice keeps the choices apart and leaves enough for the end.
+        target = axis[picked[-1]] + (axis[-1] - axis[picked[-1]]) / rest
+        nearest = int(np.abs(axis - target).argmin())
+        picked.append(min(max(nearest, picked[-1] + 1), n - rest))
+    return picked
+
+
+def reference_of(path: Path) -> tuple[str, Array, Array]:
+    """Label, times and free energies of a CSV file: columns named so, else the first two."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: the reference cannot be read ({reason})\n  Give an existing CSV file.") from error
+    rows: list[list[float]] = []
+    header: list[str] = []
+    for line in filter(str.strip, lines):
+        cells = [c.strip(" \"'") for c in (line.split("," if "," in line else ";" if ";" in line else None))]
+        try:
+            rows.append([float(c) if c else math.nan for c in cells])
+        except ValueError:
+            header = header or [c.lower() for c in cells]
+    time = next((i for i, c in enumerate(header) if c in ("time", "t") or c.startswith("time")), 0)
+    energy = next((i for i, c in enumerate(header) if "energy" in c and i != time), 1 if time == 0 else 0)
+    points = np.array([(r[time], r[energy]) for r in rows if len(r) > max(time, energy)], dtype=float).reshape(-1, 2)
+    points = points[np.isfinite(points).all(axis=1)]
+    if not points.size:
+        hint = "Give a CSV file with the columns time and free_energy."
+        raise OutputError(f"{path}: the reference holds no row of two numbers\n  {hint}")
+    return path.stem, points[:, 0], points[:, 1]

@@ -1,0 +1,12 @@
+"""A run is a folder that explains itself: its names, its growing NetCDF files, its checkpoints, and who writes them.
+
+Everything here keeps one promise: whatever happens to the process (a full disk, a kill at any instruction), what was
+written before is still there and readable.
+"""
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .folder import RunFolder
+from .records import RecordFile, Variable
+from .writer import Writer
+
+__all__ = ["RecordFile", "RunFolder", "Variable", "Writer", "load_checkpoint", "save_checkpoint"]
