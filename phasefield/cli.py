@@ -252,9 +252,7 @@ def homogenize(rest: list[str]) -> int:
         if sys.stderr.isatty():
             print(text, file=sys.stderr)
 
-    target, records, system = command.run(rest[0], rest[1:], _command_line(), show)
-    print(command.table(records, system))
-    print(f"\n{target}: tensors, evidence and descriptors of the microstructure")
+    print(command.execute(rest[0], rest[1:], _command_line(), show).text)
     return 0
 
 

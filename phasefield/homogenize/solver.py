@@ -25,6 +25,7 @@ from ..backend.voxel import Material, VoxelKernels, WalledKernels, pack, referen
 from ..errors import ConfigError, NotConverged
 from . import tensors
 from .fourier import FourierKernels
+from .keys import about, check_choices
 from .tensors import Array
 
 SCHEMES = ("q1", "rotated", "fourier")
@@ -52,25 +53,21 @@ class Options:
         precision: ``double`` or ``single``. threads: CPU threads, None for all.
     """
 
-    scheme: str = "q1"
-    preconditioner: str = "auto"
-    tolerance: float = 1e-6
-    max_iterations: int = 2000
-    precision: str = "double"
-    threads: int | None = None
+    scheme: str = field(default="q1", metadata=about("the discretisation", SCHEMES))
+    preconditioner: str = field(default="auto", metadata=about("of conjugate gradients", PRECONDITIONERS))
+    tolerance: float = field(default=1e-6, metadata=about("relative accuracy of the property, between 0 and 1"))
+    max_iterations: int = field(default=2000, metadata=about("for one load"))
+    precision: str = field(default="double", metadata=about("of the arithmetic", ("double", "single")))
+    threads: int | None = field(default=None, metadata=about("threads of the CPU, 1 or more; null for all"))
 
     def __post_init__(self) -> None:
-        for key, value, known in (
-            ("solver.scheme", self.scheme, SCHEMES),
-            ("solver.preconditioner", self.preconditioner, PRECONDITIONERS),
-            ("solver.precision", self.precision, ("double", "single")),
-        ):
-            if value not in known:
-                raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
+        check_choices(self, "solver.")
         if not 0 < self.tolerance < 1:
             raise ConfigError("solver.tolerance", f"is {self.tolerance!r}; a number between 0 and 1 is expected")
         if self.max_iterations < 1:
             raise ConfigError("solver.max_iterations", f"is {self.max_iterations!r}; at least 1 is expected")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError("threads", f"is {self.threads}; at least 1 is expected, or null for all")
 
 
 @dataclass
