@@ -42,9 +42,9 @@ class Outcome:
     def text(self) -> str:
         """What the terminal shows."""
         replaced = " (replaces an earlier file)" if self.replaced else ""
-        notes = "".join(f"{wrapped('note', note)}\n\n" for note in self.notes)
+        notes = [wrapped("note", note) for note in self.notes]
         last = f"{self.path}{replaced}: tensors, evidence and descriptors of the microstructure"
-        return f"{notes}{table(self.records, self.system)}\n\n{last}"
+        return "\n".join([*notes, *[""][: len(notes)], table(self.records, self.system), "", last])
 
 
 def run(
@@ -104,7 +104,7 @@ def _images(where: Path, request: Request) -> tuple[list[Image], list[str]]:
 
 
 def _chosen(times: Array, wanted: Any) -> tuple[list[int], list[str]]:
-    """Numbers of the snapshots, each once, and a note for every time that is no snapshot's."""
+    """Numbers of the snapshots, each once and in their order, and a note for every time that is no snapshot's."""
     if wanted == "last":
         return [len(times) - 1], []
     if wanted == "all":
@@ -119,9 +119,9 @@ def _chosen(times: Array, wanted: Any) -> tuple[list[int], list[str]]:
     chosen = [int(np.abs(times - t).argmin()) for t in numbers]
     for t, k in zip(numbers, chosen, strict=True):
         if abs(times[k] - t) > 1e-6 * max(abs(t), abs(times[k])):
-            among = f"those of the {len(times)} there are run from {times.min():g} to {times.max():g}"
+            among = f"there are {len(times)}, of times {times.min():g} to {times.max():g}"
             notes.append(f"no snapshot is of time {t:g}; the nearest was taken, of time {times[k]:g} ({among})")
-    return list(dict.fromkeys(chosen)), notes
+    return sorted(set(chosen)), notes
 
 
 def _spaced(image: Image, spacing: list[float] | None) -> Image:

@@ -13,8 +13,8 @@ import numpy as np
 from ..provenance import git_commit, version
 from . import tensors
 from .image import Image
-from .materials import PROPERTIES, MaterialSystem
-from .properties import Result
+from .materials import PROPERTIES, STRAINS, MaterialSystem
+from .properties import Result, computed
 from .records import Record
 from .settings import Request
 from .tensors import Array
@@ -31,6 +31,7 @@ _EVIDENCE = {
     "distance_cubic": "relative distance to the nearest tensor of cubic symmetry about the axes",
     "discretisation": "estimated relative discretisation error, from grids of half and a quarter of the voxels per axis",
     "mixing_spread": "relative difference to mixing the properties by the value of the field",
+    "boundary_gap": "largest relative difference of the energies under uniform strain and uniform traction, over all loads",
     "margin_voigt_kinematic": "lowest eigenvalue of Voigt minus uniform strain (KUBC), relative; not negative",
     "margin_kinematic_periodic": "lowest eigenvalue of uniform strain (KUBC) minus periodic, relative; not negative",
     "margin_periodic_static": "lowest eigenvalue of periodic minus uniform traction (TUBC), relative; not negative",
@@ -59,26 +60,41 @@ def holds_properties(path: Path) -> bool:
         return False
 
 
+#: The length of an image has no unit here but that of its spacing.
+_LENGTH = {"comment": "in the unit of length of image_spacing"}
+_PER_LENGTH = {"comment": "in one over the unit of length of image_spacing"}
+_ONE = {"units": "1"}
+_DESCRIBED = {
+    "interface_area": _PER_LENGTH,
+    "correlation_length": _LENGTH,
+    "mean_chord": _LENGTH,
+}
+
+
 def dataset(
     records: list[Record], system: MaterialSystem, request: Request, command: str, notes: Sequence[str] = ()
 ) -> Any:
     """All records as one `xarray.Dataset`; stiffness in Voigt form with labelled components."""
     import xarray
 
-    times = np.array([r.image.time if r.image.time is not None else math.nan for r in records])
     variables: dict[str, Any] = {}
-    coords: dict[str, Any] = {"time": ("time", times, {"long_name": "time of the snapshot"})}
+    coords: dict[str, Any] = {}
+    if all(r.image.time is not None for r in records):  # an image has no time
+        coords["time"] = ("time", [r.image.time for r in records], {"long_name": "time of the snapshot"})
     first = records[0]
     for k, result in enumerate(first.results):
         series = [r.results[k] for r in records]
         if result.tensor.shape == (6, 6):
             coords["row"] = ("row", list(tensors.NAMES), {"long_name": "stress component"})
             coords["column"] = ("column", list(tensors.NAMES), {"long_name": "engineering strain component"})
-            values, dims = tensors.to_voigt(np.stack([s.tensor for s in series])), ("time", "row", "column")
+            values, dims = (
+                tensors.to_voigt(np.stack([computed(s.tensor, s.components) for s in series])),
+                ("time", "row", "column"),
+            )
         else:
             coords["i"] = ("i", list(tensors.AXES))
             coords["j"] = ("j", list(tensors.AXES))
-            values, dims = np.stack([s.tensor for s in series]), ("time", "i", "j")
+            values, dims = np.stack([computed(s.tensor, s.components) for s in series]), ("time", "i", "j")
         text = {"units": result.unit, "long_name": f"effective {result.name.replace('_', ' ')}"}
         if result.tensor.shape == (6, 6):
             text["comment"] = "Voigt form: engineering shear strains" + (
@@ -107,7 +123,8 @@ def dataset(
         others: list[dict[str, Any]] = [{"voigt": s.voigt, "reuss": s.reuss, **s.boundary} for s in series]
         for name, value in others[0].items():
             if value is not None:
-                stack = np.stack([o[name] for o in others])
+                kept = [s.faces if name in s.boundary else s.components for s in series]
+                stack = np.stack([computed(o[name], c) for o, c in zip(others, kept, strict=True)])
                 stack = tensors.to_voigt(stack) if value.shape == (6, 6) else stack
                 variables[f"{result.name}_{name}"] = (
                     dims,
@@ -132,7 +149,7 @@ def dataset(
                 {"units": unit, "long_name": f"{name} of the nearest isotropic tensor"},
             )
         if result.fields:
-            _local_fields(variables, coords, records[-1].results[k], records[-1].image)
+            _local_fields(variables, coords, records[-1].results[k], records[-1].image, system.united)
         _loaded(variables, coords, series, system)
     names = [system.phases[k].name for k in first.phases]
     grains = len(set(names)) < len(names)
@@ -140,6 +157,12 @@ def dataset(
     if grains:
         coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), np.stack([r.fractions for r in records]), {"units": "1"})
+    if (turns := first.rotations) is not None:
+        angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
+        coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
+        text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
+        variables["orientation"] = (("phase", "angle"), angles, text)
+    _constants(variables, coords, system, request)
     _describe_variables(variables, coords, records)
     attrs = {
         "Conventions": "CF-1.11",
@@ -156,6 +179,9 @@ def dataset(
         "plane": request.plane if len(first.image.shape) == 2 else "",
         "tolerance": request.solver.tolerance,
         "precision": request.solver.precision,
+        "seed": request.seed,
+        "grains": getattr(request.grains, "source", ""),
+        "notes": "; ".join(notes),
         "image_shape": list(first.image.shape),
         "image_spacing": list(first.image.spacing),
     }
@@ -164,13 +190,36 @@ def dataset(
     return xarray.Dataset(variables, coords, attrs)
 
 
+def _constants(variables: dict[str, Any], coords: dict[str, Any], system: MaterialSystem, request: Request) -> None:
+    """What the phases of the material were taken to be, in the axes of their crystals: 0 is a void, inf is rigid."""
+    needed = [*request.properties, *(["stiffness"] if set(request.properties) & set(STRAINS) else [])]
+    coords["constituent"] = ("constituent", [p.name for p in system.phases], {"long_name": "phase of the material"})
+    for name in dict.fromkeys(needed):
+        elastic = PROPERTIES[name].order == 4
+        axes = ("row", "column") if elastic else ("i", "j")
+        for axis in axes:
+            coords.setdefault(axis, (axis, list(tensors.NAMES if elastic else tensors.AXES)))
+        n = 6 if elastic else 3
+        values = np.full((len(system.phases), n, n), math.nan)
+        for number, phase in enumerate(system.phases):
+            value = phase.values.get(name)
+            if isinstance(value, float):
+                values[number] = np.where(np.eye(n) > 0, value, 0.0)
+            elif value is not None:
+                values[number] = tensors.to_voigt(value) if elastic else value
+        text = {"units": system.unit(name), "long_name": f"{PROPERTIES[name].title} of the phase, in its crystal axes"}
+        variables[f"constituent_{name}"] = (("constituent", *axes), values, text)
+
+
 def _load_labels(result: Result) -> list[str]:
     """Names of the unit loads of a property; none where there are none."""
     names = tensors.NAMES if result.tensor.shape == (6, 6) else tensors.AXES
     return [names[k] for k in result.components]
 
 
-def _local_fields(variables: dict[str, Any], coords: dict[str, Any], result: Result, image: Image) -> None:
+def _local_fields(
+    variables: dict[str, Any], coords: dict[str, Any], result: Result, image: Image, united: bool
+) -> None:
     """Local fields of the unit loads, and of the load of the request: their sum, weighted by its mean gradient."""
     space = tensors.AXES[: len(image.shape)]
     for axis, n, h in zip(space, image.shape, image.spacing, strict=True):
@@ -179,6 +228,7 @@ def _local_fields(variables: dict[str, Any], coords: dict[str, Any], result: Res
         component = _component(coords, value.shape[1])
         factor = mandel_factor(name, value.shape[1]).reshape((-1,) + (1,) * len(space))
         text = {"long_name": f"local {name.replace('_', ' ')} for unit loads, last snapshot"} | _convention(name)
+        text["units"] = _local_unit(result.name, name) if united else "1"
         shaped = value * factor
         if result.mean is not None:
             weights = result.mean.gradient[list(result.components)]
@@ -192,6 +242,15 @@ def _local_fields(variables: dict[str, Any], coords: dict[str, Any], result: Res
             shaped.astype(np.float32),
             text,
         )
+
+
+def _local_unit(prop: str, name: str) -> str:
+    """Unit of a local field, of a stress-free strain that of what a unit of its cause makes."""
+    known = PROPERTIES[prop]
+    if prop in STRAINS:
+        stress = "Pa" if known.unit == "1" else f"Pa {known.unit}".replace(" 1/", "/")
+        return stress if name.endswith("stress") else known.unit
+    return known.units[0] if name == known.gradient else known.units[1]
 
 
 def _component(coords: dict[str, Any], size: int) -> str:
@@ -229,10 +288,10 @@ def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], recor
     if not all(r.descriptors for r in records):
         return
     one = records[0].descriptors[0]
-    coords["lag"] = ("lag", one.lag, {"long_name": "distance"})
-    coords["wavenumber"] = ("wavenumber", one.wavenumber, {"long_name": "wavenumber"})
+    coords["lag"] = ("lag", one.lag, {"long_name": "distance", **_LENGTH})
+    coords["wavenumber"] = ("wavenumber", one.wavenumber, {"long_name": "angular wavenumber", **_PER_LENGTH})
     table = {
-        "interface_area": ((), "interface per volume"),
+        "interface_area": ((), "interface per volume, by the mean over the axes: exact for isotropic arrangement"),
         "correlation_length": ((), "distance at which the two-point function has fallen to 1/e"),
         "mean_chord": ((), "mean chord length"),
         "components": ((), "number of connected pieces"),
@@ -248,4 +307,8 @@ def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], recor
         values = np.array([[np.asarray(getattr(d, name)) for d in r.descriptors] for r in records])
         if values.dtype == bool:
             values = values.astype(np.int8)
-        variables[f"phase_{name}"] = (("time", "phase", *dims), values, {"long_name": label})
+        variables[f"phase_{name}"] = (
+            ("time", "phase", *dims),
+            values,
+            {"long_name": label, **_DESCRIBED.get(name, _ONE)},
+        )

@@ -18,7 +18,7 @@ from ..observables import Factory, Observable
 from . import tensors
 from .image import Image, from_array
 from .materials import PROPERTIES, MaterialSystem, presets, system_of, unknown
-from .properties import Result, homogenize
+from .properties import Result, computed, homogenize
 from .settings import Request, request_of
 
 log = logging.getLogger("phasefield")
@@ -106,6 +106,6 @@ def _values(name: str, image: Image, system: MaterialSystem, request: Request) -
         log.warning("%s", error)
         result = Result(name, "", np.full((6, 6) if elastic else (3, 3), math.nan), [], math.nan)
     if not elastic:
-        return {name: result.tensor, f"{name}_mean": float(np.trace(result.tensor)) / 3}
+        return {name: computed(result.tensor, result.components), f"{name}_mean": float(np.trace(result.tensor)) / 3}
     moduli = {f"{name}_{key}": result.moduli.get(key, math.nan) for key in ("K", "G", "E")}
-    return {name: tensors.to_voigt(result.tensor), **moduli}
+    return {name: tensors.to_voigt(computed(result.tensor, result.components)), **moduli}

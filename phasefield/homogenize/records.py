@@ -20,13 +20,18 @@ _SMALL_CELL = 0.1
 
 @dataclass
 class Record:
-    """Everything about one snapshot; ``phases``: numbers in the material of the image's."""
+    """Everything about one snapshot.
+
+    Attributes:
+        fractions: of the image's phases. phases: their numbers in the material. rotations: of their crystals, (phases, 3, 3).
+    """
 
     image: Image
     results: list[Result]
     fractions: Array
     descriptors: list[Descriptors]
     phases: tuple[int, ...] = ()
+    rotations: Array | None = None
 
 
 def measure(
@@ -37,7 +42,7 @@ def measure(
     geometry, assignment = image.voxels(request.voxel), assign(image, system, request)
     described = _describe(image) if request.descriptors else []
     _scale_warning(image, results, described)
-    return Record(image, results, geometry.volume_fractions, described, assignment.phase)
+    return Record(image, results, geometry.volume_fractions, described, assignment.phase, assignment.turns)
 
 
 def _describe(image: Image) -> list[Descriptors]:

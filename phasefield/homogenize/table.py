@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,6 +30,10 @@ def _scaled(unit: str, values: Array) -> tuple[float, str]:
 
 
 _WIDTH = 80
+_BOUNDARIES = {
+    "kinematic": "uniform strain or gradient on the faces (KUBC)",
+    "static": "uniform traction or flux on the faces (TUBC)",
+}
 
 
 def wrapped(head: str, text: str, indent: int = 0) -> str:
@@ -49,35 +54,43 @@ def table(records: list[Record], system: MaterialSystem) -> str:
     sums = np.bincount(numbers, shares, minlength=len(system.phases))
     listed = ", ".join(f"{system.phases[k].name} {100 * sums[k]:.4g} %" for k in dict.fromkeys(numbers))
     more = f" in {len(shares)} grains" if len(set(numbers)) < len(shares) else ""
-    out.append(f"{image.source}: {size} voxels; {listed}{more}")
+    out.append(wrapped(image.source, f"{size} voxels; {listed}{more}"))
     if len(records) > 1:
         out.append(_series(records))
-    for result in records[-1].results:
-        out.append(_block(result, records[-1].image))
+    results = records[-1].results
+    shared = [w for w in results[0].warnings if len(results) > 1 and all(w in r.warnings for r in results)]
+    for result in results:
+        out.append(_block(result, image, shared))
+    if shared:
+        out.append("\n".join(wrapped("note", note) for note in shared))
     return "\n\n".join(out)
 
 
-def _block(result: Result, image: Image) -> str:
+def _rows(tensor: Array, components: Sequence[int]) -> list[str]:
+    """A tensor, its components named; those that were not computed are left out."""
+    elastic = tensor.shape == (6, 6)
+    values = tensors.to_voigt(tensor) if elastic else tensor
+    names = tensors.NAMES if elastic else tensors.AXES
+    kept = list(components) or list(range(len(names)))
+    floor = 1e-9 * float(np.abs(values).max())
+    lines = ["      " + "".join(f"{names[k]:>12}" for k in kept)]
+    for k in kept:
+        lines.append(f"  {names[k]:<4}" + "".join(f"{0.0 if abs(v) < floor else v:>12.5g}" for v in values[k, kept]))
+    return lines
+
+
+def _block(result: Result, image: Image, elsewhere: Sequence[str]) -> str:
     factor, unit = _scaled(result.unit, result.tensor)
     when = f" at time {image.time:g}" if image.time is not None else ""
     lines = [f"{result.name.replace('_', ' ')}{when}" + (f" [{unit}]" if unit != "1" else "")]
-    if result.tensor.shape == (6, 6):
-        values, labels = tensors.to_voigt(result.tensor) / factor, list(tensors.NAMES)
-    else:
-        values, labels = result.tensor / factor, list(tensors.AXES)
-    floor = 1e-9 * float(np.abs(values).max())
-    lines.append("      " + "".join(f"{label:>12}" for label in labels))
-    for label, row in zip(labels, values, strict=True):
-        lines.append(f"  {label:<4}" + "".join(f"{0.0 if abs(v) < floor else v:>12.5g}" for v in row))
+    lines += _rows(result.tensor / factor, result.components)
+    unit = "" if unit == "1" else f" {unit}"
     if result.moduli:
         m = result.moduli
-        lines.append(
-            "  nearest isotropic: "
-            + ", ".join(f"{n} = {m[n] / factor:.5g} {unit}" for n in ("K", "G", "E"))
-            + f", nu = {m['nu']:.4g}"
-        )
+        parts = [f"{n} = {m[n] / factor:.5g}{unit}" for n in ("K", "G", "E")]
+        lines.append(wrapped("nearest isotropic", ", ".join([*parts, f"nu = {m['nu']:.4g}"]), 2))
     if "K_plane" in result.moduli:
-        pair = ", ".join(f"{n} = {result.moduli[n] / factor:.5g} {unit}" for n in ("K_plane", "G_plane"))
+        pair = ", ".join(f"{n} = {result.moduli[n] / factor:.5g}{unit}" for n in ("K_plane", "G_plane"))
         lines.append(f"  plane strain, nearest isotropic: {pair}")
     e = result.evidence
     if "distance_isotropic" in e:
@@ -91,7 +104,7 @@ def _block(result: Result, image: Image) -> str:
     if "scale_ratio" in e:
         parts.append(f"cell l/L = {e['scale_ratio']:.2g}")
     if parts:
-        lines.append("  uncertainty: " + ", ".join(parts))
+        lines.append(wrapped("uncertainty", ", ".join(parts), 2))
     checks = [f"Hill-Mandel {e['hill_mandel']:.1e}"]
     if "asymmetry" in e:
         checks.append(f"asymmetry {e['asymmetry']:.1e}")
@@ -106,14 +119,18 @@ def _block(result: Result, image: Image) -> str:
     if "levin" in e:
         checks.append(f"Levin {e['levin']:.1e}")
     checks.append(f"iterations {' '.join(map(str, result.iterations))} ({result.preconditioner})")
-    lines.append("  checks: " + ", ".join(checks))
+    lines.append(wrapped("checks", ", ".join(checks), 2))
     for name, (low, high) in result.bounds.items():
-        lines.append(
-            f"  Hashin-Shtrikman {name}: {low / factor:.5g} to {high / factor:.5g} {unit}, if arranged isotropically"
-        )
+        text = f"{low / factor:.5g} to {high / factor:.5g}{unit}, if arranged isotropically"
+        lines.append(wrapped(f"Hashin-Shtrikman {name}", text, 2))
     if result.mean is not None:
         lines += _load_lines(result)
-    lines += [f"  note: {warning}" for warning in result.warnings]
+    for name, title in _BOUNDARIES.items():
+        if name in result.boundary:
+            lines += [f"  {title}:", *_rows(result.boundary[name] / factor, result.faces)]
+    if "boundary_gap" in e:
+        lines.append(f"  gap between the two: {100 * e['boundary_gap']:.3g} % of the energy")
+    lines += [wrapped("note", warning, 2) for warning in result.warnings if warning not in elsewhere]
     return "\n".join(lines)
 
 
@@ -132,24 +149,34 @@ def _load_lines(result: Result) -> list[str]:
         numbers = [
             f"{n} {0.0 if abs(v) < floor else v / factor:.5g}" for n, v in zip(labels, shown, strict=True) if v == v
         ]
-        lines.append(f"    {name.replace('_', ' ')} {', '.join(numbers)}" + (f" {scaled}" if scaled != "1" else ""))
+        text = f"{', '.join(numbers)}" + (f" {scaled}" if scaled != "1" else "")
+        lines.append(wrapped(name.replace("_", " "), text, 4))
     return lines
 
 
 def _series(records: list[Record]) -> str:
-    heads, rows = ["time"], [[f"{r.image.time or 0:g}"] for r in records]
+    """Main numbers over time, in as many tables as the width needs."""
+    times = ["time", *(f"{r.image.time or 0:g}" for r in records)]
+    columns: list[list[str]] = []
     for k, result in enumerate(records[0].results):
-        keys = ("K", "G") if result.moduli else ("xx", "yy", "zz")
+        series = [r.results[k] for r in records]
         factor, unit = _scaled(result.unit, result.tensor)
-        for key in keys:
-            heads.append(f"{key if result.moduli else result.name + ' ' + key} [{unit}]")
-            for row, record in zip(rows, records, strict=True):
-                r = record.results[k]
-                value = (
-                    r.moduli[key]
-                    if result.moduli
-                    else r.tensor[("xx", "yy", "zz").index(key),][("xx", "yy", "zz").index(key)]
-                )
-                row.append(f"{value / factor:.5g}")
-    widths = [max(len(h), *(len(row[i]) for row in rows)) for i, h in enumerate(heads)]
-    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in [heads, *rows])
+        for number, key in enumerate(("K", "G") if result.moduli else ("xx", "yy", "zz")):
+            head = key if result.moduli else f"{result.name} {key}"
+            values = [r.moduli[key] if result.moduli else r.tensor[number, number] for r in series]
+            shown = f"{head} [{unit}]" if unit != "1" else head
+            if not result.components or number in result.components:
+                columns.append([shown, *(f"{v / factor:.5g}" for v in values)])
+    groups: list[list[list[str]]] = []
+    for column in columns:
+        if not groups or sum(max(map(len, c)) + 2 for c in (*groups[-1], column)) > _WIDTH + 2:
+            groups.append([times])
+        groups[-1].append(column)
+    return "\n\n".join(_columns(group) for group in groups)
+
+
+def _columns(columns: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in columns]
+    return "\n".join(
+        "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in zip(*columns, strict=True)
+    )

@@ -95,6 +95,7 @@ def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], l
     of = "".join((f" of {material}" if material else "", f" at {when}" if when else ""))
     stiffness = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "row", "column") and "_" not in str(n)]
     tensors = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "i", "j") and f"{n}_iterations" in data]
+    data = data.assign({n: data[n].fillna(0.0) for n in (*stiffness, *tensors)})  # of a sheet, what is out of its plane
     for name in stiffness:
         values = np.asarray(data[name].values[-1], float)
         factor, unit = _scaled(unit_of(data[name].attrs), values)
