@@ -104,7 +104,7 @@ def dataset(
             )
         text["preconditioner"] = result.preconditioner
         if result.warnings:
-            text["warnings"] = "; ".join(dict.fromkeys(w for s in series for w in s.warnings))
+            text["warnings"] = "\n".join(dict.fromkeys(w for s in series for w in s.warnings))
         variables[result.name] = (dims, values, text)
         load = f"load_{result.name}"
         if labels := _load_labels(result):
@@ -181,7 +181,7 @@ def dataset(
         "precision": request.solver.precision,
         "seed": request.seed,
         "grains": getattr(request.grains, "source", ""),
-        "notes": "; ".join(notes),
+        "notes": "\n".join(notes),
         "image_shape": list(first.image.shape),
         "image_spacing": list(first.image.spacing),
     }

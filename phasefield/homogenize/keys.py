@@ -45,10 +45,11 @@ def described(field: dataclasses.Field[Any], prefix: str = "", width: int = 80) 
     """Lines of help for a key: name, default, meaning and values."""
     names = field.metadata["names"]
     values = field.metadata["choices"] or (names() if names else ())
-    text = field.metadata["text"] + (f": {', '.join(values)}" if values else "")
     indent = " " * _INDENT
-    head = f"  {prefix}{field.name}={_written(field.default)}"
-    return [head, *textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)]
+    lines = [f"  {prefix}{field.name}={_written(field.default)}"]
+    for text in (field.metadata["text"], " | ".join(values)):
+        lines += textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return lines
 
 
 def _written(value: Any) -> str:

@@ -269,6 +269,28 @@ def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
     return voxels.packed(pure)
 
 
+def prepared(image: Image, system: MaterialSystem, settings: Settings) -> Assignment:
+    """The phases of an image, after all complaints that need no solve; only its kind, levels and number of axes matter.
+
+    Raises:
+        ConfigError: phases and image do not fit, a property is missing, or settings are not for such an image.
+    """
+    dim = len(image.shape)
+    if settings.plane == "stress" and dim != 2:
+        problem = f"is stress, which is for images of two axes, but {image.source} has {dim}"
+        raise ConfigError("plane", problem, "leave it out")
+    assignment = assign(image, system, settings)
+    for name in settings.properties:
+        if name in STRAINS and settings.plane == "stress":
+            raise ConfigError("plane", f"is stress, for which {name} is not available", "use plane=strain")
+        needed = ("stiffness", name) if name in STRAINS else (name,)
+        for each in needed:
+            assignment.strain(each) if each in STRAINS else assignment.pure(each)
+        unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
+        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, dim), system.united)
+    return assignment
+
+
 def homogenize(
     image: Image,
     system: MaterialSystem,
@@ -288,19 +310,7 @@ def homogenize(
         NotConverged: a solve did not reach its tolerance.
     """
     settings = settings or Settings()
-    if settings.plane == "stress" and len(image.shape) != 2:
-        raise ConfigError(
-            "plane",
-            f"is stress, which is for images of two axes, but {image.source} has {len(image.shape)}",
-            "leave it out",
-        )
-    assignment = assign(image, system, settings)
-    for name in settings.properties:  # all complaints before the first solve
-        needed = ("stiffness", name) if name in STRAINS else (name,)
-        for each in needed:
-            assignment.strain(each) if each in STRAINS else assignment.pure(each)
-        unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
-        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, len(image.shape)), system.united)
+    assignment = prepared(image, system, settings)
     geometry = image.voxels(settings.voxel)
     results: dict[str, Result] = {}
     for name in settings.properties:
@@ -528,12 +538,7 @@ def _strain_properties(
 ) -> None:
     """Effective stress-free strains: the mean stress they cause at zero mean strain, over the effective stiffness."""
     pure, extreme = assignment.pure("stiffness")
-    sheet = settings.plane == "stress" and len(geometry.shape) == 2
     voxels = _sharpened(geometry, extreme)
-    if sheet:
-        raise ConfigError(
-            "plane", "is stress, for which expansion and eigenstrain are not available", "use plane=strain"
-        )
     problem = _problem(voxels, voxels.packed(pure), settings)
     if "stiffness" in results:
         stiffness = results["stiffness"].tensor

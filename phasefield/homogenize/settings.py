@@ -44,11 +44,11 @@ class Settings:
     )
     voxel: str = option(default="laminate", metadata=about("how a diffuse interface becomes voxels", RULES))
     plane: str = option(
-        default="strain", metadata=about("2-D images: a body that does not vary along z, or a thin sheet", PLANES)
+        default="strain", metadata=about("2-D images are a body that does not vary along z, or a thin sheet", PLANES)
     )
     boundary: str = option(
         default="periodic",
-        metadata=about("or uniform strain, or traction, on the faces; all three", (*BOUNDARIES, "all")),
+        metadata=about("the cell repeats, or uniform strain or traction acts on its faces", (*BOUNDARIES, "all")),
     )
     two_grid: bool = option(default=True, metadata=about("estimate the error of the voxel size"))
     mixing: bool = option(default=True, metadata=about("estimate the error of the mixing rule"))
