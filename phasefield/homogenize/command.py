@@ -41,9 +41,9 @@ class Outcome:
     @property
     def text(self) -> str:
         """What the terminal shows."""
-        replaced = " (replaces an earlier file)" if self.replaced else ""
+        replaced = " (replaces an earlier one)" if self.replaced else ""
         notes = [wrapped("note", note) for note in self.notes]
-        last = f"{self.path}{replaced}: tensors, evidence and descriptors of the microstructure"
+        last = f"{self.path}{replaced}: tensors, evidence and descriptors"
         return "\n".join([*notes, *[""][: len(notes)], table(self.records, self.system), "", last])
 
 

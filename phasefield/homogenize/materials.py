@@ -407,7 +407,7 @@ def _order2(given: Any, prop: Property, key: str) -> tuple[Any, bool | None]:
         elif names and names <= set(tensors.NAMES):
             missing = [n for n in tensors.NAMES[:3] if n not in names]
             if prop.positive and missing:
-                raise ConfigError(key, f"lacks {', '.join(missing)}: without it there is none along that axis")
+                raise ConfigError(key, f"lacks {', '.join(missing)}", "write 0 for none along an axis")
             value = np.zeros((3, 3))
             for n in sorted(names):
                 i, j = (tensors.AXES.index(letter) for letter in n)

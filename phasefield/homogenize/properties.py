@@ -29,6 +29,8 @@ _LOCKING = 50.0
 #: Voxels per axis that an image must have for its grid to be halved.
 _FEWEST = 8
 _TWO_GRAINS = "the material has one phase: the two phases of the field are taken for two grains of random orientation"
+#: Change of a volume fraction by sharp interfaces that is told.
+_SHIFT = 1e-3
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
 
@@ -362,6 +364,11 @@ def _tensor_property(
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
     _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
+    shift = voxels.volume_fractions - geometry.volume_fractions
+    if np.abs(shift).max() > _SHIFT:
+        worst = int(np.abs(shift).argmax())
+        share = f"{assignment.names(image)[worst]} {100 * voxels.volume_fractions[worst]:.4g} %"
+        result.warnings.append(f"interfaces with voids and rigid phases are sharp, which makes {share} of the voxels")
     if problem.elastic and not sheet and settings.solver.scheme == "q1":
         _locking(result, voxels.volume_fractions, pure, assignment.names(image))
     if settings.boundary == "all":
