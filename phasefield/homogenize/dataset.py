@@ -36,6 +36,7 @@ _EVIDENCE = {
     "margin_kinematic_periodic": "lowest eigenvalue of uniform strain (KUBC) minus periodic, relative; not negative",
     "margin_periodic_static": "lowest eigenvalue of periodic minus uniform traction (TUBC), relative; not negative",
     "margin_static_reuss": "lowest eigenvalue of uniform traction (TUBC) minus Reuss, relative; not negative",
+    "certified_gap": "largest relative difference of the energies of the certified bounds, over all loads",
     "levin": "difference to Levin's exact relation, relative to the largest strain of a phase",
     "scale_ratio": "correlation length over cell size",
 }
@@ -45,6 +46,8 @@ _OTHERS = {
     "voigt": "Voigt bound",
     "reuss": "Reuss bound",
     "kinematic": "under uniform strain or gradient on the faces (KUBC)",
+    "lower": "certified lower bound of the voxel image (stress in equilibrium)",
+    "upper": "certified upper bound of the voxel image (continuous displacement or potential)",
     "static": "under uniform traction or flux on the faces (TUBC)",
 }
 
@@ -120,7 +123,9 @@ def dataset(
             numbers = [s.evidence.get(name, math.nan) for s in series]
             unit = result.unit if name == "lowest_eigenvalue" else "1"
             variables[f"{result.name}_{name}"] = (("time",), numbers, {"long_name": _EVIDENCE[name], "units": unit})
-        others: list[dict[str, Any]] = [{"voigt": s.voigt, "reuss": s.reuss, **s.boundary} for s in series]
+        others: list[dict[str, Any]] = [
+            {"voigt": s.voigt, "reuss": s.reuss, **s.boundary, **s.certified} for s in series
+        ]
         for name, value in others[0].items():
             if value is not None:
                 kept = [s.faces if name in s.boundary else s.components for s in series]

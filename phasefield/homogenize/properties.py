@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.voxel import unpack
 from ..errors import ConfigError
 from . import bounds, tensors
+from .certify import lower_bound
 from .grains import Grains, match, read_grains
 from .image import Image
 from .loads import MeanFields, respond
@@ -33,6 +35,8 @@ _TWO_GRAINS = "the material has one phase: the two phases of the field are taken
 _SHIFT = 1e-3
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
+#: Convergence of the energy of the lower bounds, which hold before.
+_DUAL = 1e-5
 
 
 @dataclass
@@ -43,8 +47,8 @@ class Result:
         tensor: (6, 6) Mandel stiffness (its plane block is the only part that is not zero under plane stress), or (3, 3).
         iterations, hill: per load. evidence: named numbers, see `_evidence`. bounds: named pairs lower, upper.
         fields: local fields by name, (loads, components, ...). fluctuations: of every load, to start the next solve from.
-        components: numbers of the unit loads. mean: under the load of the settings.
-        boundary: tensors under other boundary conditions by name, of the components ``faces``.
+        components: numbers of the unit loads. mean: under the load of the settings. certified: lower and upper bound,
+        see `certify`. boundary: tensors under other boundary conditions by name, of the components ``faces``.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     components: tuple[int, ...] = ()
     mean: MeanFields | None = None
+    certified: dict[str, Array] = field(default_factory=dict)
 
 
 NDArrayBool = Any
@@ -342,7 +347,7 @@ def _tensor_property(
     boundary = "periodic" if settings.boundary == "all" else settings.boundary
     problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
     loads = _components(name, settings, len(image.shape))
-    keep = (start is not None or settings.fields) and boundary != "static"
+    keep = (start is not None or settings.fields or settings.certify) and boundary != "static"
     raw, solutions = _effective(problem, loads, name, (start or {}).get(name), keep, watch)
     raw = _stiff(raw, loads, boundary)
     tensor = (raw + raw.T) / 2
@@ -373,8 +378,31 @@ def _tensor_property(
         _locking(result, voxels.volume_fractions, pure, assignment.names(image))
     if settings.boundary == "all":
         _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
+    if settings.certify:
+        fluctuations = [np.asarray(s.fluctuation, float) for s in solutions]
+        _certify(result, voxels, _tables(voxels, pure, sheet), settings, fluctuations)
     _estimates(result, image, assignment, settings, sheet, extreme, loads)
     return result
+
+
+def _certify(
+    result: Result, voxels: Voxels, table: Array, settings: Settings, fluctuations: Sequence[np.ndarray]
+) -> None:
+    """Bounds of the effective tensor of the voxels as they are, each with the one tensor of its entry."""
+    loads = list(result.components)
+    block = np.ix_(loads, loads)
+    # All Gauss points everywhere: with one, as cut voxels have in the solution, the energy would be no bound.
+    options = replace(settings.solver, scheme="q1", precision="double", preconditioner="green")
+    whole = CellProblem(voxels.index, table, voxels.spacing, options)
+    upper = np.zeros_like(result.tensor)
+    upper[block] = whole.energy(fluctuations, np.eye(whole.size)[loads])
+    lower = lower_bound(voxels.index, unpack(table), voxels.spacing, loads, max(settings.solver.tolerance, _DUAL))
+    result.certified = {"lower": lower, "upper": upper}
+    bounded = bool(lower.any())
+    gap = np.linalg.eigvals(np.linalg.solve(upper[block], upper[block] - lower[block])).real.max() if bounded else 1.0
+    result.evidence["certified_gap"] = float(gap)
+    if not bounded:
+        result.warnings.append("there are voxels without stiffness: the lower bound is zero")
 
 
 def _stiff(raw: Array, loads: Sequence[int], boundary: str) -> Array:

@@ -32,7 +32,8 @@ class Settings:
             tensor with the others beside it.
         voxel: mixing rule, out of `voxels.RULES`. plane: for two-dimensional images, ``strain`` (a body that does not vary
             along z: the whole three-dimensional tensor is computed) or ``stress`` (a thin sheet).
-        two_grid, mixing: whether to make these estimates. fields: keep the local fields.
+        two_grid, mixing: whether to make these estimates. fields: keep the local fields. certify: bound the effective tensor
+            of the voxel image from below and above, see `certify`.
         grains: phase and orientation of every label of the image, `grains.Grains`, or the file they are read from. seed: of the
             random orientations of the others.
         load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
@@ -53,6 +54,7 @@ class Settings:
     two_grid: bool = option(default=True, metadata=about("estimate the error of the voxel size"))
     mixing: bool = option(default=True, metadata=about("estimate the error of the mixing rule"))
     fields: bool = option(default=False, metadata=about("write local fields for unit loads"))
+    certify: bool = option(default=False, metadata=about("bound the tensor of the voxel image from below and above"))
     seed: int = option(default=1, metadata=about("of random orientations, 0 or more"))
     grains: Any = option(default=None, metadata=about("table of phase and orientation of the grains, a file"))
     load: Any = option(
@@ -69,6 +71,8 @@ class Settings:
             raise ConfigError("properties", f"has {twice} twice")
         if self.seed < 0:
             raise ConfigError("seed", f"is {self.seed}; 0 or a positive whole number is expected")
+        if self.certify and (self.boundary not in ("periodic", "all") or self.solver.scheme == "fourier"):
+            raise ConfigError("certify", "needs boundary=periodic or all, and solver.scheme=q1 or rotated")
         if self.load is not None:
             loads.check(self.load, self.properties)
 
@@ -145,7 +149,7 @@ def parse(overrides: Sequence[str]) -> Request:
             group = group.setdefault(part, {})
             if not isinstance(group, dict):
                 raise ConfigError(at, "cannot be set: a key above it has a value already")
-        if at == "material" and at in values and not isinstance(value, dict):
+        if at == "material" and isinstance(values.get(at), dict) and not isinstance(value, dict):
             name, group = "preset", values[at]
         group[name] = value
     request = request_of(values)

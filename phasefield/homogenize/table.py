@@ -103,6 +103,8 @@ def _block(result: Result, image: Image, elsewhere: Sequence[str]) -> str:
         parts.append(f"mixing rule (spread to naive) {100 * e['mixing_spread']:.2g} %")
     if "scale_ratio" in e:
         parts.append(f"cell l/L = {e['scale_ratio']:.2g}")
+    if "certified_gap" in e:
+        parts.append(f"certified bounds of the voxel image {100 * e['certified_gap']:.2g} % apart")
     if parts:
         lines.append(wrapped("uncertainty", ", ".join(parts), 2))
     checks = [f"Hill-Mandel {e['hill_mandel']:.1e}"]

@@ -216,6 +216,7 @@ def test_values_are_typed() -> None:
     assert request.properties == ["stiffness", "conductivity"]
     assert command.parse(["material=cu", "levels=[0,1e1]", "levels=null", "spacing=2e-6"]).spacing == [2e-6]
     assert request.solver.threads == 2
+    assert command.parse(["material=cu", "material=al"]).material == "al"
     with pytest.raises(ConfigError, match="whole number"):
         command.parse(["material=cu", "seed=1.5"])
 
