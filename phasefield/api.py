@@ -89,7 +89,7 @@ def simulation_of(spec: RunSpec, checkpoint: Checkpoint | None = None) -> Simula
         return Simulation(spec, checkpoint)
     from .homogenize.observables import observables  # compiled code, which most runs have no need of
 
-    return Simulation(spec, checkpoint, observables=observables(spec.homogenize))
+    return Simulation(spec, checkpoint, observables=observables(spec.homogenize, spec.device))
 
 
 def run_config(config: Any, command: str = "", folder: str | Path | None = None, progress: bool = False) -> Run:

@@ -365,7 +365,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         "from math import cos as COS, exp as EXP, inf as INFINITY, log as LOG, sin as SIN, sqrt as SQRT, tanh as TANH",
         "",
         "from numba import carray, cfunc, int32, int64, njit, void",
-        f"from numpy import empty, float64 as DOUBLE, {dtype} as R",
+        f"from numpy import array, float64 as DOUBLE, {dtype} as R",
         "",
         "from phasefield.backend.intrinsics import NoAlias, pointer",
         "",
@@ -388,8 +388,10 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     tabulated = code.exponentials if mirror else []
     if tabulated:
         out += [f"TABULATED = {len(tabulated)}"]
-        out += ["", *_tabulate(kernel, code, tabulated), "", *_loop_entry(kernel, "tabulate", tabulated)]
-    out += ["", *_run(kernel, code, parts, tabulated), "", *_loop_entry(kernel, "run", tabulated)]
+        fill = _function(kernel, "fill", 0, 0, tabulated, _table_loops(kernel, code, tabulated))
+        out += [*fill, *_entry(kernel, "tabulate", tabulated, ["fill_at(lo, hi, at, at)"])]
+    functions, calls = _group_functions(kernel, code, parts, tabulated)
+    out += [*functions, *_entry(kernel, "entry", tabulated, calls)]
     return "\n".join(out) + "\n"
 
 
@@ -399,13 +401,74 @@ def _columns(kernel: Kernel) -> list[tuple[str, int]]:
     return [(a, c) for a, n in kernel.arrays.items() for c in range(n) if (a, c) in used]
 
 
-def _head(kernel: Kernel, name: str, tabulated: Sequence[str]) -> list[str]:
-    columns = [f"all_{a}_{c}" for a, c in _columns(kernel)]
-    arguments = ["lo", "hi", "outer", "rows", "length", *columns, *kernel.axis_arrays, *kernel.scalars]
+class _Context:
+    """Where the integers at ``at`` are that a compiled loop is given, see `loop_source`."""
+
+    def __init__(self, kernel: Kernel, tabulated: Sequence[str]) -> None:
+        self.kernel, self.tabulated = kernel, tabulated
+        self.axes = 6 + 2 * len(kernel.arrays)
+        self.scalars = self.axes + 2 * len(kernel.axis_arrays)
+        self.partial, self.table, self.stride, self.length = (self.scalars + i for i in range(1, 5))
+
+    def array(self, name: str) -> int:
+        """Place of an array's address; the next is that of the bytes between its components."""
+        return 6 + 2 * list(self.kernel.arrays).index(name)
+
+    def everything(self) -> dict[str, str]:
+        """Arguments that all functions of loops have, and how they are found."""
+        out = {"outer": "at[0]", "rows": "at[1]", "length": "at[2]"}
+        for index, axis in enumerate(self.kernel.axis_arrays):
+            place, kind = self.axes + 2 * index, "int32" if axis[:-1] in ("above", "below") else "R"
+            out[axis] = f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})"
+        out |= {name: f"scalars[{index}]" for index, name in enumerate(self.kernel.scalars)}
+        out["partial"] = f"carray(pointer(at[{self.partial}]), ({len(self.kernel.reductions)}, at[0]), DOUBLE)"
+        sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])"
+        for index, value in enumerate(self.tabulated):
+            out[f"table_{value}"] = f"carray(pointer(at[{self.table}] + {index}*at[{self.stride}]), {sizes}, R)"
+        return out
+
+
+def _function(
+    kernel: Kernel, name: str, columns: int, results: int, tabulated: Sequence[str], body: Sequence[str]
+) -> list[str]:
+    """``name``, loops over arrays ``all_q0`` ..., and ``name_at``, which finds them: ``given`` holds place and component of every
+    array, then the rows of the results.
+
+    Arrays are arguments of the loops because only of arguments can a compiler be told that they do not overlap, but integers are
+    what is handed on: numba takes long over calls with many arguments.
+    """
+    context = _Context(kernel, tabulated)
+    known = context.everything()
+    arrays, places = [f"all_q{q}" for q in range(columns)], [f"place{r}" for r in range(results)]
+    values = [
+        f"carray(pointer(at[given[{2 * q}]] + given[{2 * q + 1}]*at[given[{2 * q}] + 1]), (at[3], at[4], at[5]), R)"
+        for q in range(columns)
+    ]
+    values += [f"given[{2 * columns + r}]" for r in range(results)]
     return [
+        "",
         "@njit(pipeline_class=NoAlias, **OPTIONS)",
-        f"def {name}({', '.join([*arguments, 'partial', *(f'table_{v}' for v in tabulated)])}):",
+        f"def {name}({', '.join(['lo', 'hi', *arrays, *places, *known])}):",
         *(f"    {s} = R({s})" for s in kernel.scalars),
+        *body,
+        "",
+        "@njit(**OPTIONS)",
+        f"def {name}_at(lo, hi, at, given):",
+        f"    scalars = carray(pointer(at[{context.scalars}]), ({len(kernel.scalars)},), DOUBLE)",
+        f"    {name}({', '.join(['lo', 'hi', *values, *known.values()])})",
+    ]
+
+
+def _entry(kernel: Kernel, name: str, tabulated: Sequence[str], calls: Sequence[str]) -> list[str]:
+    """The function with C's calling convention."""
+    context = _Context(kernel, tabulated)
+    return [
+        "",
+        "@cfunc(void(int64, int64, int64), cache=True)",
+        f"def {name}(lo, hi, context):",
+        f"    at = carray(pointer(context), ({context.length},), int64)",
+        f"    partial = {context.everything()['partial']}",
+        *(f"    {call}" for call in calls),
     ]
 
 
@@ -422,9 +485,9 @@ def _shared(kernel: Kernel, code: Lowered, wanted: Sequence[str], pad: str) -> l
     return [f"{pad}{s} = {_combine(s)}" for s in kernel.axis_symbols if s in needed] + lines
 
 
-def _tabulate(kernel: Kernel, code: Lowered, tabulated: Sequence[str]) -> list[str]:
-    out = [*_head(kernel, "fill", tabulated), "    for i in range(lo, hi):", "        for j in range(rows//2 + 1):"]
+def _table_loops(kernel: Kernel, code: Lowered, tabulated: Sequence[str]) -> list[str]:
     pad = " " * 12
+    out = ["    for i in range(lo, hi):", "        for j in range(rows//2 + 1):"]
     out += [f"{pad}line_{name} = table_{name}[i, j]" for name in tabulated]
     out += [f"{pad}for k in range(length):", *_shared(kernel, code, tabulated, pad + "    ")]
     return out + [f"{pad}    line_{name}[k] = {name}" for name in tabulated]
@@ -439,9 +502,19 @@ class _Group:
     outputs: list[tuple[str, int, Any]] = field(default_factory=list)
     reductions: list[tuple[str, str, Any]] = field(default_factory=list)
 
+    @property
+    def writes(self) -> set[tuple[str, int]]:
+        return {(a, c) for a, c, _ in self.outputs}
+
+
+#: Array components of a loop beyond which it is better to read some twice: registers run out, and so does a compiler's patience.
+_MOST = 16
+
 
 def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
-    """Results by the array components they need: those that share none are better computed in loops of their own."""
+    """Results by the array components they need: those that share none are better computed in loops of their own, and so are
+    those that would make one of more than `_MOST` unless they must not be parted. Terms of a sum may go to different groups.
+    """
     columns = {f"{a}@{c}": (a, c) for a, c in kernel.reads}
     parts = dict(code.per_part)
 
@@ -450,8 +523,10 @@ def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
         return names.union(*(needs(parts[name]) for name in names if name in parts))
 
     groups: list[_Group] = []
-    outputs: list[tuple[str, Any]] = [("outputs", output) for output in code.outputs]
-    for kind, result in [*outputs, *(("reductions", reduction) for reduction in code.reductions)]:
+    results: list[tuple[str, Any]] = [("outputs", output) for output in code.outputs]
+    for name, op, expr in code.reductions:
+        results += [("reductions", (name, op, e)) for e in (sp.Add.make_args(expr) if op == "sum" else [expr])]
+    for kind, result in results:
         expr = result[-1]
         wanted = needs(expr)
         own = {columns[name] for name in wanted if name in columns}
@@ -459,7 +534,9 @@ def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
             own.add(result[:2])
         new = _Group(own, wanted)
         getattr(new, kind).append(result)
-        for other in [g for g in groups if g.columns & own]:
+        if not own and groups:  # a constant
+            own = new.columns = groups[0].columns
+        for other in [g for g in groups if _belong(g, new)]:
             groups.remove(other)
             new = _Group(
                 other.columns | new.columns,
@@ -468,80 +545,97 @@ def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
                 other.reductions + new.reductions,
             )
         groups.append(new)
+    for group in groups:
+        terms: dict[tuple[str, str], list[Any]] = {}  # of every sum in this group
+        for name, op, expr in group.reductions:
+            terms.setdefault((name, op), []).append(expr)
+        group.reductions = [(name, op, sp.Add(*parts)) for (name, op), parts in terms.items()]
     return groups
 
 
-def _run(kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]) -> list[str]:
-    printer = _LoopPrinter({"fully_qualified_modules": False})
-    out = _head(kernel, "run", tabulated)
-    reads, numbers = set(kernel.reads), {name: r for r, name in enumerate(kernel.reductions)}
+def _belong(one: _Group, other: _Group) -> bool:
+    """Whether two groups are better, or have to be, computed together."""
+    if not one.columns & other.columns:
+        return False
+    return len(one.columns | other.columns) <= _MOST or bool(one.writes & other.columns or other.writes & one.columns)
+
+
+def _group_functions(
+    kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Functions of the groups, and the statements that run them. Groups that differ in nothing but the components and the results
+    they are about, as those of like components do, share a function: twenty order parameters compile like one.
+    """
+    context = _Context(kernel, tabulated)
+    rows = {name: r for r, name in enumerate(kernel.reductions)}
+    groups: dict[tuple[str, ...], list[list[int]]] = {}
+    functions: list[str] = []
     for group in _groups(kernel, code):
-        out.append("    for i in range(lo, hi):")
-        pad = " " * 8
-        out += [f"{pad}sum_{name} = {_REDUCTIONS[op]}" for name, op, _ in group.reductions]
-        out.append(f"{pad}for j in range(rows):")
-        pad += "    "
-        for name in tabulated:
-            if name in group.wanted:
-                out.append(f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]")
-        ordered = [column for column in _columns(kernel) if column in group.columns]
-        out += [f"{pad}row_{a}_{c} = all_{a}_{c}[i, j]" for a, c in ordered]
-        out.append(f"{pad}for k in range(length):")
-        pad += "    "
-        out += [f"{pad}{name} = line_{name}[k]" for name in tabulated if name in group.wanted]
-        out += _shared(kernel, code, sorted(group.wanted - set(tabulated)), pad)
-        for part in range(parts):
-            at = "k" if parts == 1 else f"{parts}*k + {part}" if part else f"{parts}*k"
-            for a, c in ordered:
-                if (a, c) in reads:
-                    out.append(f"{pad}{a}_{c} = row_{a}_{c}[{at}]")
-                    if kernel.gradients:
-                        out.append(f"{pad}grad_{a}_{c} = {_gradient(a, c, loop=True)}")
-            out += [f"{pad}{name} = {_text(printer, e)}" for name, e in code.per_part if name in group.wanted]
-            out += [f"{pad}row_{a}_{c}[{at}] = {_text(printer, e)}" for a, c, e in group.outputs]
-            out += [f"{pad}{_accumulate(op, f'sum_{name}', _text(printer, e))}" for name, op, e in group.reductions]
-        out += [f"        partial[{numbers[name]}, i] = sum_{name}" for name, _, _ in group.reductions]
-    return out
+        columns = [column for column in _columns(kernel) if column in group.columns]
+        body = tuple(_loops(kernel, code, parts, tabulated, group, columns))
+        if body not in groups:
+            functions += _function(kernel, f"group{len(groups)}", len(columns), len(group.reductions), tabulated, body)
+        given = [number for a, c in columns for number in (context.array(a), c)]
+        groups.setdefault(body, []).append(given + [rows[name] for name, _, _ in group.reductions])
+    calls: list[str] = []
+    if rows:
+        functions += ["", f"START = array([{', '.join(_REDUCTIONS[r.op] for r in kernel.reductions.values())}])"]
+        calls += [f"for r in range({len(rows)}):", "    for i in range(lo, hi):", "        partial[r, i] = START[r]"]
+    for number, table in enumerate(groups.values()):
+        functions += ["", f"GIVEN{number} = array({table}, 'int64')"]
+        calls += [f"for g in range({len(table)}):", f"    group{number}_at(lo, hi, at, GIVEN{number}[g])"]
+    return functions, calls
 
 
-def _loop_entry(kernel: Kernel, name: str, tabulated: Sequence[str]) -> list[str]:
-    """The function with C's calling convention, which finds the arguments in the context."""
-    place, values = 6, ["lo", "hi", "at[0]", "at[1]", "at[2]"]
-    places = {a: place + 2 * index for index, a in enumerate(kernel.arrays)}
-    for a, c in _columns(kernel):
-        values.append(f"carray(pointer(at[{places[a]}] + {c}*at[{places[a] + 1}]), (at[3], at[4], at[5]), R)")
-    place += 2 * len(places)
-    for axis in kernel.axis_arrays:
-        kind = "int32" if axis[:-1] in ("above", "below") else "R"
-        values.append(f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})")
-        place += 2
-    values += [f"scalars[{index}]" for index in range(len(kernel.scalars))]
-    values.append(f"carray(pointer(at[{place + 1}]), ({len(kernel.reductions)}, at[0]), DOUBLE)")
-    sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])"
-    for index in range(len(tabulated)):
-        values.append(f"carray(pointer(at[{place + 2}] + {index}*at[{place + 3}]), {sizes}, R)")
-    call, entry = ("run", "entry") if name == "run" else ("fill", "tabulate")
-    return [
-        "@cfunc(void(int64, int64, int64), cache=True)",
-        f"def {entry}(lo, hi, context):",
-        f"    at = carray(pointer(context), ({place + 4},), int64)",
-        f"    scalars = carray(pointer(at[{place}]), ({len(kernel.scalars)},), DOUBLE)",
-        f"    {call}(" + ",\n        ".join(values) + ")",
-    ]
+def _loops(
+    kernel: Kernel,
+    code: Lowered,
+    parts: int,
+    tabulated: Sequence[str],
+    group: _Group,
+    columns: Sequence[tuple[str, int]],
+) -> list[str]:
+    """The loops of a group, with its array components called ``q0``, ``q1`` ... and its other values ``v0``, ``v1`` ..."""
+    printer = _LoopPrinter({"fully_qualified_modules": False})
+    own = [(name, e) for name, e in code.per_part if name in group.wanted]
+    names = {f"{a}@{c}": f"q{q}" for q, (a, c) in enumerate(columns)} | {n: f"v{v}" for v, (n, _) in enumerate(own)}
+    table = {sp.Symbol(old, real=True): sp.Symbol(new, real=True) for old, new in names.items()}
+
+    def text(expr: Any) -> str:
+        return _text(printer, expr.xreplace(table))
+
+    finals: list[Any] = [e[-1] for e in (*own, *group.outputs, *group.reductions)]
+    gradients = {call.args[0] for e in finals for call in e.atoms(GradientNorm)}
+    pad = " " * 8
+    out = ["    for i in range(lo, hi):"]
+    out += [f"{pad}sum{r} = {_REDUCTIONS[op]}" for r, (_, op, _) in enumerate(group.reductions)]
+    out.append(f"{pad}for j in range(rows):")
+    pad += "    "
+    mine = [name for name in tabulated if name in group.wanted]
+    out += [f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]" for name in mine]
+    out += [f"{pad}row_q{q} = all_q{q}[i, j]" for q in range(len(columns))]
+    out.append(f"{pad}for k in range(length):")
+    pad += "    "
+    out += [f"{pad}{name} = line_{name}[k]" for name in mine]
+    out += _shared(kernel, code, sorted(group.wanted - set(tabulated)), pad)
+    for part in range(parts):
+        at = "k" if parts == 1 else f"{parts}*k + {part}" if part else f"{parts}*k"
+        out += [f"{pad}q{q} = row_q{q}[{at}]" for q, column in enumerate(columns) if column in set(kernel.reads)]
+        for q in sorted(names[symbol.name] for symbol in gradients):
+            gradient = _gradient(lambda i, j, k, q=q: f"all_{q}[{i}, {j}, {k}]")  # type: ignore[misc]
+            out.append(f"{pad}grad_{q} = {gradient}")
+        out += [f"{pad}{names[name]} = {text(e)}" for name, e in own]
+        out += [f"{pad}row_{names[f'{a}@{c}']}[{at}] = {text(e)}" for a, c, e in group.outputs]
+        out += [f"{pad}{_accumulate(op, f'sum{r}', text(e))}" for r, (_, op, e) in enumerate(group.reductions)]
+    results = [(op, f"partial[place{r}, i]", f"sum{r}") for r, (_, op, _) in enumerate(group.reductions)]
+    return out + [f"        {_accumulate(*result)}" for result in results]
 
 
-def _gradient(a: str, c: int, loop: bool) -> str:
+def _gradient(value: Callable[[str, str, str], str]) -> str:
+    """|grad| by central differences from the text of a value at given indices."""
     terms = []
     for axis, index in zip("012", "ijk", strict=True):
-        place = {i: i for i in "ijk"}
-        ends = []
-        for side in ("above", "below"):
-            at = {**place, index: f"{side}{axis}[{index}]"}
-            ends.append(
-                f"all_{a}_{c}[{at['i']}, {at['j']}, {at['k']}]"
-                if loop
-                else f"{a}[AT({c}, {at['i']}, {at['j']}, {at['k']})]"
-            )
+        ends = [value(*(f"{side}{axis}[{i}]" if i == index else i for i in "ijk")) for side in ("above", "below")]
         terms.append(f"SQUARE(({ends[0]} - {ends[1]})*slope{axis}[{index}])")
     return f"SQRT({' + '.join(terms)})"
 
@@ -550,7 +644,7 @@ def _gradient(a: str, c: int, loop: bool) -> str:
 # GPU: CUDA C++ for NVRTC. The same text compiles as C++ on the host, which is how it is tested without a card.
 
 #: Thread counters run past the last cell by at most one stride; 32-bit ones must have room for it.
-_WIDE = 2**31 - 2**24
+WIDE = 2**31 - 2**24
 
 _CUDA_PRELUDE = """\
 #define R(x) ((real)(x))
@@ -589,7 +683,7 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     printer = _CudaPrinter()
     real = {"float64": "double", "float32": "float"}[dtype]
     n0, n1, n2 = shape
-    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= _WIDE
+    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= WIDE
     written = {a for a, _ in kernel.writes}
     # The prefix keeps names such as "new" from being keywords.
     arguments = [f"{'' if a in written else 'const '}real* __restrict__ all_{a}" for a in kernel.arrays]
@@ -650,7 +744,8 @@ def _cuda_part(
     for (a, c), value in values.items():
         out.append(f"{inner}const real {a}_{c} = {value};")
         if kernel.gradients:
-            out.append(f"{inner}const real grad_{a}_{c} = {_gradient(f'all_{a}', c, loop=False)};")
+            gradient = _gradient(lambda i, j, k, a=a, c=c: f"all_{a}[AT({c}, {i}, {j}, {k})]")  # type: ignore[misc]
+            out.append(f"{inner}const real grad_{a}_{c} = {gradient};")
     out += [f"{inner}const real {name} = {_text(printer, e)};" for name, e in code.per_part]
     out += [f"{inner}{target(a, c)} = {_text(printer, e)};" for a, c, e in code.outputs]
     out += [f"{inner}{_accumulate(op, f'sum_{name}', _text(printer, e))};" for name, op, e in code.reductions]

@@ -23,8 +23,16 @@ from phasefield.backend.cuda import why_unavailable
 from phasefield.provenance import version
 
 #: Parts in order, with the seconds each may take.
-LIMITS = {"agreement": 120, "graphs": 90, "large": 240, "tests": 300, "benchmark": 240, "verification": 300}
-CHECKS = ("agreement", "graphs", "large")
+LIMITS = {
+    "agreement": 120,
+    "graphs": 90,
+    "large": 240,
+    "homogenize": 180,
+    "tests": 300,
+    "benchmark": 240,
+    "verification": 300,
+}
+CHECKS = ("agreement", "graphs", "large", "homogenize")
 FACTS = (
     "name", "driver_version", "memory.total", "clocks.sm", "clocks.mem", "clocks.max.sm", "clocks.max.mem",
     "persistence_mode", "power.limit", "ecc.mode.current",

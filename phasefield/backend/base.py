@@ -212,23 +212,40 @@ def cpu_threads(requested: int | None = None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpu_wanted(device: str) -> bool:
+    """Whether ``device`` = ``auto``, ``cpu`` or ``gpu`` means a GPU here.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
+    """
+    if device == "cpu":
+        return False
+    from .cuda import why_unavailable
+
+    reason = why_unavailable()
+    if reason is None:
+        return True
+    if device == "gpu":
+        raise DeviceError(
+            f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one."
+        )
+    return False
+
+
 def select(device: str, precision: Precision, threads: int | None = None) -> Backend:
     """The backend for ``device`` = ``auto``, ``cpu`` or ``gpu``.
 
     Raises:
         DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
     """
-    if device != "cpu":
-        from .cuda import CudaBackend, why_unavailable
+    if gpu_wanted(device):
+        from .cuda import CudaBackend
 
-        reason = why_unavailable()
-        if reason is None:
-            return CudaBackend(precision)
-        if device == "gpu":
-            raise DeviceError(
-                f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one."
-            )
-        log.info("no GPU: %s; running on the CPU", reason)
+        return CudaBackend(precision)
+    if device != "cpu":
+        from .cuda import why_unavailable
+
+        log.info("no GPU: %s; running on the CPU", why_unavailable())
     from .cpu import CpuBackend
 
     return CpuBackend(precision, cpu_threads(threads))

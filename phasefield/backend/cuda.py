@@ -102,7 +102,7 @@ def _explain(error: Exception) -> DeviceError:
     if isinstance(error, MemoryError) or "MemoryAllocation" in text or "ALLOC_FAILED" in text:
         return DeviceError(
             f"grid.shape: the GPU is out of memory ({_first_line(error)})\n"
-            "  Use fewer cells, precision=single, or a scheme with fewer stages; or end other programs on the GPU."
+            "  Use fewer cells, precision=single, a scheme with fewer stages, or device=cpu; or end other programs on the GPU."
         )
     return DeviceError(f"device=gpu: {_first_line(error)}\n  Use device=cpu if this persists.")
 
@@ -185,10 +185,10 @@ class CudaBackend:
         kernel.compile()
         return kernel
 
-    def plan(self, layout: Layout, components: int, forward: bool) -> Any:
+    def plan(self, shape: tuple[int, ...], batch: int, forward: bool) -> Any:
         """A cuFFT plan for padded in-place transforms with the interface of `cupy.cuda.cufft.PlanNd`."""
         with self.xp.cuda.using_allocator(self.area):
-            made = cufft_plan(importlib.import_module("cupy.cuda.cufft"), layout, components, self.precision, forward)
+            made = cufft_plan(importlib.import_module("cupy.cuda.cufft"), shape, batch, self.precision, forward)
         # No document says that the tables a plan uploads have arrived for a stream that does not wait for the default one.
         self.xp.cuda.runtime.deviceSynchronize()
         return made
@@ -199,16 +199,27 @@ class CudaBackend:
 
     # -- the interface of every backend ---------------------------------------------------------------------------------
 
-    @on_stream
     def buffer(self, layout: Layout, components: int) -> Any:
-        return self.xp.zeros(layout.buffer_shape(components), self.dtype)
+        return self.zeros(layout.buffer_shape(components))
+
+    @on_stream
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        """A zeroed array of the working precision."""
+        return self.xp.zeros(shape, self.dtype)
+
+    @on_stream
+    def clear(self, buffer: Any) -> None:
+        """Zeroes a contiguous array."""
+        buffer.data.memset_async(0, buffer.nbytes)
 
     @on_stream
     def transform(self, layout: Layout, components: int) -> CufftTransform | CosineTransform:
         key = (layout.grid, components)
         if key not in self._transforms:
-            kind = CufftTransform if layout.parts == 2 else CosineTransform
-            self._transforms[key] = kind(self, layout, components)
+            if layout.parts == 2:
+                self._transforms[key] = CufftTransform(self, layout.grid.shape, components)
+            else:
+                self._transforms[key] = CosineTransform(self, layout, components)
         return self._transforms[key]
 
     @on_stream
@@ -323,20 +334,19 @@ class WorkArea:
         return self._memory
 
 
-def cufft_plan(cufft: Any, layout: Layout, components: int, precision: Precision, forward: bool) -> Any:
-    """A plan of ``components`` real transforms over all axes, from padded rows to modes in the same memory or back.
+def cufft_plan(cufft: Any, shape: tuple[int, ...], batch: int, precision: Precision, forward: bool) -> Any:
+    """A plan of ``batch`` real transforms over all axes, from padded rows to modes in the same memory or back.
 
     Embeddings and distances count reals on the side of the cells and complex numbers on the side of the modes.
 
     Args:
         cufft: the module `cupy.cuda.cufft`.
     """
-    shape = layout.grid.shape
     half = shape[-1] // 2 + 1
     cells, modes = (*shape[:-1], 2 * half), (*shape[:-1], half)
     inside, outside, last = (cells, modes, half) if forward else (modes, cells, shape[-1])
     axis = len(shape) - 1
-    if components * math.prod(cells) < _INT:
+    if batch * math.prod(cells) < _INT:
         kinds = {
             ("double", True): cufft.CUFFT_D2Z,
             ("double", False): cufft.CUFFT_Z2D,
@@ -345,14 +355,14 @@ def cufft_plan(cufft: Any, layout: Layout, components: int, precision: Precision
         }
         kind = kinds[precision, forward]
         distances = math.prod(inside), math.prod(outside)
-        return cufft.PlanNd(shape, inside, 1, distances[0], outside, 1, distances[1], kind, components, "C", axis, last)
+        return cufft.PlanNd(shape, inside, 1, distances[0], outside, 1, distances[1], kind, batch, "C", axis, last)
     # Beyond them only the interface with 64-bit sizes will do.
     real = np.dtype(DTYPES[precision])
     spectral = np.result_type(real, np.complex64)
     types = (real, spectral) if forward else (spectral, real)
     return cufft.XtPlanNd(
         shape, inside, 1, math.prod(inside), types[0], outside, 1, math.prod(outside), types[1],
-        components, spectral, order="C", last_axis=axis, last_size=last,
+        batch, spectral, order="C", last_axis=axis, last_size=last,
     )  # fmt: skip
 
 
@@ -523,15 +533,15 @@ def _arrays(operation: Operation) -> list[str]:
 class CufftTransform:
     """In-place padded r2c/c2r over all axes."""
 
-    def __init__(self, backend: CudaBackend, layout: Layout, components: int) -> None:
+    def __init__(self, backend: CudaBackend, shape: tuple[int, ...], components: int) -> None:
         self.stream = backend.stream
         self._complex = np.result_type(np.dtype(backend.dtype), np.complex64)
-        self._forward = backend.plan(layout, components, forward=True)
+        self._forward = backend.plan(shape, components, forward=True)
         shared = backend.area.size
-        self._inverse = backend.plan(layout, components, forward=False)
+        self._inverse = backend.plan(shape, components, forward=False)
         if backend.area.size > shared:
             # The inverse needed more; planned again, the forward transform shares the larger area and drops its own.
-            self._forward = backend.plan(layout, components, forward=True)
+            self._forward = backend.plan(shape, components, forward=True)
 
     @on_stream
     def forward(self, buffer: Any) -> None:

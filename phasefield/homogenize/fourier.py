@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.voxel import Material
 from .tensors import Array
 
 _ENGINEERING = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -48,6 +49,19 @@ class FourierKernels:
 
     spectral = field
 
+    def material(self, index: np.ndarray, packed: Array, cut: np.ndarray | None = None) -> Material:
+        return Material(index, packed, "float64", cut)
+
+    def assign(self, field: Array, values: Array | None) -> None:
+        """``field = values``; None for zero."""
+        field[...] = 0.0 if values is None else values
+
+    def to_host(self, field: Array) -> Array:
+        return field.copy()
+
+    def dot(self, u: Array, w: Array) -> float:
+        return float(np.vdot(u, w))
+
     def gradient(self, u: Array) -> Array:
         """Derivatives (components, 3, n0, n1, n2) at the voxel centres."""
         modes = np.fft.rfftn(u, axes=(1, 2, 3))
@@ -73,9 +87,9 @@ class FourierKernels:
     def _full(self, stress: Array) -> Array:
         return stress[..., None, :] if self.components == 1 else stress[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
 
-    def load(self, w: Array, index: np.ndarray, table: Array) -> None:
+    def load(self, w: Array, material: Material, table: Array) -> None:
         """``w = B^T s`` for ``s = table[index]``, (entries, components, 3)."""
-        w[...] = self._divergence(table[index])
+        w[...] = self._divergence(table[material.index])
 
     def green(self, w: Array, reference: Array) -> float:
         """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w``."""
@@ -95,18 +109,17 @@ class FourierKernels:
         w[...] = np.fft.irfftn(np.moveaxis(modes, -1, 0), self.shape, axes=(1, 2, 3))
         return float(np.vdot(before, w))
 
-    def advance(self, alpha: float, u: Array, r: Array, p: Array, w: Array, jacobi: Array) -> float:
-        """``u += alpha p; r -= alpha w; w = jacobi r``; returns ``r . r``."""
+    def advance(self, alpha: float, u: Array, r: Array, p: Array, w: Array, jacobi: Array | None = None) -> None:
+        """``u += alpha p; r -= alpha w; w = jacobi r``"""
         u += alpha * p
         r -= alpha * w
-        w[...] = jacobi * r
-        return float(np.vdot(r, r))
+        w[...] = r if jacobi is None else jacobi * r
 
-    def direction(self, beta: float, p: Array, w: Array, jacobi: Array) -> None:
+    def direction(self, beta: float, p: Array, w: Array, jacobi: Array | None = None) -> None:
         """``p = jacobi w + beta p``"""
         p *= beta
-        p += jacobi * w
+        p += w if jacobi is None else jacobi * w
 
-    def corner_mean(self, index: np.ndarray, value: Array) -> Array:
-        """``value[index]``: nodes are the centres here."""
-        return np.asarray(value[index])
+    def corner_mean(self, material: Material, value: Array, power: float = 1.0) -> Array:
+        """``value[index]`` to a power: nodes are the centres here."""
+        return np.asarray(value[material.index] ** power)

@@ -120,7 +120,11 @@ def _whole(array: Array) -> bool:
 
 
 def two_levels(field: Array) -> tuple[float, float]:
-    """Values of a field in its two phases: the most frequent ones on either side of Otsu's threshold (Otsu 1979)."""
+    """Values of a field in its two phases: the most frequent ones on either side of Otsu's threshold (Otsu 1979).
+
+    Of a field that lies between 0 and 1, or -1 and 1, and comes near to both, these are its levels if the most frequent values
+    are close to them, or if there are none: bulk that hardly is any has no level of its own.
+    """
     flat = field[np.isfinite(field)].ravel()
     low, high = float(flat.min()), float(flat.max())
     if not high > low:
@@ -132,16 +136,26 @@ def two_levels(field: Array) -> tuple[float, float]:
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (moment[-1] * weight / weight[-1] - moment) ** 2 / (weight * (weight[-1] - weight))
     threshold = edges[1:][int(np.nanargmax(np.where(np.isfinite(between), between, -1)))]
-    return _peak(flat[flat <= threshold], low), _peak(flat[flat > threshold], high)
+    found = (_peak(flat[flat <= threshold], low), _peak(flat[flat > threshold], high))
+    for ends in ((0.0, 1.0), (-1.0, 1.0)):
+        near, beyond = 0.05 * (ends[1] - ends[0]), 0.01 * (ends[1] - ends[0])
+        if -beyond <= low - ends[0] < near and -beyond <= ends[1] - high < near:
+            pairs = zip(ends, found, strict=True)
+            a, b = (end if not clear or abs(value - end) < 2 * beyond else value for end, (value, clear) in pairs)
+            return a, b
+    return found[0][0], found[1][0]
 
 
-def _peak(values: Array, default: float) -> float:
-    """The most frequent value: the mean about the highest bin. A median would be drawn in by wide interfaces."""
+def _peak(values: Array, default: float) -> tuple[float, bool]:
+    """The most frequent value, and whether it stands out: the median of the highest bin, whose mean the interfaces' tails would
+    draw in.
+    """
     if not len(values) or values.min() == values.max():
-        return float(values[0]) if len(values) else default
+        return (float(values[0]) if len(values) else default), True
     counts, edges = np.histogram(values, max(8, min(64, len(values) // 16)))
     best = int(counts.argmax())
-    return float(values[(values >= edges[best]) & (values <= edges[best + 1])].mean())
+    inside = values[(values >= edges[best]) & (values <= edges[best + 1])]
+    return float(np.median(inside)), bool(counts[best] > 3 * counts.mean())
 
 
 def from_array(

@@ -25,15 +25,17 @@ from .settings import Request, request_of
 log = logging.getLogger("phasefield")
 
 #: Keys of the command that mean something here.
-_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "grains", "threads", "solver")
+_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "grains", "threads", "device", "solver")
 
 
-def observables(keys: Mapping[str, Any]) -> dict[str, Factory]:
+def observables(keys: Mapping[str, Any], device: str = "auto") -> dict[str, Factory]:
     """The observables of all properties.
 
     Args:
         keys: those of ``phasefield homogenize``, nested. They are read when an observable is made.
+        device: the run's, for keys that name none.
     """
+    keys = {"device": device, **keys}
     return {name: partial(_observable, name, keys) for name in PROPERTIES}
 
 

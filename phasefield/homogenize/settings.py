@@ -18,6 +18,8 @@ from .materials import PROPERTIES, presets, unknown
 from .solver import BOUNDARIES, Options
 from .voxels import RULES
 
+#: Keys of the solver that are given without its name too.
+_SHORT = ("threads", "device")
 USAGE = "phasefield homogenize RUN_DIR|IMAGE material=NAME [key=value ...]"
 PLANES = ("strain", "stress")
 
@@ -120,7 +122,7 @@ def usage_text(width: int = 80) -> str:
             lines += described(field, "", width)
     for field in dataclasses.fields(Options):
         lines += described(field, "solver.", width)
-    return "\n".join([*lines, "  threads=N", "      short for solver.threads"])
+    return "\n".join([*lines, *(f"  {k}=... is short for solver.{k}=..." for k in _SHORT)])
 
 
 def parse(overrides: Sequence[str]) -> Request:
@@ -159,7 +161,7 @@ def parse(overrides: Sequence[str]) -> Request:
 
 
 def request_of(values: Mapping[str, Any]) -> Request:
-    """The request from nested keys and values; ``threads`` is short for ``solver.threads``.
+    """The request from nested keys and values; ``threads`` and ``device`` are short for ``solver.threads`` and so on.
 
     Raises:
         ConfigError: an unknown key, or a value of the wrong type.
@@ -172,9 +174,9 @@ def request_of(values: Mapping[str, Any]) -> Request:
     solver = values.get("solver") or {}
     if not isinstance(solver, Mapping):
         raise ConfigError("solver", f"is {solver!r}; this is a group of keys", "set the keys in it")
-    given = {k: v for k, v in values.items() if k != "threads"}
-    given["solver"] = {**solver, "threads": values["threads"]} if "threads" in values else solver
-    keys = [*schema, "threads", *(f"solver.{k}" for k in schema.solver)]
+    given = {k: v for k, v in values.items() if k not in _SHORT}
+    given["solver"] = {**solver, **{k: values[k] for k in _SHORT if k in values}}
+    keys = [*schema, *_SHORT, *(f"solver.{k}" for k in schema.solver)]
     for name in [*given, *(f"solver.{k}" for k in solver)]:
         if name not in keys:
             raise unknown(name, name, [*keys, "material.phases.NAME.PROPERTY"], "key")

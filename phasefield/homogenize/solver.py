@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.voxel import Material, VoxelKernels, WalledKernels, pack, reference_table, unpack
+from ..backend.voxel import kernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors
 from .fourier import FourierKernels
@@ -35,6 +35,8 @@ _HIGH_CONTRAST = 300.0
 #: Power of the local stiffness that smooth fields are scaled by: with 1, a fourth more iterations at contrast 1000.
 #: Laminate voxels gain nothing from powers below 1.
 _SMOOTH_POWER = 0.9
+#: Voxels that the choice of the preconditioner looks at, or somewhat more.
+_LOOKED_AT = 1 << 21
 #: Entries treated at once where a table needs room.
 _CHUNK = 1 << 14
 #: Restarts that put the Hill-Mandel balance right.
@@ -51,6 +53,7 @@ class Options:
         preconditioner: ``green`` (sharp phases), ``green-jacobi`` (smooth fields) or ``auto``.
         tolerance: relative accuracy of the property. max_iterations: for one load.
         precision: ``double`` or ``single``. threads: CPU threads, None for all.
+        device: ``auto`` (a GPU if there is one), ``cpu`` or ``gpu``.
     """
 
     scheme: str = field(default="q1", metadata=about("the discretisation", SCHEMES))
@@ -59,6 +62,9 @@ class Options:
     max_iterations: int = field(default=2000, metadata=about("for one load"))
     precision: str = field(default="double", metadata=about("of the arithmetic", ("double", "single")))
     threads: int | None = field(default=None, metadata=about("threads of the CPU, 1 or more; null for all"))
+    device: str = field(
+        default="auto", metadata=about("auto is a GPU if there is one with room for the solver", ("auto", "cpu", "gpu"))
+    )
 
     def __post_init__(self) -> None:
         check_choices(self, "solver.")
@@ -78,7 +84,7 @@ class Solution:
         mean: mean stress (Mandel, 6) or flux (3). energy: mean of gradient . flux for loads without stress-free strain.
         iterations: of conjugate gradients. history: relative change of the property per iteration.
         hill: Hill-Mandel residual ``|<s:e> - <s>:<e>| / <s:e>``, from a fresh evaluation of the stress.
-        fluctuation: nodal values, or None.
+        fluctuation: nodal values in units of the shortest edge of a voxel, or None.
     """
 
     mean: Array
@@ -123,8 +129,9 @@ class CellProblem:
         self.size = 6 if self.elastic else 3
         self.places = {1: (2,), 2: (0, 2), 3: (0, 1, 2)}[index.ndim]
         shape, step = [1, 1, 1], [1.0, 1.0, 1.0]
+        # In units of the shortest edge, for third powers of squared derivatives must stay within single precision.
         for place, n, h in zip(self.places, index.shape, spacing, strict=True):
-            shape[place], step[place] = n, h
+            shape[place], step[place] = n, h / min(spacing)
         self._turn = _axis_permutation(self.places)
         self.index = np.ascontiguousarray(index, np.int32).reshape(shape)
         self.voxels = self.index.size
@@ -145,22 +152,24 @@ class CellProblem:
         sizes, steps = (s0, s1, s2), (h0, h1, h2)
         self.kernels: Any
         if options.scheme == "fourier":
+            if options.device == "gpu":
+                raise ConfigError(
+                    "solver.scheme", "is fourier, which runs on the CPU only", "use q1 or rotated, or device=cpu"
+                )
             self.kernels = FourierKernels(sizes, steps, components, self.index, unpack(local))
         else:
             full = options.scheme == "q1"
-            shared = (sizes, steps, components, self.dtype, full, options.threads)
-            walled = boundary != "periodic"
-            self.kernels = WalledKernels(boundary, *shared) if walled else VoxelKernels(*shared)
-        self.material = Material(self.index, local, self.dtype, cut)
+            shared = (sizes, steps, components, options.precision, full, options.threads)
+            self.kernels = kernels(options.device, boundary, *shared)
+        self.material = self.kernels.material(self.index, local, cut)
         self.stiff = packed[:, [0, 6, 11, 15, 18, 20] if self.elastic else [0, 1, 2]].sum(axis=1)
         self.preconditioner = self._choose(cut is not None and bool(cut.any()))
         self._reference = self._reference_medium(packed)
-        self.jacobi = np.ones((1, 1, 1), self.dtype)
+        self.jacobi: Any = None
         if self.preconditioner == "green-jacobi":
-            mean = self.kernels.corner_mean(self.index, _geometric_means(packed))
             power = 1.0 if cut is not None and bool(cut.any()) else _SMOOTH_POWER
-            self.jacobi = np.asarray(mean ** (-power / 2), self.dtype)
-        self._work: tuple[np.ndarray, ...] | None = None
+            self.jacobi = self.kernels.corner_mean(self.material, _geometric_means(packed), -power / 2)
+        self._work: tuple[Any, ...] | None = None
 
     # -- axes ------------------------------------------------------------------------------------------------------
 
@@ -218,10 +227,14 @@ class CellProblem:
         if used.min() <= 0 or used.max() < 3 * used.min():
             return "green"
         log = np.log(np.maximum(self.stiff, used.min()))
+        # Layers at even distances tell as much of a large image as all of them, which would take longer than solving on a GPU.
+        layers = np.arange(0, self.index.shape[0], -(-self.index.size // _LOOKED_AT))
+        seen = self.index[layers]
+        here = log[seen]
         jumps = []
         for d in range(3):
             if self.index.shape[d] > 1:
-                step = np.abs(log[self.index] - log[np.roll(self.index, 1, d)])
+                step = np.abs(here - log[self.index[layers - 1] if d == 0 else np.roll(seen, 1, d)])
                 jumps.append(step[step > 1e-9])
         if laminates and used.max() > _HIGH_CONTRAST * used.min():
             return "green-jacobi"
@@ -260,11 +273,11 @@ class CellProblem:
             if not solution.hill > self.options.tolerance:
                 break
             before = solution
-            solution = self._solve(mean, stress, self._buffers()[0].copy(), name, watch)
+            solution = self._solve(mean, stress, self.kernels.to_host(self._buffers()[0]), name, watch)
             solution.iterations += before.iterations
             solution.history = before.history + solution.history
         if keep:
-            solution.fluctuation = self._buffers()[0].copy()
+            solution.fluctuation = self.kernels.to_host(self._buffers()[0])
         return solution
 
     def _solve(
@@ -284,17 +297,17 @@ class CellProblem:
         if stress is not None:
             table += self._vector_to_local(stress)
         u, r, p, w = self._buffers()
-        u[...] = 0.0 if start is None else start
         total = self.weights @ table
-        k.load(w, self.index, self._as_flux(table))
-        r[...] = -w[..., : r.shape[-1]]
+        k.assign(u, start)
+        k.assign(r, None)
+        k.assign(p, None)
+        k.load(w, self.material, self._as_flux(table))
+        k.advance(1.0, u, r, p, w, self.jacobi)  # with p = 0: r -= w, w = jacobi r
         if start is not None:
             _, sums = k.apply(u, w, self.material)
-            r -= w[..., : r.shape[-1]]
+            k.advance(1.0, u, r, p, w, self.jacobi)
             total = total + sums / n
-        w[..., : r.shape[-1]] = r * self.jacobi
         rz = first = k.green(w, self._reference)
-        p[...] = 0.0
         k.direction(0.0, p, w, self.jacobi)
         history: list[float] = []
         steps: list[float] = []
@@ -347,12 +360,12 @@ class CellProblem:
             return self._as_flux(solid[:, None] * self._vector_to_local(vector))
 
         u, r, p, w = self._buffers()
-        u[...] = p[...] = 0.0
-        size = r.shape[-1]
-        k.load(w, self.index, uniform(stress))
-        r[...] = w[..., :size]
+        for field_ in (u, r, p):
+            k.assign(field_, None)
+        k.load(w, self.material, uniform(stress))
+        k.advance(-1.0, u, r, p, w)  # r = w
         rz = k.green(w, self._reference)
-        k.direction(0.0, p, w, self.jacobi)
+        k.direction(0.0, p, w)
         drops: list[float] = []
         history: list[float] = []
         done = rz <= 0
@@ -362,7 +375,7 @@ class CellProblem:
                 done = bool(pw <= 0)
                 break
             alpha = rz / pw
-            k.advance(alpha, u, r, p, w, self.jacobi)
+            k.advance(alpha, u, r, p, w)
             drops.append(alpha * rz)
             window = 3 + len(drops) // 10
             # Of components off the diagonal the error is as the root of the energy's.
@@ -371,7 +384,7 @@ class CellProblem:
             done = len(drops) > window and history[-1] <= self.options.tolerance
             if done or len(drops) >= self.options.max_iterations:
                 break
-            k.direction(new / rz, p, w, self.jacobi)
+            k.direction(new / rz, p, w)
             rz = new
         if not done:
             raise NotConverged(
@@ -379,16 +392,16 @@ class CellProblem:
             )
         strain = np.zeros(self.size)
         for component, axis in enumerate(np.eye(self.size)):
-            k.load(w, self.index, uniform(axis))
-            strain[component] = float(np.vdot(u, w[..., :size])) / n
+            k.load(w, self.material, uniform(axis))
+            strain[component] = k.dot(u, w) / n
         quadratic, _ = k.apply(u, w, self.material)
         energy = float(strain @ stress)
         return Solution(strain, energy, len(drops), history, abs(quadratic / n / energy - 1) if energy else 0.0)
 
     def _finish(
         self,
-        u: np.ndarray,
-        w: np.ndarray,
+        u: Any,
+        w: Any,
         table: Array,
         strain: Array,
         plain: bool,
@@ -400,8 +413,8 @@ class CellProblem:
         quadratic, sums = self.kernels.apply(u, w, self.material)
         mean = self.weights @ table + sums / n
         # <(e + grad u) : (s + C grad u)> for s = C e (+ stress-free part): the linear term is u . B^T s.
-        self.kernels.load(w, self.index, self._as_flux(table))
-        linear = float(np.vdot(u, w[..., : u.shape[-1]]))
+        self.kernels.load(w, self.material, self._as_flux(table))
+        linear = self.kernels.dot(u, w)
         work = (quadratic + linear) / n
         internal = float(strain @ mean) + work
         reference = abs(internal) if plain and internal else max(abs(quadratic), abs(linear)) / n
@@ -419,18 +432,24 @@ class CellProblem:
 
         With ``q1`` and no cut voxels the mean is exact and the matrix an upper bound, converged or not.
         """
-        w, n = self._buffers()[3], self.index.size
+        k, n = self.kernels, self.index.size
+        u, _, v, w = self._buffers()
         local = self._vector_to_local(means) * ([1, 1, 1, 2, 2, 2] if self.elastic else 1)
         out = np.empty((len(means), len(means)))
 
         def products() -> Array:
-            return np.array([float(np.vdot(v, w[..., : v.shape[-1]])) for v in fluctuations])
+            out = []
+            for fluctuation in fluctuations:
+                k.assign(v, fluctuation)
+                out.append(k.dot(v, w))
+            return np.array(out)
 
-        for j, u in enumerate(fluctuations):
+        for j, fluctuation in enumerate(fluctuations):
             table = self.material.product(local[j])
-            _, sums = self.kernels.apply(np.asarray(u, self.dtype), w, self.material)
+            k.assign(u, fluctuation)
+            _, sums = k.apply(u, w, self.material)
             out[:, j] = local @ (self.weights @ table) + (local @ sums + products()) / n
-            self.kernels.load(w, self.index, self._as_flux(table))
+            k.load(w, self.material, self._as_flux(table))
             out[:, j] += products() / n
         return (out + out.T) / 2
 
@@ -440,7 +459,7 @@ class CellProblem:
             return table[:, None, :]
         return table[:, [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
 
-    def _buffers(self) -> tuple[np.ndarray, ...]:
+    def _buffers(self) -> tuple[Any, ...]:
         if self._work is None:
             k = self.kernels
             self._work = (k.field(), k.field(), k.field(), k.spectral())
@@ -449,7 +468,11 @@ class CellProblem:
     @property
     def bytes_per_voxel(self) -> float:
         """Memory of the solver, everything counted."""
-        total = sum(b.nbytes for b in self._buffers()) + self.material.nbytes + self.jacobi.nbytes
+        total = (
+            sum(b.nbytes for b in self._buffers())
+            + self.material.nbytes
+            + (0 if self.jacobi is None else self.jacobi.nbytes)
+        )
         return total / self.index.size
 
     # -- local fields ----------------------------------------------------------------------------------------------

@@ -179,7 +179,8 @@ class HostFunction:
     def __init__(self, source: str, name: str) -> None:
         self.arguments = signature(source)
         real = np.float64 if "typedef double real;" in source else np.float32
-        self.types = {"real*": real, "double*": np.float64, "int*": np.int32, "real": real, "int": np.int32}
+        self.types = {"real*": real, "double*": np.float64, "int*": np.int32}
+        self.types |= {"real": real, "double": np.float64, "int": np.int32}
         declared = re.search(rf"void {name}\((.*?)\) \{{", source)
         assert declared
         names = ", ".join(n for _, n in self.arguments)
@@ -333,8 +334,15 @@ class HostCuda(CudaBackend):
         self.sources: dict[str, str] = {}
 
     def buffer(self, layout: Layout, components: int) -> Any:
-        host = pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
-        return device_view(host) if layout.parts == 2 else host
+        if layout.parts == 2:
+            return self.zeros(layout.buffer_shape(components))
+        return pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
+
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        return device_view(pyfftw.zeros_aligned(shape, self.dtype, n=64))
+
+    def clear(self, buffer: Any) -> None:
+        self.stream.submit(lambda: host_view(buffer).fill(0))
 
     def address(self, array: Any) -> int:
         return pointer(array)
@@ -361,8 +369,8 @@ class HostCuda(CudaBackend):
         self.sources[name] = source
         return HostFunction(source, name)
 
-    def plan(self, layout: Layout, components: int, forward: bool) -> Any:
-        return cufft_plan(HostCufft, layout, components, self.precision, forward)
+    def plan(self, shape: tuple[int, ...], batch: int, forward: bool) -> Any:
+        return cufft_plan(HostCufft, shape, batch, self.precision, forward)
 
     def cosine_library(self) -> Any:
         return scipy.fft

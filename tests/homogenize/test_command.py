@@ -12,6 +12,7 @@ import tifffile
 import xarray
 
 from phasefield import cli
+from phasefield.backend.cuda import why_unavailable
 from phasefield.errors import ConfigError
 from phasefield.homogenize import Options, command
 from phasefield.homogenize.settings import Request
@@ -217,6 +218,10 @@ def test_values_are_typed() -> None:
     assert command.parse(["material=cu", "levels=[0,1e1]", "levels=null", "spacing=2e-6"]).spacing == [2e-6]
     assert request.solver.threads == 2
     assert command.parse(["material=cu", "material=al"]).material == "al"
+    assert request.solver.device == "auto"
+    assert command.parse(["material=cu", "device=cpu"]).solver.device == "cpu"
+    with pytest.raises(ConfigError, match="auto, cpu, gpu"):
+        command.parse(["material=cu", "device=tpu"])
     with pytest.raises(ConfigError, match="whole number"):
         command.parse(["material=cu", "seed=1.5"])
 
@@ -362,7 +367,7 @@ def test_help_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
     keys |= {f"solver.{f.name}": f.default for f in dataclasses.fields(Options)}
     for name, default in keys.items():
         assert f"\n  {name}=" in text
-        assert f"`{name}`" in documentation or name == "solver.threads"
+        assert f"`{name}`" in documentation or f"`{name.removeprefix('solver.')}`" in documentation
         if isinstance(default, str):
             assert f"\n  {name}={default}\n" in text
     assert "periodic | kinematic | static | all" in text
@@ -370,6 +375,14 @@ def test_help_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["config", "show", "homogenize"])
     assert stopped.value.code == 2
     assert "did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not why_unavailable(), reason="there is a GPU")
+def test_no_gpu_is_one_clear_message(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = call(capsys, image, "material=epoxy_glass", "device=gpu")
+    assert code == 2
+    assert "device=cpu" in err
+    assert "Traceback" not in err
 
 
 def test_the_example_of_the_documentation() -> None:

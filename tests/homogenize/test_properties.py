@@ -212,6 +212,19 @@ def test_memory() -> None:
         assert problem.bytes_per_voxel <= most
 
 
+@pytest.mark.parametrize("shape", [(5, 5, 9), (8, 8, 8)])
+def test_single_precision_for_small_voxels_and_odd_grids(shape: tuple[int, ...]) -> None:
+    """Third powers of the symbol of voxels of nanometres, and modes of components that are not aligned."""
+    index = np.random.default_rng(2).integers(0, 2, shape)
+    table = np.stack([tensors.isotropic_stiffness(1.0, 1.0), tensors.isotropic_stiffness(9.0, 9.0)])
+    found = [
+        CellProblem(index, table, (h, h, h), Options(precision=p, tolerance=1e-4)).solve(np.eye(6)[0])
+        for p, h in (("single", 1e-9), ("double", 1.0))
+    ]
+    np.testing.assert_allclose(found[0].mean, found[1].mean, rtol=0, atol=1e-3 * found[1].mean.max())
+    assert found[0].iterations <= found[1].iterations + 1
+
+
 def test_mixed_loading_and_bounds() -> None:
     c = tensors.isotropic_stiffness(*tensors.bulk_and_shear({"E": 10.0, "nu": 0.3}))
     strain, stress = mixed(c, {0: 0.01}, dict.fromkeys(range(1, 6), 0.0))

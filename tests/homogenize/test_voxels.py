@@ -120,3 +120,20 @@ def test_volume_of_an_ellipsoid_of_voxels(spacing: tuple[float, ...]) -> None:
     geometry = voxels.from_field(0.5 * (1 + np.tanh((13.3 - r) / 4)), spacing=spacing)
     volume = np.pi * 13.3**2 if len(spacing) == 2 else 4 / 3 * np.pi * 13.3**3
     assert geometry.volume_fractions[1] * 40 ** len(spacing) == pytest.approx(volume, rel=2e-5)
+
+
+def test_levels_of_a_tanh_field_that_hardly_has_bulk() -> None:
+    """A disk of 4 voxels with an interface as wide: found levels give the same volume as 0 and 1, or -1 and 1, would."""
+    x = np.arange(32) - 15.5
+    inside = np.tanh((3.84 - np.hypot(x[:, None], x)) / 2)
+    assert two_levels(0.5 * (1 + inside)) == (0.0, 1.0)
+    assert two_levels(inside) == (-1.0, 1.0)
+    volume = from_array(inside).voxels().volume_fractions[1] * 32**2
+    assert volume == pytest.approx(np.pi * 3.84**2, rel=1e-3)
+
+
+def test_levels_that_are_not_those_of_the_order_parameter_stay() -> None:
+    x = np.arange(64) - 31.5
+    field = 0.5 + 0.45 * np.tanh((18 - np.hypot(x[:, None], x)) / 2)
+    field += np.random.default_rng(0).normal(0, 2e-3, field.shape)
+    assert two_levels(field) == pytest.approx((0.05, 0.95), abs=2e-3)

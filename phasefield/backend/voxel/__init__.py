@@ -1,0 +1,95 @@
+"""Trilinear finite elements on a periodic voxel grid: matrix-free stiffness, Green operator and updates of conjugate gradients.
+
+Every voxel is one element with 2x2x2 Gauss points; node (i, j, k) is the lower corner of voxel (i, j, k). `element` holds the
+mathematics of a voxel, which is printed for both devices; `cpu` and `cuda` the loops around it.
+
+Leaving all but the constant polynomial of the strain out is the rotated scheme (Willot, C. R. Mecanique 343 (2015) 232), i.e. one
+Gauss point a voxel.
+
+Tensors are in the order xx, yy, zz, yz, xz, xy with engineering shear strains. All sums over voxels are in double precision.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from typing import Any
+
+from ...errors import DeviceError
+from ..base import gpu_wanted
+from .material import Material, pack, reference_table, unpack
+
+__all__ = ["Material", "kernels", "pack", "reference_table", "unpack"]
+
+log = logging.getLogger("phasefield")
+
+
+def kernels(
+    device: str,
+    boundary: str,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    components: int,
+    precision: str = "double",
+    full: bool = True,
+    threads: int | None = None,
+) -> Any:
+    """The operators of one voxel grid for ``device`` = ``auto``, ``cpu`` or ``gpu``, see `cpu.VoxelKernels`.
+
+    ``auto`` takes a GPU if there is one with room for the solver.
+
+    Args:
+        boundary: ``periodic``, ``kinematic`` or ``static``.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for and there is none, or not enough of its memory.
+    """
+    if gpu_wanted(device):
+        backend = _gpu(precision)
+        need, free = device_bytes(shape, components, precision), backend.memory_available()
+        if need <= free:
+            return on_gpu(backend, boundary, shape, spacing, components, full)
+        short = f"the solver takes {need / 1e9:.1f} GB on {'x'.join(map(str, shape))} voxels, the GPU has {free / 1e9:.1f} free"
+        if device == "gpu":
+            raise DeviceError(f"device=gpu: {short}\n  Use device=cpu, or single precision.")
+        log.info("%s; computing on the CPU", short)
+    from .cpu import VoxelKernels, WalledKernels
+
+    dtype = "float64" if precision == "double" else "float32"
+    shared = (shape, spacing, components, dtype, full, threads)
+    return VoxelKernels(*shared) if boundary == "periodic" else WalledKernels(boundary, *shared)
+
+
+def on_gpu(
+    backend: Any,
+    boundary: str,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    components: int,
+    full: bool,
+) -> Any:
+    """The operators on the device of a `CudaBackend`."""
+    from .cuda import CudaVoxelKernels, CudaWalledKernels
+
+    shared = (shape, spacing, components, full)
+    if boundary == "periodic":
+        return CudaVoxelKernels(backend, *shared)
+    return CudaWalledKernels(backend, boundary, *shared)
+
+
+def device_bytes(shape: tuple[int, int, int], components: int, precision: str) -> int:
+    """Bytes that a solver takes on a GPU, without those of a table of many entries.
+
+    Four fields, one of them padded, the work area of a transform, a scaling and the index of every voxel.
+    """
+    size = {"double": 8, "single": 4}[precision]
+    padded = math.prod(shape[:2]) * 2 * (shape[2] // 2 + 1)
+    return math.prod(shape) * ((3 * components + 1) * size + 4) + padded * (components + 1) * size
+
+
+@functools.cache
+def _gpu(precision: Any) -> Any:
+    from ..cuda import CudaBackend
+
+    return CudaBackend(precision)

@@ -1,0 +1,280 @@
+"""The operators on voxels on a GPU: kernels of `cuda_source`, cuFFT in place.
+
+Takes streams, plans, memory and the compiler from a `CudaBackend`. Kernels queue up; only sums, which the iteration needs on the
+host, wait for the device: u . K u with the mean stress in one copy, and the norm of the preconditioned residual.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...codegen import WIDE, reduce_source
+from ..cuda import CudaBackend, CufftTransform, on_stream
+from . import cuda_source
+from .material import Material, symbols, wall_symbols
+
+#: Threads per block; blocks that share the second stage of a reduction, whose results the host adds up.
+_BLOCK, _PARTS = 128, 32
+#: The lines that walls transform at a time are this share of all, so that their scratch space stays small.
+_SHARES = 8
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(backend: CudaBackend, text: str, name: str) -> Any:
+    return backend.function(text, name)
+
+
+class DeviceMaterial(Material):
+    """A material with copies of its tables on the device.
+
+    Attributes:
+        kind: per entry, 0 isotropic, 1 anisotropic, 2 anisotropic with the constant polynomial alone.
+    """
+
+    def __init__(
+        self, backend: CudaBackend, full: bool, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None
+    ) -> None:
+        super().__init__(index, packed, backend.dtype, cut)
+        self.anisotropic = not self.isotropic.all()
+        self.index = backend.array(index)
+        self.table = backend.array(self.tensor)
+        kind = np.where(self.isotropic, 0, np.where(self.whole & full, 1, 2))
+        self.kind = backend.array(kind.astype(np.int32))
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.index.nbytes + self.table.nbytes + self.kind.nbytes)
+
+
+class CudaVoxelKernels:
+    """The operators of one voxel grid on a GPU, with the interface of `cpu.VoxelKernels`.
+
+    Args:
+        backend: the device, in the wanted precision. Others as for `cpu.VoxelKernels`.
+    """
+
+    #: Whether the nodes on the faces are held.
+    clamped = False
+
+    def __init__(
+        self,
+        backend: CudaBackend,
+        shape: tuple[int, int, int],
+        spacing: tuple[float, float, float],
+        components: int,
+        full: bool = True,
+    ) -> None:
+        self.backend, self.stream = backend, backend.stream
+        self.shape, self.components, self.full = shape, components, full
+        self.dtype = np.dtype(backend.dtype)
+        self.voxels = math.prod(shape)
+        self.g = np.array([2.0 / h for h in spacing], self.dtype)
+        self.padded = (*shape[:2], 2 * (shape[2] // 2 + 1))
+        self._wide = components * math.prod(self.padded) >= WIDE
+        self._sizes = tuple(np.int32(n) for n in shape)
+        self._corner = tuple(self.dtype.type(g / 8) for g in self.g)  # modes are means over the corners
+        self._functions: dict[tuple[Any, ...], Any] = {}
+        self._prepare()
+
+    @on_stream
+    def _prepare(self) -> None:
+        backend = self.backend
+        # Sums of one launch at most: work and stress. Kernels that sum up use many registers, so fewer threads do for them.
+        rows = {1: 4, 3: 7}[self.components]
+        self._summing = min(backend.threads // 2, _BLOCK * -(-self.components * self.voxels // _BLOCK))
+        self._partial = backend.array(np.zeros(rows * self._summing))
+        self._total = backend.array(np.zeros((rows, _PARTS)))
+        self._found = backend.pinned((rows, _PARTS), "float64")
+        self._reduce = self._function(reduce_source, ["sum"], _BLOCK, _PARTS, name="reduce")
+        self._prepare_green()
+
+    def _prepare_green(self) -> None:
+        axes = tuple(n for n in self.shape[:2] if n > 1)
+        self._transform = CufftTransform(self.backend, (*axes, self.shape[2]), 1)
+        table = np.stack(symbols(self.shape, self.g, self.full))
+        self._symbols = self.backend.array(np.ascontiguousarray(table, self.dtype))
+
+    # -- launches --------------------------------------------------------------------------------------------------
+
+    def _function(self, source: Callable[..., str], *arguments: Any, name: str = "") -> Any:
+        """The compiled kernel of a text from `cuda_source`, which names it after the function that writes it."""
+        key = (source, *map(str, arguments))
+        if key not in self._functions:
+            name = name or source.__name__.removesuffix("_source")
+            self._functions[key] = _compiled(self.backend, source(*arguments), name)
+        return self._functions[key]
+
+    def _launch(
+        self, source: Callable[..., str], options: tuple[Any, ...], arguments: tuple[Any, ...], count: int
+    ) -> int:
+        """Queues a kernel over ``count`` cells; returns its number of threads."""
+        most = self._summing if any(a is self._partial for a in arguments) else self.backend.threads
+        blocks = max(1, min(most // _BLOCK, -(-count // _BLOCK)))
+        self._function(source, *options, self.dtype.name, self._wide)((blocks,), (_BLOCK,), arguments)
+        return blocks * _BLOCK
+
+    def _sums(self, rows: int, threads: int) -> np.ndarray:
+        """What the threads of the last launch left, added up; waits for the device."""
+        self._reduce((rows * _PARTS,), (_BLOCK,), (self._partial, self._total, np.int32(threads)))
+        self.backend.fetch(self._total, self._found)
+        self.stream.synchronize()
+        return np.asarray(self._found[:rows].sum(axis=1))
+
+    # -- arrays ----------------------------------------------------------------------------------------------------
+
+    @on_stream
+    def material(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> DeviceMaterial:
+        return DeviceMaterial(self.backend, self.full, index, packed, cut)
+
+    def field(self) -> Any:
+        return self.backend.zeros((self.components, *self.shape))
+
+    def spectral(self) -> Any:
+        return self.backend.zeros((self.components, *self.padded))
+
+    @on_stream
+    def assign(self, field: Any, values: np.ndarray | None) -> None:
+        if values is None:
+            self.backend.clear(field)
+        else:
+            self.backend.from_host(values, field)
+
+    @on_stream
+    def to_host(self, field: Any) -> np.ndarray:
+        return self.backend.to_host(field)[..., : self.shape[2]]
+
+    # -- operators -------------------------------------------------------------------------------------------------
+
+    @on_stream
+    def apply(self, u: Any, w: Any, material: DeviceMaterial) -> tuple[float, np.ndarray]:
+        options = (self.components, self.full, material.anisotropic, self.clamped)
+        arguments = (u, w, material.index, material.table, material.kind, self._partial, *self._sizes, *self._corner)
+        threads = self._launch(cuda_source.apply_source, options, arguments, self.voxels)
+        total = self._sums(4 if self.components == 1 else 7, threads)
+        return float(total[0]), total[1:]
+
+    @on_stream
+    def load(self, w: Any, material: DeviceMaterial, table: np.ndarray) -> None:
+        stress = self.backend.array(np.ascontiguousarray(table, self.dtype))
+        arguments = (w, material.index, stress, *self._sizes, *self._corner)
+        self._launch(cuda_source.load_source, (self.components, self.clamped), arguments, self.voxels)
+
+    @on_stream
+    def corner_mean(self, material: DeviceMaterial, value: np.ndarray, power: float = 1.0) -> Any:
+        out = self.backend.zeros(self.shape)
+        values = self.backend.array(np.ascontiguousarray(value, np.float64))
+        arguments = (out, material.index, values, np.float64(power), *self._sizes)
+        self._launch(cuda_source.corner_mean_source, (), arguments, self.voxels)
+        return out
+
+    @on_stream
+    def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
+        scaling = () if jacobi is None else (jacobi,)
+        arguments = (u, r, p, w, *scaling, self.dtype.type(alpha), *self._sizes)
+        options = (self.components, bool(scaling))
+        self._launch(cuda_source.advance_source, options, arguments, self.components * self.voxels)
+
+    @on_stream
+    def direction(self, beta: float, p: Any, w: Any, jacobi: Any = None) -> None:
+        scaling = () if jacobi is None else (jacobi,)
+        arguments = (p, w, *scaling, self.dtype.type(beta), *self._sizes)
+        options = (self.components, bool(scaling))
+        self._launch(cuda_source.direction_source, options, arguments, self.components * self.voxels)
+
+    @on_stream
+    def dot(self, u: Any, w: Any) -> float:
+        arguments = (u, w, self._partial, *self._sizes)
+        count = self.components * self.voxels
+        return float(self._sums(1, self._launch(cuda_source.dot_source, (self.components,), arguments, count))[0])
+
+    @on_stream
+    def green(self, w: Any, reference: np.ndarray) -> float:
+        for c in range(self.components):
+            self._transform.forward(w[c : c + 1])
+        medium = self.backend.array(np.ascontiguousarray(reference, self.dtype).ravel())
+        longest, scale = np.int32(max(self.shape)), self.dtype.type(1 / self.voxels)
+        arguments = (w, self._symbols, medium, self._partial, longest, *self._sizes, scale)
+        threads = self._launch(cuda_source.green_source, (self.components,), arguments, math.prod(self.padded) // 2)
+        for c in range(self.components):
+            self._transform.inverse(w[c : c + 1])
+        return float(self._sums(1, threads)[0])
+
+
+class CudaWalledKernels(CudaVoxelKernels):
+    """The same for a cell with walls, see `cpu.WalledKernels`.
+
+    Sines and cosines come from real transforms of lines continued oddly or evenly to a period, axis by axis and some lines at a
+    time: about three times the passes of a transform over all axes.
+    """
+
+    def __init__(
+        self,
+        backend: CudaBackend,
+        walls: str,
+        shape: tuple[int, int, int],
+        spacing: tuple[float, float, float],
+        components: int,
+        full: bool = True,
+    ) -> None:
+        self.walls = walls
+        self.clamped = walls == "kinematic"
+        super().__init__(backend, shape, spacing, components, full)
+
+    def _prepare_green(self) -> None:
+        mass, second, self._norm = wall_symbols(self.walls, self.shape, self.g, self.full)
+        longest = max(self.shape)
+        table = np.zeros((6, longest), self.dtype)
+        first = 1 if self.clamped else 0
+        for d, n in enumerate(self.shape):
+            at = slice(first if n > 1 else 0, n)
+            table[d, at], table[3 + d, at] = mass[d], second[d]
+        self._symbols = self.backend.array(table)
+        # A product of functions linear in each axis' squared sine is largest where these are smallest or largest.
+        ends = [(np.array([m[0], m[-1]]), np.array([s[0], s[-1]])) for m, s in zip(mass, second, strict=True)]
+        (m0, s0), (m1, s1), (m2, s2) = (
+            tuple(a.reshape([-1 if e == d else 1 for e in range(3)]) for a in pair) for d, pair in enumerate(ends)
+        )
+        self._corners = np.stack([np.broadcast_to(t, (2, 2, 2)) for t in (s0 * m1 * m2, m0 * s1 * m2, m0 * m1 * s2)])
+        self._axes = []
+        for d, n in enumerate(self.shape):
+            if n == 1:
+                continue
+            length = 2 * n if self.clamped else 2 * (n - 1)
+            every = self.voxels // n
+            each = -(-every // _SHARES)
+            plan = self.backend.plan((length,), each, True)
+            self._axes.append((d, each, -(-every // each), plan, length))
+        self._lines = self.backend.zeros((max(each * (length + 2) for _, each, _, _, length in self._axes),))
+
+    def _transform_all(self, w: Any, face: float) -> None:
+        """Sines or cosines of one component along all axes; nodes on the faces count ``face`` times."""
+        complex_type = np.result_type(self.dtype, np.complex64)
+        for d, each, chunks, plan, length in self._axes:
+            lines = self._lines[: each * (length + 2)]
+            for chunk in range(chunks):
+                place = (np.int32(d), np.int32(chunk), np.int32(each), *self._sizes)
+                arguments = (w, lines, *place, self.dtype.type(face))
+                self._launch(cuda_source.extend_source, (self.clamped,), arguments, each * length)
+                plan.fft(lines, lines.view(complex_type), -1)
+                self._launch(
+                    cuda_source.restrict_lines_source, (self.clamped,), (w, lines, *place), each * self.shape[d]
+                )
+
+    @on_stream
+    def green(self, w: Any, reference: np.ndarray) -> float:
+        total = 0.0
+        for c, row in enumerate(reference):
+            component = w[c]
+            self._transform_all(component, 2.0)
+            floor = 1e-12 * float(np.tensordot(row, self._corners, 1).max())
+            numbers = (self.dtype.type(x) for x in (*row, floor, self._norm))
+            arguments = (component, self._symbols, self._partial, np.int32(max(self.shape)), *self._sizes, *numbers)
+            threads = self._launch(cuda_source.wall_source, (self.clamped,), arguments, self.voxels)
+            self._transform_all(component, 1.0)
+            total += float(self._sums(1, threads)[0])
+        return total

@@ -1,0 +1,126 @@
+"""Material tensors by voxel, and the tables that operators on voxels are made from.
+
+Tensors are in the order xx, yy, zz, yz, xz, xy with engineering shear strains.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+#: Row and column of the packed constants of symmetric matrices, and the packed position of every row and column.
+_UPPER = {3: (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])), 6: np.triu_indices(6)}
+
+
+def _positions(order: int) -> np.ndarray:
+    out = np.empty((order, order), int)
+    rows, columns = _UPPER[order]
+    out[rows, columns] = out[columns, rows] = np.arange(len(rows))
+    return out
+
+
+def pack(tensors: np.ndarray) -> np.ndarray:
+    """(entries, 6, 6) or (entries, 3, 3) symmetric matrices as (entries, 21) or (entries, 6) constants."""
+    rows, columns = _UPPER[tensors.shape[-1]]
+    return np.ascontiguousarray(tensors[..., rows, columns])
+
+
+def unpack(packed: np.ndarray) -> np.ndarray:
+    """The inverse of `pack`."""
+    return packed[..., _positions(6 if packed.shape[-1] == 21 else 3)]
+
+
+class Material:
+    """Material tensors by voxel: a table of entries and the entry of every voxel.
+
+    Args:
+        index: entry of every voxel, int32, shape of the grid.
+        packed: (entries, 6) or, in engineering (Voigt) form, (entries, 21), see `pack`.
+        dtype: of the tables.
+        cut: per entry, whether it is a mixture of phases. The tensor of a mixture relates mean strain to mean stress; what the
+            strain does within the voxel it does not know, so such voxels take the constant polynomial alone in any scheme.
+            Measured on cylinders with laminate voxels this divides the error by four.
+
+    Attributes:
+        tensor: the packed tensors, on the host. isotropic, whole: per entry. constants: (entries, 1) or (entries, 2), the
+            isotropic constants, zero for other entries.
+    """
+
+    def __init__(
+        self, index: np.ndarray, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
+    ) -> None:
+        self.index: Any = index
+        self.order = 6 if packed.shape[-1] == 21 else 3
+        self.tensor = np.ascontiguousarray(packed, dtype=dtype)
+        if self.order == 3:
+            constants = packed[:, :1]
+            expected = np.array([[1.0, 1, 1, 0, 0, 0]])
+        else:
+            constants = packed[:, [1, 15]]  # lambda, mu
+            expected = np.zeros((2, 21))
+            expected[0, [0, 1, 2, 6, 7, 11]] = 1
+            expected[1, [0, 6, 11, 15, 18, 20]] = [2, 2, 2, 1, 1, 1]
+        off = np.abs(packed - constants @ expected).max(axis=1)
+        self.isotropic = off <= 1e-14 * np.abs(packed).max(axis=1)
+        self.constants = np.where(self.isotropic[:, None], constants, 0.0)
+        self.whole = np.ones(len(packed), bool) if cut is None else ~cut
+
+    def product(self, strain: np.ndarray) -> np.ndarray:
+        """Stress (entries, order) of every entry for one strain."""
+        return np.stack([self.tensor[:, row] @ strain for row in _positions(self.order)], axis=1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what the device holds."""
+        return self.index.nbytes + self.tensor.nbytes + self.whole.nbytes
+
+
+def reference_table(stiffness: np.ndarray) -> np.ndarray:
+    """The (6, 6) array ``k[ik, jl]`` of `VoxelKernels.green` for a stiffness in Voigt form."""
+    voigt = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+    pairs = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+    k = np.empty((6, 6))
+    for a, (i, m) in enumerate(pairs):
+        for b, (j, n) in enumerate(pairs):
+            k[a, b] = stiffness[voigt[i, j], voigt[m, n]]
+            if j != n:
+                k[a, b] += stiffness[voigt[i, n], voigt[m, j]]
+    return k
+
+
+def symbols(shape: tuple[int, ...], g: np.ndarray, full: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per axis and wavenumber: mean of squared values, of squared derivatives, of value times derivative, (3, longest axis)."""
+    out = np.zeros((3, 3, max(shape)))
+    for d, n in enumerate(shape):
+        i = np.arange(n)
+        sine, cosine = np.sin(np.pi * i / n), np.cos(np.pi * i / n)
+        if n % 2 == 0:
+            cosine[n // 2] = 0.0
+        out[0, d, :n] = cosine**2 + (sine**2 / 3 if full else 0.0)
+        out[1, d, :n] = (float(g[d]) * sine) ** 2
+        out[2, d, :n] = float(g[d]) * sine * cosine
+    return out[0], out[1], out[2]
+
+
+def wall_symbols(
+    walls: str, shape: tuple[int, ...], g: np.ndarray, full: bool
+) -> tuple[list[np.ndarray], list[np.ndarray], float]:
+    """Per axis and wavenumber: mean of squared values, of squared derivatives; and what a pair of transforms multiplies by.
+
+    Wavenumbers are those of sines of nodes 1 to n - 1 (``kinematic``) or of cosines of all n nodes (``static``).
+    """
+    mass, second = [], []
+    norm = 1.0
+    for n, derivative in zip(shape, g, strict=True):
+        if n == 1:
+            mass.append(np.ones(1))
+            second.append(np.zeros(1))
+            continue
+        cells = n if walls == "kinematic" else n - 1
+        norm *= 2 * cells
+        k = np.arange(1, n) if walls == "kinematic" else np.arange(n)
+        sine2 = np.sin(np.pi * k / (2 * cells)) ** 2
+        mass.append(1 - sine2 * (2 / 3 if full else 1.0))
+        second.append(float(derivative) ** 2 * sine2)
+    return mass, second, norm

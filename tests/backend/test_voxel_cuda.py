@@ -1,0 +1,253 @@
+"""Homogenization's kernels for the GPU: they compile without one, and on host memory give what the CPU gives."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from device_compiler import architectures, available, compile_all, nvrtc, run_nvrtc
+from host_cuda import HAS_COMPILER, HostCuda
+
+from phasefield.api import spec_of
+from phasefield.backend import voxel
+from phasefield.backend.voxel import cuda_source
+from phasefield.errors import ConfigError, DeviceError
+from phasefield.homogenize.observables import observables
+from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.simulation import Simulation
+
+SCHEMES = ("q1", "rotated")
+host = pytest.mark.skipif(not HAS_COMPILER, reason="g++ is not here")
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> list[HostCuda]:
+    """``device=gpu`` means the stand-in; the devices made."""
+    made: list[HostCuda] = []
+
+    def make(precision: Any) -> HostCuda:
+        made.append(HostCuda(precision))
+        return made[-1]
+
+    monkeypatch.setattr(voxel, "gpu_wanted", lambda device: device != "cpu")
+    monkeypatch.setattr(voxel, "_gpu", make)
+    return made
+
+
+def tensors(kind: str, elastic: bool, entries: int = 5) -> np.ndarray:
+    """Isotropic entries, all or but two of them, Mandel form for stiffness."""
+    rng = np.random.default_rng(3)
+    size = 6 if elastic else 3
+    out = np.zeros((entries, size, size))
+    for e in range(entries):
+        out[e] = np.eye(size) * (0.5 + rng.random())
+        if elastic:
+            out[e, :3, :3] += rng.random()
+    if kind != "isotropic":
+        a = rng.random((2, size, size))
+        out[-2:] = a @ a.transpose(0, 2, 1) + np.eye(size)
+    return out
+
+
+def pair(
+    shape: tuple[int, ...], elastic: bool, kind: str = "isotropic", boundary: str = "periodic", **options: Any
+) -> tuple[CellProblem, CellProblem]:
+    """The same problem on the CPU and on the stand-in."""
+    table = tensors(kind, elastic)
+    index = np.random.default_rng(1).integers(0, len(table), shape)
+    cut = np.arange(len(table)) == len(table) - 1 if kind == "cut" else None
+    spacing = (0.5, 0.7, 0.4)[: len(shape)]
+    cpu, other = (
+        CellProblem(index, table, spacing, Options(device=device, threads=1, **options), cut, boundary)
+        for device in ("cpu", "gpu")
+    )
+    return cpu, other
+
+
+def same(a: CellProblem, b: CellProblem, tolerance: float, **arguments: Any) -> None:
+    load = np.linspace(1.0, 0.3, a.size)
+    keep = a.boundary != "static"
+    first, second = (p.solve(load, keep=keep, **arguments) for p in (a, b))
+    # Small problems end exactly, but for rounding.
+    assert abs(second.iterations - first.iterations) <= 1 + first.iterations // 10
+    np.testing.assert_allclose(second.mean, first.mean, rtol=0, atol=tolerance * np.abs(first.mean).max())
+    assert second.energy == pytest.approx(first.energy, rel=tolerance)
+    if keep:
+        assert first.fluctuation is not None
+        assert second.fluctuation is not None
+        scale = np.abs(first.fluctuation).max()
+        assert scale > 0
+        np.testing.assert_allclose(second.fluctuation, first.fluctuation, rtol=0, atol=100 * tolerance * scale)
+
+
+@host
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("kind", ["isotropic", "anisotropic", "cut"])
+@pytest.mark.parametrize("elastic", [False, True])
+@pytest.mark.parametrize("shape", [(11,), (8,), (7, 9), (6, 8), (5, 6, 7), (6, 5, 4)])
+def test_solutions_are_the_cpus(
+    gpu: list[HostCuda], shape: tuple[int, ...], elastic: bool, kind: str, scheme: str
+) -> None:
+    same(*pair(shape, elastic, kind, scheme=scheme, tolerance=1e-10), 1e-10)
+    assert gpu
+
+
+@host
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("elastic", [False, True])
+@pytest.mark.parametrize("boundary", ["kinematic", "static"])
+@pytest.mark.parametrize("shape", [(9,), (6, 7), (5, 6, 7)])
+def test_walls(gpu: list[HostCuda], shape: tuple[int, ...], boundary: str, elastic: bool, scheme: str) -> None:
+    same(*pair(shape, elastic, "cut", boundary, scheme=scheme, tolerance=1e-10), 1e-9)
+    assert gpu
+
+
+@host
+@pytest.mark.parametrize("elastic", [False, True])
+@pytest.mark.parametrize("boundary", ["periodic", "kinematic"])
+def test_single_precision(gpu: list[HostCuda], boundary: str, elastic: bool) -> None:
+    cpu, other = pair((7, 6, 9), elastic, "cut", boundary, precision="single", tolerance=1e-4)
+    load = np.linspace(1.0, 0.3, cpu.size)
+    first, second = cpu.solve(load), other.solve(load)
+    np.testing.assert_allclose(second.mean, first.mean, rtol=0, atol=1e-4 * np.abs(first.mean).max())
+
+
+@host
+def test_scaled_operator_and_start(gpu: list[HostCuda]) -> None:
+    cpu, other = pair((7, 8, 6), True, "anisotropic", preconditioner="green-jacobi", tolerance=1e-10)
+    np.testing.assert_allclose(other.kernels.to_host(other.jacobi), cpu.jacobi, rtol=1e-14)
+    start = 0.1 * np.random.default_rng(5).random((3, 7, 8, 6))
+    same(cpu, other, 1e-10, start=start)
+
+
+@host
+def test_more_threads_than_voxels_and_wide_indices(gpu: list[HostCuda], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums over any number of threads, and 64-bit indices, which only huge grids would take."""
+    _, narrow = pair((5, 6, 7), True, "cut")
+    monkeypatch.setattr("phasefield.backend.voxel.cuda.WIDE", 1)
+    monkeypatch.setattr(voxel, "_gpu", lambda precision: HostCuda(precision, processors=7))
+    _, wide = pair((5, 6, 7), True, "cut")
+    assert wide.kernels._wide
+    assert not narrow.kernels._wide
+    load = np.linspace(1.0, 0.3, 6)
+    results = [p.solve(load, keep=True) for p in (narrow, wide)]
+    np.testing.assert_allclose(results[1].mean, results[0].mean, rtol=1e-14)
+    assert results[0].fluctuation is not None
+    np.testing.assert_allclose(results[1].fluctuation, results[0].fluctuation, rtol=0, atol=1e-12)
+
+
+@host
+def test_memory(gpu: list[HostCuda]) -> None:
+    """Bytes per voxel in double precision, with the area of a transform of one component, and as estimated."""
+    for elastic, limit in ((False, 56), (True, 160)):
+        _, problem = pair((24, 24, 24), elastic, preconditioner="green-jacobi")
+        assert not isinstance(problem.kernels, voxel.cpu.VoxelKernels)
+        held = problem.bytes_per_voxel + 8 * 26 / 24
+        assert held < limit
+        estimate = voxel.device_bytes((24, 24, 24), 3 if elastic else 1, "double") / 24**3
+        assert held == pytest.approx(estimate, rel=0.05)
+
+
+def test_too_little_memory(gpu: list[HostCuda], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HostCuda, "memory_available", lambda self: 1000)
+    with pytest.raises(DeviceError, match="device=cpu"):
+        pair((6, 8), False)
+    arguments = ("periodic", (6, 1, 8), (1.0, 1.0, 1.0), 1)
+    assert isinstance(voxel.kernels("auto", *arguments), voxel.cpu.VoxelKernels)
+
+
+def test_the_fourier_scheme_says_it_has_no_gpu() -> None:
+    with pytest.raises(ConfigError, match="device=cpu"):
+        CellProblem(np.zeros((3, 3), int), np.eye(3)[None], (1, 1), Options(scheme="fourier", device="gpu"))
+    with pytest.raises(ConfigError, match="auto, cpu, gpu"):
+        Options(device="tpu")
+
+
+@host
+def test_properties_of_a_run_on_its_device(gpu: list[HostCuda]) -> None:
+    spec = spec_of(
+        "model=spinodal", "grid.shape=[12,10]", "time.end=10", "output.observables=[stiffness,conductivity]",
+        "homogenize.levels=[0.3,0.7]", "homogenize.material={phases: {a: {stiffness: {E: 1, nu: 0.3}, conductivity: 1}, "
+        "b: {stiffness: {E: 10, nu: 0.2}, conductivity: 10}}}",
+    )  # fmt: skip
+    values = []
+    for device in ("cpu", "gpu"):
+        sim = Simulation(spec, backend=HostCuda(), observables=observables(spec.homogenize, device))  # type: ignore[arg-type]
+        values.append(sim.observe(sim.carry)[1])
+        assert bool(gpu) == (device == "gpu")
+    assert {"stiffness", "conductivity"} <= set(values[0])
+    for name, expected in values[0].items():
+        np.testing.assert_allclose(values[1][name], expected, rtol=1e-9, atol=1e-11, err_msg=name)
+
+
+# -- compilers ---------------------------------------------------------------------------------------------------------
+
+
+def texts(dtype: str, wide: bool) -> dict[str, str]:
+    """Every kernel, under distinct names."""
+    found = {}
+    flags = (False, True)
+    for c in (1, 3):
+        for full, anisotropic, clamped in itertools.product(flags, flags, flags):
+            key = f"apply{c}{'_full' * full}{'_any' * anisotropic}{'_held' * clamped}"
+            found[key] = cuda_source.apply_source(c, full, anisotropic, clamped, dtype, wide)
+        for flag in flags:
+            found[f"load{c}{flag}"] = cuda_source.load_source(c, flag, dtype, wide)
+            found[f"advance{c}{flag}"] = cuda_source.advance_source(c, flag, dtype, wide)
+            found[f"direction{c}{flag}"] = cuda_source.direction_source(c, flag, dtype, wide)
+        found[f"dot{c}"] = cuda_source.dot_source(c, dtype, wide)
+        found[f"green{c}"] = cuda_source.green_source(c, dtype, wide)
+    found["corner_mean"] = cuda_source.corner_mean_source(dtype, wide)
+    for odd in flags:
+        found[f"extend{odd}"] = cuda_source.extend_source(odd, dtype, wide)
+        found[f"restrict{odd}"] = cuda_source.restrict_lines_source(odd, dtype, wide)
+        found[f"wall{odd}"] = cuda_source.wall_source(odd, dtype, wide)
+    return found
+
+
+@pytest.mark.parametrize("compiler", ["nvrtc", "nvcc"])
+@pytest.mark.parametrize(("dtype", "wide"), [("float64", False), ("float64", True), ("float32", False)])
+def test_kernels_spill_nothing(compiler: str, dtype: str, wide: bool) -> None:
+    if compiler not in available():
+        pytest.skip(f"{compiler} is not here")
+    sources = texts(dtype, wide)
+    usage = compile_all(compiler, sources)
+    assert set(usage) == set(sources)
+    for name, used in usage.items():
+        assert used.spilled == 0, name
+        if name.startswith("apply") and "_any" not in name:  # bound by arithmetic: four blocks a multiprocessor
+            assert used.registers <= 128, name
+        assert used.registers <= 168, name  # three blocks
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100"])
+def test_kernels_compile_for_every_generation(architecture: str) -> None:
+    if nvrtc() is None or architecture not in architectures():
+        pytest.skip(f"NVRTC for {architecture} is not here")
+    usage = compile_all("nvrtc", texts("float64", True), architecture)
+    assert max(u.spilled for u in usage.values()) == 0
+
+
+def test_single_precision_computes_in_double_only_to_add_up() -> None:
+    if nvrtc() is None:
+        pytest.skip("NVRTC (pip install nvidia-cuda-nvrtc) is not here")
+    for name, text in texts("float32", False).items():
+        if name == "corner_mean":  # once per problem
+            continue
+        _, ptx = run_nvrtc(text, "-arch=compute_90", kind="PTX")
+        lines = [line.split()[0] for line in ptx.decode().splitlines() if line.strip()[:1].isalpha()]
+        assert any("f32" in line for line in lines)
+        allowed = (
+            "cvt.f64.f32",
+            "add.f64",
+            "add.rn.f64",
+            "fma.rn.f64",
+            "mul.f64",
+            "mov.f64",
+            "st.global.f64",
+            "selp.f64",
+        )
+        for line in lines:
+            assert "f64" not in line or line in allowed, (name, line)
