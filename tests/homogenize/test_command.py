@@ -202,6 +202,13 @@ def test_images_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixtur
         code, _, err = call(capsys, path, "material=cu")
         assert code == 2
         assert str(path.name) in err
+    empty, text = tmp_path / "empty.nc", tmp_path / "text.nc"
+    empty.touch()
+    text.write_text("no NetCDF")
+    for path, says in ((empty, "is empty"), (text, "is no NetCDF file")):  # and no manual of readers
+        err = call(capsys, path, "material=cu")[2]
+        assert says in err
+        assert "http" not in err
     field = np.zeros((8, 8))
     field[3, 4] = np.nan
     np.save(bad, field)
