@@ -31,7 +31,7 @@ examples:
   phasefield model=cahn_hilliard 'model.energy=W*(c-a)**2*(b-c)**2' model.parameters.W=5 grid.shape=[512,512]
   phasefield 'initial.c=0.5+0.1*cos(2*pi*x/256)' time.scheme=sbdf2 device=gpu precision=single
 
-keys (phasefield config show prints all of them with their values):
+keys (phasefield config show prints all of them with their values; those of homogenize: phasefield homogenize --help):
   model=NAME           {models}
   model.energy         free-energy density: + - * / **, exp log sqrt sin cos tanh abs min max piecewise sum
   model.parameters.P, model.fields.F.(kinetics|mobility|kappa|components|source)
@@ -41,9 +41,6 @@ keys (phasefield config show prints all of them with their values):
   output.dir, output.every, output.history, output.checkpoint, output.observables, homogenize.KEY (of properties among these)
   device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
   experiment=NAME      {experiments}
-  homogenize: material={materials} or a file, properties, voxel, plane, field, levels, spacing, times, fields, seed,
-    grains, load, certify, output, two_grid, mixing, descriptors, device, threads,
-    solver.(scheme|preconditioner|tolerance|max_iterations|precision)
   hydra.searchpath=[file:///DIR]   adds presets of your own: DIR/model/NAME.yaml, DIR/experiment/NAME.yaml
 
 options: --debug shows the traceback of an error; -sc install=bash prints how to install shell completion (bash, zsh, fish)
@@ -76,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _dispatch(given: list[str]) -> int:
     if {"-h", "--help"} & set(given) or given[:1] == ["help"]:
-        print(_help())
+        print(_help("homogenize" in (given[:1] + given[1:2] if given[0] == "help" else given[:1])))
         return 0
     if "--version" in given:
         from .provenance import version
@@ -129,6 +126,10 @@ def _refuse_words(arguments: list[str]) -> None:
         hint = "phasefield --help shows both"
         if "=" in before or argument == "=":
             hint = "if it belongs to the value before it, quote the whole in the shell: 'key=value with blanks'"
+        if argument in COMMANDS:
+            raise PhasefieldError(
+                f"{argument!r} is a command and comes first: phasefield {argument} ...\n  phasefield {argument} --help"
+            )
         close = difflib.get_close_matches(argument, COMMANDS, 1)
         guess = f"; did you mean {close[0]!r}?" if close else ""
         raise PhasefieldError(
@@ -136,13 +137,16 @@ def _refuse_words(arguments: list[str]) -> None:
         )
 
 
-def _help() -> str:
+def _help(homogenize: bool = False) -> str:
+    if homogenize:
+        from .homogenize.settings import usage_text
+
+        return usage_text()
     from .config import presets
 
     return HELP.format(
         models=", ".join(presets("model")),
         experiments=", ".join(presets("experiment")),
-        materials="|".join(presets("material")),
     )
 
 
@@ -252,9 +256,7 @@ def homogenize(rest: list[str]) -> int:
         if sys.stderr.isatty():
             print(text, file=sys.stderr)
 
-    target, records, system = command.run(rest[0], rest[1:], _command_line(), show)
-    print(command.table(records, system))
-    print(f"\n{target}: tensors, evidence and descriptors of the microstructure")
+    print(command.execute(rest[0], rest[1:], _command_line(), show).text)
     return 0
 
 

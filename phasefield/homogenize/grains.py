@@ -42,7 +42,8 @@ class Grains:
 
 def read_grains(path: str) -> Grains:
     """Grains from a text file: with a header the columns label, phase, phi1, Phi, phi2, of which phase and the angles can be
-    missing; without one three Euler angles (Bunge, degrees) a line in the order of the labels. Commas or blanks separate.
+    missing, or the angles alone; without one three Euler angles (Bunge, degrees) a line. Rows without labels are in the order
+    of the labels. Commas or blanks separate.
 
     Raises:
         ConfigError: the file cannot be read; an unknown or missing column; a row of another length; a label given twice.
@@ -64,7 +65,8 @@ def read_grains(path: str) -> Grains:
             if name not in map(str.lower, _COLUMNS):
                 raise unknown("grains", name, list(_COLUMNS), f"column in {path}:")
         angles = [a for a in _ANGLES if a in head]
-        if "label" not in head or len(set(head)) < len(head) or len(angles) not in (0, 3):
+        labelled = "label" in head or set(head) == set(_ANGLES)
+        if not labelled or len(set(head)) < len(head) or len(angles) not in (0, 3):
             raise ConfigError("grains", f"{path} has the columns {', '.join(head)}", f"expected: {_FORM}")
     table: dict[str, list[str]] = {name: [] for name in head}
     for n, cells in rows:

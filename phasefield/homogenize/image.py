@@ -259,7 +259,10 @@ class Snapshots:
         try:
             self.data = xarray.open_dataset(file)
         except Exception as error:
-            raise ConfigError(str(file), f"cannot be read: {' '.join(str(error).split())}") from error
+            # Where no reader takes the file, the message is a manual of readers.
+            what = "is empty" if not file.stat().st_size else "is no NetCDF file, or a damaged one"
+            text = what if isinstance(error, ValueError) else f"cannot be read: {' '.join(str(error).split())}"
+            raise ConfigError(str(file), text) from error
         self.source = str(path)
         names = [str(n) for n, v in self.data.data_vars.items() if self._space(v) and v.dtype.kind in "fiub"]
         if not names:

@@ -177,6 +177,11 @@ def load(name: str) -> MaterialSystem:
     Raises:
         ConfigError: there is no such preset or file, or its content is unusable.
     """
+    return build(_content(name))
+
+
+def _content(name: str) -> Any:
+    """What the file of a material holds."""
     import yaml
 
     path = Path(name)
@@ -185,10 +190,9 @@ def load(name: str) -> MaterialSystem:
         if not path.is_file():
             raise unknown("material", name, presets(), "preset")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError("material", f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    return build(content)
 
 
 def system_of(spec: Any) -> MaterialSystem:
@@ -200,16 +204,30 @@ def system_of(spec: Any) -> MaterialSystem:
     """
     if not isinstance(spec, Mapping):
         return load(str(spec))
-    if spec.get("preset") is None:
-        return build({k: v for k, v in spec.items() if k != "preset"})
-    system = load(str(spec["preset"]))
     changes = {k: v for k, v in spec.items() if k != "preset"}
-    for change in build(changes).phases if changes else []:
-        phase = system.phase(change.name)
-        phase.values.update(change.values)
-        phase.rotation = phase.rotation if change.rotation is None else change.rotation
-        phase.level = phase.level if change.level is None else change.level
-    return system
+    if spec.get("preset") is None:
+        return build(changes)
+    # The whole is built anew, so that it is checked as one, its units above all.
+    content = _content(str(spec["preset"]))
+    system = build(content)
+    phases = {str(name): phase for name, phase in content["phases"].items()}
+    changed = changes.pop("phases", {})
+    if not isinstance(changed, Mapping):
+        raise ConfigError(
+            "material.phases", f"is {changed!r}; a mapping of phase names to their properties is expected"
+        )
+    for name, change in changed.items():
+        system.phase(str(name))
+        before, after = _spelled_out(phases[str(name)]), _spelled_out(change)
+        phases[str(name)] = {**before, **after} if isinstance(after, Mapping) else after
+    return build({**content, **changes, "phases": phases})
+
+
+def _spelled_out(content: Any) -> Any:
+    """A phase as a mapping, also where it is called void or rigid."""
+    if isinstance(content, str) and content in ("void", "rigid"):
+        return {p.name: content for p in PROPERTIES.values() if p.positive}
+    return content
 
 
 def build(spec: Any) -> MaterialSystem:
@@ -236,9 +254,7 @@ def build(spec: Any) -> MaterialSystem:
 
 def _phase(name: str, content: Any) -> Phase:
     key = f"material.phases.{name}"
-    if content == "void" or content == "rigid":
-        value = _WORDS[content]
-        return Phase(name, {p.name: value for p in PROPERTIES.values() if p.positive})
+    content = _spelled_out(content)
     if not isinstance(content, Mapping):
         raise ConfigError(key, f"is {content!r}; a mapping of properties, 'void' or 'rigid' is expected")
     values: dict[str, Any] = {}
@@ -257,7 +273,7 @@ def _phase(name: str, content: Any) -> Phase:
             value, united = _stiffness(given, at) if prop == "stiffness" else _order2(given, PROPERTIES[prop], at)
         except (TypeError, ValueError) as error:
             raise ConfigError(at, f"cannot be read: {error}") from error
-        _check(value, PROPERTIES[prop], at)
+        _check(value, PROPERTIES[prop], at, bool(united))
         values[prop] = value
         if united is not None and PROPERTIES[prop].unit != "1":
             units.append((prop, united))
@@ -389,6 +405,9 @@ def _order2(given: Any, prop: Property, key: str) -> tuple[Any, bool | None]:
             a, c = (_number(given[n], prop.unit, f"{key}.{n}", seen) for n in ("a", "c"))
             value = np.diag([a, a, c])
         elif names and names <= set(tensors.NAMES):
+            missing = [n for n in tensors.NAMES[:3] if n not in names]
+            if prop.positive and missing:
+                raise ConfigError(key, f"lacks {', '.join(missing)}", "write 0 for none along an axis")
             value = np.zeros((3, 3))
             for n in sorted(names):
                 i, j = (tensors.AXES.index(letter) for letter in n)
@@ -417,14 +436,15 @@ def _order2(given: Any, prop: Property, key: str) -> tuple[Any, bool | None]:
     return value, _uniform(seen, key)
 
 
-def _check(value: Any, prop: Property, key: str) -> None:
+def _check(value: Any, prop: Property, key: str, united: bool) -> None:
     if isinstance(value, float) or not prop.positive:
         return
     if not tensors.is_positive_definite(value):
         lowest = float(np.linalg.eigvalsh(value)[0])
+        unit = f" {prop.unit}" if united and prop.unit != "1" else ""
         raise ConfigError(
             key,
-            f"is not positive definite: its lowest eigenvalue is {lowest:.4g} {prop.unit}",
+            f"is not positive definite: its lowest eigenvalue is {lowest:.4g}{unit}",
             "check the constants, their order and their signs; a pore is written as 'void'",
         )
 
@@ -442,11 +462,15 @@ def _orientation(given: Any, key: str) -> Array | None:
     try:
         if set(given) == {"euler"}:
             a, b, c = (math.radians(float(v)) for v in given["euler"])
+            if not math.isfinite(a + b + c):
+                raise ValueError("three finite angles are needed")
             return tensors.rotation_from_euler(a, b, c)
         if set(given) == {"quaternion"}:
             q = np.array([float(v) for v in given["quaternion"]])
         elif set(given) == {"axis", "angle"}:
             axis = np.array([float(v) for v in given["axis"]])
+            if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
+                raise ValueError("an axis of three numbers, not all zero, is needed")
             half = math.radians(float(given["angle"])) / 2
             q = np.concatenate([[math.cos(half)], math.sin(half) * axis / np.linalg.norm(axis)])
         else:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from ..observables import Factory, Observable
 from . import tensors
 from .image import Image, from_array
 from .materials import PROPERTIES, MaterialSystem, presets, system_of, unknown
-from .properties import Result, homogenize
+from .properties import Result, computed, homogenize, prepared
 from .settings import Request, request_of
 
 log = logging.getLogger("phasefield")
@@ -45,11 +46,9 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
     if keys.get("material") is None:
         hint = f"for output.observables={name}: a preset ({', '.join(presets())}) or a file"
         raise ConfigError("homogenize.material", "is not given", hint)
-    try:
+    with _under("homogenize"):
         request = replace(request_of(keys), properties=(name,), two_grid=False, mixing=False)
         system = system_of(request.material)
-    except ConfigError as error:
-        raise ConfigError(f"homogenize.{error.key}", error.problem, error.hint) from error
     field, part = _field(request, model)
     spacing = tuple(length / n for length, n in zip(grid.lengths, grid.shape, strict=True))
     components = part.stop - part.start
@@ -59,6 +58,15 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
             f"is missing; values of {field} in the two phases are needed before the run has shown them",
             "e.g. homogenize.levels=[0,1]",
         )
+    boundary = tuple(grid.boundary)
+
+    def image_of(values: np.ndarray) -> Image:
+        if components == 1:
+            return from_array(values[0], spacing, boundary, request.levels, field)
+        return Image("fields", values, spacing, boundary, source=field)
+
+    with _under("homogenize"):  # what the first row would refuse is refused before the run
+        prepared(image_of(np.zeros((components, *(2 for _ in spacing)))), system, request)
     unit = system.unit(name)
     axes = ("row", "column") if PROPERTIES[name].order == 4 else ("i", "j")
     labels = tensors.NAMES if PROPERTIES[name].order == 4 else tensors.AXES
@@ -67,11 +75,7 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
         scalars = ()  # a sheet has no bulk modulus
 
     def measure(cells: np.ndarray) -> dict[str, Any]:
-        values = np.asarray(cells[part], float)
-        if components == 1:
-            image = from_array(values[0], spacing, grid.boundary, request.levels, field)
-        else:
-            image = Image("fields", values, spacing, tuple(grid.boundary), source=field)
+        image = image_of(np.asarray(cells[part], float))
         everything = _values(name, image, system, request)
         return {variable: everything[variable] for variable in attrs}
 
@@ -82,6 +86,15 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
     return Observable(
         lambda values: {}, attrs=attrs, measure=measure, axes={name: axes}, labels=dict.fromkeys(axes, tuple(labels))
     )
+
+
+@contextmanager
+def _under(group: str) -> Iterator[None]:
+    """Complaints about keys name the group they stand in."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{group}.{error.key}", error.problem, error.hint) from error
 
 
 def _field(request: Request, model: EnergyModel) -> tuple[str, slice]:
@@ -108,6 +121,6 @@ def _values(name: str, image: Image, system: MaterialSystem, request: Request) -
         log.warning("%s", error)
         result = Result(name, "", np.full((6, 6) if elastic else (3, 3), math.nan), [], math.nan)
     if not elastic:
-        return {name: result.tensor, f"{name}_mean": float(np.trace(result.tensor)) / 3}
+        return {name: computed(result.tensor, result.components), f"{name}_mean": float(np.trace(result.tensor)) / 3}
     moduli = {f"{name}_{key}": result.moduli.get(key, math.nan) for key in ("K", "G", "E")}
-    return {name: tensors.to_voigt(result.tensor), **moduli}
+    return {name: tensors.to_voigt(computed(result.tensor, result.components)), **moduli}

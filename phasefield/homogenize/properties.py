@@ -30,6 +30,9 @@ RIGID = 1e6
 _LOCKING = 50.0
 #: Voxels per axis that an image must have for its grid to be halved.
 _FEWEST = 8
+_TWO_GRAINS = "the material has one phase: the two phases of the field are taken for two grains of random orientation"
+#: Change of a volume fraction by sharp interfaces that is told.
+_SHIFT = 1e-3
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
 #: Convergence of the energy of the lower bounds, which hold before.
@@ -45,7 +48,7 @@ class Result:
         iterations, hill: per load. evidence: named numbers, see `_evidence`. bounds: named pairs lower, upper.
         fields: local fields by name, (loads, components, ...). fluctuations: of every load, to start the next solve from.
         components: numbers of the unit loads. mean: under the load of the settings. certified: lower and upper bound,
-        see `certify`.
+        see `certify`. boundary: tensors under other boundary conditions by name, of the components ``faces``.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Result:
     fluctuations: list[np.ndarray] = field(default_factory=list)
     preconditioner: str = ""
     boundary: dict[str, Array] = field(default_factory=dict)
+    faces: tuple[int, ...] = ()
     warnings: list[str] = field(default_factory=list)
     components: tuple[int, ...] = ()
     mean: MeanFields | None = None
@@ -72,16 +76,46 @@ class Result:
 NDArrayBool = Any
 
 
+def computed(tensor: Array, components: Sequence[int]) -> Array:
+    """A tensor with NaN for the components that were not computed, of a sheet those out of its plane.
+
+    Args:
+        components: numbers of those that were; all if there are none.
+    """
+    if not components:
+        return tensor
+    out = np.full(tensor.shape, np.nan)
+    block = np.ix_(components, components)
+    out[block] = tensor[block]
+    return out
+
+
 # -- phases ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which material phase (and rotation) every phase of the image is."""
+    """Which material phase (and rotation) every phase of the image is; notes: on what that means, where it may surprise."""
 
     system: MaterialSystem
     phase: tuple[int, ...]
     rotations: Array | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def turns(self) -> Array:
+        """Rotation of the crystals of every phase of the image, (phases, 3, 3)."""
+        if self.rotations is not None:
+            return self.rotations
+        own = [self.system.phases[k].rotation for k in self.phase]
+        return np.stack([np.eye(3) if r is None else r for r in own])
+
+    def names(self, image: Image) -> list[str]:
+        """What to call the phases of the image: by their names, grains by their labels besides."""
+        names = [self.system.phases[k].name for k in self.phase]
+        if len(set(names)) == len(names):
+            return names
+        return [f"{name} in grain {label:g}" for name, label in zip(names, image.labels, strict=True)]
 
     def pure(self, name: str) -> tuple[Array, NDArrayBool]:
         """Tensors of the image's phases, (phases, n, n), and which of them are void or rigid."""
@@ -121,6 +155,15 @@ def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignme
         ConfigError: the numbers do not fit.
     """
     count, known = image.phases, len(system.phases)
+    bare = [p.name for p in system.phases if p.level is None]
+    if len(bare) < known and image.kind == "fields":
+        raise ConfigError(
+            "material.phases",
+            "has levels, which are values of one field, but the image has several fields",
+            "leave level out and give the phases in the order of the fields",
+        )
+    if 0 < len(bare) < known:
+        raise ConfigError("material.phases", f"has no level for {', '.join(bare)}, but for others", "give all or none")
     if settings.grains is not None:
         grains = settings.grains if isinstance(settings.grains, Grains) else read_grains(str(settings.grains))
         return Assignment(system, *match(grains, image.labels, system, settings.seed))
@@ -144,7 +187,8 @@ def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignme
             order = sorted(range(known), key=lambda i: abs((system.phases[i].level or 0.0) - image.levels[0]))  # type: ignore[assignment]
         return Assignment(system, tuple(order))
     if known == 1:
-        return Assignment(system, *match(None, image.labels, system, settings.seed))
+        notes = (_TWO_GRAINS,) if image.kind == "field" else ()
+        return Assignment(system, *match(None, image.labels, system, settings.seed), notes)
     what = {"labels": f"{count} different values", "field": "two phases", "fields": f"{count} fields"}[image.kind]
     raise ConfigError(
         "material.phases",
@@ -232,6 +276,28 @@ def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
     return voxels.packed(pure)
 
 
+def prepared(image: Image, system: MaterialSystem, settings: Settings) -> Assignment:
+    """The phases of an image, after all complaints that need no solve; only its kind, levels and number of axes matter.
+
+    Raises:
+        ConfigError: phases and image do not fit, a property is missing, or settings are not for such an image.
+    """
+    dim = len(image.shape)
+    if settings.plane == "stress" and dim != 2:
+        problem = f"is stress, which is for images of two axes, but {image.source} has {dim}"
+        raise ConfigError("plane", problem, "leave it out")
+    assignment = assign(image, system, settings)
+    for name in settings.properties:
+        if name in STRAINS and settings.plane == "stress":
+            raise ConfigError("plane", f"is stress, for which {name} is not available", "use plane=strain")
+        needed = ("stiffness", name) if name in STRAINS else (name,)
+        for each in needed:
+            assignment.strain(each) if each in STRAINS else assignment.pure(each)
+        unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
+        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, dim), system.united)
+    return assignment
+
+
 def homogenize(
     image: Image,
     system: MaterialSystem,
@@ -251,13 +317,7 @@ def homogenize(
         NotConverged: a solve did not reach its tolerance.
     """
     settings = settings or Settings()
-    assignment = assign(image, system, settings)
-    for name in settings.properties:  # all complaints before the first solve
-        needed = ("stiffness", name) if name in STRAINS else (name,)
-        for each in needed:
-            assignment.strain(each) if each in STRAINS else assignment.pure(each)
-        unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
-        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, len(image.shape)), system.united)
+    assignment = prepared(image, system, settings)
     geometry = image.voxels(settings.voxel)
     results: dict[str, Result] = {}
     for name in settings.properties:
@@ -266,6 +326,9 @@ def homogenize(
     strains = [n for n in settings.properties if n in STRAINS]
     if strains:
         _strain_properties(geometry, assignment, strains, settings, results, watch)
+    for note in reversed(_notes(image, geometry.volume_fractions, assignment)):
+        for result in results.values():
+            result.warnings.insert(0, note)
     return [results[name] for name in settings.properties]
 
 
@@ -306,8 +369,13 @@ def _tensor_property(
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
     _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
+    shift = voxels.volume_fractions - geometry.volume_fractions
+    if np.abs(shift).max() > _SHIFT:
+        worst = int(np.abs(shift).argmax())
+        share = f"{assignment.names(image)[worst]} {100 * voxels.volume_fractions[worst]:.4g} %"
+        result.warnings.append(f"interfaces with voids and rigid phases are sharp, which makes {share} of the voxels")
     if problem.elastic and not sheet and settings.solver.scheme == "q1":
-        _locking(result, voxels.volume_fractions, pure)
+        _locking(result, voxels.volume_fractions, pure, assignment.names(image))
     if settings.boundary == "all":
         _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
     if settings.certify:
@@ -355,7 +423,11 @@ def _others(result: Result, voxels: Voxels, table: Array, settings: Settings, lo
         raw = _stiff(raw, loads, boundary)
         result.boundary[boundary] = (raw + raw.T) / 2
         result.hill = max(result.hill, *(s.hill for s in solutions))
+    result.faces = tuple(loads)
     block = np.ix_(loads, loads)
+    result.evidence["boundary_gap"] = bounds.energy_difference(
+        result.boundary["static"][block], result.boundary["kinematic"][block]
+    )
     assert result.voigt is not None
     assert result.reuss is not None
     chain = [result.voigt, result.boundary["kinematic"], result.tensor, result.boundary["static"], result.reuss]
@@ -402,18 +474,32 @@ def _evidence(
     for which in ("voigt", "reuss"):
         if e[f"{which}_margin"] < -1e-6:
             result.warnings.append(f"the {which.capitalize()} bound is violated by {-e[f'{which}_margin']:.2g}")
-    absent = [i for i, f in enumerate(fractions) if f == 0]
+
+
+def _notes(image: Image, fractions: Array, assignment: Assignment) -> list[str]:
+    """What is odd about the phases of an image."""
+    notes = list(assignment.notes)
+    names = assignment.names(image)
+    absent = [names[i] for i in np.flatnonzero(fractions == 0)]
     if absent:
-        result.warnings.append(f"phase number {', '.join(map(str, absent))} is absent from the image")
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        note = f"the image has no voxel of {', '.join(absent[:5])}{more}"
+        if image.kind == "field":
+            low, high = float(image.values.min()), float(image.values.max())
+            note += (
+                f"; check levels=[{image.levels[0]:g},{image.levels[1]:g}], the field runs from {low:.4g} to {high:.4g}"
+            )
+        notes.append(note)
+    return notes
 
 
-def _locking(result: Result, fractions: Array, pure: Array) -> None:
+def _locking(result: Result, fractions: Array, pure: Array, names: Sequence[str]) -> None:
     """A note where a phase is nearly incompressible."""
-    for number in np.flatnonzero(fractions > 0):
+    for number in map(int, np.flatnonzero(fractions > 0)):
         moduli = tensors.isotropic_moduli(pure[number])
         if moduli["K"] > _LOCKING * moduli["G"]:
             result.warnings.append(
-                f"phase number {number} is nearly incompressible (K/G = {moduli['K'] / moduli['G']:.3g}), for which "
+                f"{names[number]} is nearly incompressible (K/G = {moduli['K'] / moduli['G']:.3g}), for which "
                 "solver.scheme=q1 is too stiff; use solver.scheme=rotated"
             )
 
@@ -487,12 +573,7 @@ def _strain_properties(
 ) -> None:
     """Effective stress-free strains: the mean stress they cause at zero mean strain, over the effective stiffness."""
     pure, extreme = assignment.pure("stiffness")
-    sheet = settings.plane == "stress" and len(geometry.shape) == 2
     voxels = _sharpened(geometry, extreme)
-    if sheet:
-        raise ConfigError(
-            "plane", "is stress, for which expansion and eigenstrain are not available", "use plane=strain"
-        )
     problem = _problem(voxels, voxels.packed(pure), settings)
     if "stiffness" in results:
         stiffness = results["stiffness"].tensor

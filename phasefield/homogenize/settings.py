@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as option
 from typing import Any
 
 from ..config import config_error
 from ..errors import ConfigError, PhasefieldError
 from . import loads
 from .grains import read_grains
+from .keys import about, check_choices, described
 from .materials import PROPERTIES, presets, unknown
 from .solver import BOUNDARIES, Options
 from .voxels import RULES
@@ -39,32 +42,37 @@ class Settings:
             flux of order-2 properties; those not named have no stress or flux. See `loads`.
     """
 
-    properties: tuple[str, ...] = ("stiffness",)
-    voxel: str = "laminate"
-    plane: str = "strain"
-    boundary: str = "periodic"
-    two_grid: bool = True
-    mixing: bool = True
-    fields: bool = False
-    certify: bool = False
-    seed: int = 1
-    grains: Any = None
-    load: Any = None
-    solver: Options = dataclasses.field(default_factory=Options)
+    properties: tuple[str, ...] = option(
+        default=("stiffness",), metadata=about("what to compute, one or a list", tuple(PROPERTIES))
+    )
+    voxel: str = option(default="laminate", metadata=about("how a diffuse interface becomes voxels", RULES))
+    plane: str = option(
+        default="strain", metadata=about("2-D images are a body that does not vary along z, or a thin sheet", PLANES)
+    )
+    boundary: str = option(
+        default="periodic",
+        metadata=about("the cell repeats, or uniform strain or traction acts on its faces", (*BOUNDARIES, "all")),
+    )
+    two_grid: bool = option(default=True, metadata=about("estimate the error of the voxel size"))
+    mixing: bool = option(default=True, metadata=about("estimate the error of the mixing rule"))
+    fields: bool = option(default=False, metadata=about("write local fields for unit loads"))
+    certify: bool = option(default=False, metadata=about("bound the tensor of the voxel image from below and above"))
+    seed: int = option(default=1, metadata=about("of random orientations, 0 or more"))
+    grains: Any = option(default=None, metadata=about("table of phase and orientation of the grains, a file"))
+    load: Any = option(
+        default=None, metadata=about("components of mean strain and stress, or gradient and flux, {strain: {xx: 0.01}}")
+    )
+    solver: Options = option(default_factory=Options)
 
     def __post_init__(self) -> None:
-        for name in self.properties:
-            if name not in PROPERTIES:
-                raise unknown("properties", name, list(PROPERTIES), "property")
+        check_choices(self)
         if not self.properties:
             raise ConfigError("properties", "is empty", f"choose from {', '.join(PROPERTIES)}")
-        for key, value, known in (
-            ("voxel", self.voxel, RULES),
-            ("plane", self.plane, PLANES),
-            ("boundary", self.boundary, (*BOUNDARIES, "all")),
-        ):
-            if value not in known:
-                raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
+        twice = next((n for n in self.properties if list(self.properties).count(n) > 1), None)
+        if twice:
+            raise ConfigError("properties", f"has {twice} twice")
+        if self.seed < 0:
+            raise ConfigError("seed", f"is {self.seed}; 0 or a positive whole number is expected")
         if self.certify and (self.boundary not in ("periodic", "all") or self.solver.scheme == "fourier"):
             raise ConfigError("certify", "needs boundary=periodic or all, and solver.scheme=q1 or rotated")
         if self.load is not None:
@@ -81,13 +89,40 @@ class Request(Settings):
         times: ``last``, ``all`` or a list. descriptors: describe the microstructure. output: the file to write.
     """
 
-    material: Any = None
-    field: str | None = None
-    levels: list[float] | None = None
-    spacing: list[float] | None = None
-    times: Any = "last"
-    descriptors: bool = True
-    output: str | None = None
+    material: Any = option(
+        default=None,
+        metadata=about("a preset or a YAML file; .phases.NAME.PROPERTY=... sets or replaces", names=presets),
+    )
+    field: str | None = option(default=None, metadata=about("variable of the file; by default the order parameter"))
+    levels: list[float] | None = option(
+        default=None, metadata=about("values of the field in its two phases; found if not given")
+    )
+    spacing: list[float] | None = option(
+        default=None, metadata=about("edge length of a voxel, one or one per axis; by default that of the file")
+    )
+    times: Any = option(default="last", metadata=about("last, all, or a list of times"))
+    descriptors: bool = option(default=True, metadata=about("describe the microstructure"))
+    output: str | None = option(
+        default=None, metadata=about("the file to write; an earlier one of its kind is replaced whole")
+    )
+
+
+_PURPOSE = (
+    "Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF or PNG image. Prints a table and writes "
+    "properties.nc into the run folder, or NAME_properties.nc beside the image; an earlier such file is replaced whole."
+)
+
+
+def usage_text(width: int = 80) -> str:
+    """Help for the command: all its keys with their defaults and values, made from `Request`."""
+    fields = sorted(dataclasses.fields(Request), key=lambda f: f.name != "material")
+    lines = [f"usage: {USAGE}", "", *textwrap.wrap(_PURPOSE, width), "", "keys and their defaults:"]
+    for field in fields:
+        if field.name != "solver":
+            lines += described(field, "", width)
+    for field in dataclasses.fields(Options):
+        lines += described(field, "solver.", width)
+    return "\n".join([*lines, *(f"  {k}=... is short for solver.{k}=..." for k in _SHORT)])
 
 
 def parse(overrides: Sequence[str]) -> Request:
@@ -100,24 +135,24 @@ def parse(overrides: Sequence[str]) -> Request:
 
     values: dict[str, Any] = {}
     for override in overrides:
-        key, equals, text = override.partition("=")
-        key = key.strip().lstrip("+")
-        if not equals or not key:
+        at, equals, text = override.partition("=")
+        at = at.strip().lstrip("+")
+        if not equals or not at:
             raise ConfigError(repr(override), "is not of the form key=value", f"usage: {USAGE}")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(key, f"cannot read the value {text!r}", "check its brackets and quotes") from error
+            raise ConfigError(at, f"cannot read the value {text!r}", "check its brackets and quotes") from error
         group = values
-        *path, name = key.split(".")
+        *path, name = at.split(".")
         for part in path:
             if part == "material" and not isinstance(group.get(part, {}), dict):
                 group[part] = {"preset": group[part]}  # phases of a preset or file are set
             group = group.setdefault(part, {})
             if not isinstance(group, dict):
-                raise ConfigError(key, "cannot be set: a key above it has a value already")
-        if key == "material" and isinstance(values.get(key), dict) and not isinstance(value, dict):
-            name, group = "preset", values[key]
+                raise ConfigError(at, "cannot be set: a key above it has a value already")
+        if at == "material" and isinstance(values.get(at), dict) and not isinstance(value, dict):
+            name, group = "preset", values[at]
         group[name] = value
     request = request_of(values)
     if request.material is None:
@@ -142,14 +177,14 @@ def request_of(values: Mapping[str, Any]) -> Request:
     given = {k: v for k, v in values.items() if k not in _SHORT}
     given["solver"] = {**solver, **{k: values[k] for k in _SHORT if k in values}}
     keys = [*schema, *_SHORT, *(f"solver.{k}" for k in schema.solver)]
-    for key in [*given, *(f"solver.{k}" for k in solver)]:
-        if key not in keys:
-            raise unknown(key, key, [*keys, "material.phases.NAME.PROPERTY"], "key")
-    for key in ("properties", "levels", "spacing"):  # one is a list of one
-        if isinstance(given.get(key), str):
-            given[key] = [v.strip() for v in given[key].split(",")]
-        elif isinstance(given.get(key), int | float):
-            given[key] = [given[key]]
+    for name in [*given, *(f"solver.{k}" for k in solver)]:
+        if name not in keys:
+            raise unknown(name, name, [*keys, "material.phases.NAME.PROPERTY"], "key")
+    for name in ("properties", "levels", "spacing"):  # one is a list of one
+        if isinstance(given.get(name), str):
+            given[name] = [v.strip() for v in given[name].split(",")]
+        elif isinstance(given.get(name), int | float):
+            given[name] = [given[name]]
     try:
         request = OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.create(given)))
     except OmegaConfBaseException as error:

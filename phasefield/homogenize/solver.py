@@ -28,6 +28,7 @@ from ..backend.voxel import kernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors
 from .fourier import FourierKernels
+from .keys import about, check_choices
 from .tensors import Array
 
 SCHEMES = ("q1", "rotated", "fourier")
@@ -62,27 +63,24 @@ class Options:
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``gpu``.
     """
 
-    scheme: str = "q1"
-    preconditioner: str = "auto"
-    tolerance: float = 1e-6
-    max_iterations: int = 2000
-    precision: str = "double"
-    threads: int | None = None
-    device: str = "auto"
+    scheme: str = field(default="q1", metadata=about("the discretisation", SCHEMES))
+    preconditioner: str = field(default="auto", metadata=about("of conjugate gradients", PRECONDITIONERS))
+    tolerance: float = field(default=1e-6, metadata=about("relative accuracy of the property, between 0 and 1"))
+    max_iterations: int = field(default=2000, metadata=about("for one load"))
+    precision: str = field(default="double", metadata=about("of the arithmetic", ("double", "single")))
+    threads: int | None = field(default=None, metadata=about("threads of the CPU, 1 or more; null for all"))
+    device: str = field(
+        default="auto", metadata=about("auto is a GPU if there is one with room for the solver", ("auto", "cpu", "gpu"))
+    )
 
     def __post_init__(self) -> None:
-        for key, value, known in (
-            ("solver.scheme", self.scheme, SCHEMES),
-            ("solver.preconditioner", self.preconditioner, PRECONDITIONERS),
-            ("solver.precision", self.precision, ("double", "single")),
-            ("device", self.device, ("auto", "cpu", "gpu")),
-        ):
-            if value not in known:
-                raise ConfigError(key, f"is {value!r}; expected one of {', '.join(known)}")
+        check_choices(self, "solver.")
         if not 0 < self.tolerance < 1:
             raise ConfigError("solver.tolerance", f"is {self.tolerance!r}; a number between 0 and 1 is expected")
         if self.max_iterations < 1:
             raise ConfigError("solver.max_iterations", f"is {self.max_iterations!r}; at least 1 is expected")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError("threads", f"is {self.threads}; at least 1 is expected, or null for all")
 
 
 @dataclass

@@ -196,6 +196,15 @@ def rotation_from_euler(phi1: float, theta: float, phi2: float) -> Array:
     )
 
 
+def euler_from_rotation(rotation: Array) -> tuple[float, float, float]:
+    """Bunge's angles in radians of a rotation: the inverse of `rotation_from_euler`; phi2 = 0 where Phi is 0 or pi."""
+    theta = math.atan2(math.hypot(rotation[2, 0], rotation[2, 1]), rotation[2, 2])
+    if math.sin(theta) < 1e-9:
+        return math.atan2(rotation[1, 0], rotation[0, 0]), 0.0 if rotation[2, 2] > 0 else math.pi, 0.0
+    phi1, phi2 = math.atan2(rotation[0, 2], -rotation[1, 2]), math.atan2(rotation[2, 0], rotation[2, 1])
+    return phi1, theta, phi2
+
+
 def rotation_from_quaternion(quaternion: Array) -> Array:
     """Rotations (..., 3, 3) from quaternions (..., 4) w, x, y, z of any length."""
     q = np.asarray(quaternion, float)

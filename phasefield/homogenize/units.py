@@ -40,6 +40,8 @@ _UNITS: dict[str, tuple[float, _Dimension]] = {
     "F": (1.0, (-2, -1, 4, 0, 2)),
     "V": (1.0, (2, 1, -3, 0, -1)),
     "ohm": (1.0, (2, 1, -3, 0, -2)),
+    "bar": (1e5, (-1, 1, -2, 0, 0)),
+    "psi": (6894.757293168, (-1, 1, -2, 0, 0)),
 }
 #: Units that take no prefix.
 _PLAIN: dict[str, tuple[float, _Dimension]] = {
@@ -49,8 +51,6 @@ _PLAIN: dict[str, tuple[float, _Dimension]] = {
     "degC": (1.0, (0, 0, 0, 1, 0)),
     "min": (60.0, (0, 0, 1, 0, 0)),
     "h": (3600.0, (0, 0, 1, 0, 0)),
-    "psi": (6894.757293168, (-1, 1, -2, 0, 0)),
-    "bar": (1e5, (-1, 1, -2, 0, 0)),
 }
 _QUANTITY = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
 _TOKEN = re.compile(r"\s*([A-Za-zµ%]+|1|\(|\)|/|\*\*|\*|\^|·|[+-]?\d+)\s*")
@@ -122,8 +122,8 @@ def _single(token: str, text: str, key: str) -> tuple[float, _Dimension]:
     if token[:1] in _PREFIX and token[1:] in _UNITS:
         factor, dimension = _UNITS[token[1:]]
         return _PREFIX[token[0]] * factor, dimension
-    known = ", ".join([*_UNITS, *_PLAIN])
-    raise ConfigError(key, f"{token!r} in {text!r} is no known unit", f"units: {known}, with the usual prefixes")
+    known = f"{', '.join(_UNITS)}, with the usual prefixes; {', '.join(_PLAIN)}, without"
+    raise ConfigError(key, f"{token!r} in {text!r} is no known unit", f"units: {known}")
 
 
 def quantity(value: Any, unit: str, key: str) -> tuple[float, bool]:
@@ -132,14 +132,15 @@ def quantity(value: Any, unit: str, key: str) -> tuple[float, bool]:
     Raises:
         ConfigError: not a finite number, an unknown unit, or one of another dimension.
     """
+    example = "without a unit is expected, e.g. 0.3" if unit == "1" else f"with a unit is expected, e.g. '1 {unit}'"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ConfigError(key, f"is {value!r}; a number with a unit is expected, e.g. '1 {unit}'")
+        raise ConfigError(key, f"is {value!r}; a number {example}")
     if not isinstance(value, str):
         number, given = float(value), ""
     else:
         match = _QUANTITY.match(value)
         if not match:
-            raise ConfigError(key, f"is {value!r}; a number with a unit is expected, e.g. '1 {unit}'")
+            raise ConfigError(key, f"is {value!r}; a number {example}")
         number, given = float(match.group(1)), match.group(2)
     if not math.isfinite(number):
         raise ConfigError(key, f"is {value!r}; a finite number is expected")
@@ -148,5 +149,7 @@ def quantity(value: Any, unit: str, key: str) -> tuple[float, bool]:
     factor, dimension = parse_unit(given, key)
     wanted_factor, wanted = parse_unit(unit, key)
     if dimension != wanted:
+        if unit == "1":
+            raise ConfigError(key, f"has the unit {given!r}, but has no dimension", f"a number {example}")
         raise ConfigError(key, f"has the unit {given!r}, which cannot be converted to {unit}", f"e.g. '1 {unit}'")
     return number * factor / wanted_factor, True

@@ -7,14 +7,15 @@ Matplotlib and xarray are imported when needed, and the caller's backend and rcP
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OutputError
 from .curves import curve_figures
-from .drawing import draw_strips, png_of, style, times_of, when_of
+from .drawing import SIGNATURE, draw_strips, png_of, style, times_of, when_of
 from .page import formula_picture, key_figures, page_of
-from .properties import property_pictures
+from .properties import property_pictures, property_provenance
 from .reading import fields_of, opened, reference_of, run_folder
 from .snapshots import field_figures, profiles, radial_structure_factor, slices_of, strips_of
 
@@ -78,10 +79,20 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
         facts = key_figures(data, history, fields)
         drawn, more_facts, more_warnings = property_pictures(folder / "properties.nc")
         figures, facts, warnings = figures + drawn, facts + more_facts, warnings + more_warnings
+        attrs |= property_provenance(folder / "properties.nc")
         page = page_of(folder, attrs, formula, facts, warnings, figures)
+    _remove_stale(folder / "report", {f"{figure.name}.png" for figure in figures})
     for figure in figures:
         _write(folder / "report" / f"{figure.name}.png", figure.png)
     return _write(folder / "report.html", page.encode())
+
+
+def _remove_stale(folder: Path, kept: set[str]) -> None:
+    """Pictures of an earlier report that this one has not; other people's pictures stay."""
+    for path in folder.glob("*.png"):
+        with suppress(OSError):
+            if path.name not in kept and SIGNATURE.encode() in path.read_bytes()[:1024]:
+                path.unlink()
 
 
 def _write(path: Path, content: bytes) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ from .drawing import (
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+
+
+#: Characters that a label along the smallest panel has room for.
+_LABEL = 28
 
 
 def family(history: xr.Dataset, prefix: str, names: Sequence[str]) -> list[tuple[str, Array]]:
@@ -172,7 +177,8 @@ def curve_figures(
             curves = columns_of(history[name])[:, :64]
             _plot_family(axes, t, [(name, curves)])
             log_time(axes, [t])
-            axes.set_ylabel(safe(title_of(history[name], name)))
+            title = safe(title_of(history[name], name))
+            axes.set_ylabel(title if "$" in title else textwrap.fill(title, _LABEL))
             if curves.shape[1] > 1:
                 axes.legend()
 

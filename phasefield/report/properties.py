@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["directional_modulus", "property_pictures"]
+__all__ = ["directional_modulus", "property_pictures", "property_provenance"]
 
 SECTION = "Effective properties"
 _FLUXES = ("stress", "heat_flux", "current", "diffusion_flux", "displacement")
@@ -47,6 +47,8 @@ _AXES = ("x", "y", "z")
 _SHEET = [0, 1, 5]
 #: A direction softer than this part of the stiffest one carries nothing: there is no modulus to draw.
 _NOTHING = 1e-9
+#: Values that differ by less, relative to the largest, are one.
+_CONSTANT = 1e-3
 
 
 def property_pictures(path: Path) -> tuple[list[Picture], list[tuple[str, str]], list[str]]:
@@ -62,6 +64,19 @@ def property_pictures(path: Path) -> tuple[list[Picture], list[tuple[str, str]],
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return [], [], [f"{path.name} cannot be shown ({reason[:160]}); run phasefield homogenize again."]
+
+
+def property_provenance(path: Path) -> dict[str, str]:
+    """Where a file of effective properties comes from, by what it is called in the report; nothing where there is none."""
+    if not path.is_file():
+        return {}
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, decode_times=False) as data:
+            return {f"{path.name}: {key}": str(value) for key, value in data.attrs.items() if str(value)}
+    except (OSError, ValueError, RuntimeError):
+        return {}  # the pictures say why
 
 
 def directional_modulus(stiffness: Array, directions: Array) -> Array:
@@ -95,6 +110,7 @@ def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], l
     of = "".join((f" of {material}" if material else "", f" at {when}" if when else ""))
     stiffness = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "row", "column") and "_" not in str(n)]
     tensors = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "i", "j") and f"{n}_iterations" in data]
+    data = data.assign({n: data[n].fillna(0.0) for n in (*stiffness, *tensors)})  # of a sheet, what is out of its plane
     for name in stiffness:
         values = np.asarray(data[name].values[-1], float)
         factor, unit = _scaled(unit_of(data[name].attrs), values)
@@ -138,7 +154,8 @@ def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], l
 
 
 def _warnings(data: xr.Dataset, names: list[str]) -> list[str]:
-    found = [w for n in names for w in str(data[n].attrs.get("warnings", "")).split("; ") if w]
+    found = [w for w in str(data.attrs.get("notes", "")).split("\n") if w]
+    found += [w for n in names for w in str(data[n].attrs.get("warnings", "")).split("\n") if w]
     return [f"Effective properties: {w}." for w in dict.fromkeys(found)]
 
 
@@ -231,7 +248,7 @@ def _surface(figure: Figure, stiffness: Array, label: str) -> None:
     points = modulus[..., None] * n
     axes: Any = figure.add_axes((0.0, 0.0, 0.47, 1.0), projection="3d")
     low, high = finite_range([modulus])
-    if high - low < 1e-3 * high:  # isotropic to the eye: no colours out of rounding
+    if high - low < _CONSTANT * high:  # isotropic to the eye: no colours out of rounding
         low, high = 0.95 * low, 1.05 * high
     scale = Normalize(low, high)
     colors = colormaps[COLORMAP](scale(modulus))
@@ -298,6 +315,11 @@ def _curve(data: xr.Dataset, name: str, moduli: tuple[str, ...] | None) -> Calla
                 axes, times, values / factor, key, color=COLORS[i], linestyle=("-", (0, (5, 2)), (0, (1.5, 1.5)))[i]
             )
         log_time(axes, [times])
+        stack = np.concatenate([v for _, v in series]) / factor
+        low, high = float(np.nanmin(stack)), float(np.nanmax(stack))
+        largest = max(abs(low), abs(high))
+        if high - low < _CONSTANT * largest:  # constant to the eye: no axis of what the solver leaves
+            axes.set_ylim(low - 0.05 * largest, high + 0.05 * largest)
         axes.set_ylabel(safe(f"{label} ({unit})" if unit else label))
         axes.legend()
 

@@ -65,7 +65,7 @@ class RunFolder:
                     folder.mkdir(exist_ok=True)
                     made.append(folder)
             names = {entry.name for entry in run.path.iterdir()}
-            if found := [p.name for p in (*run._files(), run.kernels) if p.name in names]:
+            if found := [p.name for p in (*run.files(), run.kernels) if p.name in names]:
                 raise OutputError(
                     f"{run.path}: already holds a run ({', '.join(found)})\n"
                     f"  choose another output.dir, continue with `phasefield resume {run.path}`, or delete it"
@@ -91,7 +91,8 @@ class RunFolder:
             raise OutputError(f"{run.path}: holds no run that can be resumed: {' and '.join(missing)} missing")
         return run
 
-    def _files(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[Path, ...]:
+        """The files that a run writes."""
         return self.config, self.history, self.fields, self.checkpoint, self.log
 
     @contextmanager

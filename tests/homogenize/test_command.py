@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import xarray
 from phasefield import cli
 from phasefield.backend.cuda import why_unavailable
 from phasefield.errors import ConfigError
-from phasefield.homogenize import command
+from phasefield.homogenize import Options, command
+from phasefield.homogenize.settings import Request
+from phasefield.homogenize.table import table
 
 
 @pytest.fixture
@@ -199,6 +202,13 @@ def test_images_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixtur
         code, _, err = call(capsys, path, "material=cu")
         assert code == 2
         assert str(path.name) in err
+    empty, text = tmp_path / "empty.nc", tmp_path / "text.nc"
+    empty.touch()
+    text.write_text("no NetCDF")
+    for path, says in ((empty, "is empty"), (text, "is no NetCDF file")):  # and no manual of readers
+        err = call(capsys, path, "material=cu")[2]
+        assert says in err
+        assert "http" not in err
     field = np.zeros((8, 8))
     field[3, 4] = np.nan
     np.save(bad, field)
@@ -221,6 +231,157 @@ def test_values_are_typed() -> None:
         command.parse(["material=cu", "device=tpu"])
     with pytest.raises(ConfigError, match="whole number"):
         command.parse(["material=cu", "seed=1.5"])
+
+
+GIVEN = [
+    "properties=conductivity", "material.phases.a.conductivity=1 W/(m K)", "material.phases.b.conductivity=9 W/(m K)",
+    "two_grid=false", "mixing=false", "descriptors=false",
+]  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder like a run's, with snapshots at 0, 100 and 500."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    x = (np.arange(12) + 0.5) / 12 - 0.5
+    field = 0.5 * (1 + np.tanh((np.array([0.2, 0.3, 0.35])[:, None, None] - np.hypot(x[:, None], x)) * 12))
+    data = xarray.Dataset({"c": (("time", "x", "y"), field)}, {"time": [0.0, 100.0, 500.0], "x": x, "y": x})
+    data.to_netcdf(folder / "fields.nc", engine="h5netcdf")
+    return folder
+
+
+def test_only_effective_properties_are_replaced(run: Path, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = image.with_name("angles.csv")
+    other.write_text("0,0,0")
+    for source, target in (
+        (image, image),
+        (run / "fields.nc", run / "fields.nc"),
+        (run, run / "fields.nc"),
+        (run, run / "checkpoint.npz"),
+        (image, other),
+        (image, run),
+    ):
+        before = target.read_bytes() if target.is_file() else None
+        code, _, err = call(capsys, source, *GIVEN, f"output={target}")
+        assert (code, err.startswith(f"phasefield: error: output: {target} is ")) == (2, True), err
+        assert (target.read_bytes() if target.is_file() else None) == before
+    code, out, _ = call(capsys, run, *GIVEN)
+    assert (code, "replaces" in out) == (0, False)
+    code, out, _ = call(capsys, run, *GIVEN)
+    assert f"{run / 'properties.nc'} (replaces an earlier one)" in out
+    code, _, err = call(capsys, run / "properties.nc", *GIVEN)
+    assert (code, "holds effective properties, not an image" in err) == (2, True)
+
+
+def test_times_that_no_snapshot_has(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, run, *GIVEN, "times=[3000,500,100]")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "no snapshot is of time 3000; the nearest was taken, of time 500 (there are 3, of times 0 to 500)" in text
+    assert "of time 100" not in text
+    data = xarray.load_dataset(run / "properties.nc")
+    np.testing.assert_array_equal(data.time, [100, 500])
+    assert "3000" in data.attrs["notes"]
+    for times in ("[]", "[true]", "[.nan]", "first"):
+        code, _, err = call(capsys, run, *GIVEN, f"times={times}")
+        assert (code, "times: is" in err) == (2, True)
+
+
+def test_what_is_not_for_this_image(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = tmp_path / "line.npy"
+    np.save(line, np.arange(8) % 2)
+    for path, given, message in (
+        (line, "plane=stress", "plane: is stress, which is for images of two axes, but line.npy has 1"),
+        (image, "field=c", "field: is 'c', but disk.npy holds one array without a name"),
+        (image, "threads=0", "threads: is 0; at least 1"),
+        (image, "seed=-1", "seed: is -1"),
+        (image, "properties=[conductivity,conductivity]", "properties: has conductivity twice"),
+    ):
+        code, _, err = call(capsys, path, *GIVEN, given)
+        assert (code, message in err, "Warning" in err) == (2, True, False), err
+
+
+def test_phases_are_named(run: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, image, *GIVEN, "levels=[10,20]")
+    assert "the image has no voxel of b; check levels=[10,20], the field runs from" in " ".join(out.split())
+    single = tmp_path / "single.npy"
+    np.save(single, np.full((6, 6), 255))
+    levels = ["material.phases.a.level=255", "material.phases.b.level=0"]
+    assert "voxels; a 100 %" in call(capsys, single, *GIVEN, *levels)[1]
+    # By their levels the phases of a field change places, in the table and in the file.
+    levels = ["material.phases.a.level=1", "material.phases.b.level=0"]
+    shares = {}
+    for extra in ((), levels):
+        _, (record,), system = command.run(run, [*GIVEN, *extra, "levels=[0,1]"])
+        data = xarray.load_dataset(run / "properties.nc")
+        shares[len(extra)] = {n: float(data.volume_fraction.sel(phase=n)[0]) for n in ("a", "b")}
+        assert f"a {100 * shares[len(extra)]['a']:.4g} %" in table([record], system)
+    assert shares[0]["a"] == pytest.approx(shares[2]["b"])
+    assert shares[0]["a"] > 0.55
+    code, _, err = call(capsys, run, *GIVEN, "levels=[0,1]", levels[0])
+    assert (code, "has no level for b" in err) == (2, True)
+    _, out, _ = call(capsys, run, "material=cu", "properties=[conductivity,expansion]", *GIVEN[3:])
+    assert " ".join(out.split()).count("the two phases of the field are taken for two grains of random") == 1
+
+
+def test_the_table_is_of_80_columns_and_has_all_boundaries(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = "properties=[stiffness,conductivity,permittivity]"
+    phase = "{{stiffness: {{E: {0} GPa, nu: 0.3}}, conductivity: {0} W/(m K), permittivity: {0}}}"
+    material = [f"material.phases.{n}={phase.format(v)}" for n, v in (("a", 1), ("b", 9))]
+    code, out, _ = call(capsys, run, *material, names, "times=all", "boundary=all", "plane=stress")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80 or str(run) in max(out.splitlines(), key=len)
+    data = xarray.load_dataset(run / "properties.nc").isel(time=-1)
+    text = " ".join(out.split())
+    for name, title in (("kinematic", "KUBC"), ("static", "TUBC")):
+        first = data[f"conductivity_{name}"].values[0, 0]
+        assert f"({title}): x y x {first:.5g}" in text
+    inside = ["xx", "yy", "xy"]
+    for name in ("stiffness", "stiffness_voigt", "stiffness_static"):
+        tensor = data[name]
+        assert np.isfinite(tensor.sel(row=inside, column=inside)).all()
+        assert int(np.isnan(tensor).sum()) == 27
+    upper, lower = (data[f"conductivity_{n}"].values[:2, :2] for n in ("kinematic", "static"))
+    gap = np.abs(np.linalg.eigvals(np.linalg.solve(upper, upper - lower))).max()
+    assert data.conductivity_boundary_gap.item() == pytest.approx(gap, rel=1e-6)
+    assert f"gap between the two: {100 * gap:.3g} %" in text
+
+
+def test_a_polycrystal_can_be_made_again_from_the_file(tmp_path: Path) -> None:
+    path, again = tmp_path / "grains.npy", tmp_path / "grains.csv"
+    np.save(path, np.random.default_rng(0).integers(0, 5, (8, 8)))
+    target, (first,), _ = command.run(path, ["material=cu", "seed=7", *GIVEN[3:], "fields=true"])
+    data = xarray.load_dataset(target)
+    assert data.attrs["seed"] == 7
+    assert "time" not in data.coords
+    assert data.orientation.attrs["units"] == "degree"
+    np.savetxt(again, data.orientation, delimiter=",")
+    _, (second,), _ = command.run(path, ["material=cu", f"grains={again}", *GIVEN[3:]])
+    np.testing.assert_allclose(first.results[0].tensor, second.results[0].tensor, rtol=1e-9, atol=1)
+    c11 = data.constituent_stiffness.sel(constituent="Cu", row="xx", column="xx")
+    assert (c11.item(), data.constituent_stiffness.attrs["units"]) == (pytest.approx(168.4e9), "Pa")
+    assert (data.stiffness_strain.attrs["units"], data.stiffness_stress.attrs["units"]) == ("1", "Pa")
+
+
+def test_help_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["homogenize", "--help"])
+    text = capsys.readouterr().out
+    documentation = (Path(__file__).parents[2] / "docs" / "homogenization.md").read_text()
+    assert max(map(len, text.splitlines())) <= 80
+    keys = {f.name: f.default for f in dataclasses.fields(Request) if f.name != "solver"}
+    keys |= {f"solver.{f.name}": f.default for f in dataclasses.fields(Options)}
+    for name, default in keys.items():
+        assert f"\n  {name}=" in text
+        assert f"`{name}`" in documentation or f"`{name.removeprefix('solver.')}`" in documentation
+        if isinstance(default, str):
+            assert f"\n  {name}={default}\n" in text
+    assert "periodic | kinematic | static | all" in text
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["config", "show", "homogenize"])
+    assert stopped.value.code == 2
+    assert "did you mean" not in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not why_unavailable(), reason="there is a GPU")

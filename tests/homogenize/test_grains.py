@@ -72,6 +72,14 @@ def test_random_orientations_where_none_are_given(tmp_path: Path) -> None:
     np.testing.assert_allclose(turned, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
 
 
+def test_angles_alone_are_in_the_order_of_the_labels(tmp_path: Path) -> None:
+    plain = read_grains(written(tmp_path, "10 20 30\n40 50 60\n"))
+    for text in ("phi1,Phi,phi2\n10,20,30\n40,50,60\n", "# measured\n10, 20, 30\n\n40, 50, 60\n"):
+        other = read_grains(written(tmp_path, text))
+        assert other.labels is None
+        np.testing.assert_array_equal(np.stack(other.rotations), np.stack(plain.rotations))
+
+
 def test_fields_are_numbered_from_one(tmp_path: Path) -> None:
     """As in the files of a run; a grain given as a field and the same given as a label have the same tensor."""
     labels = np.random.default_rng(0).integers(0, 3, (8, 8))

@@ -77,8 +77,12 @@ def test_order_parameters_make_a_polycrystal() -> None:
         ("homogenize.voxl=sharp", "voxl"),
         ("homogenize.solver.tolerance=much", "solver.tolerance"),
         ("output.observables=[stifness]", "stifness"),
+        ("output.observables=[permittivity]", r"homogenize.material.phases.a.permittivity: is missing"),
+        ("homogenize.material={phases: {a: void, b: void, c: void}}", r"homogenize.material.phases: has 3 phases"),
+        ("grid.shape=[20]", r"homogenize.plane: is stress"),
     ],
 )
 def test_slips_of_the_pen(tmp_path: Path, key: str, says: str) -> None:
+    more = ["homogenize.plane=stress"] if key.startswith("grid") else []
     with pytest.raises(ConfigError, match=says):
-        simulation_of(spec_of(*options(tmp_path / "run", key)))
+        simulation_of(spec_of(*options(tmp_path / "run", key, *more)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from phasefield.homogenize.units import parse_unit, quantity
         ("70 GPa", "Pa", 70e9),
         ("1e3 MPa", "Pa", 1e9),
         ("2 N/mm^2", "Pa", 2e6),
+        ("2 kbar", "Pa", 2e8),
+        ("1 Mpsi", "Pa", 6894757293.168),
         ("3 W/(m K)", "W/(m K)", 3.0),
         ("3 W m^-1 K^-1", "W/(m K)", 3.0),
         ("3 W/m/K", "W/(m K)", 3.0),
@@ -128,10 +132,16 @@ def test_orientations() -> None:
         ({"conductivty": 3}, "did you mean 'conductivity'"),
         ({"conductivity": 3, "orientation": {"euler": [1, 2]}}, "orientation"),
         ({"conductivity": "3 W/(m K)", "diffusivity": 3}, "units"),
+        ({"conductivity": {"xx": 1, "xz": 0.2}}, "lacks yy, zz"),
+        ({"conductivity": -1}, "lowest eigenvalue is -1$"),
+        ({"stiffness": {"E": 1, "nu": "0.3 GPa"}}, "without a unit is expected, e.g. 0.3"),
+        ({"conductivity": 3, "orientation": {"axis": [0, 0, 0], "angle": 1}}, "an axis of three numbers, not all zero"),
+        ({"conductivity": 3, "orientation": {"euler": [math.nan, 0, 0]}}, "three finite angles"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_mistakes(content: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(ConfigError, match=re.compile(message, re.M)) as caught:
         phase(**content)
     assert "material.phases.a" in str(caught.value)
     assert len(str(caught.value).splitlines()[0]) < 250
@@ -142,3 +152,27 @@ def test_unknown_preset_and_missing_property() -> None:
         materials.load("cuu")
     with pytest.raises(ConfigError, match="permittivity: is missing"):
         materials.load("cu").phases[0].tensor("permittivity")
+
+
+def test_a_preset_and_its_changes_are_one() -> None:
+    """Units are checked over both; what is not changed stays, level and orientation among it."""
+
+    def changed(**phases: Any) -> materials.MaterialSystem:
+        return materials.system_of({"preset": "epoxy_glass", "phases": phases})
+
+    for change in ({"glass": {"stiffness": {"E": 5, "nu": 0.3}}}, {n: {"conductivity": 5} for n in ("glass", "epoxy")}):
+        with pytest.raises(ConfigError, match="give units everywhere or nowhere"):
+            changed(**change)
+    system = changed(glass={"level": 255, "orientation": {"euler": [90, 0, 0]}})
+    glass = system.phase("glass")
+    assert glass.level == 255
+    np.testing.assert_allclose(glass.rotation, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
+    preset = materials.load("epoxy_glass")
+    np.testing.assert_array_equal(glass.values["stiffness"], preset.phase("glass").values["stiffness"])
+    assert system.source == preset.source
+    void = changed(glass="void").phase("glass")
+    assert (void.values["stiffness"], void.values["conductivity"]) == (0.0, 0.0)
+    with pytest.raises(ConfigError, match="did you mean 'glass'"):
+        changed(glas={"level": 1})
+    with pytest.raises(ConfigError, match="did you mean 'phases'"):
+        materials.system_of({"preset": "epoxy_glass", "phasses": {}})

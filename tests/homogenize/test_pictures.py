@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
+from matplotlib.figure import Figure
 
 import phasefield as pf
 from phasefield.homogenize import command
 from phasefield.homogenize.tensors import embed_plane, from_voigt, plane_stress, to_voigt
-from phasefield.report import report
+from phasefield.report import curves, properties, report
 from phasefield.report.properties import directional_modulus, property_pictures
 
 
@@ -79,3 +80,46 @@ def test_what_carries_nothing_is_said_not_drawn(tmp_path: Path) -> None:
     pictures, facts, _ = property_pictures(tmp_path / "properties.nc")
     assert not pictures
     assert ("Young's modulus", "zero in some direction") in facts
+
+
+def test_where_the_properties_come_from_and_what_is_stale(folder: Path) -> None:
+    command.run(folder, ["material=cu", "two_grid=false", "descriptors=false"], "phasefield homogenize by hand")
+    mine, stale = folder / "report" / "mine.png", folder / "report" / "stiffness_local.png"
+    (folder / "report").mkdir(exist_ok=True)
+    mine.write_bytes(b"not of the report")
+    report(folder)
+    stale.write_bytes((folder / "report" / "stiffness_directions.png").read_bytes())
+    page = report(folder).read_text()
+    assert "properties.nc: command</th><td>phasefield homogenize by hand<" in page
+    assert "properties.nc: material</th>" in page
+    assert "are taken for two grains" in page
+    assert mine.exists()
+    assert not stale.exists()
+
+
+def test_what_is_constant_is_drawn_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = 1e-5 * (1 + 1e-9 * np.random.default_rng(0).normal(size=(3, 3)))
+    tensor = np.einsum("ti,ij->tij", noise, np.eye(3))
+    variables = {
+        "expansion": (("time", "i", "j"), tensor, {"units": "1/K"}),
+        "expansion_iterations": ("time", [1, 2, 3]),
+    }
+    xarray.Dataset(variables, {"time": [0.0, 1.0, 2.0]}).to_netcdf(tmp_path / "properties.nc", engine="h5netcdf")
+    figures: list[Figure] = []
+    monkeypatch.setattr(properties, "png_of", lambda figure: figures.append(figure) or b"")
+    drawn, _, _ = property_pictures(tmp_path / "properties.nc")
+    assert drawn[-1].name == "properties_time"
+    low, high = figures[-1].axes[0].get_ylim()
+    assert high - low == pytest.approx(1.0, rel=1e-3)  # a tenth of 10 ppm
+
+
+def test_long_labels_stay_beside_their_panels(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {f"a{k}": "effective mean thermal conductivity, nearest isotropic" for k in range(6)}
+    variables = {n: ("time", [1.0, 2.0, 4.0], {"long_name": t, "units": "W/(m K)"}) for n, t in names.items()}
+    figures: list[Figure] = []
+    real = curves.png_of
+    monkeypatch.setattr(curves, "png_of", lambda figure: figures.append(figure) or real(figure))
+    (picture,) = curves.curve_figures(xarray.Dataset(variables, {"time": [0.0, 1.0, 2.0]}), [], [])
+    assert picture.name == "other"
+    for axes in figures[0].axes:
+        assert axes.yaxis.label.get_window_extent().height < 1.05 * axes.get_window_extent().height

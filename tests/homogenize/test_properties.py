@@ -263,7 +263,10 @@ def test_rigid_and_void_phases_leave_no_laminates() -> None:
         assert diffuse.iterations == sharp.iterations
         assert diffuse.preconditioner == sharp.preconditioner == "green"
         assert diffuse.evidence["voigt_margin"] == pytest.approx(sharp.evidence["voigt_margin"])
-        assert not diffuse.warnings
+        share = 100 * (disk(32).values > 0.5).mean()
+        (told,) = diffuse.warnings  # and no bound is said to be violated
+        assert told.startswith("interfaces with voids and rigid phases are sharp")
+        assert f"matrix {100 - share:.4g} %" in told or f"other {share:.4g} %" in told
 
 
 def test_the_estimate_sees_the_plane_behind_a_stiff_axis() -> None:

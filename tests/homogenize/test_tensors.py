@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -81,3 +82,11 @@ def test_plane_reductions() -> None:
     hexagonal = tensors.hexagonal_stiffness(160, 90, 66, 181, 46.5)
     spun = tensors.rotate(hexagonal, tensors.rotation_from_euler(0.7, 0, 0))
     np.testing.assert_allclose(spun, hexagonal, atol=1e-12)
+
+
+@pytest.mark.parametrize("theta", [0.0, 1e-3, 0.7, math.pi])
+def test_euler_angles_of_a_rotation(theta: float) -> None:
+    rotation = tensors.rotation_from_euler(0.4, theta, -2.0)
+    np.testing.assert_allclose(
+        tensors.rotation_from_euler(*tensors.euler_from_rotation(rotation)), rotation, atol=1e-12
+    )

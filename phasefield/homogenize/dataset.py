@@ -1,0 +1,319 @@
+"""properties.nc: tensors, evidence, local fields and descriptors of all snapshots as one dataset."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..provenance import git_commit, version
+from . import tensors
+from .image import Image
+from .materials import PROPERTIES, STRAINS, MaterialSystem
+from .properties import Result, computed
+from .records import Record
+from .settings import Request
+from .tensors import Array
+
+#: How the title of the file begins; the file is known by it.
+_TITLE = "Effective properties of"
+_EVIDENCE = {
+    "hill_mandel": "Hill-Mandel residual |<s:e> - <s>:<e>| / <s:e>",
+    "asymmetry": "norm of the antisymmetric part over the norm, before it is taken out",
+    "lowest_eigenvalue": "lowest eigenvalue (Mandel form)",
+    "voigt_margin": "lowest eigenvalue of the Voigt bound minus the tensor, relative; not negative",
+    "reuss_margin": "lowest eigenvalue of the tensor minus the Reuss bound, relative; not negative",
+    "distance_isotropic": "relative distance to the nearest isotropic tensor",
+    "distance_cubic": "relative distance to the nearest tensor of cubic symmetry about the axes",
+    "discretisation": "estimated relative discretisation error, from grids of half and a quarter of the voxels per axis",
+    "mixing_spread": "relative difference to mixing the properties by the value of the field",
+    "boundary_gap": "largest relative difference of the energies under uniform strain and uniform traction, over all loads",
+    "margin_voigt_kinematic": "lowest eigenvalue of Voigt minus uniform strain (KUBC), relative; not negative",
+    "margin_kinematic_periodic": "lowest eigenvalue of uniform strain (KUBC) minus periodic, relative; not negative",
+    "margin_periodic_static": "lowest eigenvalue of periodic minus uniform traction (TUBC), relative; not negative",
+    "margin_static_reuss": "lowest eigenvalue of uniform traction (TUBC) minus Reuss, relative; not negative",
+    "certified_gap": "largest relative difference of the energies of the certified bounds, over all loads",
+    "levin": "difference to Levin's exact relation, relative to the largest strain of a phase",
+    "scale_ratio": "correlation length over cell size",
+}
+
+
+_OTHERS = {
+    "voigt": "Voigt bound",
+    "reuss": "Reuss bound",
+    "kinematic": "under uniform strain or gradient on the faces (KUBC)",
+    "lower": "certified lower bound of the voxel image (stress in equilibrium)",
+    "upper": "certified upper bound of the voxel image (continuous displacement or potential)",
+    "static": "under uniform traction or flux on the faces (TUBC)",
+}
+
+
+def holds_properties(path: Path) -> bool:
+    """Whether a file is one that `dataset` made."""
+    import xarray
+
+    try:
+        with xarray.open_dataset(path) as data:
+            return str(data.attrs.get("title", "")).startswith(_TITLE)
+    except Exception:  # readers raise anything for a file of another kind
+        return False
+
+
+#: The length of an image has no unit here but that of its spacing.
+_LENGTH = {"comment": "in the unit of length of image_spacing"}
+_PER_LENGTH = {"comment": "in one over the unit of length of image_spacing"}
+_ONE = {"units": "1"}
+_DESCRIBED = {
+    "interface_area": _PER_LENGTH,
+    "correlation_length": _LENGTH,
+    "mean_chord": _LENGTH,
+}
+
+
+def dataset(
+    records: list[Record], system: MaterialSystem, request: Request, command: str, notes: Sequence[str] = ()
+) -> Any:
+    """All records as one `xarray.Dataset`; stiffness in Voigt form with labelled components."""
+    import xarray
+
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+    if all(r.image.time is not None for r in records):  # an image has no time
+        coords["time"] = ("time", [r.image.time for r in records], {"long_name": "time of the snapshot"})
+    first = records[0]
+    for k, result in enumerate(first.results):
+        series = [r.results[k] for r in records]
+        if result.tensor.shape == (6, 6):
+            coords["row"] = ("row", list(tensors.NAMES), {"long_name": "stress component"})
+            coords["column"] = ("column", list(tensors.NAMES), {"long_name": "engineering strain component"})
+            values, dims = (
+                tensors.to_voigt(np.stack([computed(s.tensor, s.components) for s in series])),
+                ("time", "row", "column"),
+            )
+        else:
+            coords["i"] = ("i", list(tensors.AXES))
+            coords["j"] = ("j", list(tensors.AXES))
+            values, dims = np.stack([computed(s.tensor, s.components) for s in series]), ("time", "i", "j")
+        text = {"units": result.unit, "long_name": f"effective {result.name.replace('_', ' ')}"}
+        if result.tensor.shape == (6, 6):
+            text["comment"] = "Voigt form: engineering shear strains" + (
+                "; plane stress, in-plane components only"
+                if request.plane == "stress" and len(first.image.shape) == 2
+                else ""
+            )
+        text["preconditioner"] = result.preconditioner
+        if result.warnings:
+            text["warnings"] = "\n".join(dict.fromkeys(w for s in series for w in s.warnings))
+        variables[result.name] = (dims, values, text)
+        load = f"load_{result.name}"
+        if labels := _load_labels(result):
+            coords[load] = (
+                load,
+                labels,
+                {"long_name": "load: mean strain or gradient of 1, in shear an engineering strain of 1"},
+            )
+        variables[f"{result.name}_iterations"] = (
+            ("time", load), [s.iterations for s in series], {"long_name": "iterations of conjugate gradients per load"},
+        )  # fmt: skip
+        for name in result.evidence:
+            numbers = [s.evidence.get(name, math.nan) for s in series]
+            unit = result.unit if name == "lowest_eigenvalue" else "1"
+            variables[f"{result.name}_{name}"] = (("time",), numbers, {"long_name": _EVIDENCE[name], "units": unit})
+        others: list[dict[str, Any]] = [
+            {"voigt": s.voigt, "reuss": s.reuss, **s.boundary, **s.certified} for s in series
+        ]
+        for name, value in others[0].items():
+            if value is not None:
+                kept = [s.faces if name in s.boundary else s.components for s in series]
+                stack = np.stack([computed(o[name], c) for o, c in zip(others, kept, strict=True)])
+                stack = tensors.to_voigt(stack) if value.shape == (6, 6) else stack
+                variables[f"{result.name}_{name}"] = (
+                    dims,
+                    stack,
+                    {"units": result.unit, "long_name": _OTHERS[name]},
+                )
+        for name in result.bounds:
+            pairs = [s.bounds.get(name, (math.nan, math.nan)) for s in series]
+            coords["bound"] = ("bound", ["lower", "upper"])
+            label = f"Hashin-Shtrikman bounds of {name}, for isotropic arrangement in a large volume"
+            variables[f"{result.name}_hashin_shtrikman_{name}"] = (
+                ("time", "bound"),
+                pairs,
+                {"units": result.unit, "long_name": label},
+            )
+        for name in result.moduli:
+            numbers = [s.moduli[name] for s in series]
+            unit = "1" if name == "nu" else result.unit
+            variables[f"{result.name}_{name}"] = (
+                ("time",),
+                numbers,
+                {"units": unit, "long_name": f"{name} of the nearest isotropic tensor"},
+            )
+        if result.fields:
+            _local_fields(variables, coords, records[-1].results[k], records[-1].image, system.united)
+        _loaded(variables, coords, series, system)
+    names = [system.phases[k].name for k in first.phases]
+    grains = len(set(names)) < len(names)
+    coords["phase"] = ("phase", [f"{label:g}" for label in first.image.labels] if grains else names)
+    if grains:
+        coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
+    variables["volume_fraction"] = (("time", "phase"), np.stack([r.fractions for r in records]), {"units": "1"})
+    if (turns := first.rotations) is not None:
+        angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
+        coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
+        text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
+        variables["orientation"] = (("phase", "angle"), angles, text)
+    _constants(variables, coords, system, request)
+    _describe_variables(variables, coords, records)
+    attrs = {
+        "Conventions": "CF-1.11",
+        "title": f"{_TITLE} {first.image.source}",
+        "source": f"phasefield {version()}",
+        "git_commit": git_commit(),
+        "command": command,
+        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by phasefield",
+        "material": system.name,
+        "material_source": system.source,
+        "voxel": request.voxel,
+        "scheme": request.solver.scheme,
+        "boundary": request.boundary,
+        "plane": request.plane if len(first.image.shape) == 2 else "",
+        "tolerance": request.solver.tolerance,
+        "precision": request.solver.precision,
+        "seed": request.seed,
+        "grains": getattr(request.grains, "source", ""),
+        "notes": "\n".join(notes),
+        "image_shape": list(first.image.shape),
+        "image_spacing": list(first.image.spacing),
+    }
+    if first.image.kind == "field":
+        attrs["image_levels"] = list(first.image.levels)
+    return xarray.Dataset(variables, coords, attrs)
+
+
+def _constants(variables: dict[str, Any], coords: dict[str, Any], system: MaterialSystem, request: Request) -> None:
+    """What the phases of the material were taken to be, in the axes of their crystals: 0 is a void, inf is rigid."""
+    needed = [*request.properties, *(["stiffness"] if set(request.properties) & set(STRAINS) else [])]
+    coords["constituent"] = ("constituent", [p.name for p in system.phases], {"long_name": "phase of the material"})
+    for name in dict.fromkeys(needed):
+        elastic = PROPERTIES[name].order == 4
+        axes = ("row", "column") if elastic else ("i", "j")
+        for axis in axes:
+            coords.setdefault(axis, (axis, list(tensors.NAMES if elastic else tensors.AXES)))
+        n = 6 if elastic else 3
+        values = np.full((len(system.phases), n, n), math.nan)
+        for number, phase in enumerate(system.phases):
+            value = phase.values.get(name)
+            if isinstance(value, float):
+                values[number] = np.where(np.eye(n) > 0, value, 0.0)
+            elif value is not None:
+                values[number] = tensors.to_voigt(value) if elastic else value
+        text = {"units": system.unit(name), "long_name": f"{PROPERTIES[name].title} of the phase, in its crystal axes"}
+        variables[f"constituent_{name}"] = (("constituent", *axes), values, text)
+
+
+def _load_labels(result: Result) -> list[str]:
+    """Names of the unit loads of a property; none where there are none."""
+    names = tensors.NAMES if result.tensor.shape == (6, 6) else tensors.AXES
+    return [names[k] for k in result.components]
+
+
+def _local_fields(
+    variables: dict[str, Any], coords: dict[str, Any], result: Result, image: Image, united: bool
+) -> None:
+    """Local fields of the unit loads, and of the load of the request: their sum, weighted by its mean gradient."""
+    space = tensors.AXES[: len(image.shape)]
+    for axis, n, h in zip(space, image.shape, image.spacing, strict=True):
+        coords[axis] = (axis, (np.arange(n) + 0.5) * h)
+    for name, value in result.fields.items():
+        component = _component(coords, value.shape[1])
+        factor = mandel_factor(name, value.shape[1]).reshape((-1,) + (1,) * len(space))
+        text = {"long_name": f"local {name.replace('_', ' ')} for unit loads, last snapshot"} | _convention(name)
+        text["units"] = _local_unit(result.name, name) if united else "1"
+        shaped = value * factor
+        if result.mean is not None:
+            weights = result.mean.gradient[list(result.components)]
+            sum_ = np.tensordot(weights, value, 1) * factor
+            of_load = text | {"long_name": f"local {name.replace('_', ' ')} under the load, last snapshot"}
+            variables[f"{result.name}_local_{name}"] = ((component, *space), sum_.astype(np.float32), of_load)
+        if result.tensor.shape == (6, 6):  # per engineering shear strain
+            shaped[[k for k, c in enumerate(result.components) if c > 2]] /= tensors.FACTOR[-1]
+        variables[f"{result.name}_{name}"] = (
+            (f"load_{result.name}", component, *space),
+            shaped.astype(np.float32),
+            text,
+        )
+
+
+def _local_unit(prop: str, name: str) -> str:
+    """Unit of a local field, of a stress-free strain that of what a unit of its cause makes."""
+    known = PROPERTIES[prop]
+    if prop in STRAINS:
+        stress = "Pa" if known.unit == "1" else f"Pa {known.unit}".replace(" 1/", "/")
+        return stress if name.endswith("stress") else known.unit
+    return known.units[0] if name == known.gradient else known.units[1]
+
+
+def _component(coords: dict[str, Any], size: int) -> str:
+    name = "component" if size == 6 else "i"
+    coords[name] = (name, list(tensors.NAMES if size == 6 else tensors.AXES))
+    return name
+
+
+def mandel_factor(name: str, size: int) -> Array:
+    """From Mandel components to those of the file: engineering shear strains, stresses as they are."""
+    if size != 6:
+        return np.ones(size)
+    return tensors.FACTOR if name.endswith("strain") else 1 / tensors.FACTOR
+
+
+def _convention(name: str) -> dict[str, str]:
+    return {"comment": "engineering shear strains"} if name.endswith("strain") else {}
+
+
+def _loaded(variables: dict[str, Any], coords: dict[str, Any], series: list[Result], system: MaterialSystem) -> None:
+    """Mean gradient and flux under the load of the request."""
+    means = [s.mean for s in series if s.mean is not None]
+    if not means:
+        return
+    prop = PROPERTIES[series[0].name]
+    for name, unit, part in zip((prop.gradient, prop.flux), prop.units, ("gradient", "flux"), strict=True):
+        values = np.stack([getattr(m, part) for m in means])
+        size = values.shape[-1]
+        text = {"long_name": f"mean {name.replace('_', ' ')} under the load", "units": unit if system.united else "1"}
+        dims = ("time", _component(coords, size))
+        variables[f"{prop.name}_mean_{name}"] = (dims, values * mandel_factor(name, size), text | _convention(name))
+
+
+def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], records: list[Record]) -> None:
+    if not all(r.descriptors for r in records):
+        return
+    one = records[0].descriptors[0]
+    coords["lag"] = ("lag", one.lag, {"long_name": "distance", **_LENGTH})
+    coords["wavenumber"] = ("wavenumber", one.wavenumber, {"long_name": "angular wavenumber", **_PER_LENGTH})
+    table = {
+        "interface_area": ((), "interface per volume, by the mean over the axes: exact for isotropic arrangement"),
+        "correlation_length": ((), "distance at which the two-point function has fallen to 1/e"),
+        "mean_chord": ((), "mean chord length"),
+        "components": ((), "number of connected pieces"),
+        "largest": ((), "share of the phase in its largest piece"),
+        "two_point": (("lag",), "two-point probability, radial mean"),
+        "lineal_path": (("lag",), "lineal path function, mean over the axes"),
+        "chord_density": (("lag",), "share of chords of this length, mean over the axes"),
+        "structure_factor": (("wavenumber",), "structure factor, radial mean"),
+        "percolates": (("axis",), "whether the phase connects opposite faces"),
+    }
+    coords["axis"] = ("axis", list(tensors.AXES[: len(records[0].image.shape)]))
+    for name, (dims, label) in table.items():
+        values = np.array([[np.asarray(getattr(d, name)) for d in r.descriptors] for r in records])
+        if values.dtype == bool:
+            values = values.astype(np.int8)
+        variables[f"phase_{name}"] = (
+            ("time", "phase", *dims),
+            values,
+            {"long_name": label, **_DESCRIBED.get(name, _ONE)},
+        )
