@@ -203,7 +203,7 @@ def _effective(
     keep: bool = False,
     watch: Callable[[str, int, float], None] | None = None,
 ) -> tuple[Array, list[Solution]]:
-    """The effective tensor, one column per load, as it comes (not symmetrised)."""
+    """The effective tensor, one column per load, as it comes (not symmetrised); rows of loads that are not carried are zero."""
     out = np.zeros((problem.size, problem.size))
     solutions = []
     for position, load in enumerate(loads):
@@ -213,6 +213,11 @@ def _effective(
         solution = problem.solve(_unit(problem.size, load), None, first, keep, label, tell)
         out[:, load] = solution.mean
         solutions.append(solution)
+    if problem.carried is not None:
+        out = out @ problem.carried
+    free = [load for load, s in zip(loads, solutions, strict=True) if not s.carried]
+    if problem.boundary != "static":
+        out[free] = 0.0
     return out, solutions
 
 
@@ -282,6 +287,8 @@ def _tensor_property(
     raw, solutions = _effective(problem, loads, name, (start or {}).get(name), keep, watch)
     raw = _stiff(raw, loads, boundary)
     tensor = (raw + raw.T) / 2
+    if problem.voids:
+        tensor = _semidefinite(tensor, 10 * settings.solver.tolerance)
     result = Result(
         name,
         assignment.system.unit(name),
@@ -300,12 +307,51 @@ def _tensor_property(
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
     _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
+    result.warnings += _uncarried(problem, loads, solutions)
     if problem.elastic and not sheet and settings.solver.scheme == "q1":
         _locking(result, voxels.volume_fractions, pure)
     if settings.boundary == "all":
         _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
     _estimates(result, image, assignment, settings, sheet, extreme, loads)
     return result
+
+
+def _semidefinite(tensor: Array, tolerance: float) -> Array:
+    """Without negative eigenvalues that are no more than the solver's error, relative to the norm: a solid with voids may move
+    freely in combinations of loads each of which it carries.
+    """
+    values, vectors = np.linalg.eigh(tensor)
+    if values[0] >= 0 or values[0] < -tolerance * values[-1]:
+        return tensor
+    out = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return np.asarray(np.where(tensor == 0, 0.0, (out + out.T) / 2))
+
+
+def _uncarried(problem: CellProblem, loads: Sequence[int], solutions: Sequence[Solution]) -> list[str]:
+    """Notes on the loads that a solid with voids does not carry."""
+    if not problem.voids:
+        return []
+    names = tensors.NAMES if problem.elastic else tensors.AXES
+    kept = np.eye(problem.size) if problem.carried is None else problem.carried
+    cut = [k for k in loads if not kept[k].any()]
+    notes = []
+    if cut:
+        listed = ", ".join(names[k] for k in cut)
+        notes.append(
+            f"voids cut the solid so that it carries no {listed}"
+            if problem.elastic
+            else f"what conducts is not connected along {listed}"
+        )
+    more = len(loads) - len(cut) - np.linalg.matrix_rank(kept[np.ix_(loads, loads)], tol=1e-9)
+    if more:
+        what = "one combination" if more == 1 else f"{more} combinations"
+        notes.append(f"voids cut the solid so that the tensor is singular for {what} of loads")
+    free = [names[k] for k, s in zip(loads, solutions, strict=True) if not s.carried and k not in cut]
+    if free:
+        notes.append(
+            f"the solid moves freely under {', '.join(free)}: what it carries is below rounding and set to zero"
+        )
+    return notes
 
 
 def _stiff(raw: Array, loads: Sequence[int], boundary: str) -> Array:
@@ -481,6 +527,8 @@ def _strain_properties(
         result.preconditioner = problem.preconditioner
         result.evidence["hill_mandel"] = solution.hill
         result.evidence["distance_isotropic"] = tensors.nearest_isotropic(result.tensor)[1]
+        if problem.carried is not None and np.linalg.matrix_rank(problem.carried) < 6:
+            result.warnings.append("voids cut the solid: what it does not carry has no such strain, and stands as zero")
         exact = levin(voxels.volume_fractions, pure, strain, stiffness)
         if exact is not None:
             scale = float(np.abs(strain).max()) or 1.0

@@ -10,7 +10,9 @@ Pastewka, Junge and Zeman, Appl. Math. Comput. 446 (2023) 127835).
 The iteration stops on the wanted number: all components of the mean stress, and the energy, must have changed by less than
 the tolerance in a window of iterations. In conjugate gradients the energy's error is exactly the sum of all later changes
 (Hestenes and Stiefel 1952; Strakos and Tichy 2002), so the change in a window is what the number was off by before the
-window.
+window. A solid with voids may carry a load not at all: a relative change then has no scale, and going on after convergence
+spoils the answer. What the connections of the solid show to be zero is zero without a solve (`connectivity`); for what
+mechanisms leave free the iteration stops once the energy, an upper bound at any time, is no more than rounding.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 from ..backend.voxel import Material, VoxelKernels, WalledKernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors
+from .connectivity import carried
 from .fourier import FourierKernels
 from .tensors import Array
 
@@ -36,6 +39,8 @@ _HIGH_CONTRAST = 300.0
 _SMOOTH_POWER = 0.9
 #: Entries treated at once where a table needs room.
 _CHUNK = 1 << 14
+#: Mean energy over that of the uniform gradient, in units of rounding, below which a solid with voids carries nothing.
+_NOTHING = 64.0
 #: Restarts that put the Hill-Mandel balance right.
 _REPEATS = 2
 BOUNDARIES = ("periodic", "kinematic", "static")
@@ -81,7 +86,7 @@ class Solution:
         mean: mean stress (Mandel, 6) or flux (3). energy: mean of gradient . flux for loads without stress-free strain.
         iterations: of conjugate gradients. history: relative change of the property per iteration.
         hill: Hill-Mandel residual ``|<s:e> - <s>:<e>| / <s:e>``, from a fresh evaluation of the stress.
-        fluctuation: nodal values, or None.
+        fluctuation: nodal values, or None. carried: whether there is an answer beyond rounding; if not, it is zero.
     """
 
     mean: Array
@@ -90,6 +95,7 @@ class Solution:
     history: list[float] = field(default_factory=list)
     hill: float = 0.0
     fluctuation: np.ndarray | None = None
+    carried: bool = True
 
 
 class CellProblem:
@@ -156,6 +162,11 @@ class CellProblem:
             self.kernels = WalledKernels(boundary, *shared) if walled else VoxelKernels(*shared)
         self.material = Material(self.index, local, self.dtype, cut)
         self.stiff = packed[:, [0, 6, 11, 15, 18, 20] if self.elastic else [0, 1, 2]].sum(axis=1)
+        void = (packed[: len(table)] == 0).all(axis=1)
+        self.voids = bool(counts[: len(table)][void].any())
+        self.carried: Array | None = None
+        if self.voids and boundary == "periodic":
+            self.carried = carried(~void[index], spacing, self.size)
         self.preconditioner = self._choose(cut is not None and bool(cut.any()))
         self._reference = self._reference_medium(packed)
         self.jacobi = np.ones((1, 1, 1), self.dtype)
@@ -258,6 +269,8 @@ class CellProblem:
         """
         if self.boundary == "static":
             return self._solve_static(np.asarray(mean, float), name)
+        if self.carried is not None and not keep and stress is None and not np.any(self.carried @ np.asarray(mean)):
+            return Solution(np.zeros(self.size), 0.0, 0, carried=False)
         solution = self._solve(mean, stress, start, name, watch)
         for _ in range(_REPEATS):
             if not solution.hill > self.options.tolerance:
@@ -266,6 +279,8 @@ class CellProblem:
             solution = self._solve(mean, stress, self._buffers()[0].copy(), name, watch)
             solution.iterations += before.iterations
             solution.history = before.history + solution.history
+        if self.carried is not None:
+            solution.mean = self.carried @ solution.mean
         if keep:
             solution.fluctuation = self._buffers()[0].copy()
         return solution
@@ -289,6 +304,9 @@ class CellProblem:
         u, r, p, w = self._buffers()
         u[...] = 0.0 if start is None else start
         total = self.weights @ table
+        nothing = _NOTHING * float(np.finfo(self.dtype).eps) * self.voids
+        least = nothing * abs(float(strain @ total)) if stress is None else -1.0
+        floor = 0.0 if stress is None else nothing**0.5 * float(np.abs(total).max())
         k.load(w, self.index, self._as_flux(table))
         r[...] = -w[..., : r.shape[-1]]
         if start is not None:
@@ -302,9 +320,10 @@ class CellProblem:
         history: list[float] = []
         steps: list[float] = []
         drops: list[float] = []
-        scale = float(np.abs(total).max()) or 1.0
-        done = rz <= 0
+        scale = max(float(np.abs(total).max()), floor) or 1.0
         energy = float(strain @ total)
+        uncarried = abs(energy) <= least
+        done = rz <= 0 or uncarried
         while not done:
             pw, sums = k.apply(p, w, self.material)
             if not pw > 0:  # nothing left to gain, or NaN
@@ -315,8 +334,9 @@ class CellProblem:
             total = total + change
             k.advance(alpha, u, r, p, w, self.jacobi)
             drops.append(alpha * rz / n)
-            scale = float(np.abs(total).max()) or scale
+            scale = max(float(np.abs(total).max()), floor) or scale
             energy = abs(float(strain @ total)) or scale
+            uncarried = energy <= least
             steps.append(float(np.abs(change).max()))
             window = 3 + len(steps) // 10
             error = max(sum(steps[-window:]) / scale, sum(drops[-window:]) / energy)
@@ -324,7 +344,7 @@ class CellProblem:
             new = k.green(w, self._reference)
             if watch:
                 watch(len(steps), error)
-            done = (len(steps) >= window and error <= self.options.tolerance) or new <= 1e-29 * first
+            done = (len(steps) >= window and error <= self.options.tolerance) or new <= 1e-29 * first or uncarried
             if done or len(steps) >= self.options.max_iterations:
                 break
             k.direction(new / rz, p, w, self.jacobi)
@@ -336,7 +356,10 @@ class CellProblem:
                 "raise solver.max_iterations, or check the contrast of the phases",
                 history,
             )
-        return self._finish(u, w, table, strain, stress is None, len(steps), history)
+        solution = self._finish(u, w, table, strain, stress is None and not uncarried, len(steps), history)
+        if uncarried:
+            solution.mean, solution.carried = np.zeros(self.size), False
+        return solution
 
     def _solve_static(self, stress: Array, name: str) -> Solution:
         """Mean strain (gradient) of a cell under the tractions (flux) of a uniform stress; ``mean`` of the solution is that
@@ -378,7 +401,11 @@ class CellProblem:
             rz = new
         if not done:
             raise NotConverged(
-                f"{name}: the solver stopped after {len(drops)} iterations", "raise solver.max_iterations", history
+                f"{name}: the solver stopped after {len(drops)} iterations",
+                "tractions on voids in the faces, or on loose parts of the solid, have no answer; use another boundary"
+                if self.voids
+                else "raise solver.max_iterations",
+                history,
             )
         strain = np.zeros(self.size)
         for component, axis in enumerate(np.eye(self.size)):
