@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ConfigError
 from . import bounds, tensors
 from .grains import Grains, match, read_grains
-from .image import Image
+from .image import Image, two_levels
 from .loads import MeanFields, respond
 from .materials import PROPERTIES, STRAINS, MaterialSystem
 from .settings import Settings
@@ -26,7 +26,7 @@ log = logging.getLogger("phasefield")
 RIGID = 1e6
 #: K/G (nu = 0.49) from which trilinear elements answer too stiffly: with 2x2x2 Gauss points they cannot keep their volume.
 _LOCKING = 50.0
-#: Voxels per axis that an image must have for its grid to be halved.
+#: Voxels per axis (where anything varies) that an image must have for its grid to be halved.
 _FEWEST = 8
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
@@ -140,10 +140,16 @@ def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignme
     if known == 1:
         return Assignment(system, *match(None, image.labels, system, settings.seed))
     what = {"labels": f"{count} different values", "field": "two phases", "fields": f"{count} fields"}[image.kind]
+    hint = (
+        "give as many phases as the image has, in the order of its values, one phase for a polycrystal, or grains=FILE"
+    )
+    if image.kind == "labels" and known == 2 < count:
+        low, high = two_levels(np.array(image.labels)[image.values])
+        hint += f"; if the values are grey levels of two phases, give theirs, as in levels=[{low:.4g},{high:.4g}]"
     raise ConfigError(
         "material.phases",
         f"has {known} phases ({', '.join(p.name for p in system.phases)}), but the image has {what}",
-        "give as many phases as the image has, in the order of its values, one phase for a polycrystal, or grains=FILE",
+        hint,
     )
 
 
@@ -175,18 +181,23 @@ def _problem(
     return CellProblem(voxels.index, table, voxels.spacing, options, voxels.cut, boundary)
 
 
-def _loads(size: int, in_plane: bool) -> list[int]:
-    """Component numbers of the loads; those in the plane of the image if no others make sense."""
-    if not in_plane:
-        return list(range(size))
-    return list(tensors.PLANE) if size == 6 else [0, 1]
+def _loads(size: int, axes: Sequence[int]) -> list[int]:
+    """Component numbers of the loads within some axes."""
+    return [k for k, pair in enumerate(tensors.PAIRS) if set(pair) <= set(axes)] if size == 6 else list(axes)
 
 
-def _components(name: str, settings: Settings, dim: int) -> list[int]:
-    """Component numbers of a property's unit loads."""
+def _varying(shape: Sequence[int]) -> list[int]:
+    """The axes that anything varies along."""
+    return [d for d, n in enumerate(shape) if n > 1]
+
+
+def _components(name: str, settings: Settings, shape: Sequence[int]) -> list[int]:
+    """Component numbers of a property's unit loads: of tractions only those on faces that the image has."""
     elastic = PROPERTIES[name].order == 4
-    flat = (settings.plane == "stress" and elastic) or settings.boundary == "static"
-    return _loads(6 if elastic else 3, dim == 2 and flat)
+    axes = _varying(shape) if settings.boundary == "static" else [0, 1, 2]
+    if settings.plane == "stress" and elastic and len(shape) == 2:
+        axes = [d for d in axes if d < 2]
+    return _loads(6 if elastic else 3, axes)
 
 
 def _unit(size: int, load: int) -> Array:
@@ -256,7 +267,7 @@ def homogenize(
         for each in needed:
             assignment.strain(each) if each in STRAINS else assignment.pure(each)
         unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
-        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, len(image.shape)), system.united)
+        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, image.shape), system.united)
     geometry = image.voxels(settings.voxel)
     results: dict[str, Result] = {}
     for name in settings.properties:
@@ -282,7 +293,7 @@ def _tensor_property(
     voxels = _sharpened(geometry, extreme)
     boundary = "periodic" if settings.boundary == "all" else settings.boundary
     problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
-    loads = _components(name, settings, len(image.shape))
+    loads = _components(name, settings, image.shape)
     keep = (start is not None or settings.fields) and boundary != "static"
     raw, solutions = _effective(problem, loads, name, (start or {}).get(name), keep, watch)
     raw = _stiff(raw, loads, boundary)
@@ -311,7 +322,7 @@ def _tensor_property(
     if problem.elastic and not sheet and settings.solver.scheme == "q1":
         _locking(result, voxels.volume_fractions, pure)
     if settings.boundary == "all":
-        _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
+        _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, _varying(image.shape)))
     _estimates(result, image, assignment, settings, sheet, extreme, loads)
     return result
 
@@ -413,7 +424,7 @@ def _evidence(
         if dim == 2:
             result.moduli |= tensors.plane_moduli(result.tensor)
     if not (sheet and len(raw) == 6):
-        result.bounds = bounds.hashin_shtrikman(fractions, pure, 2 if dim == 2 else 3)
+        result.bounds = bounds.hashin_shtrikman(fractions, pure, 2 if len(_varying(voxels.shape)) == 2 else 3)
     if e["lowest_eigenvalue"] < -1e-10 * norm:
         result.warnings.append("the tensor is not positive definite")
     for which in ("voigt", "reuss"):
@@ -461,11 +472,11 @@ def _estimates(
         raw = _stiff(raw, loads, boundary)
         return np.asarray((raw + raw.T) / 2)
 
-    if settings.two_grid and min(image.shape) >= _FEWEST:
+    if settings.two_grid and _fewest(image) >= _FEWEST:
         tolerance = max(settings.solver.tolerance, 1e-6)
         half = image.coarse()
         result.coarse = again(half, settings.voxel, tolerance)
-        quarter = again(half.coarse(), settings.voxel, tolerance) if min(half.shape) >= _FEWEST else None
+        quarter = again(half.coarse(), settings.voxel, tolerance) if _fewest(half) >= _FEWEST else None
         result.evidence["discretisation"] = _remainder(
             part, result.coarse[block], None if quarter is None else quarter[block]
         )
@@ -475,6 +486,11 @@ def _estimates(
         result.evidence["mixing_spread"] = float(np.linalg.norm(result.tensor - other)) / norm
         if result.evidence["mixing_spread"] > 0.2:
             result.warnings.append("the interfaces are wide: mixing rules differ by more than 20 %")
+
+
+def _fewest(image: Image) -> int:
+    """Voxels along the shortest axis that anything varies along."""
+    return min(image.shape[d] for d in _varying(image.shape))
 
 
 def _remainder(fine: Array, half: Array, quarter: Array | None) -> float:
