@@ -186,8 +186,8 @@ def read_file(
 ) -> Image:
     """An image from a TIFF, PNG, npy or NetCDF file.
 
-    Arrays have the axes x, y, z in their order; pictures the rows along x and the columns along y; stacks of pages the pages along
-    x, the rows along y and the columns along z. Axes of NetCDF files go by their names.
+    Arrays have the axes x, y, z in their order; pictures the rows along x and the columns along y; stacks of pages the pages
+    along x, the rows along y and the columns along z. Axes of NetCDF files go by their names.
 
     Raises:
         ConfigError: no such file, a format that is not known, or content that is no image.
