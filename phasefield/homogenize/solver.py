@@ -377,6 +377,15 @@ class CellProblem:
         size = r.shape[-1]
         k.load(w, self.index, uniform(stress))
         r[...] = w[..., :size]
+        if self.voids:
+            bare = k.corner_mean(self.index, (self.stiff > 0).astype(float)) == 0
+            for d, size_d in enumerate(bare.shape):
+                if size_d > 1 and np.take(bare, [0, -1], d).any():
+                    raise ConfigError(
+                        "boundary",
+                        "puts tractions on the faces of the cell, but voids lie there",
+                        "use boundary=periodic or boundary=kinematic, or exchange void for a very soft phase",
+                    )
         rz = k.green(w, self._reference)
         k.direction(0.0, p, w, self.jacobi)
         drops: list[float] = []
@@ -402,7 +411,7 @@ class CellProblem:
         if not done:
             raise NotConverged(
                 f"{name}: the solver stopped after {len(drops)} iterations",
-                "tractions on voids in the faces, or on loose parts of the solid, have no answer; use another boundary"
+                "tractions on loose parts of the solid have no answer; use another boundary, or raise solver.max_iterations"
                 if self.voids
                 else "raise solver.max_iterations",
                 history,

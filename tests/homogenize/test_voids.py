@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from phasefield.errors import ConfigError
 from phasefield.homogenize import CellProblem, Image, Options, Result, Settings, build, homogenize, tensors
 from phasefield.homogenize.connectivity import carried, windings
 
@@ -172,6 +173,17 @@ def test_single_precision_and_other_boundaries() -> None:
     loose = solved(island(), "stiffness", boundary="kinematic", two_grid=False)
     sound(loose)
     np.testing.assert_allclose(loose.tensor, np.diag([0, 0, 70 * 36 / 256, 0, 0, 0]), rtol=1e-9)
+
+
+def test_tractions_on_voids_are_refused() -> None:
+    """A hole inside the cell is none in its faces."""
+    for name in ("stiffness", "conductivity"):
+        for labels in (island(), layers(0), island(3)):
+            with pytest.raises(ConfigError, match=r"boundary: puts tractions .* voids lie there"):
+                solved(labels, name, boundary="all", two_grid=False)
+        result = solved(1 - island(), name, boundary="all", two_grid=False)
+        sound(result)
+        assert result.boundary["static"][0, 0] > 0
 
 
 def test_soft_phases_are_no_voids() -> None:
