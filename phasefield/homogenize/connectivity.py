@@ -63,8 +63,8 @@ def windings(solid: np.ndarray) -> set[frozenset[tuple[int, int, int]]]:
     Returns:
         The different sets of vectors of the pieces; a piece that meets no copy of itself gives none.
     """
-    flat = np.arange(solid.size).reshape(solid.shape)
-    parent = np.arange(solid.size)
+    parent = np.arange(solid.size, dtype=np.int32 if solid.size < 2**31 else np.int64)
+    flat = parent.copy().reshape(solid.shape)
     wraps = []
     for axis, n in enumerate(solid.shape):
         one, two = (a for a in range(3) if a != axis)
