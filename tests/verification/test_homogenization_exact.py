@@ -26,6 +26,7 @@ from phasefield.homogenize import (
     homogenize,
     tensors,
 )
+from phasefield.homogenize.grains import Grains
 
 Array = np.ndarray
 INF = math.inf
@@ -54,7 +55,7 @@ def effective(
     if isinstance(image, np.ndarray):
         image = from_array(image, levels=[0, 1] if image.dtype.kind == "f" else None)
     more = {"two_grid": False, "mixing": False} | more
-    (result,) = homogenize(image, phases(name, values), Settings(properties=(name,), options=options, **more))
+    (result,) = homogenize(image, phases(name, values), Settings(properties=(name,), solver=options, **more))
     return result
 
 
@@ -142,7 +143,7 @@ def test_strains_of_three_layers_without_symmetry() -> None:
     free = list(np.random.default_rng(8).normal(size=(3, 6)) * 1e-3)
     labels = np.broadcast_to(np.repeat(np.arange(3), [3, 5, 4])[:, None, None], (12, 3, 4)).copy()
     system = phases("stiffness", pure, expansion=free, eigenstrain=free)
-    settings = Settings(properties=("expansion", "eigenstrain"), options=Options(tolerance=1e-11))
+    settings = Settings(properties=("expansion", "eigenstrain"), solver=Options(tolerance=1e-11))
     _, exact = inverted(pure, np.array([3, 5, 4]) / 12, ACROSS[0], free)
     for result in homogenize(from_array(labels), system, settings):
         np.testing.assert_allclose(result.tensor, tensors.to_matrix(exact), rtol=0, atol=1e-12)
@@ -212,7 +213,7 @@ def test_determinant_of_a_plane_polycrystal(k: float) -> None:
     """det K* = det K for any grains of one crystal (Keller 1964; Dykhne 1971)."""
     labels = np.random.default_rng(0).integers(0, 6, (21, 21)).repeat(3, 0).repeat(3, 1)
     turns = np.array([tensors.rotation_from_euler(a, 0, 0) for a in np.random.default_rng(1).uniform(0, math.pi, 6)])
-    found = effective(labels, [[1.0, k, 2.0]], scheme="rotated", tolerance=1e-11, orientations=turns).tensor
+    found = effective(labels, [[1.0, k, 2.0]], scheme="rotated", tolerance=1e-11, grains=Grains(list(turns))).tensor
     assert np.linalg.det(found[:2, :2]) == pytest.approx(k, rel=1e-9)
 
 
@@ -432,7 +433,7 @@ def test_bulk_modulus_of_a_plane_polycrystal(plane: str) -> None:
     turns = np.array([tensors.rotation_from_euler(a, 0, 0) for a in np.random.default_rng(1).uniform(0, math.pi, 6)])
     labels = np.random.default_rng(0).integers(0, 6, (40, 40))
     crystal = tensors.cubic_stiffness(223, 148, 125)
-    found = effective(labels, [crystal], "stiffness", 1e-9, plane=plane, orientations=turns).tensor
+    found = effective(labels, [crystal], "stiffness", 1e-9, plane=plane, grains=Grains(list(turns))).tensor
     exact = (223 + 148) / 2 - (148**2 / 223 if plane == "stress" else 0)
     assert (found[0, 0] + 2 * found[0, 1] + found[1, 1]) / 4 == pytest.approx(exact, rel=1e-9)
 
