@@ -16,7 +16,8 @@ import numpy as np
 
 from ..errors import ConfigError
 from . import voxels
-from .tensors import Array
+from .tensors import AXES, Array
+from .tiff import read_tiff
 from .voxels import Voxels
 
 #: More values are a field; more than a few grey levels of a picture are one as well.
@@ -168,10 +169,13 @@ def from_array(
 ) -> Image:
     """An image from an array: whole numbers of few distinct values are labels, anything else is a field of two phases.
 
+    Args:
+        values: the axes are x, y, z in this order; nothing varies along one of length 1.
+
     Raises:
         ConfigError: NaN, too few voxels or axes, levels that are equal.
     """
-    array = voxels._checked(np.squeeze(np.asarray(values)), source)
+    array = voxels._checked(values, source)
     space = tuple(spacing) if spacing is not None else (1.0,) * array.ndim
     if len(space) != array.ndim or min(space) <= 0:
         raise ConfigError("spacing", f"is {list(space)}; {array.ndim} positive numbers are expected for {source}")
@@ -196,6 +200,9 @@ def read_file(
 ) -> Image:
     """An image from a TIFF, PNG, npy or NetCDF file.
 
+    Arrays have the axes x, y, z in their order; pictures the rows along x and the columns along y; stacks of pages the pages
+    along x, the rows along y and the columns along z. Axes of NetCDF files go by their names.
+
     Raises:
         ConfigError: no such file, a format that is not known, or content that is no image.
     """
@@ -206,9 +213,8 @@ def read_file(
         if suffix == ".npy":
             array = np.load(path, allow_pickle=False)
         elif suffix in (".tif", ".tiff"):
-            import tifffile
-
-            array = tifffile.imread(path)
+            array, found = read_tiff(path)
+            spacing = spacing or found
         elif suffix == ".png":
             from PIL import Image as Picture
 
@@ -237,11 +243,14 @@ class Snapshots:
 
     Args:
         path: a run folder or a NetCDF file.
-        field: name of the variable; by default one with components, else the last two-dimensional or three-dimensional one.
+        field: name of the variable; by default one with components or an order parameter, of a run else the first.
         levels: values of the field in its two phases; by default found from the last snapshot.
 
     Raises:
-        ConfigError: no such file, variable or axis.
+        ConfigError: no such file, variable or axis; several images and no choice.
+
+    Axes named x, y, z may come in any order; nothing varies along those that are missing before the last (x and y of ``c(z)``).
+    Without such names the axes are x, y, z in their order.
     """
 
     def __init__(
@@ -271,29 +280,51 @@ class Snapshots:
             from .materials import unknown
 
             raise unknown("field", field, names, "image variable")
-        self.field = field or self._default(names)
+        single = not path.is_dir() and path.name != "fields.nc"
+        self.field = field or self._default(names, single)
         self.variable = self.data[self.field]
         self.space = self._space(self.variable)
-        self.component = next((str(d) for d in self.variable.dims if d not in ("time", *self.space)), None)
+        others = [str(d) for d in self.variable.dims if d not in ("time", *self.space)]
+        self.component = next((d for d in others if d.startswith("component")), None)
+        for dim in others:
+            if dim != self.component and self.variable.sizes[dim] > 1:
+                raise ConfigError(
+                    str(file),
+                    f"{self.field} has the axis {dim!r}, of which nothing is known; known are time, component, x, y, z",
+                    "write one image, or rename the axis",
+                )
+        self.variable = self.variable.isel({dim: 0 for dim in others if dim != self.component})
         self.times = self.data["time"].values.astype(float) if "time" in self.variable.dims else np.array([np.nan])
         if not len(self.times):
             raise ConfigError(str(file), "holds no snapshots yet")
         walls = str(self.data.attrs.get("boundary", "")).split()
-        self.boundary = tuple(walls) if len(walls) == len(self.space) else ("periodic",) * len(self.space)
-        self.spacing = tuple(spacing) if spacing is not None else tuple(self._step(d) for d in self.space)
+        known = walls if len(walls) == len(self.space) else ["periodic"] * len(self.space)
+        self.missing = [i for i, name in enumerate(AXES) if self._misses(name)]
+        boundary, steps = list(known), [self._step(d) for d in self.space]
+        for i in self.missing:
+            boundary.insert(i, "periodic")
+            steps.insert(i, 1.0)
+        self.boundary = tuple(boundary)
+        self.spacing = tuple(spacing) if spacing is not None else tuple(steps)
         self.levels = tuple(levels) if levels is not None else None
 
     @staticmethod
     def _space(variable: Any) -> list[str]:
-        named = [str(d) for d in variable.dims if d in ("x", "y", "z")]
+        named = [d for d in AXES if d in variable.dims]
         if named:
             return named
         rest = [str(d) for d in variable.dims if d != "time" and not str(d).startswith("component")]
         return rest if 1 <= len(rest) <= 3 else []
 
-    def _default(self, names: list[str]) -> str:
+    def _misses(self, axis: str) -> bool:
+        named = [d for d in self.space if d in AXES]
+        return bool(named) and axis not in named and axis < named[-1]
+
+    def _default(self, names: list[str], single: bool) -> str:
         components = [n for n in names if any(str(d).startswith("component") for d in self.data[n].dims)]
         order = [n for n in names if n.startswith(("eta", "phi"))]
+        if single and len(names) > 1 and not (components or order):
+            raise ConfigError("field", "is not given, and the file has several images", f"one of {', '.join(names)}")
         return (components or order or names)[0]
 
     def _step(self, dim: str) -> float:
@@ -309,6 +340,8 @@ class Snapshots:
         chosen = self.variable.isel(time=number) if "time" in self.variable.dims else self.variable
         order = ([self.component] if self.component else []) + self.space
         values = chosen.transpose(*order).values
+        for axis in self.missing:
+            values = np.expand_dims(values, axis + bool(self.component))
         time = float(self.times[number])
         when = None if np.isnan(time) else time
         if self.component and values.shape[0] > 1:

@@ -190,9 +190,36 @@ def _content(name: str) -> Any:
         if not path.is_file():
             raise unknown("material", name, presets(), "preset")
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _unique(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
+        return yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError("material", f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _unique(node: Any, source: str) -> None:
+    """Refuses keys given twice, of which YAML keeps the last without a word.
+
+    Args:
+        node: as composed by PyYAML.
+    """
+    waiting, done = [node], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in done or not isinstance(getattr(node, "value", None), list):
+            continue
+        done.add(id(node))
+        keys: set[str] = set()
+        for entry in node.value:
+            if not isinstance(entry, tuple):
+                waiting.append(entry)
+                continue
+            key, value = entry
+            if str(key.value) in keys:
+                line = key.start_mark.line + 1
+                raise ConfigError("material", f"{source} gives {key.value!r} twice, the second time in line {line}")
+            keys.add(str(key.value))
+            waiting.append(value)
 
 
 def system_of(spec: Any) -> MaterialSystem:

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from . import bounds, tensors
 from .certify import lower_bound
 from .grains import Grains, match, read_grains
-from .image import Image
+from .image import Image, two_levels
 from .loads import MeanFields, respond
 from .materials import PROPERTIES, STRAINS, MaterialSystem
 from .settings import Settings
@@ -28,7 +28,7 @@ log = logging.getLogger("phasefield")
 RIGID = 1e6
 #: K/G (nu = 0.49) from which trilinear elements answer too stiffly: with 2x2x2 Gauss points they cannot keep their volume.
 _LOCKING = 50.0
-#: Voxels per axis that an image must have for its grid to be halved.
+#: Voxels per axis (where anything varies) that an image must have for its grid to be halved.
 _FEWEST = 8
 _TWO_GRAINS = "the material has one phase: the two phases of the field are taken for two grains of random orientation"
 #: Change of a volume fraction by sharp interfaces that is told.
@@ -190,10 +190,16 @@ def assign(image: Image, system: MaterialSystem, settings: Settings) -> Assignme
         notes = (_TWO_GRAINS,) if image.kind == "field" else ()
         return Assignment(system, *match(None, image.labels, system, settings.seed), notes)
     what = {"labels": f"{count} different values", "field": "two phases", "fields": f"{count} fields"}[image.kind]
+    hint = (
+        "give as many phases as the image has, in the order of its values, one phase for a polycrystal, or grains=FILE"
+    )
+    if image.kind == "labels" and known == 2 < count:
+        low, high = two_levels(np.array(image.labels)[image.values])
+        hint += f"; if the values are grey levels of two phases, give theirs, as in levels=[{low:.4g},{high:.4g}]"
     raise ConfigError(
         "material.phases",
         f"has {known} phases ({', '.join(p.name for p in system.phases)}), but the image has {what}",
-        "give as many phases as the image has, in the order of its values, one phase for a polycrystal, or grains=FILE",
+        hint,
     )
 
 
@@ -225,18 +231,23 @@ def _problem(
     return CellProblem(voxels.index, table, voxels.spacing, options, voxels.cut, boundary)
 
 
-def _loads(size: int, in_plane: bool) -> list[int]:
-    """Component numbers of the loads; those in the plane of the image if no others make sense."""
-    if not in_plane:
-        return list(range(size))
-    return list(tensors.PLANE) if size == 6 else [0, 1]
+def _loads(size: int, axes: Sequence[int]) -> list[int]:
+    """Component numbers of the loads within some axes."""
+    return [k for k, pair in enumerate(tensors.PAIRS) if set(pair) <= set(axes)] if size == 6 else list(axes)
 
 
-def _components(name: str, settings: Settings, dim: int) -> list[int]:
-    """Component numbers of a property's unit loads."""
+def _varying(shape: Sequence[int]) -> list[int]:
+    """The axes that anything varies along."""
+    return [d for d, n in enumerate(shape) if n > 1]
+
+
+def _components(name: str, settings: Settings, shape: Sequence[int]) -> list[int]:
+    """Component numbers of a property's unit loads: of tractions only those on faces that the image has."""
     elastic = PROPERTIES[name].order == 4
-    flat = (settings.plane == "stress" and elastic) or settings.boundary == "static"
-    return _loads(6 if elastic else 3, dim == 2 and flat)
+    axes = _varying(shape) if settings.boundary == "static" else [0, 1, 2]
+    if settings.plane == "stress" and elastic and len(shape) == 2:
+        axes = [d for d in axes if d < 2]
+    return _loads(6 if elastic else 3, axes)
 
 
 def _unit(size: int, load: int) -> Array:
@@ -253,7 +264,7 @@ def _effective(
     keep: bool = False,
     watch: Callable[[str, int, float], None] | None = None,
 ) -> tuple[Array, list[Solution]]:
-    """The effective tensor, one column per load, as it comes (not symmetrised)."""
+    """The effective tensor, one column per load, as it comes (not symmetrised); rows of loads that are not carried are zero."""
     out = np.zeros((problem.size, problem.size))
     solutions = []
     for position, load in enumerate(loads):
@@ -263,6 +274,11 @@ def _effective(
         solution = problem.solve(_unit(problem.size, load), None, first, keep, label, tell)
         out[:, load] = solution.mean
         solutions.append(solution)
+    if problem.carried is not None:
+        out = out @ problem.carried
+    free = [load for load, s in zip(loads, solutions, strict=True) if not s.carried]
+    if problem.boundary != "static":
+        out[free] = 0.0
     return out, solutions
 
 
@@ -294,7 +310,7 @@ def prepared(image: Image, system: MaterialSystem, settings: Settings) -> Assign
         for each in needed:
             assignment.strain(each) if each in STRAINS else assignment.pure(each)
         unit = np.eye(6 if PROPERTIES[name].order == 4 else 3)
-        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, dim), system.united)
+        respond(settings.load, PROPERTIES[name], unit, _components(name, settings, image.shape), system.united)
     return assignment
 
 
@@ -346,11 +362,13 @@ def _tensor_property(
     voxels = _sharpened(geometry, extreme)
     boundary = "periodic" if settings.boundary == "all" else settings.boundary
     problem = _problem(voxels, _tables(voxels, pure, sheet), settings, boundary=boundary)
-    loads = _components(name, settings, len(image.shape))
+    loads = _components(name, settings, image.shape)
     keep = (start is not None or settings.fields or settings.certify) and boundary != "static"
     raw, solutions = _effective(problem, loads, name, (start or {}).get(name), keep, watch)
     raw = _stiff(raw, loads, boundary)
     tensor = (raw + raw.T) / 2
+    if problem.voids:
+        tensor = _semidefinite(tensor, 10 * settings.solver.tolerance)
     result = Result(
         name,
         assignment.system.unit(name),
@@ -369,6 +387,7 @@ def _tensor_property(
         result.fields[PROPERTIES[name].gradient] = np.stack([k[0] for k in kinds])
         result.fields[PROPERTIES[name].flux] = np.stack([k[1] for k in kinds])
     _evidence(result, raw, voxels, pure, sheet, loads, len(image.shape))
+    result.warnings += _uncarried(problem, loads, solutions)
     shift = voxels.volume_fractions - geometry.volume_fractions
     if np.abs(shift).max() > _SHIFT:
         worst = int(np.abs(shift).argmax())
@@ -377,7 +396,7 @@ def _tensor_property(
     if problem.elastic and not sheet and settings.solver.scheme == "q1":
         _locking(result, voxels.volume_fractions, pure, assignment.names(image))
     if settings.boundary == "all":
-        _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, len(image.shape) == 2))
+        _others(result, voxels, _tables(voxels, pure, sheet), settings, _loads(problem.size, _varying(image.shape)))
     if settings.certify:
         fluctuations = [np.asarray(s.fluctuation, float) for s in solutions]
         _certify(result, voxels, _tables(voxels, pure, sheet), settings, fluctuations)
@@ -403,6 +422,44 @@ def _certify(
     result.evidence["certified_gap"] = float(gap)
     if not bounded:
         result.warnings.append("there are voxels without stiffness: the lower bound is zero")
+
+
+def _semidefinite(tensor: Array, tolerance: float) -> Array:
+    """Without negative eigenvalues that are no more than the solver's error, relative to the norm: a solid with voids may move
+    freely in combinations of loads each of which it carries.
+    """
+    values, vectors = np.linalg.eigh(tensor)
+    if values[0] >= 0 or values[0] < -tolerance * values[-1]:
+        return tensor
+    out = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    return np.asarray(np.where(tensor == 0, 0.0, (out + out.T) / 2))
+
+
+def _uncarried(problem: CellProblem, loads: Sequence[int], solutions: Sequence[Solution]) -> list[str]:
+    """Notes on the loads that a solid with voids does not carry."""
+    if not problem.voids:
+        return []
+    names = tensors.NAMES if problem.elastic else tensors.AXES
+    kept = np.eye(problem.size) if problem.carried is None else problem.carried
+    cut = [k for k in loads if not kept[k].any()]
+    notes = []
+    if cut:
+        listed = ", ".join(names[k] for k in cut)
+        notes.append(
+            f"voids cut the solid so that it carries no {listed}"
+            if problem.elastic
+            else f"what conducts is not connected along {listed}"
+        )
+    more = len(loads) - len(cut) - np.linalg.matrix_rank(kept[np.ix_(loads, loads)], tol=1e-9)
+    if more:
+        what = "one combination" if more == 1 else f"{more} combinations"
+        notes.append(f"voids cut the solid so that the tensor is singular for {what} of loads")
+    free = [names[k] for k, s in zip(loads, solutions, strict=True) if not s.carried and k not in cut]
+    if free:
+        notes.append(
+            f"the solid moves freely under {', '.join(free)}: what it carries is below rounding and set to zero"
+        )
+    return notes
 
 
 def _stiff(raw: Array, loads: Sequence[int], boundary: str) -> Array:
@@ -468,7 +525,7 @@ def _evidence(
         if dim == 2:
             result.moduli |= tensors.plane_moduli(result.tensor)
     if not (sheet and len(raw) == 6):
-        result.bounds = bounds.hashin_shtrikman(fractions, pure, 2 if dim == 2 else 3)
+        result.bounds = bounds.hashin_shtrikman(fractions, pure, 2 if len(_varying(voxels.shape)) == 2 else 3)
     if e["lowest_eigenvalue"] < -1e-10 * norm:
         result.warnings.append("the tensor is not positive definite")
     for which in ("voigt", "reuss"):
@@ -530,11 +587,11 @@ def _estimates(
         raw = _stiff(raw, loads, boundary)
         return np.asarray((raw + raw.T) / 2)
 
-    if settings.two_grid and min(image.shape) >= _FEWEST:
+    if settings.two_grid and _fewest(image) >= _FEWEST:
         tolerance = max(settings.solver.tolerance, 1e-6)
         half = image.coarse()
         result.coarse = again(half, settings.voxel, tolerance)
-        quarter = again(half.coarse(), settings.voxel, tolerance) if min(half.shape) >= _FEWEST else None
+        quarter = again(half.coarse(), settings.voxel, tolerance) if _fewest(half) >= _FEWEST else None
         result.evidence["discretisation"] = _remainder(
             part, result.coarse[block], None if quarter is None else quarter[block]
         )
@@ -544,6 +601,11 @@ def _estimates(
         result.evidence["mixing_spread"] = float(np.linalg.norm(result.tensor - other)) / norm
         if result.evidence["mixing_spread"] > 0.2:
             result.warnings.append("the interfaces are wide: mixing rules differ by more than 20 %")
+
+
+def _fewest(image: Image) -> int:
+    """Voxels along the shortest axis that anything varies along."""
+    return min(image.shape[d] for d in _varying(image.shape))
 
 
 def _remainder(fine: Array, half: Array, quarter: Array | None) -> float:
@@ -591,6 +653,8 @@ def _strain_properties(
         result.preconditioner = problem.preconditioner
         result.evidence["hill_mandel"] = solution.hill
         result.evidence["distance_isotropic"] = tensors.nearest_isotropic(result.tensor)[1]
+        if problem.carried is not None and np.linalg.matrix_rank(problem.carried) < 6:
+            result.warnings.append("voids cut the solid: what it does not carry has no such strain, and stands as zero")
         exact = levin(voxels.volume_fractions, pure, strain, stiffness)
         if exact is not None:
             scale = float(np.abs(strain).max()) or 1.0

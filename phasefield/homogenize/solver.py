@@ -14,6 +14,10 @@ the tolerance in a window of iterations. In conjugate gradients the energy's err
 window. Convergence in steps hides from a window; the Green-Schwarz preconditioner, with which it is common, therefore
 also has to keep the Gauss-Radau bound of the energy's error, which a lower bound of the spectrum gives (Meurant and Tichy, Numer.
 Algorithms 62 (2013) 163).
+
+A solid with voids may carry a load not at all: a relative change then has no scale, and going on after convergence spoils
+the answer. What the connections of the solid show to be zero is zero without a solve (`connectivity`); for what mechanisms
+leave free the iteration stops once the energy, an upper bound at any time, is no more than rounding.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import numpy as np
 from ..backend.voxel import kernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors
+from .connectivity import carried
 from .fourier import FourierKernels
 from .keys import about, check_choices
 from .tensors import Array
@@ -45,6 +50,8 @@ _SMOOTH_POWER = 0.9
 _LOOKED_AT = 1 << 21
 #: Entries treated at once where a table needs room.
 _CHUNK = 1 << 14
+#: Mean energy over that of the uniform gradient, in units of rounding, below which a solid with voids carries nothing.
+_NOTHING = 64.0
 #: Restarts that put the Hill-Mandel balance right.
 _REPEATS = 2
 BOUNDARIES = ("periodic", "kinematic", "static")
@@ -92,6 +99,7 @@ class Solution:
         iterations: of conjugate gradients. history: relative change of the property per iteration.
         hill: Hill-Mandel residual ``|<s:e> - <s>:<e>| / <s:e>``, from a fresh evaluation of the stress.
         fluctuation: nodal values in units of the shortest edge of a voxel, or None.
+        carried: whether there is an answer beyond rounding; if not, it is zero.
     """
 
     mean: Array
@@ -100,6 +108,7 @@ class Solution:
     history: list[float] = field(default_factory=list)
     hill: float = 0.0
     fluctuation: np.ndarray | None = None
+    carried: bool = True
 
 
 class CellProblem:
@@ -170,6 +179,11 @@ class CellProblem:
             self.kernels = kernels(options.device, boundary, *shared)
         self.material = self.kernels.material(self.index, local, cut)
         self.stiff = packed[:, [0, 6, 11, 15, 18, 20] if self.elastic else [0, 1, 2]].sum(axis=1)
+        void = (packed[: len(table)] == 0).all(axis=1)
+        self.voids = bool(counts[: len(table)][void].any())
+        self.carried: Array | None = None
+        if self.voids and boundary == "periodic":
+            self.carried = carried(~void[index], spacing, self.size)
         self.preconditioner = self._choose(cut)
         self._reference = self._reference_medium(packed)
         self.jacobi: Any = None
@@ -296,6 +310,8 @@ class CellProblem:
         """
         if self.boundary == "static":
             return self._solve_static(np.asarray(mean, float), name)
+        if self.carried is not None and not keep and stress is None and not np.any(self.carried @ np.asarray(mean)):
+            return Solution(np.zeros(self.size), 0.0, 0, carried=False)
         solution = self._solve(mean, stress, start, name, watch)
         for _ in range(_REPEATS):
             if not solution.hill > self.options.tolerance:
@@ -304,6 +320,8 @@ class CellProblem:
             solution = self._solve(mean, stress, self.kernels.to_host(self._buffers()[0]), name, watch)
             solution.iterations += before.iterations
             solution.history = before.history + solution.history
+        if self.carried is not None:
+            solution.mean = self.carried @ solution.mean
         if keep:
             solution.fluctuation = self.kernels.to_host(self._buffers()[0])
         return solution
@@ -326,6 +344,9 @@ class CellProblem:
             table += self._vector_to_local(stress)
         u, r, p, w = self._buffers()
         total = self.weights @ table
+        nothing = _NOTHING * float(np.finfo(self.dtype).eps) * self.voids
+        least = nothing * abs(float(strain @ total)) if stress is None else -1.0
+        floor = 0.0 if stress is None else nothing**0.5 * float(np.abs(total).max())
         k.assign(u, start)
         k.assign(r, None)
         k.assign(p, None)
@@ -340,10 +361,11 @@ class CellProblem:
         history: list[float] = []
         steps: list[float] = []
         drops: list[float] = []
-        scale = float(np.abs(total).max()) or 1.0
-        done = rz <= 0
+        scale = max(float(np.abs(total).max()), floor) or 1.0
         energy = float(strain @ total)
         radau = 1 / self._lowest if self._lowest else 0.0
+        uncarried = abs(energy) <= least
+        done = rz <= 0 or uncarried
         while not done:
             pw, sums = k.apply(p, w, self.material)
             if not pw > 0:  # nothing left to gain, or NaN
@@ -354,8 +376,9 @@ class CellProblem:
             total = total + change
             k.advance(alpha, u, r, p, w, self.jacobi)
             drops.append(alpha * rz / n)
-            scale = float(np.abs(total).max()) or scale
+            scale = max(float(np.abs(total).max()), floor) or scale
             energy = abs(float(strain @ total)) or scale
+            uncarried = energy <= least
             steps.append(float(np.abs(change).max()))
             window = 3 + len(steps) // 10
             error = max(sum(steps[-window:]) / scale, sum(drops[-window:]) / energy)
@@ -366,7 +389,7 @@ class CellProblem:
                 error = history[-1] = max(error, radau * new / n / energy)
             if watch:
                 watch(len(steps), error)
-            done = (len(steps) >= window and error <= self.options.tolerance) or new <= 1e-29 * first
+            done = (len(steps) >= window and error <= self.options.tolerance) or new <= 1e-29 * first or uncarried
             if done or len(steps) >= self.options.max_iterations:
                 break
             k.direction(new / rz, p, w, self.jacobi)
@@ -378,7 +401,10 @@ class CellProblem:
                 "raise solver.max_iterations, or check the contrast of the phases",
                 history,
             )
-        return self._finish(u, w, table, strain, stress is None, len(steps), history)
+        solution = self._finish(u, w, table, strain, stress is None and not uncarried, len(steps), history)
+        if uncarried:
+            solution.mean, solution.carried = np.zeros(self.size), False
+        return solution
 
     def _solve_static(self, stress: Array, name: str) -> Solution:
         """Mean strain (gradient) of a cell under the tractions (flux) of a uniform stress; ``mean`` of the solution is that
@@ -396,6 +422,15 @@ class CellProblem:
             k.assign(field_, None)
         k.load(w, self.material, uniform(stress))
         k.advance(-1.0, u, r, p, w)  # r = w
+        if self.voids:
+            bare = k.to_host(k.corner_mean(self.material, (self.stiff > 0).astype(float))) == 0
+            for d, size_d in enumerate(bare.shape):
+                if size_d > 1 and np.take(bare, [0, -1], d).any():
+                    raise ConfigError(
+                        "boundary",
+                        "puts tractions on the faces of the cell, but voids lie there",
+                        "use boundary=periodic or boundary=kinematic, or exchange void for a very soft phase",
+                    )
         rz = k.green(w, self._reference)
         k.direction(0.0, p, w)
         drops: list[float] = []
@@ -420,7 +455,11 @@ class CellProblem:
             rz = new
         if not done:
             raise NotConverged(
-                f"{name}: the solver stopped after {len(drops)} iterations", "raise solver.max_iterations", history
+                f"{name}: the solver stopped after {len(drops)} iterations",
+                "tractions on loose parts of the solid have no answer; use another boundary, or raise solver.max_iterations"
+                if self.voids
+                else "raise solver.max_iterations",
+                history,
             )
         strain = np.zeros(self.size)
         for component, axis in enumerate(np.eye(self.size)):

@@ -30,7 +30,6 @@ RULES = ("laminate", "sharp", "arithmetic", "harmonic", "geometric")
 _STEEP = 0.4
 #: Levels of the fraction for the rules that mix by it.
 _LEVELS = 4096
-_FEWEST = 2
 #: Entries mixed at once: a table of full tensors would take more room than the solver.
 _CHUNK = 1 << 14
 
@@ -197,8 +196,8 @@ def _checked(field: Any, name: str) -> Array:
     image = np.asarray(field)
     if image.ndim not in (1, 2, 3):
         raise ConfigError(name, f"has {image.ndim} axes; an image of 1, 2 or 3 axes is expected")
-    if min(image.shape) < _FEWEST:
-        raise ConfigError(name, f"has the shape {image.shape}; at least {_FEWEST} voxels per axis are expected")
+    if max(image.shape) < 2 or min(image.shape) < 1:
+        raise ConfigError(name, f"has the shape {image.shape}; along one of its axes at least 2 voxels are expected")
     if image.dtype.kind not in "fiub":
         raise ConfigError(name, f"holds {image.dtype}; numbers are expected")
     if image.dtype.kind == "f" and not np.isfinite(image).all():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,15 @@ def test_mistakes(content: dict[str, Any], message: str) -> None:
         phase(**content)
     assert "material.phases.a" in str(caught.value)
     assert len(str(caught.value).splitlines()[0]) < 250
+
+
+def test_a_key_given_twice(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("phases:\n  a: {conductivity: 1}\n  b: {conductivity: 2}\n  a: {conductivity: 3}\n")
+    with pytest.raises(ConfigError, match=r"m\.yaml gives 'a' twice, the second time in line 4"):
+        materials.load(str(path))
+    path.write_text("phases:\n  a: {conductivity: 1}\n  b: {conductivity: 2}\n")
+    assert len(materials.load(str(path)).phases) == 2
 
 
 def test_unknown_preset_and_missing_property() -> None:

@@ -104,7 +104,7 @@ def test_labels_and_fields_are_told_apart() -> None:
         (np.array([[1.0, np.nan], [0.0, 1.0]]), "not finite"),
         (np.zeros((2, 2, 2, 2)), "4 axes"),
         (np.array(["a", "b"]), "numbers are expected"),
-        (np.zeros((1, 1)), "axes"),
+        (np.zeros((1, 1)), "at least 2 voxels"),
     ],
 )
 def test_images_that_are_none(image: np.ndarray, message: str) -> None:

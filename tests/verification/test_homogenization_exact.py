@@ -213,7 +213,7 @@ def test_determinant_of_a_plane_polycrystal(k: float) -> None:
     """det K* = det K for any grains of one crystal (Keller 1964; Dykhne 1971)."""
     labels = np.random.default_rng(0).integers(0, 6, (21, 21)).repeat(3, 0).repeat(3, 1)
     turns = np.array([tensors.rotation_from_euler(a, 0, 0) for a in np.random.default_rng(1).uniform(0, math.pi, 6)])
-    found = effective(labels, [[1.0, k, 2.0]], scheme="rotated", tolerance=1e-11, grains=Grains(turns)).tensor
+    found = effective(labels, [[1.0, k, 2.0]], scheme="rotated", tolerance=1e-11, grains=Grains(list(turns))).tensor
     assert np.linalg.det(found[:2, :2]) == pytest.approx(k, rel=1e-9)
 
 
@@ -433,7 +433,7 @@ def test_bulk_modulus_of_a_plane_polycrystal(plane: str) -> None:
     turns = np.array([tensors.rotation_from_euler(a, 0, 0) for a in np.random.default_rng(1).uniform(0, math.pi, 6)])
     labels = np.random.default_rng(0).integers(0, 6, (40, 40))
     crystal = tensors.cubic_stiffness(223, 148, 125)
-    found = effective(labels, [crystal], "stiffness", 1e-9, plane=plane, grains=Grains(turns)).tensor
+    found = effective(labels, [crystal], "stiffness", 1e-9, plane=plane, grains=Grains(list(turns))).tensor
     exact = (223 + 148) / 2 - (148**2 / 223 if plane == "stress" else 0)
     assert (found[0, 0] + 2 * found[0, 1] + found[1, 1]) / 4 == pytest.approx(exact, rel=1e-9)
 
