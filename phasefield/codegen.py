@@ -516,11 +516,14 @@ def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
     those that would make one of more than `_MOST` unless they must not be parted. Terms of a sum may go to different groups.
     """
     columns = {f"{a}@{c}": (a, c) for a, c in kernel.reads}
-    parts = dict(code.per_part)
+    known: dict[str, set[str]] = {}  # of intermediate values; later ones are made of earlier ones
 
     def needs(expr: Any) -> set[str]:
         names = {s.name for s in expr.free_symbols}
-        return names.union(*(needs(parts[name]) for name in names if name in parts))
+        return names.union(*(known[name] for name in names if name in known))
+
+    for name, expr in code.per_part:
+        known[name] = needs(expr)
 
     groups: list[_Group] = []
     results: list[tuple[str, Any]] = [("outputs", output) for output in code.outputs]
@@ -536,7 +539,9 @@ def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
         getattr(new, kind).append(result)
         if not own and groups:  # a constant
             own = new.columns = groups[0].columns
-        for other in [g for g in groups if _belong(g, new)]:
+        for other in sorted(groups, key=lambda g: not _inseparable(g, new)):
+            if not _belong(other, new):
+                continue
             groups.remove(other)
             new = _Group(
                 other.columns | new.columns,
@@ -553,11 +558,16 @@ def _groups(kernel: Kernel, code: Lowered) -> list[_Group]:
     return groups
 
 
+def _inseparable(one: _Group, other: _Group) -> bool:
+    """Whether one writes what the other reads or writes."""
+    return bool(one.writes & other.columns or other.writes & one.columns)
+
+
 def _belong(one: _Group, other: _Group) -> bool:
     """Whether two groups are better, or have to be, computed together."""
     if not one.columns & other.columns:
         return False
-    return len(one.columns | other.columns) <= _MOST or bool(one.writes & other.columns or other.writes & one.columns)
+    return len(one.columns | other.columns) <= _MOST or _inseparable(one, other)
 
 
 def _group_functions(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from .image import Image, Snapshots, from_array
 from .materials import MaterialSystem, build, load
-from .properties import Result, homogenize
+from .properties import homogenize
+from .result import Result
 from .settings import Settings
 from .solver import CellProblem, Options
 from .voxels import Voxels

@@ -90,7 +90,7 @@ def hashin_shtrikman(fractions: Array, phases: Array, dim: int) -> dict[str, tup
     """The bounds that exist for these phases: {} if one that is present is not isotropic.
 
     Args:
-        phases: (phases, 3, 3) or (phases, 6, 6) Mandel. dim: 2 for a microstructure that does not vary along z.
+        phases: (phases, 3, 3) or (phases, 6, 6) Mandel. dim: 2 for a microstructure that does not vary along one axis.
     """
     for f, tensor in zip(fractions, phases, strict=True):
         if f > 0 and tensors.nearest_isotropic(tensor)[1] > 1e-8:

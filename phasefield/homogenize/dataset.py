@@ -14,8 +14,8 @@ from ..provenance import git_commit, version
 from . import tensors
 from .image import Image
 from .materials import PROPERTIES, STRAINS, MaterialSystem
-from .properties import Result, computed
 from .records import Record
+from .result import Result, computed
 from .settings import Request
 from .tensors import Array
 

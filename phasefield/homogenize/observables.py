@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,8 @@ from ..observables import Factory, Observable
 from . import tensors
 from .image import Image, from_array
 from .materials import PROPERTIES, MaterialSystem, presets, system_of, unknown
-from .properties import Result, computed, homogenize, prepared
+from .properties import homogenize, prepared
+from .result import Result, computed
 from .settings import Request, request_of
 
 log = logging.getLogger("phasefield")
@@ -35,12 +36,15 @@ def observables(keys: Mapping[str, Any], device: str = "auto") -> dict[str, Fact
         keys: those of ``phasefield homogenize``, nested. They are read when an observable is made.
         device: the run's, for keys that name none.
     """
-    keys = {"device": device, **keys}
+    if "device" not in keys and "device" not in (keys.get("solver") or {}):
+        keys = {**keys, "device": device}
     return {name: partial(_observable, name, keys) for name in PROPERTIES}
 
 
 def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Grid) -> Observable:
     for key in keys:
+        if key in {f.name for f in fields(Request)} - set(_KEYS):
+            raise ConfigError(f"homogenize.{key}", "means nothing along a run", f"keys: {', '.join(_KEYS)}")
         if key not in _KEYS:
             raise unknown(f"homogenize.{key}", str(key), list(_KEYS), "key")
     if keys.get("material") is None:
@@ -48,6 +52,8 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
         raise ConfigError("homogenize.material", "is not given", hint)
     with _under("homogenize"):
         request = replace(request_of(keys), properties=(name,), two_grid=False, mixing=False)
+        if request.boundary == "all":
+            raise ConfigError("boundary", "is all, but a row holds one tensor", "use periodic, kinematic or static")
         system = system_of(request.material)
     field, part = _field(request, model)
     spacing = tuple(length / n for length, n in zip(grid.lengths, grid.shape, strict=True))
@@ -98,14 +104,14 @@ def _under(group: str) -> Iterator[None]:
 
 
 def _field(request: Request, model: EnergyModel) -> tuple[str, slice]:
-    """The field that the phases are told by: one with components, else the last order parameter."""
+    """The field that the phases are told by: one with components, else the first order parameter, else the first field."""
     parts = model.slices()
-    fields = model.order_parameters
+    known = model.order_parameters
     if request.field is not None and request.field not in parts:
         raise unknown("homogenize.field", request.field, list(parts), "field")
-    many = [f.name for f in fields if f.components is not None]
-    order = [f.name for f in fields if f.name.startswith(("eta", "phi"))]
-    name = request.field or (many or order or [f.name for f in fields])[0]
+    many = [f.name for f in known if f.components is not None]
+    order = [f.name for f in known if f.name.startswith(("eta", "phi"))]
+    name = request.field or (many or order or [f.name for f in known])[0]
     return name, parts[name]
 
 

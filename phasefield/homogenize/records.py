@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .assignment import assign
 from .descriptors import Descriptors, describe
 from .image import Image
 from .materials import MaterialSystem
-from .properties import Result, assign, homogenize
+from .properties import homogenize
+from .result import Result
 from .settings import Request
 from .tensors import Array
 

@@ -14,7 +14,7 @@ from ..errors import ConfigError, PhasefieldError
 from . import loads
 from .grains import read_grains
 from .keys import about, check_choices, described
-from .materials import PROPERTIES, presets, unknown
+from .materials import PROPERTIES, STRAINS, presets, unknown
 from .solver import BOUNDARIES, Options
 from .voxels import RULES
 
@@ -73,6 +73,13 @@ class Settings:
             raise ConfigError("properties", f"has {twice} twice")
         if self.seed < 0:
             raise ConfigError("seed", f"is {self.seed}; 0 or a positive whole number is expected")
+        walled = self.boundary in ("kinematic", "static")
+        strains = [n for n in self.properties if n in STRAINS]
+        if strains and walled:
+            problem = f"is {self.boundary}, for which {strains[0]} is not available"
+            raise ConfigError("boundary", problem, "use boundary=periodic")
+        if self.fields and self.boundary == "static":
+            raise ConfigError("fields", "is true, but there are none with boundary=static", "use another boundary")
         if self.certify and (self.boundary not in ("periodic", "all") or self.solver.scheme == "fourier"):
             raise ConfigError("certify", "needs boundary=periodic or all, and solver.scheme=q1 or rotated")
         if self.load is not None:
@@ -174,6 +181,9 @@ def request_of(values: Mapping[str, Any]) -> Request:
     solver = values.get("solver") or {}
     if not isinstance(solver, Mapping):
         raise ConfigError("solver", f"is {solver!r}; this is a group of keys", "set the keys in it")
+    for k in _SHORT:
+        if k in values and k in solver:
+            raise ConfigError(k, f"is given twice, as {k} and as solver.{k}")
     given = {k: v for k, v in values.items() if k not in _SHORT}
     given["solver"] = {**solver, **{k: values[k] for k in _SHORT if k in values}}
     keys = [*schema, *_SHORT, *(f"solver.{k}" for k in schema.solver)]

@@ -22,7 +22,7 @@ leave free the iteration stops once the energy, an upper bound at any time, is n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -184,6 +184,8 @@ class CellProblem:
         self.carried: Array | None = None
         if self.voids and boundary == "periodic":
             self.carried = carried(~void[index], spacing, self.size)
+        if self.voids and boundary == "static":
+            self._refuse_bare_faces()
         self.preconditioner = self._choose(cut)
         self._reference = self._reference_medium(packed)
         self.jacobi: Any = None
@@ -198,6 +200,17 @@ class CellProblem:
             self._reference *= float(used.max()) / _TOP
             self._lowest = float(used.min() / used.max()) * _TOP
         self._work: tuple[Any, ...] | None = None
+
+    def _refuse_bare_faces(self) -> None:
+        """Tractions need something to act on."""
+        k = self.kernels
+        bare = k.to_host(k.corner_mean(self.material, (self.stiff > 0).astype(float))) == 0
+        for d, n in enumerate(bare.shape):
+            if n > 1 and np.take(bare, [0, -1], d).any():
+                raise NotConverged(
+                    "boundary=static puts tractions on the faces of the cell, but voids lie there",
+                    "use boundary=periodic or boundary=kinematic, or exchange void for a very soft phase",
+                )
 
     # -- axes ------------------------------------------------------------------------------------------------------
 
@@ -296,7 +309,6 @@ class CellProblem:
         start: np.ndarray | None = None,
         keep: bool = False,
         name: str = "load",
-        watch: Callable[[int, float], None] | None = None,
     ) -> Solution:
         """Solves for one load; where rounding has spoilt the Hill-Mandel balance, again from what was found.
 
@@ -312,14 +324,16 @@ class CellProblem:
             return self._solve_static(np.asarray(mean, float), name)
         if self.carried is not None and not keep and stress is None and not np.any(self.carried @ np.asarray(mean)):
             return Solution(np.zeros(self.size), 0.0, 0, carried=False)
-        solution = self._solve(mean, stress, start, name, watch)
+        solution = self._solve(mean, stress, start, name)
         for _ in range(_REPEATS):
             if not solution.hill > self.options.tolerance:
                 break
             before = solution
-            solution = self._solve(mean, stress, self.kernels.to_host(self._buffers()[0]), name, watch)
+            solution = self._solve(mean, stress, self.kernels.to_host(self._buffers()[0]), name)
             solution.iterations += before.iterations
             solution.history = before.history + solution.history
+            if solution.hill > before.hill / 2:  # rounding, which repeating does not cure
+                break
         if self.carried is not None:
             solution.mean = self.carried @ solution.mean
         if keep:
@@ -332,7 +346,6 @@ class CellProblem:
         stress: Array | None,
         start: np.ndarray | None,
         name: str,
-        watch: Callable[[int, float], None] | None,
     ) -> Solution:
         k, n = self.kernels, self.index.size
         macro = np.zeros(self.size) if mean is None else np.asarray(mean, float)
@@ -387,8 +400,6 @@ class CellProblem:
             if radau:
                 radau = (radau - alpha) / (self._lowest * (radau - alpha) + new / rz)
                 error = history[-1] = max(error, radau * new / n / energy)
-            if watch:
-                watch(len(steps), error)
             done = (len(steps) >= window and error <= self.options.tolerance) or new <= 1e-29 * first or uncarried
             if done or len(steps) >= self.options.max_iterations:
                 break
@@ -422,15 +433,6 @@ class CellProblem:
             k.assign(field_, None)
         k.load(w, self.material, uniform(stress))
         k.advance(-1.0, u, r, p, w)  # r = w
-        if self.voids:
-            bare = k.to_host(k.corner_mean(self.material, (self.stiff > 0).astype(float))) == 0
-            for d, size_d in enumerate(bare.shape):
-                if size_d > 1 and np.take(bare, [0, -1], d).any():
-                    raise ConfigError(
-                        "boundary",
-                        "puts tractions on the faces of the cell, but voids lie there",
-                        "use boundary=periodic or boundary=kinematic, or exchange void for a very soft phase",
-                    )
         rz = k.green(w, self._reference)
         k.direction(0.0, p, w)
         drops: list[float] = []

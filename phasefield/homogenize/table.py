@@ -11,8 +11,8 @@ from . import tensors
 from .dataset import mandel_factor
 from .image import Image
 from .materials import PROPERTIES, MaterialSystem
-from .properties import Result
 from .records import Record
+from .result import Result
 from .tensors import Array
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from phasefield.homogenize import tensors, voxels
-from phasefield.homogenize.properties import levin
+from phasefield.homogenize.evidence import levin
 from phasefield.homogenize.solver import CellProblem, Options
 from phasefield.homogenize.voxels import Voxels
 
