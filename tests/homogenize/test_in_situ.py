@@ -86,3 +86,31 @@ def test_slips_of_the_pen(tmp_path: Path, key: str, says: str) -> None:
     more = ["homogenize.plane=stress"] if key.startswith("grid") else []
     with pytest.raises(ConfigError, match=says):
         simulation_of(spec_of(*options(tmp_path / "run", key, *more)))
+
+
+def test_a_solve_that_fails_leaves_nan_and_a_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = pf.run(*options(tmp_path / "run", "homogenize.solver.max_iterations=1", "homogenize.solver.tolerance=1e-12"))
+    history = run.history.load()
+    assert np.isnan(history.stiffness.values[-1]).all()
+    assert np.isnan(history.conductivity_mean.values[-1])
+    assert np.isfinite(history.free_energy.values).all()
+    assert "the solver stopped after 1 iterations" in caplog.text + (tmp_path / "run" / "run.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("homogenize.fields=true", "homogenize.fields: means nothing along a run"),
+        ("homogenize.boundary=all", "homogenize.boundary: is all, but a row holds one tensor"),
+        ("homogenize={threads: 1, solver: {threads: 2}}", "is given twice, as threads and as solver.threads"),
+    ],
+)
+def test_keys_that_make_no_sense_along_a_run(tmp_path: Path, key: str, message: str) -> None:
+    given = [
+        o
+        for o in options(tmp_path / "run", key)
+        if not (key.startswith("homogenize={") and o.startswith("homogenize.l"))
+    ]
+    with pytest.raises(ConfigError) as caught:
+        pf.run(*given)
+    assert message in str(caught.value)

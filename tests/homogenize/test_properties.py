@@ -287,3 +287,27 @@ def test_the_estimate_knows_slow_convergence() -> None:
     assert result.coarse is not None
     assert abs(result.coarse[0, 0] / result.tensor[0, 0] - 1) < error / 3
     assert error / 1.5 < result.evidence["discretisation"] < 1.5 * error
+
+
+@pytest.mark.parametrize("boundary", ["kinematic", "static"])
+def test_stress_free_strains_are_periodic(boundary: str) -> None:
+    with pytest.raises(ConfigError, match=f"boundary: is {boundary}, for which expansion is not available"):
+        Settings(properties=("stiffness", "expansion"), boundary=boundary)
+
+
+def test_an_estimate_that_fails_does_not_lose_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    from phasefield.homogenize import properties
+
+    def fail(*_: Any) -> None:
+        raise NotConverged("stiffness (estimate) xx: the solver stopped", "try again")
+
+    monkeypatch.setattr(properties, "_estimates", fail)
+    (result,) = homogenize(disk(), two_phases(), Settings())
+    assert result.tensor[0, 0] > 0
+    assert "without all estimates of error: stiffness (estimate) xx: the solver stopped" in result.warnings
+
+
+def test_rounding_of_the_balance_is_told() -> None:
+    options = Options(tolerance=1e-9, precision="single", device="cpu")
+    (result,) = homogenize(disk(), two_phases(), Settings(two_grid=False, mixing=False, solver=options))
+    assert any("rounding keeps the Hill-Mandel balance" in w for w in result.warnings)
