@@ -178,6 +178,8 @@ def _warnings(data: xr.Dataset, names: list[str]) -> list[str]:
 
 
 def _when(data: xr.Dataset) -> str:
+    if "time" not in data.coords:  # an image
+        return ""
     last = float(times_of(data)[-1])
     return when_of(last, data) if np.isfinite(last) else ""
 

@@ -99,6 +99,7 @@ def shown(tmp_path: Path, labels: np.ndarray, *options: str) -> tuple[dict[str, 
 def test_a_sheet_has_a_modulus_in_its_plane(tmp_path: Path) -> None:
     captions, facts = shown(tmp_path, np.eye(6, dtype=int), "plane=stress")
     assert "over all directions" not in captions["stiffness_directions"]
+    assert " at t = " not in captions["stiffness_directions"]  # an image has no time
     assert "Young's modulus" not in facts
     assert len(facts["Principal conductivity"].split()) == 3
 
