@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,15 +66,18 @@ def execute(
     request = parse(overrides)
     system = system_of(request.material)
     where = Path(path)
-    images, notes = _images(where, request)
+    images, count, notes = _images(where, request)
     target = _target(where, request.output)
     records: list[Record] = []
-    start: dict[str, list[np.ndarray]] | None = {} if len(images) > 1 else None
+    start: dict[str, list[np.ndarray]] | None = {} if count > 1 else None
+    early = dataclasses.replace(request, fields=False)  # the local fields written are those of the last
     for number, image in enumerate(images):
         if show:
-            show(f"snapshot {number + 1} of {len(images)}" if len(images) > 1 else "homogenizing")
-        records.append(measure(image, system, request, start))
-        if start is not None:
+            show(f"snapshot {number + 1} of {count}" if count > 1 else "homogenizing")
+        last = number == count - 1
+        records.append(measure(image, system, request if last else early, start))
+        if not last:
+            records[-1].image = image.outline
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
         for result in records[-1].results:
             result.fluctuations = []
@@ -84,8 +87,8 @@ def execute(
     return Outcome(target, records, system, replaced, notes)
 
 
-def _images(where: Path, request: Request) -> tuple[list[Image], list[str]]:
-    """The images asked for, and notes on what was taken instead of what was asked."""
+def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[str]]:
+    """The images asked for, read one by one, how many they are, and notes on what was taken instead of what was asked."""
     spacing = request.spacing
     if not where.exists():
         raise ConfigError(str(where), "there is no such file or folder", f"usage: {USAGE}")
@@ -94,13 +97,12 @@ def _images(where: Path, request: Request) -> tuple[list[Image], list[str]]:
             raise ConfigError("times", f"is {request.times!r}, but {where.name} is one image")
         if request.field is not None:
             raise ConfigError("field", f"is {request.field!r}, but {where.name} holds one array without a name")
-        image = read_file(where, None, request.levels, None)
-        return [_spaced(image, spacing)], []
+        return iter([_spaced(read_file(where, request.levels), spacing)]), 1, []
     if holds_properties(where):
         raise ConfigError(str(where), "holds effective properties, not an image", "give the run folder or the image")
-    snapshots = Snapshots(where, request.field, request.levels, None)
+    snapshots = Snapshots(where, request.field, request.levels)
     chosen, notes = _chosen(snapshots.times, request.times)
-    return [_spaced(snapshots[i], spacing) for i in chosen], notes
+    return (_spaced(snapshots[i], spacing) for i in chosen), len(chosen), notes
 
 
 def _chosen(times: Array, wanted: Any) -> tuple[list[int], list[str]]:

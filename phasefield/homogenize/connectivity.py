@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import tensors
-from .descriptors import _union
+from .descriptors import union
 from .tensors import Array
 
 
@@ -29,7 +29,9 @@ def carried(solid: np.ndarray, spacing: Sequence[float], size: int) -> Array:
     lengths[: solid.ndim] = np.multiply(solid.shape, spacing) / np.max(np.multiply(solid.shape, spacing))
     spans = []
     for group in windings(solid.reshape(solid.shape + (1,) * (3 - solid.ndim))):
-        vectors = _span(np.array(sorted(group), float) * lengths)
+        rows = np.array(sorted(group), float) * lengths
+        # Cells may be much longer along one axis than along others; which vectors are independent is no matter of their lengths.
+        vectors = _span(rows / np.linalg.norm(rows, axis=1, keepdims=True))
         if len(vectors) == 3:
             return np.eye(size)
         if size == 3:
@@ -68,16 +70,15 @@ def windings(solid: np.ndarray) -> set[frozenset[tuple[int, int, int]]]:
     wraps = []
     for axis, n in enumerate(solid.shape):
         one, two = (a for a in range(3) if a != axis)
-        edge = solid | np.roll(
-            solid, 1, one
-        )  # from node to node along the axis: of the four voxels about it any is solid
+        # From node to node along the axis: of the four voxels about it any is solid.
+        edge = solid | np.roll(solid, 1, one)
         edge |= np.roll(edge, 1, two)
         ahead = np.roll(flat, -1, axis)
         last = np.take(edge, n - 1, axis)
         wraps.append((np.take(flat, n - 1, axis)[last], np.take(ahead, n - 1, axis)[last]))
         np.moveaxis(edge, axis, 0)[n - 1] = False
         if n > 1:
-            _union(parent, flat[edge], ahead[edge])
+            union(parent, flat[edge], ahead[edge])
     pieces = _Pieces()
     for axis, (a, b) in enumerate(wraps):
         step = [0, 0, 0]

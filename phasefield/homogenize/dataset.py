@@ -153,8 +153,8 @@ def dataset(
                 numbers,
                 {"units": unit, "long_name": f"{name} of the nearest isotropic tensor"},
             )
-        if result.fields:
-            _local_fields(variables, coords, records[-1].results[k], records[-1].image, system.united)
+        if series[-1].fields:
+            _local_fields(variables, coords, series[-1], records[-1].image, system.united)
         _loaded(variables, coords, series, system)
     names = [system.phases[k].name for k in first.phases]
     grains = len(set(names)) < len(names)

@@ -221,7 +221,7 @@ def components(inside: np.ndarray, periodic: Sequence[bool]) -> tuple[np.ndarray
     if links:
         a = np.concatenate([first for first, _ in links])
         b = np.concatenate([second for _, second in links])
-        _union(parent, a, b)
+        union(parent, a, b)
     roots = parent.reshape(inside.shape)
     used, numbers = np.unique(roots[inside], return_inverse=True)
     out = np.full(inside.shape, -1)
@@ -229,7 +229,7 @@ def components(inside: np.ndarray, periodic: Sequence[bool]) -> tuple[np.ndarray
     return out, len(used)
 
 
-def _union(parent: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+def union(parent: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     """Makes ``parent`` the lowest index of every tree that the links join."""
     while len(a):
         ra, rb = parent[a], parent[b]

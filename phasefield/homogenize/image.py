@@ -7,7 +7,7 @@ phases) or ``fields`` (one diffuse indicator per phase or grain).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Image:
     time: float | None = None
     source: str = ""
     names: tuple[str, ...] = ()
+    _made: dict[str, Voxels] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,7 +75,15 @@ class Image:
         return np.asarray((self.values.astype(float) - low) / (high - low))
 
     def voxels(self, rule: str = "laminate") -> Voxels:
-        """The voxels under a mixing rule; labels are sharp under any."""
+        """The voxels under a mixing rule; labels are sharp under any. Those of the first rule asked for are kept."""
+        if rule in self._made:
+            return self._made[rule]
+        made = self._make(rule)
+        if not self._made:  # those of another rule serve one estimate
+            self._made[rule] = made
+        return made
+
+    def _make(self, rule: str) -> Voxels:
         if self.kind == "labels":
             return voxels.from_labels(self.values, self.spacing, self.phases)
         if self.kind == "fields":
@@ -88,6 +97,11 @@ class Image:
         if self.kind == "labels":
             return False
         return self.kind == "fields" or bool(np.any((self.indicator > 0.01) & (self.indicator < 0.99)))
+
+    @property
+    def outline(self) -> Image:
+        """The same for what is written of it: kind, shape, spacing, phases and labels, without the room that values take."""
+        return replace(self, values=np.broadcast_to(self.values.max(), self.values.shape))
 
     def coarse(self) -> Image:
         """The same on half as many voxels per axis."""
@@ -175,7 +189,7 @@ def from_array(
     Raises:
         ConfigError: NaN, too few voxels or axes, levels that are equal.
     """
-    array = voxels._checked(values, source)
+    array = voxels.checked(values, source)
     space = tuple(spacing) if spacing is not None else (1.0,) * array.ndim
     if len(space) != array.ndim or min(space) <= 0:
         raise ConfigError("spacing", f"is {list(space)}; {array.ndim} positive numbers are expected for {source}")
@@ -195,13 +209,14 @@ def from_array(
     return Image("field", array, space, walls, pair, time, source)
 
 
-def read_file(
-    path: Path, variable: str | None, levels: Sequence[float] | None, spacing: Sequence[float] | None
-) -> Image:
-    """An image from a TIFF, PNG, npy or NetCDF file.
+def read_file(path: Path, levels: Sequence[float] | None = None) -> Image:
+    """An image from a TIFF, PNG or npy file, or the last of a NetCDF file.
 
     Arrays have the axes x, y, z in their order; pictures the rows along x and the columns along y; stacks of pages the pages
-    along x, the rows along y and the columns along z. Axes of NetCDF files go by their names.
+    along x, the rows along y and the columns along z. Axes of NetCDF files go by their names, see `Snapshots`.
+
+    Args:
+        levels: values in the two phases; by default found.
 
     Raises:
         ConfigError: no such file, a format that is not known, or content that is no image.
@@ -209,18 +224,18 @@ def read_file(
     suffix = path.suffix.lower()
     if not path.exists():
         raise ConfigError(str(path), "there is no such file or folder")
+    spacing = None
     try:
         if suffix == ".npy":
             array = np.load(path, allow_pickle=False)
         elif suffix in (".tif", ".tiff"):
-            array, found = read_tiff(path)
-            spacing = spacing or found
+            array, spacing = read_tiff(path)
         elif suffix == ".png":
             from PIL import Image as Picture
 
             array = np.asarray(Picture.open(path).convert("L"))
         elif suffix == ".nc":
-            return _read_netcdf(path, variable, levels, spacing)
+            return Snapshots(path, None, levels)[-1]
         else:
             raise ConfigError(str(path), f"is no image that can be read; expected {', '.join(_IMAGES)} or a run folder")
     except ConfigError:
@@ -230,12 +245,6 @@ def read_file(
             str(path), f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
         ) from error
     return from_array(array, spacing, None, levels, path.name)
-
-
-def _read_netcdf(
-    path: Path, variable: str | None, levels: Sequence[float] | None, spacing: Sequence[float] | None
-) -> Image:
-    return Snapshots(path, variable, levels, spacing)[-1]
 
 
 class Snapshots:
@@ -250,16 +259,11 @@ class Snapshots:
         ConfigError: no such file, variable or axis; several images and no choice.
 
     Axes named x, y, z may come in any order; nothing varies along those that are missing before the last (x and y of ``c(z)``).
-    Without such names the axes are x, y, z in their order.
+    Without such names the axes are x, y, z in their order. The spacing is that of the coordinates, or 1; along an axis that is
+    missing or has one voxel, the smallest of the others.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        field: str | None = None,
-        levels: Sequence[float] | None = None,
-        spacing: Sequence[float] | None = None,
-    ) -> None:
+    def __init__(self, path: Path, field: str | None = None, levels: Sequence[float] | None = None) -> None:
         import xarray
 
         file = path / "fields.nc" if path.is_dir() else path
@@ -300,12 +304,15 @@ class Snapshots:
         walls = str(self.data.attrs.get("boundary", "")).split()
         known = walls if len(walls) == len(self.space) else ["periodic"] * len(self.space)
         self.missing = [i for i, name in enumerate(AXES) if self._misses(name)]
-        boundary, steps = list(known), [self._step(d) for d in self.space]
+        found = [self._step(d) for d in self.space]
+        # Any thickness does where nothing varies, but one of another order of magnitude makes a cell of needles or flakes.
+        thin = min((s for s in found if s is not None), default=1.0)
+        boundary, steps = list(known), [thin if s is None else s for s in found]
         for i in self.missing:
             boundary.insert(i, "periodic")
-            steps.insert(i, 1.0)
+            steps.insert(i, thin)
         self.boundary = tuple(boundary)
-        self.spacing = tuple(spacing) if spacing is not None else tuple(steps)
+        self.spacing = tuple(steps)
         self.levels = tuple(levels) if levels is not None else None
 
     @staticmethod
@@ -327,8 +334,11 @@ class Snapshots:
             raise ConfigError("field", "is not given, and the file has several images", f"one of {', '.join(names)}")
         return (components or order or names)[0]
 
-    def _step(self, dim: str) -> float:
-        if dim not in self.data.coords or self.data.sizes[dim] < 2:
+    def _step(self, dim: str) -> float | None:
+        """Distance of the voxels' centres, 1 without coordinates, None of one voxel."""
+        if self.data.sizes[dim] < 2:
+            return None
+        if dim not in self.data.coords:
             return 1.0
         values = self.data[dim].values.astype(float)
         return float(abs(values[-1] - values[0]) / (len(values) - 1)) or 1.0
@@ -346,7 +356,7 @@ class Snapshots:
         when = None if np.isnan(time) else time
         if self.component and values.shape[0] > 1:
             for k, image in enumerate(values):
-                voxels._checked(image, f"{self.source}: {self.field} {k + 1}")
+                voxels.checked(image, f"{self.source}: {self.field} {k + 1}")
             return Image("fields", values, self.spacing, self.boundary, time=when, source=self.source)
         if self.component:
             values = values[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,7 +44,8 @@ def measure(
     geometry, assignment = image.voxels(request.voxel), assign(image, system, request)
     described = _describe(image) if request.descriptors else []
     _scale_warning(image, results, described)
-    return Record(image, results, geometry.volume_fractions, described, assignment.phase, assignment.turns)
+    # A copy leaves the voxels behind.
+    return Record(replace(image), results, geometry.volume_fractions, described, assignment.phase, assignment.turns)
 
 
 def _describe(image: Image) -> list[Descriptors]:

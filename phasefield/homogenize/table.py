@@ -60,7 +60,7 @@ def table(records: list[Record], system: MaterialSystem) -> str:
     results = records[-1].results
     shared = [w for w in results[0].warnings if len(results) > 1 and all(w in r.warnings for r in results)]
     for result in results:
-        out.append(_block(result, image, shared))
+        out.append(_block(result, image, shared, system.united))
     if shared:
         out.append("\n".join(wrapped("note", note) for note in shared))
     return "\n\n".join(out)
@@ -79,7 +79,7 @@ def _rows(tensor: Array, components: Sequence[int]) -> list[str]:
     return lines
 
 
-def _block(result: Result, image: Image, elsewhere: Sequence[str]) -> str:
+def _block(result: Result, image: Image, elsewhere: Sequence[str], united: bool) -> str:
     factor, unit = _scaled(result.unit, result.tensor)
     when = f" at time {image.time:g}" if image.time is not None else ""
     lines = [f"{result.name.replace('_', ' ')}{when}" + (f" [{unit}]" if unit != "1" else "")]
@@ -126,7 +126,7 @@ def _block(result: Result, image: Image, elsewhere: Sequence[str]) -> str:
         text = f"{low / factor:.5g} to {high / factor:.5g}{unit}, if arranged isotropically"
         lines.append(wrapped(f"Hashin-Shtrikman {name}", text, 2))
     if result.mean is not None:
-        lines += _load_lines(result)
+        lines += _load_lines(result, united)
     for name, title in _BOUNDARIES.items():
         if name in result.boundary:
             lines += [f"  {title}:", *_rows(result.boundary[name] / factor, result.faces)]
@@ -136,8 +136,8 @@ def _block(result: Result, image: Image, elsewhere: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _load_lines(result: Result) -> list[str]:
-    """Mean gradient and flux under the load."""
+def _load_lines(result: Result, united: bool) -> list[str]:
+    """Mean gradient and flux under the load, with units where the material has them."""
     prop = PROPERTIES[result.name]
     assert result.mean is not None
     lines = ["  under the load" + (" (engineering shear strains)" if prop.order == 4 else "") + ":"]
@@ -145,7 +145,7 @@ def _load_lines(result: Result) -> list[str]:
         (prop.gradient, prop.flux), prop.units, (result.mean.gradient, result.mean.flux), strict=True
     ):
         shown = values * mandel_factor(name, len(values))
-        factor, scaled = _scaled(unit, shown[np.isfinite(shown)]) if result.unit != "1" else (1.0, "1")
+        factor, scaled = _scaled(unit, shown[np.isfinite(shown)]) if united else (1.0, "1")
         floor = 1e-9 * float(np.nanmax(np.abs(shown)))
         labels = tensors.NAMES if len(values) == 6 else tensors.AXES
         numbers = [

@@ -192,7 +192,7 @@ def _function_mean(rule: str, first: Array, second: Array, f: Array) -> Array:
 # -- images ------------------------------------------------------------------------------------------------------------
 
 
-def _checked(field: Any, name: str) -> Array:
+def checked(field: Any, name: str) -> Array:
     image = np.asarray(field)
     if image.ndim not in (1, 2, 3):
         raise ConfigError(name, f"has {image.ndim} axes; an image of 1, 2 or 3 axes is expected")
@@ -243,7 +243,7 @@ def from_labels(labels: Any, spacing: Sequence[float] | None = None, phases: int
     Args:
         labels: integers, shape of the image. phases: how many there are (default: the highest number plus one).
     """
-    image = _checked(labels, "image").astype(np.int64)
+    image = checked(labels, "image").astype(np.int64)
     count = int(image.max()) + 1 if phases is None else phases
     if image.min() < 0 or image.max() >= count:
         raise ConfigError("image", f"holds phase numbers {image.min()} to {image.max()}; 0 to {count - 1} are expected")
@@ -267,7 +267,7 @@ def from_field(
     """
     if rule not in RULES:
         raise ConfigError("voxel", f"is {rule!r}; expected one of {', '.join(RULES)}")
-    image = np.clip(_checked(phi, "field").astype(float), 0.0, 1.0)
+    image = np.clip(checked(phi, "field").astype(float), 0.0, 1.0)
     space = _spacing(image, spacing)
     if rule == "sharp" or not np.any((image > 0) & (image < 1)):
         return from_labels((image > 0.5).astype(np.uint8), space, 2)
@@ -479,7 +479,7 @@ def from_fields(
     if stack.ndim < 2:
         raise ConfigError("field", f"has the shape {stack.shape}; one image per phase is expected")
     for number, image in enumerate(stack):
-        _checked(image, f"field {number}")
+        checked(image, f"field {number}")
     stack = np.clip(stack, 0.0, None)
     space = _spacing(stack[0], spacing)
     phases, shape = len(stack), stack.shape[1:]

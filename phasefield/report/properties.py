@@ -43,7 +43,8 @@ SECTION = "Effective properties"
 _FLUXES = ("stress", "heat_flux", "current", "diffusion_flux", "displacement")
 _PLANES = (("x", "y"), ("x", "z"), ("y", "z"))
 _AXES = ("x", "y", "z")
-#: In-plane components of a sheet, the only ones of its stiffness that are not zero.
+_COMPONENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
+#: In-plane components of a sheet, the only ones of its stiffness that are computed.
 _SHEET = [0, 1, 5]
 #: A direction softer than this part of the stiffest one carries nothing: there is no modulus to draw.
 _NOTHING = 1e-9
@@ -83,23 +84,36 @@ def directional_modulus(stiffness: Array, directions: Array) -> Array:
     """Young's modulus ``1 / (nn : S : nn)`` along unit vectors.
 
     Args:
-        stiffness: Voigt form, (6, 6); of a sheet (zero beside xx, yy, xy) only directions in its plane make sense.
+        stiffness: Voigt form, (6, 6), NaN for what was not computed; of a sheet (only xx, yy, xy) only directions in its plane
+            make sense.
         directions: (..., 3).
     """
     x, y, z = np.moveaxis(np.asarray(directions, float), -1, 0)
     n = np.stack([x * x, y * y, z * z, y * z, x * z, x * y], axis=-1)
-    if _is_sheet(stiffness):
-        stiffness, n = stiffness[np.ix_(_SHEET, _SHEET)], n[..., _SHEET]
-    return np.asarray(1 / np.einsum("...i,ij,...j", n, np.linalg.inv(stiffness), n))
+    n = n[..., _known(stiffness)]
+    return np.asarray(1 / np.einsum("...i,ij,...j", n, np.linalg.inv(_block(stiffness)), n))
 
 
-def _is_sheet(stiffness: Array) -> bool:
-    return bool(np.abs(np.diag(stiffness)[2:5]).max() <= _NOTHING * np.abs(stiffness).max())
+def _known(tensor: Array) -> list[int]:
+    """Numbers of the components that were computed."""
+    return [int(k) for k in np.flatnonzero(np.isfinite(np.diag(tensor)))]
+
+
+def _block(tensor: Array) -> Array:
+    """The part of a tensor that was computed."""
+    known = _known(tensor)
+    return tensor[np.ix_(known, known)]
+
+
+def _principal(tensor: Array) -> Array:
+    """Principal values of the part that was computed, the largest first."""
+    block = _block(tensor)
+    return np.asarray(np.linalg.eigvalsh((block + block.T) / 2)[::-1])
 
 
 def _positive(tensor: Array) -> bool:
-    values = np.linalg.eigvalsh((tensor + tensor.T) / 2)
-    return bool(np.isfinite(tensor).all() and values[0] > _NOTHING * values[-1])
+    values = _principal(tensor)
+    return bool(len(values) and values[-1] > _NOTHING * values[0])
 
 
 def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], list[str]]:
@@ -110,27 +124,36 @@ def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], l
     of = "".join((f" of {material}" if material else "", f" at {when}" if when else ""))
     stiffness = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "row", "column") and "_" not in str(n)]
     tensors = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "i", "j") and f"{n}_iterations" in data]
-    data = data.assign({n: data[n].fillna(0.0) for n in (*stiffness, *tensors)})  # of a sheet, what is out of its plane
     for name in stiffness:
         values = np.asarray(data[name].values[-1], float)
         factor, unit = _scaled(unit_of(data[name].attrs), values)
         facts += _moduli(data, name, factor, unit)
-        sheet = _is_sheet(values)
-        if _positive(values[np.ix_(_SHEET, _SHEET)] if sheet else values):
+        known = _known(values)
+        sheet = data.attrs.get("plane") == "stress" and known == _SHEET
+        if len(known) < len(values) and not sheet:  # what is held along the other axes hides Young's modulus
+            listed = ", ".join(_COMPONENTS[k] for k in known)
+            facts.append(("Young's modulus", f"not known, of the stiffness only {listed} were computed"))
+        elif _positive(values):
             axes = "" if sheet else "over all directions, and "
             caption = (
                 f"Young's modulus{of}: {axes}in the planes of the axes, 0° along the first one. A circle is isotropic."
             )
-            pictures.append(Picture(f"{name}_directions", SECTION, caption, png_of(_modulus(values / factor, unit))))
+            pictures.append(
+                Picture(f"{name}_directions", SECTION, caption, png_of(_modulus(values / factor, unit, sheet)))
+            )
         else:
             facts.append(("Young's modulus", "zero in some direction"))
     drawn = []
     for name in tensors:
         values = np.asarray(data[name].values[-1], float)
         factor, unit = _scaled(unit_of(data[name].attrs), values)
-        principal = "  ".join(f"{v:.4g}" for v in np.linalg.eigvalsh((values + values.T) / 2)[::-1] / factor)
-        facts.append((f"Principal {_spelled(name)}", f"{principal} {unit}".strip()))
-        if _positive(values):
+        known = _known(values)
+        if not known:
+            continue
+        among = f" among {', '.join(_AXES[k] for k in known)}" if len(known) < len(values) else ""
+        principal = "  ".join(f"{v:.4g}" for v in _principal(values) / factor)
+        facts.append((f"Principal {_spelled(name)}{among}", f"{principal} {unit}".strip()))
+        if len(known) > 1 and _positive(values):
             drawn.append((name, values / factor, unit))
     if drawn:
         names = ", ".join(_spelled(name) for name, _, _ in drawn)
@@ -138,16 +161,11 @@ def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], l
         caption = f"{names[0].upper()}{names[1:]}{of} along the direction n, n·T·n, {where}."
         pictures.append(Picture("tensor_directions", SECTION, caption, png_of(_sections(drawn))))
     if data.sizes["time"] > 1:
-        curves = [_curve(data, name, ("K", "G", "E")) for name in stiffness]
-        curves += [_curve(data, name, None) for name in tensors]
-        pictures.append(
-            Picture(
-                "properties_time",
-                SECTION,
-                "Effective properties over time.",
-                png_of(_curves(data, [*filter(None, curves)])),
-            )
-        )
+        found = [_curve(data, name, ("K", "G", "E")) for name in stiffness]
+        curves = [*filter(None, [*found, *(_curve(data, name, None) for name in tensors)])]
+        if curves:
+            caption = "Effective properties over time."
+            pictures.append(Picture("properties_time", SECTION, caption, png_of(_curves(data, curves))))
     for name in (*stiffness, *tensors):
         pictures += _local(data, name)
     return pictures, facts, _warnings(data, [*stiffness, *tensors])
@@ -160,6 +178,8 @@ def _warnings(data: xr.Dataset, names: list[str]) -> list[str]:
 
 
 def _when(data: xr.Dataset) -> str:
+    if "time" not in data.coords:  # an image
+        return ""
     last = float(times_of(data)[-1])
     return when_of(last, data) if np.isfinite(last) else ""
 
@@ -171,7 +191,7 @@ def _spelled(name: str) -> str:
 def _scaled(unit: str, values: Array) -> tuple[float, str]:
     """A factor and a unit that make the largest number one between 1 and 1000."""
     if unit in ("Pa", "S/m"):
-        largest = float(np.abs(values).max())
+        largest = float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
         for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
             if largest >= factor:
                 return factor, prefix + unit
@@ -219,10 +239,9 @@ def _polar(axes: Any, curves: list[tuple[str, Array]], angle: Array, title: str)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(curves), handlelength=2.4)
 
 
-def _modulus(stiffness: Array, unit: str) -> Figure:
+def _modulus(stiffness: Array, unit: str, sheet: bool) -> Figure:
     angle = np.linspace(0, 2 * np.pi, 361)
     label = f"Young's modulus ({unit})" if unit else "Young's modulus"
-    sheet = _is_sheet(stiffness)
     planes = _PLANES[:1] if sheet else _PLANES
     sections = [(f"{a}{b} plane", directional_modulus(stiffness, _circle((a, b), angle))) for a, b in planes]
     if sheet:
@@ -284,10 +303,13 @@ def _sections(drawn: list[tuple[str, Array, str]]) -> Figure:
     for i, (name, tensor, unit) in enumerate(drawn):
         axes = figure.add_axes(((i + 0.12) / len(drawn), 0.17, 0.76 / len(drawn), 0.68), projection="polar")
         curves = []
+        known = _known(tensor)
         for plane in _PLANES:
-            n = _circle(plane, angle)
-            curves.append((f"{''.join(plane)} plane", np.einsum("ai,ij,aj->a", n, tensor, n)))
-        _polar(axes, curves, angle, f"{_spelled(name)} ({unit})" if unit else _spelled(name))
+            if all(_AXES.index(axis) in known for axis in plane):
+                n = _circle(plane, angle)[:, known]
+                curves.append((f"{''.join(plane)} plane", np.einsum("ai,ij,aj->a", n, _block(tensor), n)))
+        title = f"{_spelled(name)} ({unit})" if unit else _spelled(name)
+        _polar(axes, curves, angle, f"{title}, {curves[0][0]}" if len(curves) == 1 else title)
     return figure
 
 
@@ -295,7 +317,7 @@ def _sections(drawn: list[tuple[str, Array, str]]) -> Figure:
 
 
 def _curve(data: xr.Dataset, name: str, moduli: tuple[str, ...] | None) -> Callable[[Axes], None] | None:
-    """One panel: moduli of the nearest isotropic tensor, or the diagonal of a tensor."""
+    """One panel: moduli of the nearest isotropic tensor, or the diagonal of a tensor; none where nothing was computed."""
     series: list[tuple[str, Array]] = []
     if moduli is None:
         values = np.asarray(data[name].values, float)
@@ -304,16 +326,17 @@ def _curve(data: xr.Dataset, name: str, moduli: tuple[str, ...] | None) -> Calla
         series = [(key, columns_of(data[f"{name}_{key}"])[:, 0]) for key in moduli if f"{name}_{key}" in data]
         if not series:  # a sheet has no bulk modulus: its components
             stack = np.asarray(data[name].values, float)
-            series = [(f"C{a + 1}{a + 1}", stack[:, a, a]) for a in _SHEET]
+            series = [(f"C{a + 1}{a + 1}", stack[:, a, a]) for a in range(stack.shape[-1])]
+    series = [(key, values) for key, values in series if np.isfinite(values).any()]
+    if not series:
+        return None
     factor, unit = _scaled(unit_of(data[name].attrs), np.concatenate([v for _, v in series]))
     label = _spelled(name)
 
     def draw(axes: Axes) -> None:
-        times = times_of(data)
+        times, styles = times_of(data), ("-", (0, (5, 2)), (0, (1.5, 1.5)))
         for i, (key, values) in enumerate(series):
-            draw_line(
-                axes, times, values / factor, key, color=COLORS[i], linestyle=("-", (0, (5, 2)), (0, (1.5, 1.5)))[i]
-            )
+            draw_line(axes, times, values / factor, key, color=COLORS[i], linestyle=styles[i % len(styles)])
         log_time(axes, [times])
         stack = np.concatenate([v for _, v in series]) / factor
         low, high = float(np.nanmin(stack)), float(np.nanmax(stack))
@@ -351,14 +374,17 @@ def _local(data: xr.Dataset, name: str) -> list[Picture]:
     space = [d for d in _AXES if d in array.dims]
     elastic = array.sizes[component] == 6
     loads = [str(n) for n in data[load].values]
-    wanted = [k for k, n in enumerate(loads) if (n in ("xx", "yy", "xy") if elastic else n in space)]
-    if len(space) == 1:
+    varying = [d for d in space if array.sizes[d] > 1]
+    if len(varying) < 2:
         return []
     where = ""
     if len(space) == 3:
-        middle = array.sizes["z"] // 2
-        array = array.isel(z=middle)
-        where = " in the mid-plane normal to z"
+        across = min(reversed(space), key=lambda d: array.sizes[d])  # z of a cube
+        array = array.isel({across: array.sizes[across] // 2})
+        where = f" in the mid-plane normal to {across}" if across in varying else ""
+        space.remove(across)
+    a, b = space
+    wanted = [k for k, n in enumerate(loads) if (n in (a + a, b + b, a + b) if elastic else n in varying)]
     panels, images = [], []
     for k in wanted:
         values = np.asarray(array.isel({load: k}).values, float)
@@ -367,7 +393,7 @@ def _local(data: xr.Dataset, name: str) -> list[Picture]:
     factor, unit = _scaled(unit, np.array([float(np.abs(i).max()) for i in images]))
     for k, image in zip(wanted, images, strict=True):
         title = f"unit {'strain' if elastic else 'gradient'} {loads[k]}"
-        panels.append(Panel(image / factor, span_of(data[key], space[0]), span_of(data[key], space[1]), title))
+        panels.append(Panel(image / factor, span_of(data[key], a), span_of(data[key], b), title))
     what = "von Mises stress" if elastic else _spelled(key.removeprefix(f"{name}_"))
     label = f"{what} ({unit})" if unit else what
     # A few corners carry singular values; the scale ends where all but one voxel in a thousand are.

@@ -14,7 +14,7 @@ import xarray
 from phasefield import cli
 from phasefield.backend.cuda import why_unavailable
 from phasefield.errors import ConfigError
-from phasefield.homogenize import Options, command
+from phasefield.homogenize import Options, Snapshots, command
 from phasefield.homogenize.settings import Request
 from phasefield.homogenize.table import table
 
@@ -75,6 +75,54 @@ def test_all_snapshots_of_a_run(tmp_path: Path) -> None:
     np.testing.assert_allclose(data.time, [0, 100, 200])
     for name in ("K", "G"):
         assert np.isfinite(data[f"stiffness_{name}"]).all()
+
+
+def test_snapshots_are_read_one_by_one_and_the_last_has_local_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = (np.arange(12) + 0.5) / 12
+    stack = np.stack([0.5 + 0.4 * np.sin(2 * np.pi * (x[:, None] + t + 0 * x)) for t in range(3)])
+    path = tmp_path / "c.nc"
+    coords = {"time": [0.0, 1.0, 2.0], "x": x, "y": x}
+    xarray.DataArray(stack, dims=["time", "x", "y"], coords=coords, name="c").to_netcdf(path)
+    events: list[str] = []
+    read, measured = Snapshots.__getitem__, command.measure
+
+    def reading(self: Snapshots, number: int) -> Any:
+        events.append(f"read {number}")
+        return read(self, number)
+
+    def measuring(*arguments: Any) -> Any:
+        record = measured(*arguments)
+        events.append("fields" if record.results[0].fields else "tensor")
+        return record
+
+    monkeypatch.setattr(Snapshots, "__getitem__", reading)
+    monkeypatch.setattr(command, "measure", measuring)
+    conductivities = [f"material.phases.{p}.conductivity={k} W/(m K)" for p, k in (("epoxy", 0.2), ("glass", 1.3))]
+    options = ["material=epoxy_glass", *conductivities, "properties=conductivity", "levels=[0,1]", "mixing=false"]
+    target, records, _ = command.run(path, [*options, "times=all", "fields=true", "two_grid=false"])
+    assert events == ["read 0", "tensor", "read 1", "tensor", "read 2", "fields"]
+    assert [any(r.image.values.strides) for r in records] == [False, False, True]
+    data = xarray.load_dataset(target)
+    last = data.conductivity_heat_flux.mean(("x", "y")).values.T
+    np.testing.assert_allclose(last, data.conductivity.values[-1], rtol=1e-4, atol=1e-6)
+    for tensor in data.conductivity.values:
+        np.testing.assert_allclose(tensor, data.conductivity.values[-1], rtol=1e-5, atol=1e-7)  # the same, moved
+
+
+def test_a_field_on_a_dielectric_is_shown_in_volts_per_metre(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "i.npy"
+    np.save(path, np.repeat(np.arange(2), 4)[:, None] * np.ones((1, 8), int))
+    given = [f"material.phases.{p}.permittivity={k}" for p, k in (("a", 2), ("b", 6))]
+    load = ["properties=permittivity", "load={gradient: {y: 100 V/m}}", "two_grid=false"]
+    code, out, err = call(capsys, path, *given, *load)
+    assert code == 0, err
+    lines = " ".join(out.split())
+    assert "electric field: x 0, y 100, z 0 V/m" in lines
+    assert "displacement: x 0, y 400, z 0 V/m" in lines
 
 
 def test_a_polycrystal_of_labels_as_tiff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_netcdf_axes_go_by_name(tmp_path: Path, order: str) -> None:
     coords = {d: (np.arange(n) + 0.5) * steps[d] for d, n in zip(order, labels.shape, strict=True)}
     path = tmp_path / "c.nc"
     xarray.DataArray(labels, dims=list(order), coords=coords, name="c").to_netcdf(path)
-    image = read_file(path, None, None, None)
+    image = read_file(path)
     axis = "xyz".index(normal)
     assert len(image.shape) == axis + 1
     assert [image.spacing["xyz".index(d)] for d in order] == [steps[d] for d in order]
@@ -49,10 +50,10 @@ def test_netcdf_components_time_and_unnamed_axes(tmp_path: Path) -> None:
     path = tmp_path / "f.nc"
     fields = np.stack([np.arange(6) < 3, np.arange(6) >= 3]).astype(float)[None, :, None, :] * np.ones((2, 1, 4, 1))
     xarray.DataArray(fields, dims=["time", "component", "y", "x"], name="eta").to_netcdf(path)
-    image = read_file(path, None, None, None)
+    image = read_file(path)
     assert (image.kind, image.shape) == ("fields", (6, 4))
     xarray.DataArray(fields[0, 0], dims=["a", "b"], name="c").to_netcdf(path)
-    assert read_file(path, None, None, None).shape == (4, 6)
+    assert read_file(path).shape == (4, 6)
 
 
 def test_netcdf_that_leaves_a_choice(tmp_path: Path) -> None:
@@ -60,13 +61,13 @@ def test_netcdf_that_leaves_a_choice(tmp_path: Path) -> None:
     labels = np.eye(4, dtype=int)
     xarray.DataArray(np.stack([labels] * 3), dims=["sample", "y", "x"], name="c").to_netcdf(path)
     with pytest.raises(ConfigError, match="the axis 'sample', of which nothing is known"):
-        read_file(path, None, None, None)
+        read_file(path)
     xarray.DataArray(labels[None], dims=["sample", "y", "x"], name="c").to_netcdf(path)
-    assert read_file(path, None, None, None).shape == (4, 4)
+    assert read_file(path).shape == (4, 4)
     xarray.Dataset({"p": (("x", "y"), labels), "q": (("x", "y"), 1 - labels)}).to_netcdf(path)
     with pytest.raises(ConfigError, match=r"(?s)field: .*several images.*p, q"):
-        read_file(path, None, None, None)
-    assert read_file(path, "q", None, None).values[0, 0] == 0
+        read_file(path)
+    assert Snapshots(path, "q")[-1].values[0, 0] == 0
     path.rename(tmp_path / "fields.nc")
     assert Snapshots(tmp_path).field == "p"
 
@@ -104,14 +105,14 @@ def test_colours_become_luminance(tmp_path: Path) -> None:
     colours[:4], colours[4:] = (0, 0, 255), (255, 0, 0)
     tifffile.imwrite(tmp_path / "c.tif", colours, photometric="rgb")
     Picture.fromarray(colours).save(tmp_path / "c.png")
-    tiff, png = (read_file(tmp_path / f"c.{end}", None, None, None) for end in ("tif", "png"))
+    tiff, png = (read_file(tmp_path / f"c.{end}") for end in ("tif", "png"))
     assert tiff.shape == png.shape == (8, 6)
     assert tiff.names == png.names == ("29", "76")
     np.testing.assert_array_equal(tiff.values, png.values)
     np.testing.assert_allclose(conductivity(tiff), series_along(0), atol=1e-6)
     tifffile.imwrite(tmp_path / "p.tif", np.moveaxis(colours, 2, 0), photometric="rgb", planarconfig="separate")
     with pytest.raises(ConfigError, match=r"(?s)3 planes of colours.*minisblack"):
-        read_file(tmp_path / "p.tif", None, None, None)
+        read_file(tmp_path / "p.tif")
 
 
 def test_pages_rows_and_columns(tmp_path: Path) -> None:
@@ -119,11 +120,11 @@ def test_pages_rows_and_columns(tmp_path: Path) -> None:
     labels[..., :3] = 1
     path = tmp_path / "s.tif"
     tifffile.imwrite(path, labels, photometric="minisblack")
-    image = read_file(path, None, None, None)
+    image = read_file(path)
     assert image.shape == (3, 5, 6)
     np.testing.assert_allclose(conductivity(image), series_along(2), atol=1e-6)
     tifffile.imwrite(path, labels[0], photometric="miniswhite")
-    assert read_file(path, None, None, None).names == ("254", "255")
+    assert read_file(path).names == ("254", "255")
 
 
 def test_calibrated_pictures(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_calibrated_pictures(tmp_path: Path) -> None:
 
     def spacing(array: np.ndarray, **more: Any) -> tuple[float, ...]:
         tifffile.imwrite(path, array, **more)
-        return read_file(path, None, None, None).spacing
+        return read_file(path).spacing
 
     micron = {"imagej": True, "resolution": (0.5, 0.25)}
     assert spacing(page, **micron, metadata={"unit": "um"}) == pytest.approx((4e-6, 2e-6))
@@ -150,7 +151,7 @@ def test_a_damaged_tiff_gives_one_message(tmp_path: Path, caplog: pytest.LogCapt
     tifffile.imwrite(path, np.zeros((16, 16), np.uint8))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ConfigError, match=r"t\.tif: cannot be read"):
-        read_file(path, None, None, None)
+        read_file(path)
     assert not caplog.records
 
 
@@ -171,3 +172,51 @@ def test_images_of_one_value() -> None:
         leveled = build({"phases": {"a": {"conductivity": 1, "level": 0}, "b": {"conductivity": 9, "level": 255}}})
         (result,) = homogenize(from_array(labels), leveled, Settings(properties=("conductivity",)))
         np.testing.assert_allclose(result.tensor, expected * np.eye(3), rtol=1e-12)
+
+
+def test_an_axis_along_which_nothing_varies_is_as_thin_as_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "c.nc"
+    at = (np.arange(4) + 0.5) * 1e-10
+    one = xarray.DataArray(np.eye(4, dtype=int), dims=["x", "z"], coords={"x": at, "z": 3 * at}, name="c")
+    one.to_netcdf(path)
+    assert read_file(path).spacing == pytest.approx((1e-10, 1e-10, 3e-10), rel=1e-12)
+    one.expand_dims("y").to_netcdf(path)
+    assert read_file(path).shape == (4, 1, 4)
+    assert read_file(path).spacing == pytest.approx((1e-10, 1e-10, 3e-10), rel=1e-12)
+    xarray.DataArray(np.eye(4, dtype=int), dims=["x", "z"], name="c").to_netcdf(path)
+    assert read_file(path).spacing == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("thickness", [None, 1.0])
+def test_voids_in_images_of_atomic_size(tmp_path: Path, thickness: float | None) -> None:
+    """Layers normal to x, half of them void, given as c(x, z): half of the conductivity along y and z."""
+    labels = np.ones((8, 8), int)
+    labels[:4] = 0
+    at = (np.arange(8) + 0.5) * 1e-10
+    path = tmp_path / "c.nc"
+    xarray.DataArray(labels, dims=["x", "z"], coords={"x": at, "z": at}, name="c").to_netcdf(path)
+    image = read_file(path)
+    if thickness is not None:
+        image = dataclasses.replace(image, spacing=(1e-10, thickness, 1e-10))
+    material = build({"phases": {"pore": "void", "solid": {"conductivity": 5}}})
+    (result,) = homogenize(image, material, Settings(properties=("conductivity",), two_grid=False, mixing=False))
+    np.testing.assert_allclose(result.tensor, np.diag([0, 2.5, 2.5]), atol=1e-6)
+
+
+def test_voxels_are_made_once_per_image() -> None:
+    x = np.sin(np.linspace(0, 2 * np.pi, 16, endpoint=False))
+    image = from_array(0.5 + 0.5 * np.tanh(3 * (x[:, None] + x)), levels=[0, 1])
+    assert image.voxels() is image.voxels()
+    assert image.voxels("sharp").rule != image.voxels().rule == "laminate"
+    assert dataclasses.replace(image, spacing=(2.0, 2.0)).voxels().spacing == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("kind", ["labels", "field", "fields"])
+def test_the_outline_tells_all_but_the_values(kind: str) -> None:
+    values = np.arange(24).reshape(2, 3, 4) % 5
+    periodic = ("periodic",) * (2 if kind == "fields" else 3)
+    image = Image(kind, values, (1.0,) * len(periodic), periodic)
+    outline = image.outline
+    assert (outline.shape, outline.phases, outline.labels) == (image.shape, image.phases, image.labels)
+    assert outline.values.base is not None
+    assert not any(outline.values.strides)

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 import phasefield as pf
 from phasefield.homogenize import command
+from phasefield.homogenize.properties import computed
 from phasefield.homogenize.tensors import embed_plane, from_voigt, plane_stress, to_voigt
 from phasefield.report import curves, properties, report
+from phasefield.report.drawing import Strip
 from phasefield.report.properties import directional_modulus, property_pictures
 
 
@@ -32,7 +34,7 @@ def test_directional_modulus_of_a_cubic_crystal() -> None:
 
 def test_directional_modulus_of_a_sheet_is_that_of_the_body() -> None:
     body = cubic(168.4, 121.4, 75.4)
-    sheet = to_voigt(embed_plane(plane_stress(from_voigt(body))))
+    sheet = computed(to_voigt(embed_plane(plane_stress(from_voigt(body)))), (0, 1, 5))
     angle = np.linspace(0, np.pi, 7)
     directions = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
     np.testing.assert_allclose(
@@ -80,6 +82,100 @@ def test_what_carries_nothing_is_said_not_drawn(tmp_path: Path) -> None:
     pictures, facts, _ = property_pictures(tmp_path / "properties.nc")
     assert not pictures
     assert ("Young's modulus", "zero in some direction") in facts
+
+
+def shown(tmp_path: Path, labels: np.ndarray, *options: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Captions of the pictures and key figures of two phases with E 10 and 70, conductivity 1 and 9."""
+    np.save(tmp_path / "image.npy", labels)
+    given = [f"material.phases.a.{v}" for v in ("stiffness={E: 10, nu: 0.3}", "conductivity=1")]
+    given += [f"material.phases.b.{v}" for v in ("stiffness={E: 70, nu: 0.3}", "conductivity=9")]
+    both = ["properties=[stiffness,conductivity]", "two_grid=false", "mixing=false", "descriptors=false"]
+    target, _, _ = command.run(tmp_path / "image.npy", [*given, *both, *options])
+    pictures, facts, warnings = property_pictures(target)
+    assert not [w for w in warnings if "cannot be shown" in w]
+    return {p.name: p.caption for p in pictures}, dict(facts)
+
+
+def test_a_sheet_has_a_modulus_in_its_plane(tmp_path: Path) -> None:
+    captions, facts = shown(tmp_path, np.eye(6, dtype=int), "plane=stress")
+    assert "over all directions" not in captions["stiffness_directions"]
+    assert " at t = " not in captions["stiffness_directions"]  # an image has no time
+    assert "Young's modulus" not in facts
+    assert len(facts["Principal conductivity"].split()) == 3
+
+
+def test_plane_strain_under_tractions_is_no_sheet(tmp_path: Path) -> None:
+    """Only the plane was computed, under strains held at zero along z: no Young's modulus follows."""
+    captions, facts = shown(tmp_path, np.eye(6, dtype=int), "boundary=static")
+    assert "stiffness_directions" not in captions
+    assert facts["Young's modulus"] == "not known, of the stiffness only xx, yy, xy were computed"
+    values = [float(v) for v in facts["Principal conductivity among x, y"].split()]
+    assert len(values) == 2
+    assert min(values) > 1
+    assert "tensor_directions" in captions
+
+
+def test_one_axis_under_tractions(tmp_path: Path) -> None:
+    captions, facts = shown(tmp_path, np.repeat(np.arange(2), 4), "boundary=static")
+    assert facts["Young's modulus"] == "not known, of the stiffness only xx were computed"
+    assert float(facts["Principal conductivity among x"]) == pytest.approx(1.8, rel=1e-4)
+    assert not captions
+
+
+def test_components_that_were_not_computed_have_no_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stiffness, flux = np.full((2, 6, 6), np.nan), np.full((2, 3, 3), np.nan)
+    stiffness[:, [0, 2, 4], [0, 2, 4]] = [[4, 5, 1], [6, 7, 2]]
+    flux[:, 0, 0] = [1, 2]
+    variables = {
+        "stiffness": (("time", "row", "column"), stiffness, {"units": "Pa"}),
+        "conductivity": (("time", "i", "j"), flux),
+        "conductivity_iterations": ("time", [1, 2]),
+        "diffusivity": (("time", "i", "j"), np.full((2, 3, 3), np.nan)),
+        "diffusivity_iterations": ("time", [1, 2]),
+    }
+    xarray.Dataset(variables, {"time": [0.0, 1.0]}).to_netcdf(tmp_path / "properties.nc", engine="h5netcdf")
+    figures: list[Figure] = []
+    monkeypatch.setattr(properties, "png_of", lambda figure: figures.append(figure) or b"")
+    drawn, facts, _ = property_pictures(tmp_path / "properties.nc")
+    assert [p.name for p in drawn] == ["properties_time"]
+    labels = [[t.get_text() for t in axes.get_legend().get_texts()] for axes in figures[0].axes]
+    assert labels == [["C11", "C33", "C55"], ["xx"]]
+    assert dict(facts)["Principal conductivity among x"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("shape", "plane"), [((6, 1, 8), "xz"), ((1, 6, 8), "yz"), ((6, 8, 1), "xy"), ((8, 4, 8), "xz")]
+)
+def test_local_fields_are_cut_across_the_fewest_voxels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], plane: str
+) -> None:
+    strips: list[Strip] = []
+    real = properties.draw_strips
+
+    def drawing(given: list[Strip], **more: float) -> Figure:
+        strips.extend(given)
+        return real(given, **more)
+
+    monkeypatch.setattr(properties, "draw_strips", drawing)
+    labels = np.random.default_rng(0).integers(0, 2, shape)
+    captions, _ = shown(tmp_path, labels, "fields=true")
+    (across,) = set("xyz") - set(plane)
+    told = f" normal to {across}" if shape["xyz".index(across)] > 1 else ""
+    assert ("normal to" in captions["stiffness_local"]) == bool(told)
+    assert told in captions["stiffness_local"]
+    a, b = plane
+    size = tuple(shape["xyz".index(d)] for d in plane)
+    elastic, conduction = strips
+    assert [p.title for p in elastic.panels] == [f"unit strain {c}" for c in (a + a, b + b, a + b)]
+    for panel in (*elastic.panels, *conduction.panels):
+        assert panel.image.shape == size
+        assert (panel.right.label, panel.up.label) == (a, b)
+    with xarray.open_dataset(tmp_path / "image_properties.nc") as data:
+        flux = np.sqrt((data.conductivity_heat_flux**2).sum("i")).sel(load_conductivity=a)
+        cut = flux.isel({across: shape["xyz".index(across)] // 2}).values
+    assert conduction.panels[0].title == f"unit gradient {a}"
+    low, high = conduction.limits or (0, 0)
+    np.testing.assert_allclose(conduction.panels[0].image, np.clip(cut, low, high), rtol=1e-5)
 
 
 def test_where_the_properties_come_from_and_what_is_stale(folder: Path) -> None:

@@ -66,6 +66,14 @@ def test_a_rod_that_comes_back_after_several_turns() -> None:
     np.testing.assert_allclose(along, [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]], atol=1e-12)
 
 
+@pytest.mark.parametrize("thickness", [1e-12, 1.0, 1e12])
+def test_the_shape_of_the_cell_does_not_decide_what_connects(thickness: float) -> None:
+    walls = layers(0, 3) > 0
+    np.testing.assert_array_equal(carried(walls, (1.0, thickness, 1.0), 3), np.diag([0, 1, 1]))
+    kept = carried(walls, (1.0, thickness, 1.0), 6)
+    np.testing.assert_allclose(kept, np.diag([0, 1, 1, 1, 0, 0]), atol=1e-12)
+
+
 @pytest.mark.parametrize("value", [5, 9, 1e-7, {"xx": 5, "yy": 3, "zz": 2, "xy": 1}])
 def test_conductors_that_do_not_connect(value: Any) -> None:
     for labels, zero in (
