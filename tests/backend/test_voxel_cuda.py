@@ -108,7 +108,10 @@ def test_walls(gpu: list[HostCuda], shape: tuple[int, ...], boundary: str, elast
 @pytest.mark.parametrize("elastic", [False, True])
 @pytest.mark.parametrize("boundary", ["periodic", "kinematic"])
 def test_single_precision(gpu: list[HostCuda], boundary: str, elastic: bool) -> None:
-    cpu, other = pair((7, 6, 9), elastic, "cut", boundary, precision="single", tolerance=1e-4)
+    """Against the CPU in double precision, so that no loops have to be compiled for this."""
+    cpu, _ = pair((7, 6, 9), elastic, "cut", boundary, tolerance=1e-8)
+    _, other = pair((7, 6, 9), elastic, "cut", boundary, precision="single", tolerance=1e-4)
+    assert other.kernels.dtype == np.float32
     load = np.linspace(1.0, 0.3, cpu.size)
     first, second = cpu.solve(load), other.solve(load)
     np.testing.assert_allclose(second.mean, first.mean, rtol=0, atol=1e-4 * np.abs(first.mean).max())
@@ -207,8 +210,11 @@ def texts(dtype: str, wide: bool) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("compiler", ["nvrtc", "nvcc"])
-@pytest.mark.parametrize(("dtype", "wide"), [("float64", False), ("float64", True), ("float32", False)])
+# Both compilers share the assembler: of nvcc one case shows that it takes the text.
+@pytest.mark.parametrize(
+    ("compiler", "dtype", "wide"),
+    [("nvrtc", "float64", False), ("nvrtc", "float64", True), ("nvrtc", "float32", False), ("nvcc", "float64", True)],
+)
 def test_kernels_spill_nothing(compiler: str, dtype: str, wide: bool) -> None:
     if compiler not in available():
         pytest.skip(f"{compiler} is not here")
@@ -222,7 +228,7 @@ def test_kernels_spill_nothing(compiler: str, dtype: str, wide: bool) -> None:
         assert used.registers <= 168, name  # three blocks
 
 
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_100"])  # sm_90: the test above
 def test_kernels_compile_for_every_generation(architecture: str) -> None:
     if nvrtc() is None or architecture not in architectures():
         pytest.skip(f"NVRTC for {architecture} is not here")
