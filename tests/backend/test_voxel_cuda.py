@@ -98,15 +98,14 @@ def test_solutions_are_the_cpus(
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("elastic", [False, True])
 @pytest.mark.parametrize("boundary", ["kinematic", "static"])
-@pytest.mark.parametrize("shape", [(9,), (6, 7), (5, 6, 7)])
+@pytest.mark.parametrize("shape", [(9,), (6, 7), (4, 5, 6)])
 def test_walls(gpu: list[HostCuda], shape: tuple[int, ...], boundary: str, elastic: bool, scheme: str) -> None:
     same(*pair(shape, elastic, "cut", boundary, scheme=scheme, tolerance=1e-10), 1e-9)
     assert gpu
 
 
 @host
-@pytest.mark.parametrize("elastic", [False, True])
-@pytest.mark.parametrize("boundary", ["periodic", "kinematic"])
+@pytest.mark.parametrize(("boundary", "elastic"), [("periodic", True), ("kinematic", False)])
 def test_single_precision(gpu: list[HostCuda], boundary: str, elastic: bool) -> None:
     """Against the CPU in double precision, so that no loops have to be compiled for this."""
     cpu, _ = pair((7, 6, 9), elastic, "cut", boundary, tolerance=1e-8)
@@ -161,9 +160,11 @@ def test_too_little_memory(gpu: list[HostCuda], monkeypatch: pytest.MonkeyPatch)
     assert isinstance(voxel.kernels("auto", *arguments), voxel.cpu.VoxelKernels)
 
 
-def test_the_fourier_scheme_says_it_has_no_gpu() -> None:
+def test_the_fourier_scheme_says_it_has_no_gpu_and_one_precision() -> None:
     with pytest.raises(ConfigError, match="device=cpu"):
         CellProblem(np.zeros((3, 3), int), np.eye(3)[None], (1, 1), Options(scheme="fourier", device="gpu"))
+    with pytest.raises(ConfigError, match=r"solver\.precision.*single"):
+        CellProblem(np.zeros((3, 3), int), np.eye(3)[None], (1, 1), Options(scheme="fourier", precision="single"))
     with pytest.raises(ConfigError, match="auto, cpu, gpu"):
         Options(device="tpu")
 
@@ -228,7 +229,7 @@ def test_kernels_spill_nothing(compiler: str, dtype: str, wide: bool) -> None:
         assert used.registers <= 168, name  # three blocks
 
 
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_100"])  # sm_90: the test above
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_100"])  # the oldest and the newest; sm_90: the test above
 def test_kernels_compile_for_every_generation(architecture: str) -> None:
     if nvrtc() is None or architecture not in architectures():
         pytest.skip(f"NVRTC for {architecture} is not here")
