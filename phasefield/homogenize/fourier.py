@@ -1,8 +1,8 @@
 """The plain Fourier discretisation (Moulinec and Suquet, Comput. Methods Appl. Mech. Eng. 157 (1998) 69), for comparison.
 
-Values sit at the voxel centres and derivatives are those of the trigonometric interpolant. It oscillates at sharp
-interfaces and does not bound the energy; the finite elements of `phasefield.backend.voxel` do neither. Written for clarity,
-not for speed, with the interface of `VoxelKernels`.
+Values sit at the voxel centres and derivatives are those of the trigonometric interpolant. The fields oscillate at sharp
+interfaces, and the energy is no bound, as that of ``q1`` is where no voxel is cut. Written for clarity, not for speed, with the
+interface of `VoxelKernels` but for `surface`: ``solver.preconditioner=auto`` takes Green-Jacobi for Green-Schwarz here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENGINEERING = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 class FourierKernels:
-    """Operators of the trigonometric discretisation.
+    """Operators of the trigonometric discretisation, in double precision and on one thread, whatever ``solver.threads`` says.
 
     Args:
         shape: voxels along the three array axes. spacing: edge lengths. components: 1 or 3.

@@ -172,6 +172,8 @@ class CellProblem:
                 raise ConfigError(
                     "solver.scheme", "is fourier, which runs on the CPU only", "use q1 or rotated, or device=cpu"
                 )
+            if options.precision == "single":
+                raise ConfigError("solver.precision", "is single, which fourier lacks", "use double, or q1 or rotated")
             self.kernels = FourierKernels(sizes, steps, components, self.index, unpack(local))
         else:
             full = options.scheme == "q1"

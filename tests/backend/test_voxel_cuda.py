@@ -98,17 +98,19 @@ def test_solutions_are_the_cpus(
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("elastic", [False, True])
 @pytest.mark.parametrize("boundary", ["kinematic", "static"])
-@pytest.mark.parametrize("shape", [(9,), (6, 7), (5, 6, 7)])
+@pytest.mark.parametrize("shape", [(9,), (6, 7), (4, 5, 6)])
 def test_walls(gpu: list[HostCuda], shape: tuple[int, ...], boundary: str, elastic: bool, scheme: str) -> None:
     same(*pair(shape, elastic, "cut", boundary, scheme=scheme, tolerance=1e-10), 1e-9)
     assert gpu
 
 
 @host
-@pytest.mark.parametrize("elastic", [False, True])
-@pytest.mark.parametrize("boundary", ["periodic", "kinematic"])
+@pytest.mark.parametrize(("boundary", "elastic"), [("periodic", True), ("kinematic", False)])
 def test_single_precision(gpu: list[HostCuda], boundary: str, elastic: bool) -> None:
-    cpu, other = pair((7, 6, 9), elastic, "cut", boundary, precision="single", tolerance=1e-4)
+    """Against the CPU in double precision, so that no loops have to be compiled for this."""
+    cpu, _ = pair((7, 6, 9), elastic, "cut", boundary, tolerance=1e-8)
+    _, other = pair((7, 6, 9), elastic, "cut", boundary, precision="single", tolerance=1e-4)
+    assert other.kernels.dtype == np.float32
     load = np.linspace(1.0, 0.3, cpu.size)
     first, second = cpu.solve(load), other.solve(load)
     np.testing.assert_allclose(second.mean, first.mean, rtol=0, atol=1e-4 * np.abs(first.mean).max())
@@ -158,9 +160,11 @@ def test_too_little_memory(gpu: list[HostCuda], monkeypatch: pytest.MonkeyPatch)
     assert isinstance(voxel.kernels("auto", *arguments), voxel.cpu.VoxelKernels)
 
 
-def test_the_fourier_scheme_says_it_has_no_gpu() -> None:
+def test_the_fourier_scheme_says_it_has_no_gpu_and_one_precision() -> None:
     with pytest.raises(ConfigError, match="device=cpu"):
         CellProblem(np.zeros((3, 3), int), np.eye(3)[None], (1, 1), Options(scheme="fourier", device="gpu"))
+    with pytest.raises(ConfigError, match=r"solver\.precision.*single"):
+        CellProblem(np.zeros((3, 3), int), np.eye(3)[None], (1, 1), Options(scheme="fourier", precision="single"))
     with pytest.raises(ConfigError, match="auto, cpu, gpu"):
         Options(device="tpu")
 
@@ -207,8 +211,11 @@ def texts(dtype: str, wide: bool) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("compiler", ["nvrtc", "nvcc"])
-@pytest.mark.parametrize(("dtype", "wide"), [("float64", False), ("float64", True), ("float32", False)])
+# Both compilers share the assembler: of nvcc one case shows that it takes the text.
+@pytest.mark.parametrize(
+    ("compiler", "dtype", "wide"),
+    [("nvrtc", "float64", False), ("nvrtc", "float64", True), ("nvrtc", "float32", False), ("nvcc", "float64", True)],
+)
 def test_kernels_spill_nothing(compiler: str, dtype: str, wide: bool) -> None:
     if compiler not in available():
         pytest.skip(f"{compiler} is not here")
@@ -222,7 +229,7 @@ def test_kernels_spill_nothing(compiler: str, dtype: str, wide: bool) -> None:
         assert used.registers <= 168, name  # three blocks
 
 
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_100"])  # the oldest and the newest; sm_90: the test above
 def test_kernels_compile_for_every_generation(architecture: str) -> None:
     if nvrtc() is None or architecture not in architectures():
         pytest.skip(f"NVRTC for {architecture} is not here")

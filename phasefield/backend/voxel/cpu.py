@@ -23,15 +23,17 @@ from .material import Material, symbols, wall_symbols
 from .surface import SurfaceSolver
 
 _SERIAL = 16384
-#: Distance between rows of scratch space: a row of 128 voxels and what keeps rows from competing for the same cache lines.
-_ROW = 152
+#: Voxels of a row treated at once (its modes stay in the first-level cache) and the distance between rows of scratch space,
+#: which holds one entry more than voxels and keeps rows from competing for the same cache lines.
+_BLOCK, _ROW = 128, 152
 
 
 @functools.cache
 def loops() -> Any:
     """The compiled loops of ``loops.py`` and of `element`."""
     source = Path(__file__).with_name("loops.py").read_text()
-    return cache.load(f"{source}\n\n{loop_functions(_ROW)}", "voxel")
+    sizes = f"BLOCK, ROW = {_BLOCK}, {_ROW}"
+    return cache.load(f"{source}\n\n{sizes}\n\n\n{loop_functions(_ROW)}", "voxel")
 
 
 class RowMaterial(Material):
@@ -153,7 +155,7 @@ class VoxelKernels:
 
     def surface(self, material: Material, stiff: np.ndarray) -> SurfaceSolver:
         """The solver on the soft side of cut voxels; ``stiff`` is the size of every entry's tensor."""
-        return SurfaceSolver(self, material, stiff)
+        return SurfaceSolver(self, loops(), material, stiff)
 
     def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
         """``u += alpha p; r -= alpha w; w = jacobi r``; no ``jacobi`` means 1."""

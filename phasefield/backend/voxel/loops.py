@@ -5,7 +5,8 @@ node and the result has the same bits for any number of threads. Modes of a row 
 constant distances, so that the compiler needs no alias checks.
 
 This file is not imported. `cpu.loops` puts the functions of `element.loop_functions` behind it, ``isotropic_scalar_full`` and so
-on, and loads the whole from the cache folder: numba keeps compiled code by file, and a change of any part makes a new one.
+on, and the constants ``BLOCK`` (voxels of a row treated at once) and ``ROW`` (distance between rows of scratch space), and loads
+the whole from the cache folder: numba keeps compiled code by file, and a change of any part makes a new one.
 """
 
 # ruff: noqa: F821
@@ -17,8 +18,6 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-#: Voxels of a row treated at once (its modes stay in the first-level cache) and the distance between rows of scratch space.
-BLOCK, ROW = 128, 152
 # NaN must stay NaN: no nnan, ninf.
 _options: dict[str, Any] = {
     "nogil": True,
@@ -262,3 +261,92 @@ def direction(lo, hi, beta, p, w, jacobi):
                 else:
                     for z in range(nz):
                         p[c, i, j, z] = w[c, i, j, z] + beta * p[c, i, j, z]
+
+
+# -- the soft side of cut voxels, see `surface` -------------------------------------------------------------------------
+
+
+@njit(**_options)
+def soft_side(lo, hi, mark, index, stiff, whole):
+    """Marks nodes that touch cut voxels and no pure voxel as stiff as these: the stiff phase is stiffer than any mixture."""
+    nx, ny, nz = index.shape
+    for i in range(lo, hi):
+        for j in range(ny):
+            for z in range(nz):
+                pure, cut = 0.0, 0.0
+                for di in range(2):
+                    for dj in range(2):
+                        for dz in range(2):
+                            e = index[(i - di) % nx, (j - dj) % ny, (z - dz) % nz]
+                            if whole[e]:
+                                pure = max(pure, stiff[e])
+                            else:
+                                cut = max(cut, stiff[e])
+                mark[i, j, z] = cut > pure
+
+
+@njit(**_options)
+def _gradients(g, corner, out):
+    """Gradient of a corner's shape function: coefficients of the polynomials 1, x, y, z, yz, xz, xy, shape (7, 3)."""
+    sx, sy, sz = 2.0 * (corner >> 2 & 1) - 1.0, 2.0 * (corner >> 1 & 1) - 1.0, 2.0 * (corner & 1) - 1.0
+    gx, gy, gz = 0.125 * g[0] * sx, 0.125 * g[1] * sy, 0.125 * g[2] * sz
+    out[:] = 0.0
+    out[0, 0], out[0, 1], out[0, 2] = gx, gy, gz
+    out[1, 1], out[1, 2] = gy * sx, gz * sx
+    out[2, 0], out[2, 2] = gx * sy, gz * sy
+    out[3, 0], out[3, 1] = gx * sz, gy * sz
+    out[4, 0], out[5, 1], out[6, 2] = gx * sy * sz, gy * sx * sz, gz * sx * sy
+
+
+@njit(**_options)
+def blocks(lo, hi, nodes, number, index, tensor, whole, full, position, g, norms, neighbour, block):
+    """Rows of the stiffness between the marked nodes.
+
+    ``neighbour`` (nodes, 27), -1 beyond the last; ``block`` (nodes, 27, components, components);
+    ``position[i, k, j, l]`` is where a packed tensor holds the constant C_ikjl.
+    """
+    nx, ny, nz = index.shape
+    components = block.shape[2]
+    gradient = np.empty((8, 7, 3))
+    for corner in range(8):
+        _gradients(g, corner, gradient[corner])
+    for row in range(lo, hi):
+        flat = nodes[row]
+        i, j, z = flat // (ny * nz), flat // nz % ny, flat % nz
+        for a in range(8):
+            x0, y0, z0 = (i - (a >> 2 & 1)) % nx, (j - (a >> 1 & 1)) % ny, (z - (a & 1)) % nz
+            e = index[x0, y0, z0]
+            polynomials = 7 if full and whole[e] else 1
+            for b in range(8):
+                other = number[(x0 + (b >> 2 & 1)) % nx, (y0 + (b >> 1 & 1)) % ny, (z0 + (b & 1)) % nz]
+                if other < 0:
+                    continue
+                at = 0
+                while neighbour[row, at] >= 0 and neighbour[row, at] != other:
+                    at += 1
+                neighbour[row, at] = other
+                for c in range(components):
+                    for d in range(components):
+                        t = 0.0
+                        for k in range(3):
+                            for m in range(3):
+                                weight = 0.0
+                                for q in range(polynomials):
+                                    weight += norms[q] * gradient[a, q, k] * gradient[b, q, m]
+                                t += weight * tensor[e, position[c, k, d, m]]
+                        block[row, at, c, d] += t
+
+
+@njit(**_options)
+def chebyshev(lo, hi, start, neighbour, block, right, y, step, c1, c2, out):
+    """``step = c1 step + c2 (right - D^-1 A y)``, ``out = y + step``."""
+    components = y.shape[1]
+    for row in range(lo, hi):
+        for c in range(components):
+            t = right[row, c]
+            for at in range(start[row], start[row + 1]):
+                for d in range(components):
+                    t -= block[at, c, d] * y[neighbour[at], d]
+            s = c1 * step[row, c] + c2 * t
+            step[row, c] = s
+            out[row, c] = y[row, c] + s

@@ -13,7 +13,11 @@ import numpy as np
 _UPPER = {3: (np.array([0, 1, 2, 1, 0, 0]), np.array([0, 1, 2, 2, 2, 1])), 6: np.triu_indices(6)}
 
 
-def _positions(order: int) -> np.ndarray:
+def positions(order: int) -> np.ndarray:
+    """(order, order): where the packed constants hold each component of a symmetric matrix.
+
+    That of order 3 is also where the order xx, yy, zz, yz, xz, xy holds the components of a symmetric tensor.
+    """
     out = np.empty((order, order), int)
     rows, columns = _UPPER[order]
     out[rows, columns] = out[columns, rows] = np.arange(len(rows))
@@ -28,7 +32,7 @@ def pack(tensors: np.ndarray) -> np.ndarray:
 
 def unpack(packed: np.ndarray) -> np.ndarray:
     """The inverse of `pack`."""
-    return packed[..., _positions(6 if packed.shape[-1] == 21 else 3)]
+    return packed[..., positions(6 if packed.shape[-1] == 21 else 3)]
 
 
 class Material:
@@ -68,7 +72,7 @@ class Material:
 
     def product(self, strain: np.ndarray) -> np.ndarray:
         """Stress (entries, order) of every entry for one strain."""
-        return np.stack([self.tensor[:, row] @ strain for row in _positions(self.order)], axis=1)
+        return np.stack([self.tensor[:, row] @ strain for row in positions(self.order)], axis=1)
 
     @property
     def nbytes(self) -> int:
@@ -78,8 +82,7 @@ class Material:
 
 def reference_table(stiffness: np.ndarray) -> np.ndarray:
     """The (6, 6) array ``k[ik, jl]`` of `VoxelKernels.green` for a stiffness in Voigt form."""
-    voigt = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
-    pairs = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+    voigt, pairs = positions(3), list(zip(*_UPPER[3], strict=True))
     k = np.empty((6, 6))
     for a, (i, m) in enumerate(pairs):
         for b, (j, n) in enumerate(pairs):

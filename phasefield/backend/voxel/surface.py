@@ -13,121 +13,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+
+from .material import Material, positions
 
 if TYPE_CHECKING:
     from .cpu import VoxelKernels
-    from .material import Material
 
 #: Chebyshev steps, and upper over lower end of the interval they treat: twice the steps save hardly an iteration.
 _DEGREE, _RATIO = 6, 60.0
 #: Steps of the power iteration for the largest eigenvalue, and what its result is raised by.
 _POWER, _MARGIN = 30, 1.1
 _NEIGHBOURS = 27
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 #: Rows assembled at once.
 _ROWS = 1 << 13
 #: Mean squares of the polynomials 1, x, y, z, yz, xz, xy over a voxel.
 _NORMS = np.array([1, 1 / 3, 1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9])
-#: Position of component (i, k) of a symmetric 3 x 3 tensor in xx, yy, zz, yz, xz, xy.
-_VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
-
-
-def _constants() -> dict[int, np.ndarray]:
-    """Per number of components, ``[i, k, j, l]``: where a packed tensor holds C_ikjl (of scalars K_kl)."""
-    packed = np.empty((6, 6), int)
-    rows, columns = np.triu_indices(6)
-    packed[rows, columns] = packed[columns, rows] = np.arange(21)
-    return {1: _VOIGT[None, :, None, :], 3: packed[_VOIGT[:, :, None, None], _VOIGT]}
-
-
-_POSITION = _constants()
-
-
-@njit(**_options)
-def _soft_side(lo, hi, mark, index, stiff, whole):
-    """Marks nodes that touch cut voxels and no pure voxel as stiff as these: the stiff phase is stiffer than any mixture."""
-    nx, ny, nz = index.shape
-    for i in range(lo, hi):
-        for j in range(ny):
-            for z in range(nz):
-                pure, cut = 0.0, 0.0
-                for di in range(2):
-                    for dj in range(2):
-                        for dz in range(2):
-                            e = index[(i - di) % nx, (j - dj) % ny, (z - dz) % nz]
-                            if whole[e]:
-                                pure = max(pure, stiff[e])
-                            else:
-                                cut = max(cut, stiff[e])
-                mark[i, j, z] = cut > pure
-
-
-@njit(**_options)
-def _gradients(g, corner, out):
-    """Gradient of a corner's shape function: coefficients of the polynomials 1, x, y, z, yz, xz, xy, shape (7, 3)."""
-    sx, sy, sz = 2.0 * (corner >> 2 & 1) - 1.0, 2.0 * (corner >> 1 & 1) - 1.0, 2.0 * (corner & 1) - 1.0
-    gx, gy, gz = 0.125 * g[0] * sx, 0.125 * g[1] * sy, 0.125 * g[2] * sz
-    out[:] = 0.0
-    out[0, 0], out[0, 1], out[0, 2] = gx, gy, gz
-    out[1, 1], out[1, 2] = gy * sx, gz * sx
-    out[2, 0], out[2, 2] = gx * sy, gz * sy
-    out[3, 0], out[3, 1] = gx * sz, gy * sz
-    out[4, 0], out[5, 1], out[6, 2] = gx * sy * sz, gy * sx * sz, gz * sx * sy
-
-
-@njit(**_options)
-def _blocks(lo, hi, nodes, number, index, tensor, whole, full, position, g, norms, neighbour, block):
-    """Rows of the stiffness between the marked nodes.
-
-    ``neighbour`` (nodes, 27), -1 beyond the last; ``block`` (nodes, 27, components, components);
-    ``position[i, k, j, l]`` is where a packed tensor holds the constant C_ikjl.
-    """
-    nx, ny, nz = index.shape
-    components = block.shape[2]
-    gradient = np.empty((8, 7, 3))
-    for corner in range(8):
-        _gradients(g, corner, gradient[corner])
-    for row in range(lo, hi):
-        flat = nodes[row]
-        i, j, z = flat // (ny * nz), flat // nz % ny, flat % nz
-        for a in range(8):
-            x0, y0, z0 = (i - (a >> 2 & 1)) % nx, (j - (a >> 1 & 1)) % ny, (z - (a & 1)) % nz
-            e = index[x0, y0, z0]
-            polynomials = 7 if full and whole[e] else 1
-            for b in range(8):
-                other = number[(x0 + (b >> 2 & 1)) % nx, (y0 + (b >> 1 & 1)) % ny, (z0 + (b & 1)) % nz]
-                if other < 0:
-                    continue
-                at = 0
-                while neighbour[row, at] >= 0 and neighbour[row, at] != other:
-                    at += 1
-                neighbour[row, at] = other
-                for c in range(components):
-                    for d in range(components):
-                        t = 0.0
-                        for k in range(3):
-                            for m in range(3):
-                                weight = 0.0
-                                for q in range(polynomials):
-                                    weight += norms[q] * gradient[a, q, k] * gradient[b, q, m]
-                                t += weight * tensor[e, position[c, k, d, m]]
-                        block[row, at, c, d] += t
-
-
-@njit(**_options)
-def _chebyshev(lo, hi, start, neighbour, block, right, y, step, c1, c2, out):
-    """``step = c1 step + c2 (right - D^-1 A y)``, ``out = y + step``."""
-    components = y.shape[1]
-    for row in range(lo, hi):
-        for c in range(components):
-            t = right[row, c]
-            for at in range(start[row], start[row + 1]):
-                for d in range(components):
-                    t -= block[at, c, d] * y[neighbour[at], d]
-            s = c1 * step[row, c] + c2 * t
-            step[row, c] = s
-            out[row, c] = y[row, c] + s
+#: Per number of components, ``[i, k, j, l]``: where a packed tensor holds C_ikjl (of scalars K_kl).
+_POSITION = {
+    1: positions(3)[None, :, None, :],
+    3: positions(6)[positions(3)[:, :, None, None], positions(3)],
+}
 
 
 class SurfaceSolver:
@@ -139,15 +44,18 @@ class SurfaceSolver:
 
     Args:
         kernels: of the grid, periodic.
+        loops: the module of the compiled loops, see `cpu.loops`.
         material: with cut voxels. stiff: size of every entry's tensor, (entries,).
     """
 
-    def __init__(self, kernels: VoxelKernels, material: Material, stiff: np.ndarray) -> None:
-        self._spread = kernels.spread
+    def __init__(self, kernels: VoxelKernels, loops: Any, material: Material, stiff: np.ndarray) -> None:
+        self._spread, self._chebyshev = kernels.spread, loops.chebyshev
         nz = kernels.shape[2]
         components = kernels.components
         mark = np.empty(kernels.shape, bool)
-        kernels.spread(kernels.shape[0], _soft_side, mark, material.index, np.asarray(stiff, float), material.whole)
+        kernels.spread(
+            kernels.shape[0], loops.soft_side, mark, material.index, np.asarray(stiff, float), material.whole
+        )
         nodes = np.flatnonzero(mark)
         self.nodes = len(nodes)
         number = np.full(mark.shape, -1, np.int32)
@@ -161,7 +69,7 @@ class SurfaceSolver:
             neighbour = np.full((len(some), _NEIGHBOURS), -1, np.int32)
             block = np.zeros((len(some), _NEIGHBOURS, components, components))
             kernels.spread(
-                len(some), _blocks, some, number, material.index, material.tensor, material.whole, kernels.full,
+                len(some), loops.blocks, some, number, material.index, material.tensor, material.whole, kernels.full,
                 _POSITION[components], kernels.g.astype(float), _NORMS, neighbour, block,
             )  # fmt: skip
             own = neighbour == np.arange(low, low + len(some))[:, None]
@@ -197,7 +105,7 @@ class SurfaceSolver:
 
     def _advance(self, right: Any, y: Any, step: Any, c1: float, c2: float, out: Any) -> None:
         self._spread(
-            self.nodes, _chebyshev, self._start, self._neighbour, self._block, right, y, step, c1, c2, out
+            self.nodes, self._chebyshev, self._start, self._neighbour, self._block, right, y, step, c1, c2, out
         )  # fmt: skip
 
     def solve(self, w: np.ndarray) -> None:
