@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import phasefield as pf
 from phasefield.homogenize import command
-from phasefield.homogenize.properties import computed
+from phasefield.homogenize.result import computed
 from phasefield.homogenize.tensors import embed_plane, from_voigt, plane_stress, to_voigt
 from phasefield.report import curves, properties, report
 from phasefield.report.drawing import Strip
