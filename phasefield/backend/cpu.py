@@ -15,7 +15,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..codegen import Kernel, digest, loop_source
 from . import cache
 from .base import DTYPES, Forward, Inverse, Layout, Operation, Precision, Run
 from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Plan
-from .workers import native, workers
+from .workers import Job, address, native, workers
 
 #: Jobs on fewer cells than this are not worth another thread's while.
 _SERIAL_CELLS = 2048
@@ -54,7 +54,7 @@ class CpuBackend:
         self.precision: Precision = precision
         self.threads = threads
         self.description = f"{_cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
-        self._plans: dict[tuple[Layout, int], Plans] = {}
+        self._plans: dict[tuple[Layout, int, int], Plans] = {}
 
     @property
     def dtype(self) -> str:
@@ -71,11 +71,12 @@ class CpuBackend:
     def program(self, layout: Layout, operations: Sequence[Operation]) -> CpuProgram:
         return CpuProgram(self, layout, operations)
 
-    def plans(self, layout: Layout, span: int) -> Plans:
-        """Transform plans for tiles of ``span`` outermost indices."""
-        if (layout, span) not in self._plans:
-            self._plans[layout, span] = Plans(self, layout, span)
-        return self._plans[layout, span]
+    def plans(self, layout: Layout, components: int, together: int = 1) -> Plans:
+        """Transform plans for tiles of rows of ``components``, and of columns of ``together`` components."""
+        key = layout, span_of(self, layout, components), together
+        if key not in self._plans:
+            self._plans[key] = Plans(self, *key)
+        return self._plans[key]
 
     def to_host(self, buffer: np.ndarray) -> np.ndarray:
         return buffer.copy()
@@ -133,10 +134,10 @@ class LoopKernel:
         """What the entry finds at its last argument."""
         words = [*self._extent, *self._buffer]
         for array in arrays:
-            words += [_address(array), array.strides[0]]
+            words += [address(array), array.strides[0]]
         for axis in self._axes:
-            words += [_address(axis), len(axis)]
-        words += [_address(self._scalars), _address(self._partial), _address(self._table), self._table.strides[0]]
+            words += [address(axis), len(axis)]
+        words += [address(self._scalars), address(self._partial), address(self._table), self._table.strides[0]]
         return np.array(words, np.int64)
 
     def prepare(self, scalars: Mapping[str, float]) -> bool:
@@ -179,15 +180,6 @@ class _Piece:
     table: bool = False
 
 
-@dataclass
-class _Binding:
-    """Native operations for certain arrays, with all they point to."""
-
-    operations: np.ndarray
-    job: np.ndarray
-    kept: list[Any] = field(default_factory=list)
-
-
 class CpuProgram:
     """Operations in as few passes as they allow."""
 
@@ -197,29 +189,26 @@ class CpuProgram:
         self._names: tuple[str, ...] = tuple(dict.fromkeys(name for o in operations for name in _arrays(o)))
         components = max([1, *(o.components for o in operations if not isinstance(o, Run))])
         components = max([components, *(n for o in operations if isinstance(o, Run) for n in o.kernel.arrays.values())])
-        span = _span(backend, layout, components)
-        self._plans = backend.plans(layout, span) if any(not isinstance(o, Run) for o in operations) else None
-        self._pieces: list[_Piece] = []
-        phases: list[list[int]] = []
+        span = span_of(backend, layout, components)
+        self._plans = backend.plans(layout, components) if any(not isinstance(o, Run) for o in operations) else None
+        phases: list[list[_Piece]] = []
         tables: dict[int, tuple[int, int]] = {}
         last = 0
         for operation in operations:
             for piece in self._split(operation, layout, backend.dtype, span):
                 if piece.span and piece.span == last:
-                    phases[-1][1] += 1
+                    phases[-1].append(piece)
                 else:
-                    phases.append([len(self._pieces), len(self._pieces) + 1, piece.tiles])
+                    phases.append([piece])
                 if piece.table:
                     tables[id(piece.kernel)] = len(phases) - 1, piece.tiles
                 last = piece.span
-                self._pieces.append(piece)
         # A table is filled in a phase of its own, which has no tiles while the table is valid.
         self._tables = tables
-        self._phases = np.array(phases, np.int64).reshape(-1, 3)
-        self._counters = np.zeros(self._native.LINE * len(phases) * (self._workers.threads + 1), np.int64)
-        self.kernels = [p.kernel for p in self._pieces if p.kernel is not None and not p.table]
+        self._phases = phases
+        self.kernels = [p.kernel for pieces in phases for p in pieces if p.kernel is not None and not p.table]
         self._reducing = [k for k in self.kernels if k.kernel.reductions]
-        self._bindings: dict[tuple[int, ...], _Binding] = {}
+        self._jobs: dict[tuple[int, ...], Job] = {}
 
     def _split(self, operation: Operation, layout: Layout, dtype: str, span: int) -> list[_Piece]:
         if isinstance(operation, Run):
@@ -238,40 +227,42 @@ class CpuProgram:
         rows, columns = self._plans.pieces(operation, self._native.TRANSFORM)
         return [p for p in ((rows, columns) if forward else (columns, rows)) if p is not None]
 
-    def _loop(self, address: int, indices: int, each: int) -> tuple[list[int], int]:
-        return [self._native.KERNEL, address, 0, each, indices, 0, 0, 0, 0], -(-indices // each)
+    def _loop(self, entry: int, indices: int, each: int) -> tuple[list[int], int]:
+        return [self._native.KERNEL, entry, 0, each, indices, 0, 0, 0, 0], -(-indices // each)
 
     def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
         given = [arrays[name] for name in self._names]
         key = tuple([id(array) for array in given])
-        binding = self._bindings.get(key) or self._bind(key, given)
+        job = self._jobs.get(key) or self._bind(key, given)
         for kernel in self.kernels:
             stale = kernel.prepare(scalars or {})
             if kernel.tabulate is not None:
                 phase, tiles = self._tables[id(kernel)]
-                self._phases[phase, 2] = tiles if stale else 0
-        self._workers.run(binding.job, self._phases, binding.operations, self._counters)
+                job.tiles[phase] = tiles if stale else 0
+        job()
         if not self._reducing:
             return {}
         return {name: value for kernel in self._reducing for name, value in kernel.reduce().items()}
 
-    def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> _Binding:
+    def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> Job:
         arrays = dict(zip(self._names, given, strict=True))
-        table = np.array([p.row for p in self._pieces], np.int64).reshape(-1, 9)
-        binding = _Binding(table, np.zeros(5, np.int64), [*given])
-        for row, piece in zip(table, self._pieces, strict=True):
+        contexts: list[np.ndarray] = []
+
+        def bound(piece: _Piece) -> list[int]:
+            row = list(piece.row)
             if piece.kernel is not None:
-                context = piece.kernel.context([arrays[name] for name in piece.names])
-                binding.kept.append(context)
-                row[2] = _address(context)
+                contexts.append(piece.kernel.context([arrays[name] for name in piece.names]))
+                row[2] = address(contexts[-1])
             else:
-                row[4], row[7] = _address(arrays[piece.array]), arrays[piece.array].strides[0]
-        tables = (_address(self._phases), len(self._phases), _address(table), len(table), _address(self._counters))
-        binding.job[:] = tables
-        if len(self._bindings) >= _BINDINGS:
-            del self._bindings[next(iter(self._bindings))]
-        self._bindings[key] = binding  # which keeps the arrays, so that no other gets one of these ids
-        return binding
+                row[4], row[7] = address(arrays[piece.array]), arrays[piece.array].strides[0]
+            return row
+
+        phases = [([bound(piece) for piece in pieces], pieces[0].tiles) for pieces in self._phases]
+        if len(self._jobs) >= _BINDINGS:
+            del self._jobs[next(iter(self._jobs))]
+        # The job keeps the arrays, so that no other gets one of these ids.
+        self._jobs[key] = job = Job(self._workers, phases, (contexts, given))
+        return job
 
 
 def _arrays(operation: Operation) -> list[str]:
@@ -280,11 +271,7 @@ def _arrays(operation: Operation) -> list[str]:
     return [operation.array]
 
 
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
-def _span(backend: CpuBackend, layout: Layout, components: int) -> int:
+def span_of(backend: CpuBackend, layout: Layout, components: int) -> int:
     """Outermost indices per tile of rows."""
     n0, n1, row = layout.buffer_shape(1)[1:]
     each = n1 * row * np.dtype(backend.dtype).itemsize
@@ -302,26 +289,33 @@ def _width(columns: int, most: int) -> int:
 
 
 class Plans:
-    """FFTW plans for tiles of one component: rows (all axes but the outermost of two or three) and columns (the outermost)."""
+    """FFTW plans for tiles of one component: rows (all axes but the outermost of two or three) and columns (the outermost).
 
-    def __init__(self, backend: CpuBackend, layout: Layout, span: int) -> None:
+    Args:
+        span: outermost indices in a tile of rows. together: components whose columns are in the cache at the same time.
+
+    Attributes:
+        columns, width: how many, in all and in a tile.
+    """
+
+    def __init__(self, backend: CpuBackend, layout: Layout, span: int, together: int = 1) -> None:
         self._layout, self._dtype = layout, np.dtype(backend.dtype)
         n0, n1, row = layout.buffer_shape(1)[1:]
         self._size = self._dtype.itemsize
         self._span, self._n0 = span, n0
         self._rest = n0 - (-(-n0 // span) - 1) * span
-        self._columns = n1 * row // layout.parts
+        self.columns = n1 * row // layout.parts
         mode = layout.parts * self._size
-        self._width = _width(self._columns, _COLUMNS_BYTES // (n0 * mode))
-        self._narrow = self._columns - (-(-self._columns // self._width) - 1) * self._width
-        offsets = (span * n1 * row * self._size, self._width * mode, n0 * n1 * row * self._size)
+        self.width = _width(self.columns, _COLUMNS_BYTES // (n0 * mode * together))
+        self._narrow = self.columns - (-(-self.columns // self.width) - 1) * self.width
+        offsets = (span * n1 * row * self._size, self.width * mode, n0 * n1 * row * self._size)
         self._aligned = all(offset % ALIGNMENT == 0 for offset in offsets)
         self._work = backend.buffer(layout, 1)
         self._outer = layout.grid.axes[0] if layout.grid.dim > 1 else None
         key = "-".join(
             (
                 *(f"{a.basis}{a.n}" for a in layout.grid.axes),
-                f"{span}x{self._width}",
+                f"{span}x{self.width}",
                 backend.dtype,
                 digest(f"{_cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
@@ -336,7 +330,7 @@ class Plans:
             for last in (False, True):
                 plans["rows", forward, last] = self._row_plan(forward, self._rest if last else self._span)
                 if self._outer is not None:
-                    plans["columns", forward, last] = self._column_plan(forward, self._narrow if last else self._width)
+                    plans["columns", forward, last] = self._column_plan(forward, self._narrow if last else self.width)
         return plans
 
     def _row_plan(self, forward: bool, count: int) -> Plan:
@@ -356,7 +350,7 @@ class Plans:
 
     def _column_plan(self, forward: bool, count: int) -> Plan:
         assert self._outer is not None
-        dimensions, repeats = [(self._outer.n, self._columns, self._columns)], [(count, 1, 1)]
+        dimensions, repeats = [(self._outer.n, self.columns, self.columns)], [(count, 1, 1)]
         if self._layout.parts == 2:
             return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE)
         return self._plan("r2r", dimensions, repeats, kinds=[R2R_KINDS[self._outer.basis][0 if forward else 1]])
@@ -367,28 +361,22 @@ class Plans:
     def pieces(self, operation: Forward | Inverse, kind: int) -> tuple[_Piece, _Piece | None]:
         """A transform's tiles of rows and of columns."""
         forward, count = isinstance(operation, Forward), operation.components
-        n1, row = self._layout.buffer_shape(1)[2:]
-        tiles = -(-self._n0 // self._span)
-        step = self._span * n1 * row * self._size
-        rows = _Piece(
-            [kind, *self._addresses("rows", forward), 0, step, tiles, 0, count],
-            tiles,
-            self._span,
-            array=operation.array,
-        )
+        row, tiles = self.operation("rows", forward, kind, count)
+        rows = _Piece(row, tiles, self._span, array=operation.array)
         if self._outer is None:
             return rows, None
-        tiles = -(-self._columns // self._width)
-        step = self._width * self._layout.parts * self._size
-        return rows, _Piece(
-            [kind, *self._addresses("columns", forward), 0, step, tiles, 0, 1],
-            tiles * count,
-            array=operation.array,
-        )
+        row, tiles = self.operation("columns", forward, kind, 1)
+        return rows, _Piece(row, tiles * count, array=operation.array)
 
-    def _addresses(self, part: str, forward: bool) -> tuple[int, int, int]:
+    def operation(self, part: str, forward: bool, kind: int, together: int) -> tuple[list[int], int]:
+        """The native operation on ``rows`` or ``columns`` without its array, and its tiles per ``together`` components."""
+        n1, row = self._layout.buffer_shape(1)[2:]
+        if part == "rows":
+            tiles, step = -(-self._n0 // self._span), self._span * n1 * row * self._size
+        else:
+            tiles, step = -(-self.columns // self.width), self.width * self._layout.parts * self._size
         plan, last = self._plans[part, forward, False], self._plans[part, forward, True]
-        return plan.execute, plan.address, last.address
+        return [kind, plan.execute, plan.address, last.address, 0, step, tiles, 0, together], tiles
 
 
 def _plan_once(key: str, plan: Callable[[], Any]) -> Any:

@@ -9,7 +9,7 @@ FFTW plans and kernels are called by address. All tables hold 64-bit integers:
 - ``phases[p]``: first operation, end of the operations, number of tiles;
 - ``operations[o]``: `KERNEL`, address of the kernel's entry, of its context, indices per tile, number of indices; or `TRANSFORM`,
   address of FFTW's execute function, plan, plan of the last tile, address of the data, bytes between tiles, tiles per
-  component, bytes between components, components done at once;
+  group of components, bytes between components, components in a group, which are done at once;
 - ``counters``: of every phase the tiles claimed of each thread's share and those done, each on a cache line of its own;
 - ``control``: see the constants below.
 
@@ -37,7 +37,7 @@ def transform(operation, tile):
     """One tile of a transform, in place."""
     group, place = tile // operation[6], tile % operation[6]
     plan = operation[3] if place == operation[6] - 1 else operation[2]
-    data = operation[4] + group * operation[7] + place * operation[5]
+    data = operation[4] + group * operation[8] * operation[7] + place * operation[5]
     for c in range(operation[8]):
         call(operation[1], plan, data + c * operation[7], data + c * operation[7])
 

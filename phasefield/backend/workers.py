@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from . import cache
 
 #: Looks for work before a thread goes to sleep, each some tenths of a microsecond: longer than what is done between two steps.
 _PATIENCE = 20000
+#: Integers of an operation.
+_OPERATION = 9
 
 
 @functools.cache
@@ -69,6 +72,40 @@ class Workers:
             if self._control[self._native.SLEEPING + self._native.LINE * thread]:
                 self._native.wake(self._control, thread)
                 call.release()
+
+
+class Job:
+    """Operations on tiles, phase by phase, for certain memory (see ``native.py``).
+
+    Args:
+        phases: per phase its operations and its number of tiles.
+        kept: what the addresses in the operations belong to.
+
+    Attributes:
+        tiles: per phase, which may be changed between runs; 0 leaves a phase out.
+    """
+
+    def __init__(self, crew: Workers, phases: Sequence[tuple[Sequence[Sequence[int]], int]], kept: Any = None) -> None:
+        self._crew, self._kept = crew, kept
+        rows = [row for operations, _ in phases for row in operations]
+        self._operations = np.array(rows, np.int64).reshape(-1, _OPERATION)
+        ends = np.cumsum([len(operations) for operations, _ in phases], dtype=np.int64)
+        self._phases = np.zeros((len(phases), 3), np.int64)
+        self._phases[1:, 0], self._phases[:, 1] = ends[:-1], ends
+        self.tiles = self._phases[:, 2]
+        self.tiles[:] = [tiles for _, tiles in phases]
+        self._counters = np.zeros(native().LINE * len(phases) * (crew.threads + 1), np.int64)
+        operations, counters = self._operations, self._counters
+        tables = (address(self._phases), len(phases), address(operations), len(operations), address(counters))
+        self._tables = np.array(tables, np.int64)
+
+    def __call__(self) -> None:
+        self._crew.run(self._tables, self._phases, self._operations, self._counters)
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array begins."""
+    return array.__array_interface__["data"][0]
 
 
 @functools.cache

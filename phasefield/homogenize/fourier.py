@@ -43,9 +43,12 @@ class FourierKernels:
             waves.append(k)
         self.waves = np.stack(np.meshgrid(*waves, indexing="ij"))
 
-    def field(self) -> Array:
-        """A zeroed field, shape ``(components, n0, n1, n2)``."""
-        return np.zeros((self.components, *self.shape))
+    #: One load after the other.
+    batch_bytes = 0
+
+    def field(self, loads: int = 1) -> Array:
+        """Zeroed fields, (loads, components, n0, n1, n2)."""
+        return np.zeros((loads, self.components, *self.shape))
 
     spectral = field
 
@@ -59,8 +62,8 @@ class FourierKernels:
     def to_host(self, field: Array) -> Array:
         return field.copy()
 
-    def dot(self, u: Array, w: Array) -> float:
-        return float(np.vdot(u, w))
+    def dot(self, u: Array, w: Array) -> Array:
+        return np.asarray(np.einsum("lcxyz,lcxyz->l", u, w))
 
     def gradient(self, u: Array) -> Array:
         """Derivatives (components, 3, n0, n1, n2) at the voxel centres."""
@@ -72,30 +75,34 @@ class FourierKernels:
         modes = np.fft.rfftn(np.moveaxis(flux, (-2, -1), (0, 1)), axes=(2, 3, 4))
         return np.fft.irfftn(np.sum(-1j * self.waves[None] * modes, axis=1), self.shape, axes=(1, 2, 3))
 
-    def apply(self, u: Array, w: Array, material: Any) -> tuple[float, Array]:
-        """``w = K u``; returns ``u . w`` and the sum of the stress (flux) over the voxels."""
-        gradient = np.moveaxis(self.gradient(u), (0, 1), (-2, -1))
-        if self.components == 1:
-            strain = gradient[..., 0, :]
-        else:
-            parts = [gradient[..., i, j] + (gradient[..., j, i] if i != j else 0.0) for i, j in _ENGINEERING]
-            strain = np.stack(parts, axis=-1)
-        stress = np.einsum("...ij,...j->...i", self.table[self.index], strain)
-        w[...] = self._divergence(self._full(stress))
-        return float(np.vdot(u, w)), stress.reshape(-1, stress.shape[-1]).sum(axis=0)
+    def apply(self, u: Array, w: Array, material: Any) -> tuple[Array, Array]:
+        """``w = K u``; returns ``u . w`` and the sum of the stress (flux) over the voxels, per load."""
+        sums = []
+        for fields, out in zip(u, w, strict=True):
+            gradient = np.moveaxis(self.gradient(fields), (0, 1), (-2, -1))
+            if self.components == 1:
+                strain = gradient[..., 0, :]
+            else:
+                parts = [gradient[..., i, j] + (gradient[..., j, i] if i != j else 0.0) for i, j in _ENGINEERING]
+                strain = np.stack(parts, axis=-1)
+            stress = np.einsum("...ij,...j->...i", self.table[self.index], strain)
+            out[...] = self._divergence(self._full(stress))
+            sums.append(stress.reshape(-1, stress.shape[-1]).sum(axis=0))
+        return self.dot(u, w), np.stack(sums)
 
     def _full(self, stress: Array) -> Array:
         return stress[..., None, :] if self.components == 1 else stress[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
 
     def load(self, w: Array, material: Material, table: Array) -> None:
-        """``w = B^T s`` for ``s = table[index]``, (entries, components, 3)."""
-        w[...] = self._divergence(table[material.index])
+        """``w = B^T s`` for ``s = table[:, index]``, (loads, entries, components, 3)."""
+        for out, each in zip(w, table, strict=True):
+            out[...] = self._divergence(each[material.index])
 
-    def green(self, w: Array, reference: Array) -> float:
-        """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w``."""
+    def green(self, w: Array, reference: Array) -> Array:
+        """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w`` per load."""
         before = w.copy()
         k = np.moveaxis(self.waves, 0, -1)
-        modes: Array = np.moveaxis(np.fft.rfftn(w, axes=(1, 2, 3)), 0, -1)
+        modes: Array = np.moveaxis(np.fft.rfftn(w, axes=(2, 3, 4)), 1, -1)
         squares = np.stack([k[..., i] * k[..., j] for i, j in _ENGINEERING], axis=-1)
         if self.components == 1:
             symbol = (squares @ (reference * [1, 1, 1, 2, 2, 2]))[..., None, None]
@@ -105,19 +112,20 @@ class FourierKernels:
         zero = np.sum(k * k, axis=-1) == 0
         symbol[zero] = np.eye(self.components)
         modes = np.linalg.solve(symbol, modes[..., None])[..., 0]
-        modes[zero] = 0.0
-        w[...] = np.fft.irfftn(np.moveaxis(modes, -1, 0), self.shape, axes=(1, 2, 3))
-        return float(np.vdot(before, w))
+        modes[:, zero] = 0.0
+        w[...] = np.fft.irfftn(np.moveaxis(modes, -1, 1), self.shape, axes=(2, 3, 4))
+        return self.dot(before, w)
 
-    def advance(self, alpha: float, u: Array, r: Array, p: Array, w: Array, jacobi: Array | None = None) -> None:
+    def advance(self, alpha: Array, u: Array, r: Array, p: Array, w: Array, jacobi: Array | None = None) -> None:
         """``u += alpha p; r -= alpha w; w = jacobi r``"""
+        alpha = alpha[:, None, None, None, None]
         u += alpha * p
         r -= alpha * w
         w[...] = r if jacobi is None else jacobi * r
 
-    def direction(self, beta: float, p: Array, w: Array, jacobi: Array | None = None) -> None:
+    def direction(self, beta: Array, p: Array, w: Array, jacobi: Array | None = None) -> None:
         """``p = jacobi w + beta p``"""
-        p *= beta
+        p *= beta[:, None, None, None, None]
         p += w if jacobi is None else jacobi * w
 
     def corner_mean(self, material: Material, value: Array, power: float = 1.0) -> Array:

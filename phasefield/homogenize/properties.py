@@ -19,7 +19,7 @@ from .loads import respond
 from .materials import PROPERTIES, STRAINS, MaterialSystem
 from .result import Result
 from .settings import Settings
-from .solver import CellProblem, Solution
+from .solver import CellProblem, Load, Solution
 from .tensors import Array
 from .voxels import Voxels
 
@@ -86,14 +86,14 @@ def _effective(
     keep: bool = False,
 ) -> tuple[Array, list[Solution]]:
     """The effective tensor, one column per load, as it comes (not symmetrised); rows of loads that are not carried are zero."""
+    names = tensors.NAMES if problem.elastic else tensors.AXES
+    unit = [
+        Load(_unit(problem.size, load), None, start[at] if start else None, f"{name} {names[load]}")
+        for at, load in enumerate(loads)
+    ]
+    solutions = problem.solve_all(unit, keep)
     out = np.zeros((problem.size, problem.size))
-    solutions = []
-    for position, load in enumerate(loads):
-        label = f"{name} {(tensors.NAMES if problem.elastic else tensors.AXES)[load]}"
-        first = None if not start else start[position]
-        solution = problem.solve(_unit(problem.size, load), None, first, keep, label)
-        out[:, load] = solution.mean
-        solutions.append(solution)
+    out[:, list(loads)] = np.stack([s.mean for s in solutions], axis=1)
     if problem.carried is not None:
         out = out @ problem.carried
     free = [load for load, s in zip(loads, solutions, strict=True) if not s.carried]
@@ -248,8 +248,8 @@ def _certify(
     whole = CellProblem(voxels.index, table, voxels.spacing, options)
     upper = np.zeros_like(result.tensor)
     # Fields of one Gauss point hold modes that cost nothing there, but energy here.
-    better = [whole.solve(_unit(whole.size, k), None, f, True) for k, f in zip(loads, fluctuations, strict=True)]
-    fluctuations = [np.asarray(s.fluctuation, float) for s in better]
+    better = [Load(_unit(whole.size, k), None, f) for k, f in zip(loads, fluctuations, strict=True)]
+    fluctuations = [np.asarray(s.fluctuation, float) for s in whole.solve_all(better, keep=True)]
     upper[block] = whole.energy(fluctuations, np.eye(whole.size)[loads])
     lower = lower_bound(voxels.index, unpack(table), voxels.spacing, loads, max(settings.solver.tolerance, _DUAL))
     result.certified = {"lower": lower, "upper": upper}

@@ -1,23 +1,15 @@
 """The cell problem: the fluctuation of displacement (or potential) that a mean strain (or gradient) causes in a periodic
 cell.
 
-``K u = -B^T (C E + s)`` is solved by conjugate gradients for one load at a time; ``E`` is the mean strain, ``s`` the stress
-of stress-free strains held at zero. Preconditioners: the Green operator of a homogeneous medium on the same grid
-(iterations bounded by the contrast, independent of the grid, and few for sharp phases), the same between two diagonal
-scalings by the local stiffness, which is what smoothly varying properties need (Ladecky, Leute, Falsafi, Pultarova,
-Pastewka, Junge and Zeman, Appl. Math. Comput. 446 (2023) 127835), or the Green operator plus a solve on the nodes at the
-soft side of laminate voxels (see `backend.voxel.surface`), which laminates of high contrast need.
+``K u = -B^T (C E + s)`` is solved by conjugate gradients; ``E`` is the mean strain, ``s`` the stress of stress-free strains held
+at zero. Several loads go side by side, each with coefficients of its own, where their fields stay in the cache. Preconditioners:
+the Green operator of a homogeneous medium on the same grid (iterations bounded by the contrast, independent of the grid, and few
+for sharp phases), the same between two diagonal scalings by the local stiffness, which is what smoothly varying properties need
+(Ladecky, Leute, Falsafi, Pultarova, Pastewka, Junge and Zeman, Appl. Math. Comput. 446 (2023) 127835), or the Green operator plus
+a solve on the nodes at the soft side of laminate voxels (see `backend.voxel.surface`), which laminates of high contrast need.
 
-The iteration stops on the wanted number: all components of the mean stress, and the energy, must have changed by less than
-the tolerance in a window of iterations. In conjugate gradients the energy's error is exactly the sum of all later changes
-(Hestenes and Stiefel 1952; Strakos and Tichy 2002), so the change in a window is what the number was off by before the
-window. Convergence in steps hides from a window; the Green-Schwarz preconditioner, with which it is common, therefore
-also has to keep the Gauss-Radau bound of the energy's error, which a lower bound of the spectrum gives (Meurant and Tichy, Numer.
-Algorithms 62 (2013) 163).
-
-A solid with voids may carry a load not at all: a relative change then has no scale, and going on after convergence spoils
-the answer. What the connections of the solid show to be zero is zero without a solve (`connectivity`); for what mechanisms
-leave free the iteration stops once the energy, an upper bound at any time, is no more than rounding.
+The iteration stops on the wanted number, see `convergence`. What the connections of a solid with voids show to be zero is zero
+without a solve (`connectivity`).
 """
 
 from __future__ import annotations
@@ -32,6 +24,7 @@ from ..backend.voxel import kernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors
 from .connectivity import carried
+from .convergence import MeanStress, Progress, Work
 from .fourier import FourierKernels
 from .keys import about, check_choices
 from .tensors import Array
@@ -88,6 +81,25 @@ class Options:
             raise ConfigError("solver.max_iterations", f"is {self.max_iterations!r}; at least 1 is expected")
         if self.threads is not None and self.threads < 1:
             raise ConfigError("threads", f"is {self.threads}; at least 1 is expected, or null for all")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a cell is loaded by.
+
+    Attributes:
+        mean: mean strain (Mandel, 6) or gradient (3), zero if None; with static boundaries mean stress or flux.
+        stress: stress of stress-free strains, per entry, (entries, 6).
+        start: fluctuation to start from. name: for messages.
+    """
+
+    mean: Array | None = None
+    stress: Array | None = None
+    start: np.ndarray | None = None
+    name: str = "load"
+
+    def vector(self, size: int) -> Array:
+        return np.zeros(size) if self.mean is None else np.asarray(self.mean, float)
 
 
 @dataclass
@@ -201,7 +213,7 @@ class CellProblem:
             used = self.stiff[self.weights > 0]
             self._reference *= float(used.max()) / _TOP
             self._lowest = float(used.min() / used.max()) * _TOP
-        self._work: tuple[Any, ...] | None = None
+        self._work: dict[int, tuple[Any, ...]] = {}
 
     def _refuse_bare_faces(self) -> None:
         """Tractions need something to act on."""
@@ -295,12 +307,12 @@ class CellProblem:
         typical = ordered[np.searchsorted(share, share[-1] / 2)] if len(ordered) else 0.0
         return "green-jacobi" if typical < 0.4 * np.log(used.max() / used.min()) else "green"
 
-    def _precondition(self, w: Any) -> float:
-        """``w = M w`` between the scalings; returns ``w . M w``."""
+    def _precondition(self, w: Any) -> Array:
+        """``w = M w`` between the scalings; returns ``w . M w`` of every load."""
         if self._surface is None:
-            return float(self.kernels.green(w, self._reference))
+            return np.asarray(self.kernels.green(w, self._reference))
         self._surface.solve(w)
-        return float(self.kernels.green(w, self._reference)) + float(self._surface.add(w))
+        return np.asarray(self.kernels.green(w, self._reference) + self._surface.add(w))
 
     # -- conjugate gradients ---------------------------------------------------------------------------------------
 
@@ -312,195 +324,194 @@ class CellProblem:
         keep: bool = False,
         name: str = "load",
     ) -> Solution:
-        """Solves for one load; where rounding has spoilt the Hill-Mandel balance, again from what was found.
+        """`solve_all` for one load, see `Load`."""
+        return self.solve_all([Load(mean, stress, start, name)], keep)[0]
+
+    def solve_all(self, loads: Sequence[Load], keep: bool = False) -> list[Solution]:
+        """Solves for some loads, as many at once as is worth it.
 
         Args:
-            mean: mean strain (Mandel, 6) or gradient (3), zero if None.
-            stress: stress of stress-free strains, per entry, (entries, 6).
-            start: fluctuation to start from. keep: return the fluctuation.
+            keep: return the fluctuations.
 
         Raises:
             NotConverged: the tolerance was not reached; carries the history.
         """
-        if self.boundary == "static":
-            return self._solve_static(np.asarray(mean, float), name)
-        if self.carried is not None and not keep and stress is None and not np.any(self.carried @ np.asarray(mean)):
-            return Solution(np.zeros(self.size), 0.0, 0, carried=False)
-        solution = self._solve(mean, stress, start, name)
-        for _ in range(_REPEATS):
-            if not solution.hill > self.options.tolerance:
-                break
-            before = solution
-            solution = self._solve(mean, stress, self.kernels.to_host(self._buffers()[0]), name)
-            solution.iterations += before.iterations
-            solution.history = before.history + solution.history
-            if solution.hill > before.hill / 2:  # rounding, which repeating does not cure
-                break
-        if self.carried is not None:
-            solution.mean = self.carried @ solution.mean
-        if keep:
-            solution.fluctuation = self.kernels.to_host(self._buffers()[0])
-        return solution
+        solutions: dict[int, Solution] = {}
+        for i, load in enumerate(loads):
+            if (
+                self.carried is not None
+                and not keep
+                and load.stress is None
+                and not np.any(self.carried @ load.vector(self.size))
+            ):
+                solutions[i] = Solution(np.zeros(self.size), 0.0, 0, carried=False)
+        rest = [i for i in range(len(loads)) if i not in solutions]
+        room = self.kernels.batch_bytes // (
+            4 * self.index.size * self.kernels.components * np.dtype(self.dtype).itemsize
+        )
+        each = max(1, -(-len(rest) // max(1, -(-len(rest) // max(1, room)))))
+        for at in range(0, len(rest), each):
+            some = rest[at : at + each]
+            solutions |= zip(some, self._solve_some([loads[i] for i in some], keep), strict=True)
+        return [solutions[i] for i in range(len(loads))]
 
-    def _solve(
-        self,
-        mean: Array | None,
-        stress: Array | None,
-        start: np.ndarray | None,
-        name: str,
-    ) -> Solution:
+    def _solve_some(self, loads: Sequence[Load], keep: bool) -> list[Solution]:
+        """Where rounding has spoilt the Hill-Mandel balance, again from what was found."""
+        if self.boundary == "static":
+            return self._solve_static(loads)
+        tolerance, k = self.options.tolerance, self.kernels
+        solutions = self._solve(loads)
+        u = self._buffers(len(loads))[0]
+        found = [k.to_host(u[i]) if keep or s.hill > tolerance else None for i, s in enumerate(solutions)]
+        for i, load in enumerate(loads):
+            for _ in range(_REPEATS):
+                before = solutions[i]
+                if not before.hill > tolerance:
+                    break
+                (solutions[i],) = self._solve([replace(load, start=found[i])])
+                found[i] = k.to_host(self._buffers(1)[0][0])
+                solutions[i].iterations += before.iterations
+                solutions[i].history = before.history + solutions[i].history
+                if solutions[i].hill > before.hill / 2:  # rounding, which repeating does not cure
+                    break
+        for solution, fluctuation in zip(solutions, found, strict=True):
+            if self.carried is not None:
+                solution.mean = self.carried @ solution.mean
+            if keep:
+                solution.fluctuation = fluctuation
+        return solutions
+
+    def _iterate(self, progress: Sequence[Progress], fields: tuple[Any, ...]) -> None:
+        """Conjugate gradients until every load is done; those that are wait for the others."""
+        k, n = self.kernels, self.voxels
+        u, r, p, w = fields
+        rz = self._precondition(w)
+        k.direction(np.zeros(len(rz)), p, w, self.jacobi)
+        for load, residual in zip(progress, rz.tolist(), strict=True):
+            load.begin(residual / n)
+        while not all(load.done for load in progress):
+            pw, sums = k.apply(p, w, self.material)
+            for load, curvature in zip(progress, pw.tolist(), strict=True):
+                if not load.done and not curvature > 0:
+                    load.stuck(curvature)
+            active = np.array([not load.done for load in progress])
+            if not active.any():
+                break
+            alpha = np.divide(rz, pw, out=np.zeros(len(rz)), where=active)
+            k.advance(alpha, u, r, p, w, self.jacobi)
+            new = self._precondition(w)
+            for i in np.flatnonzero(active).tolist():
+                progress[i].step(float(alpha[i]), float(rz[i]) / n, sums[i] / n, float(new[i]) / n)
+            k.direction(np.divide(new, rz, out=np.zeros(len(rz)), where=active), p, w, self.jacobi)
+            rz = new
+
+    def _solve(self, loads: Sequence[Load]) -> list[Solution]:
         k, n = self.kernels, self.index.size
-        macro = np.zeros(self.size) if mean is None else np.asarray(mean, float)
+        macro = np.stack([load.vector(self.size) for load in loads])
         strain = self._vector_to_local(macro)
         if self.elastic:
             strain = strain * [1, 1, 1, 2, 2, 2]
-        table = self.material.product(strain)
-        if stress is not None:
-            table += self._vector_to_local(stress)
-        u, r, p, w = self._buffers()
-        total = self.weights @ table
-        nothing = _NOTHING * float(np.finfo(self.dtype).eps) * self.voids
-        least = nothing * abs(float(strain @ total)) if stress is None else -1.0
-        floor = 0.0 if stress is None else nothing**0.5 * float(np.abs(total).max())
-        k.assign(u, start)
-        k.assign(r, None)
-        k.assign(p, None)
-        k.load(w, self.material, self._as_flux(table))
-        k.advance(1.0, u, r, p, w, self.jacobi)  # with p = 0: r -= w, w = jacobi r
-        if start is not None:
+        tables = np.stack([self.material.product(each) for each in strain])
+        for table, load in zip(tables, loads, strict=True):
+            if load.stress is not None:
+                table += self._vector_to_local(load.stress)
+        u, r, p, w = fields = self._buffers(len(loads))
+        ones = np.ones(len(loads))
+        total = np.stack([self.weights @ table for table in tables])
+        for each in (u, r, p):
+            k.assign(each, None)
+        k.load(w, self.material, self._as_flux(tables))
+        k.advance(ones, u, r, p, w, self.jacobi)  # with p = 0: r -= w, w = jacobi r
+        started = [i for i, load in enumerate(loads) if load.start is not None]
+        if started:
+            for i in started:
+                k.assign(u[i], loads[i].start)
             _, sums = k.apply(u, w, self.material)
-            k.advance(1.0, u, r, p, w, self.jacobi)
+            k.advance(ones, u, r, p, w, self.jacobi)
             total = total + sums / n
-        rz = first = self._precondition(w)
-        k.direction(0.0, p, w, self.jacobi)
-        history: list[float] = []
-        steps: list[float] = []
-        drops: list[float] = []
-        scale = max(float(np.abs(total).max()), floor) or 1.0
-        energy = float(strain @ total)
-        radau = 1 / self._lowest if self._lowest else 0.0
-        uncarried = abs(energy) <= least
-        done = rz <= 0 or uncarried
-        while not done:
-            pw, sums = k.apply(p, w, self.material)
-            if not pw > 0:  # nothing left to gain, or NaN
-                done = bool(pw <= 0)
-                break
-            alpha = rz / pw
-            change = alpha * sums / n
-            total = total + change
-            k.advance(alpha, u, r, p, w, self.jacobi)
-            drops.append(alpha * rz / n)
-            scale = max(float(np.abs(total).max()), floor) or scale
-            energy = abs(float(strain @ total)) or scale
-            uncarried = energy <= least
-            steps.append(float(np.abs(change).max()))
-            window = 3 + len(steps) // 10
-            error = max(sum(steps[-window:]) / scale, sum(drops[-window:]) / energy)
-            history.append(error)
-            new = self._precondition(w)
-            if radau:
-                radau = (radau - alpha) / (self._lowest * (radau - alpha) + new / rz)
-                error = history[-1] = max(error, radau * new / n / energy)
-            done = (len(steps) >= window and error <= self.options.tolerance) or new <= 1e-29 * first or uncarried
-            if done or len(steps) >= self.options.max_iterations:
-                break
-            k.direction(new / rz, p, w, self.jacobi)
-            rz = new
-        if not done:
-            raise NotConverged(
-                f"{name}: the solver stopped after {len(steps)} iterations at a relative change of "
-                f"{history[-1] if history else np.nan:.3g}, above solver.tolerance = {self.options.tolerance:g}",
-                "raise solver.max_iterations, or check the contrast of the phases",
-                history,
+        nothing = _NOTHING * float(np.finfo(self.dtype).eps) * self.voids
+        progress = []
+        for i, load in enumerate(loads):
+            pure, most = load.stress is None, float(np.abs(total[i]).max())
+            progress.append(
+                MeanStress(
+                    load.name,
+                    self.options.tolerance,
+                    self.options.max_iterations,
+                    strain=strain[i],
+                    total=total[i],
+                    least=nothing * abs(float(strain[i] @ (self.weights @ tables[i]))) if pure else -1.0,
+                    floor=0.0 if pure else nothing**0.5 * most,
+                    lowest=self._lowest,
+                )
             )
-        solution = self._finish(u, w, table, strain, stress is None and not uncarried, len(steps), history)
-        if uncarried:
-            solution.mean, solution.carried = np.zeros(self.size), False
-        return solution
+        self._iterate(progress, fields)
+        solutions = self._finish(fields, tables, strain, loads, progress)
+        for solution, each in zip(solutions, progress, strict=True):
+            if each.uncarried:
+                solution.mean, solution.carried = np.zeros(self.size), False
+        return solutions
 
-    def _solve_static(self, stress: Array, name: str) -> Solution:
+    def _solve_static(self, loads: Sequence[Load]) -> list[Solution]:
         """Mean strain (gradient) of a cell under the tractions (flux) of a uniform stress; ``mean`` of the solution is that
         strain.
         """
         k, n = self.kernels, self.voxels
         solid = np.ones(len(self.stiff))
         solid[-1] = 0.0
+        stresses = np.stack([load.vector(self.size) for load in loads])
 
-        def uniform(vector: Array) -> Array:
-            return self._as_flux(solid[:, None] * self._vector_to_local(vector))
+        def uniform(vectors: Array) -> Array:
+            return self._as_flux(solid[:, None] * self._vector_to_local(vectors)[:, None])
 
-        u, r, p, w = self._buffers()
-        for field_ in (u, r, p):
-            k.assign(field_, None)
-        k.load(w, self.material, uniform(stress))
-        k.advance(-1.0, u, r, p, w)  # r = w
-        rz = k.green(w, self._reference)
-        k.direction(0.0, p, w)
-        drops: list[float] = []
-        history: list[float] = []
-        done = rz <= 0
-        while not done:
-            pw, _ = k.apply(p, w, self.material)
-            if not pw > 0:
-                done = bool(pw <= 0)
-                break
-            alpha = rz / pw
-            k.advance(alpha, u, r, p, w)
-            drops.append(alpha * rz)
-            window = 3 + len(drops) // 10
-            # Of components off the diagonal the error is as the root of the energy's.
-            history.append(float(np.sqrt(sum(drops[-window:]) / sum(drops))))
-            new = k.green(w, self._reference)
-            done = len(drops) > window and history[-1] <= self.options.tolerance
-            if done or len(drops) >= self.options.max_iterations:
-                break
-            k.direction(new / rz, p, w)
-            rz = new
-        if not done:
-            raise NotConverged(
-                f"{name}: the solver stopped after {len(drops)} iterations",
-                "tractions on loose parts of the solid have no answer; use another boundary, or raise solver.max_iterations"
-                if self.voids
-                else "raise solver.max_iterations",
-                history,
-            )
-        strain = np.zeros(self.size)
+        u, r, p, w = fields = self._buffers(len(loads))
+        for each in (u, r, p):
+            k.assign(each, None)
+        k.load(w, self.material, uniform(stresses))
+        k.advance(-np.ones(len(loads)), u, r, p, w)  # r = w
+        tolerance, most = self.options.tolerance, self.options.max_iterations
+        progress = [Work(load.name, tolerance, most) for load in loads]
+        if not self.voids:
+            for load in progress:
+                load.hint = "raise solver.max_iterations"
+        self._iterate(progress, fields)
+        strain = np.zeros((len(loads), self.size))
         for component, axis in enumerate(np.eye(self.size)):
-            k.load(w, self.material, uniform(axis))
-            strain[component] = k.dot(u, w) / n
+            k.load(w, self.material, np.repeat(uniform(axis[None]), len(loads), axis=0))
+            strain[:, component] = k.dot(u, w) / n
         quadratic, _ = k.apply(u, w, self.material)
-        energy = float(strain @ stress)
-        return Solution(strain, energy, len(drops), history, abs(quadratic / n / energy - 1) if energy else 0.0)
+        out = []
+        for mean, stress, square, done in zip(strain, stresses, quadratic.tolist(), progress, strict=True):
+            energy = float(mean @ stress)
+            hill = abs(square / n / energy - 1) if energy else 0.0
+            out.append(Solution(mean, energy, len(done.history), done.history, hill))
+        return out
 
     def _finish(
         self,
-        u: Any,
-        w: Any,
-        table: Array,
+        fields: tuple[Any, ...],
+        tables: Array,
         strain: Array,
-        plain: bool,
-        iterations: int,
-        history: list[float],
-    ) -> Solution:
+        loads: Sequence[Load],
+        progress: Sequence[MeanStress],
+    ) -> list[Solution]:
         """Evaluates stress and energy afresh, not from the recurrences of the iteration."""
         n = self.index.size
+        u, _, _, w = fields
         quadratic, sums = self.kernels.apply(u, w, self.material)
-        mean = self.weights @ table + sums / n
         # <(e + grad u) : (s + C grad u)> for s = C e (+ stress-free part): the linear term is u . B^T s.
-        self.kernels.load(w, self.material, self._as_flux(table))
+        self.kernels.load(w, self.material, self._as_flux(tables))
         linear = self.kernels.dot(u, w)
-        work = (quadratic + linear) / n
-        internal = float(strain @ mean) + work
-        reference = abs(internal) if plain and internal else max(abs(quadratic), abs(linear)) / n
-        hill = abs(work) / reference if reference else 0.0
-        return Solution(
-            self._vector_from_local(mean),
-            internal,
-            iterations,
-            history,
-            hill,
-        )
+        out = []
+        for i, (load, done) in enumerate(zip(loads, progress, strict=True)):
+            mean = self.weights @ tables[i] + sums[i] / n
+            work = float(quadratic[i] + linear[i]) / n
+            internal = float(strain[i] @ mean) + work
+            plain = load.stress is None and not done.uncarried
+            scale = abs(internal) if plain and internal else max(abs(quadratic[i]), abs(linear[i])) / n
+            hill = abs(work) / scale if scale else 0.0
+            out.append(Solution(self._vector_from_local(mean), internal, len(done.history), done.history, hill))
+        return out
 
     def energy(self, fluctuations: Sequence[np.ndarray], means: Array) -> Array:
         """``<(e_i + grad u_i) : C (e_j + grad u_j)>`` for mean gradients ``e_i`` (loads, size), a matrix (loads, loads).
@@ -508,42 +519,52 @@ class CellProblem:
         With ``q1`` and no cut voxels the mean is exact and the matrix an upper bound, converged or not.
         """
         k, n = self.kernels, self.index.size
-        u, _, v, w = self._buffers()
+        u, _, v, w = self._buffers(1)
         local = self._vector_to_local(means) * ([1, 1, 1, 2, 2, 2] if self.elastic else 1)
         out = np.empty((len(means), len(means)))
 
         def products() -> Array:
             out = []
             for fluctuation in fluctuations:
-                k.assign(v, fluctuation)
-                out.append(k.dot(v, w))
+                k.assign(v[0], fluctuation)
+                out.append(k.dot(v, w)[0])
             return np.array(out)
 
         for j, fluctuation in enumerate(fluctuations):
             table = self.material.product(local[j])
-            k.assign(u, fluctuation)
+            k.assign(u[0], fluctuation)
             _, sums = k.apply(u, w, self.material)
-            out[:, j] = local @ (self.weights @ table) + (local @ sums + products()) / n
-            k.load(w, self.material, self._as_flux(table))
+            out[:, j] = local @ (self.weights @ table) + (local @ sums[0] + products()) / n
+            k.load(w, self.material, self._as_flux(table[None]))
             out[:, j] += products() / n
         return (out + out.T) / 2
 
     def _as_flux(self, table: Array) -> Array:
-        """(entries, size) stress vectors as (entries, components, 3)."""
+        """(..., size) stress vectors as (..., components, 3)."""
         if not self.elastic:
-            return table[:, None, :]
-        return table[:, [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+            return table[..., None, :]
+        return table[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
 
-    def _buffers(self) -> tuple[Any, ...]:
-        if self._work is None:
-            k = self.kernels
-            self._work = (k.field(), k.field(), k.field(), k.spectral())
-        return self._work
+    def _buffers(self, loads: int = 1) -> tuple[Any, ...]:
+        """Fluctuation, residual, direction and work space of some loads."""
+        if loads not in self._work:
+            largest = max(self._work, default=0)
+            if loads > largest:
+                k = self.kernels
+                self._work = {loads: (k.field(loads), k.field(loads), k.field(loads), k.spectral(loads))}
+            else:
+                self._work[loads] = tuple(each[:loads] for each in self._work[largest])
+        return self._work[loads]
 
     @property
     def bytes_per_voxel(self) -> float:
         """Memory of the solver, everything counted."""
-        held = [*self._buffers(), self.material, self.jacobi, self._surface]
+        held = [
+            *(self._work[max(self._work)] if self._work else self._buffers()),
+            self.material,
+            self.jacobi,
+            self._surface,
+        ]
         total = sum(part.nbytes for part in held if part is not None)
         return total / self.index.size
 

@@ -175,7 +175,7 @@ def test_threads_give_the_same_bits_and_warm_starts_the_same_answer() -> None:
     table = np.array([tensors.isotropic_stiffness(1, 1), tensors.isotropic_stiffness(5, 7)])
     one, two = (CellProblem(labels, table, (1, 1, 1), Options(threads=t)) for t in (1, 2))
     load = np.eye(6)[0]
-    u = np.random.default_rng(1).normal(size=(3, 32, 32, 32))
+    u = np.random.default_rng(1).normal(size=(1, 3, 32, 32, 32))
     out = []
     for problem in (one, two):
         w = problem.kernels.spectral()

@@ -32,14 +32,15 @@ def test_its_matrix_is_the_stiffness_between_its_nodes(dim: int, order: int, sch
     surface, k = cell._surface, cell.kernels
     rng = np.random.default_rng(1)
     u, w = k.field(), k.spectral()
-    padded = np.zeros_like(w).reshape(len(w), -1)
-    values = rng.normal(size=(len(w), surface.nodes))
+    components = w.shape[1]
+    padded = np.zeros_like(w).reshape(components, -1)
+    values = rng.normal(size=(components, surface.nodes))
     padded[:, surface._at] = values
     u[...] = padded.reshape(w.shape)[..., : u.shape[-1]]
     k.apply(u, w, cell.material)
-    exact = np.einsum("ncd,nd->nc", surface._inverse, w.reshape(len(w), -1)[:, surface._at].T)
+    exact = np.einsum("ncd,nd->nc", surface._inverse, w.reshape(components, -1)[:, surface._at].T)[None]
     found, zero = np.empty_like(exact), np.zeros_like(exact)
-    y = np.ascontiguousarray(values.T)
+    y = np.ascontiguousarray(values.T)[None]
     surface._advance(zero, y, np.zeros_like(y), 0.0, -1.0, found)
     np.testing.assert_allclose(found - y, exact, rtol=0, atol=1e-6 * np.abs(exact).max())
     assert 0 < surface.nodes < 0.5 * cell.index.size
@@ -50,7 +51,7 @@ def test_preconditioner_is_symmetric_and_positive(dim: int, order: int) -> None:
     cell = problem(dim, order)
     rng = np.random.default_rng(2)
 
-    def applied(x: np.ndarray) -> tuple[np.ndarray, float]:
+    def applied(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         w = cell.kernels.spectral()
         w[..., : x.shape[-1]] = x
         product = cell._precondition(w)
@@ -59,6 +60,7 @@ def test_preconditioner_is_symmetric_and_positive(dim: int, order: int) -> None:
     shape = cell.kernels.field().shape
     a, b = rng.normal(size=shape), rng.normal(size=shape)
     (ma, aa), (mb, _) = applied(a), applied(b)
+    aa = aa.item()
     assert aa > 0
     assert aa == pytest.approx(np.vdot(a, ma), rel=1e-10)
     assert np.vdot(b, ma) == pytest.approx(np.vdot(a, mb), rel=0, abs=1e-6 * aa)

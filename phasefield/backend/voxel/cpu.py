@@ -1,39 +1,49 @@
-"""The operators on voxels on the CPU: loops of `loops` on a thread pool, FFTW in place."""
+"""The operators on voxels on the CPU: loops of ``loops.py`` and FFTW on tiles, on the threads of `workers`."""
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import functools
-import os
-import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyfftw
 
+from ...grid import Grid
 from .. import cache
-from ..base import cpu_threads
-from .element import loop_functions
+from ..base import Layout, Precision, cpu_threads
+from ..cpu import CpuBackend
+from ..workers import Job, address, native, workers
+from .element import ISOTROPIC, loop_functions
 from .material import Material, symbols, wall_symbols
 from .surface import SurfaceSolver
 
-_SERIAL = 16384
+#: Nodes, of all loads, below which another thread is not worth its while.
+_SERIAL = 4096
 #: Voxels of a row treated at once (its modes stay in the first-level cache) and the distance between rows of scratch space,
 #: which holds one entry more than voxels and keeps rows from competing for the same cache lines.
-_BLOCK, _ROW = 128, 152
+_BLOCK, _ROW = 128, 664
+#: Tiles per thread: few, for every tile of `apply` does one layer twice, but some for one thread to help another.
+_SHARES = 2
+#: Calls that are kept ready, and 64-bit integers of a context.
+_CALLS, _WORDS = 64, 20
 
 
 @functools.cache
-def loops() -> Any:
-    """The compiled loops of ``loops.py`` and of `element`."""
-    source = Path(__file__).with_name("loops.py").read_text()
-    sizes = f"BLOCK, ROW = {_BLOCK}, {_ROW}"
-    return cache.load(f"{source}\n\n{sizes}\n\n\n{loop_functions(_ROW)}", "voxel")
+def loops(file: str, components: int, full: bool, dtype: str) -> Any:
+    """The compiled loops of a file of this folder for one kind of problem."""
+    head = f"from numpy import {dtype} as REAL\n\nCOMPONENTS, FULL = {components}, {full}\n"
+    sizes = (
+        f"BYTES, BLOCK, ROW, ISOTROPIC = {np.dtype(dtype).itemsize}, {_BLOCK}, {_ROW}, {len(ISOTROPIC[components])}\n"
+    )
+    source = Path(__file__).with_name(file).read_text()
+    before, future, after = source.partition("from __future__ import annotations\n")
+    functions = f"{loop_functions(components, _ROW)}\n\n" if file == "loops.py" else ""
+    start, mark, end = after.partition("# -- stiffness")
+    return cache.load(
+        f"{before}{future}{head}{sizes}{start}{functions}{mark}{end}", f"voxel_{file.removesuffix('.py')}"
+    )
 
 
 class RowMaterial(Material):
@@ -43,7 +53,7 @@ class RowMaterial(Material):
         self, index: np.ndarray, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
     ) -> None:
         super().__init__(index, packed, dtype, cut)
-        self.iso = np.ascontiguousarray(self.constants[:, 0] if self.order == 3 else self.constants, dtype=dtype)
+        self.iso = np.ascontiguousarray(self.constants, dtype=dtype)
         rows = index.shape[0] * index.shape[1]
         self.rows, self.where = np.zeros(rows + 1, np.int64), np.zeros(0, np.int32)
         if not self.isotropic.all():
@@ -56,8 +66,30 @@ class RowMaterial(Material):
         return super().nbytes + self.iso.nbytes + self.rows.nbytes + self.where.nbytes
 
 
+class Context(NamedTuple):
+    """What a loop finds at its last argument, see ``loops.py``."""
+
+    words: np.ndarray
+    scalars: np.ndarray
+    partial: np.ndarray
+
+
+class Call(NamedTuple):
+    """A loop that is ready to run on certain arrays.
+
+    Attributes:
+        scalars: read by the loop. partial: what it leaves, (loads, sums, indices).
+    """
+
+    run: Job
+    scalars: np.ndarray
+    partial: np.ndarray
+
+
 class VoxelKernels:
-    """The operators of one voxel grid, for one (scalar) or three (elastic) components.
+    """The operators of one voxel grid, for one (scalar) or three (elastic) components, on several loads at once.
+
+    Fields are (loads, components, n0, n1, n2). Operators return one number, or one row of sums, per load.
 
     Args:
         shape: voxels along the three array axes. spacing: edge lengths of a voxel.
@@ -66,6 +98,9 @@ class VoxelKernels:
         full: all polynomials (2x2x2 Gauss points) or the constant one alone (rotated scheme).
         threads: number of threads; None takes the default of `cpu_threads`.
     """
+
+    #: Bytes of the fields of loads that are worth solving for together.
+    batch_bytes = 8 << 20
 
     def __init__(
         self,
@@ -79,42 +114,77 @@ class VoxelKernels:
         self.shape, self.components, self.full = shape, components, full
         self.dtype = np.dtype(dtype)
         self.voxels = int(np.prod(shape))
-        self.threads = cpu_threads(threads) if self.voxels > _SERIAL else 1
-        self._pool = _pool(self.threads)
+        self.threads = cpu_threads(threads)
         # Derivatives in voxel coordinates -1..1; energies are means over the voxels, so volumes drop out.
         self.g = np.array([2.0 / h for h in spacing], self.dtype)
-        self._partial = np.zeros((7, shape[0]))
-        self._one = np.ones((1, 1, 1), self.dtype)
-        self.symbols = tuple(np.ascontiguousarray(t, self.dtype) for t in symbols(shape, self.g, full))
+        self.symbols = np.ascontiguousarray(np.stack(symbols(shape, self.g, full)), self.dtype)
         self.weight = np.full(shape[2] // 2 + 1, 2.0, self.dtype)
         self.weight[0] = 1.0
         if shape[2] % 2 == 0:
             self.weight[-1] = 1.0
-        self._fft: tuple[Any, Any] | None = None
+        self._calls: dict[tuple[Any, ...], Call] = {}
 
-    def _run(self, task: Callable[..., None], *arguments: Any) -> None:
-        self.spread(self.shape[0], task, *arguments)
+    # -- calls -----------------------------------------------------------------------------------------------------
 
-    def spread(self, n: int, task: Callable[..., None], *arguments: Any) -> None:
-        """Runs ``task(low, high, *arguments)`` on the threads, 0 to n in all."""
-        chunks = max(1, min(self.threads, n))
-        edges = [n * i // chunks for i in range(chunks + 1)]
-        others = [self._pool.submit(task, lo, hi, *arguments) for lo, hi in pairwise(edges[1:])]
-        task(edges[0], edges[1], *arguments)
-        for other in others:
-            other.result()
+    def loops(self, file: str = "loops.py") -> Any:
+        return loops(file, self.components, self.full, self.dtype.name)
+
+    def call(
+        self,
+        entry: Any,
+        arrays: Sequence[np.ndarray | None],
+        integers: Sequence[int] = (),
+        loads: int = 1,
+        scalars: int = 0,
+        sums: int = 0,
+        n: int | None = None,
+    ) -> Call:
+        """A loop of ``loops.py`` or ``surface_loops.py`` over ``n`` indices, n0 unless told; arrays are contiguous."""
+        n = self.shape[0] if n is None else n
+        crew = self._crew(loads)
+        each = max(1, -(-n // (_SHARES * crew.threads if crew.threads > 1 else 1)))
+        context = self._context(arrays, integers, loads, scalars, (loads, sums, n))
+        row = [native().KERNEL, entry.address, address(context.words), each, n, 0, 0, 0, 0]
+        return Call(Job(crew, [([row], -(-n // each))], (entry, arrays, context)), context.scalars, context.partial)
+
+    def kept(self, entry: Any, arrays: Sequence[np.ndarray | None], *arguments: Any, **options: Any) -> Call:
+        """The same, made once for the same arrays."""
+        key = (id(entry), *map(id, arrays))
+        return self._calls.get(key) or self._keep(key, self.call(entry, arrays, *arguments, **options))
+
+    def _keep(self, key: tuple[Any, ...], call: Call) -> Call:
+        if len(self._calls) >= _CALLS:
+            del self._calls[next(iter(self._calls))]
+        self._calls[key] = call  # whose job keeps the arrays, so that no other gets one of these ids
+        return call
+
+    def _crew(self, loads: int) -> Any:
+        return workers(self.threads if self.voxels * loads > _SERIAL else 1)
+
+    def _context(
+        self, arrays: Sequence[Any], integers: Sequence[int], loads: int, scalars: int, partial: tuple[int, ...]
+    ) -> Context:
+        numbers, sums = np.zeros(max(1, scalars)), np.zeros(partial)
+        places = [0 if a is None else address(a) for a in arrays]
+        words = np.zeros(_WORDS, np.int64)
+        known = [*self.shape, loads, address(numbers), address(sums), *places, *integers]
+        words[: len(known)] = known
+        return Context(words, numbers, sums)
+
+    # -- arrays ----------------------------------------------------------------------------------------------------
 
     def material(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> RowMaterial:
         """The material as `apply` wants it, see `Material`."""
         return RowMaterial(index, packed, self.dtype.name, cut)
 
-    def field(self) -> np.ndarray:
-        """A zeroed field of the nodes, shape ``(components, n0, n1, n2)``."""
-        return pyfftw.zeros_aligned((self.components, *self.shape), self.dtype, n=64)
+    def field(self, loads: int = 1) -> np.ndarray:
+        """Zeroed fields of the nodes."""
+        return pyfftw.zeros_aligned((loads, self.components, *self.shape), self.dtype, n=64)
 
-    def spectral(self) -> np.ndarray:
-        """A zeroed field with rows padded for in-place transforms."""
-        return pyfftw.zeros_aligned((self.components, *self.shape[:2], 2 * (self.shape[2] // 2 + 1)), self.dtype, n=64)
+    def spectral(self, loads: int = 1) -> np.ndarray:
+        """Zeroed fields with rows padded for in-place transforms."""
+        row = 2 * (self.shape[2] // 2 + 1)
+        return pyfftw.zeros_aligned((loads, self.components, *self.shape[:2], row), self.dtype, n=64)
 
     def assign(self, field: np.ndarray, values: np.ndarray | None) -> None:
         """``field = values`` from the host; None for zero."""
@@ -124,75 +194,104 @@ class VoxelKernels:
         """A copy of the nodal values on the host."""
         return field[..., : self.shape[2]].copy()
 
-    def dot(self, u: np.ndarray, w: np.ndarray) -> float:
-        """``u . w`` of a field and a padded one."""
-        return float(np.vdot(u, w[..., : self.shape[2]]))
+    # -- operators -------------------------------------------------------------------------------------------------
 
-    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[float, np.ndarray]:
-        """``w = K u``; returns ``u . w`` and the sum of the stress (flux) over the voxels, both for voxels of volume 1."""
-        arguments = (
-            material.index,
-            material.iso,
-            material.rows,
-            material.where,
-            material.tensor,
-            material.whole,
-        )
-        task = loops().apply_scalar if self.components == 1 else loops().apply_elastic
-        self._run(task, self.full, u, w, *arguments, self.g, self._partial)
-        total = self._partial.sum(axis=1)
-        return float(total[0]), total[1 : 1 + (3 if self.components == 1 else 6)].copy()
+    def dot(self, u: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """``u . w`` of a field and a padded one, (loads,)."""
+        call = self.kept(self.loops().dot, (u, w), loads=len(u), sums=1)
+        call.run()
+        return np.asarray(call.partial.sum(axis=(1, 2)))
+
+    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[np.ndarray, np.ndarray]:
+        """``w = K u``; returns ``u . w`` (loads,) and the sum of the stress (loads, 6) or flux (loads, 3) over the voxels, both
+        for voxels of volume 1.
+        """
+        m = material
+        arrays = (u, w, m.index, m.iso, m.rows, m.where, m.tensor, m.whole, self.g)
+        sums = 4 if self.components == 1 else 7
+        integers = (len(m.where), len(m.tensor))
+        call = self.kept(self.loops().apply, arrays, integers, loads=len(u), sums=sums)
+        call.run()
+        total = call.partial.sum(axis=2)
+        return total[:, 0], total[:, 1:]
 
     def load(self, w: np.ndarray, material: Material, table: np.ndarray) -> None:
-        """``w = B^T s`` for ``s = table[index]``; ``table`` has shape (entries, components, 3)."""
-        self._run(loops().load, w, material.index, np.ascontiguousarray(table, dtype=self.dtype), self.g)
+        """``w = B^T s`` for ``s = table[:, index]``; ``table`` has shape (loads, entries, components, 3)."""
+        table = np.ascontiguousarray(table, dtype=self.dtype)
+        integers = (table.shape[1],)
+        self.call(self.loops().load, (w, material.index, table, self.g), integers, loads=len(w)).run()
 
     def corner_mean(self, material: Material, value: np.ndarray, power: float = 1.0) -> np.ndarray:
         """Mean of ``value[index]`` over the eight voxels around each node, to a power; shape of the grid."""
         out = np.empty(self.shape, self.dtype)
-        self._run(loops().corner_mean, out, material.index, np.asarray(value, float))
+        value = np.ascontiguousarray(value, float)
+        self.call(self.loops().corner_mean, (out, material.index, value), (len(value),)).run()
         return out if power == 1 else out**power
 
     def surface(self, material: Material, stiff: np.ndarray) -> SurfaceSolver:
         """The solver on the soft side of cut voxels; ``stiff`` is the size of every entry's tensor."""
-        return SurfaceSolver(self, loops(), material, stiff)
+        return SurfaceSolver(self, material, stiff)
 
-    def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
-        """``u += alpha p; r -= alpha w; w = jacobi r``; no ``jacobi`` means 1."""
-        self._run(loops().advance, self.dtype.type(alpha), u, r, p, w, self._one if jacobi is None else jacobi)
+    def advance(self, alpha: np.ndarray, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
+        """``u += alpha p; r -= alpha w; w = jacobi r``; no ``jacobi`` means 1. ``alpha`` is (loads,)."""
+        call = self.kept(self.loops().advance, (u, r, p, w, jacobi), loads=len(u), scalars=len(u))
+        call.scalars[:] = alpha
+        call.run()
 
-    def direction(self, beta: float, p: Any, w: Any, jacobi: Any = None) -> None:
+    def direction(self, beta: np.ndarray, p: Any, w: Any, jacobi: Any = None) -> None:
         """``p = jacobi w + beta p``"""
-        self._run(loops().direction, self.dtype.type(beta), p, w, self._one if jacobi is None else jacobi)
+        call = self.kept(self.loops().direction, (p, w, jacobi), loads=len(p), scalars=len(p))
+        call.scalars[:] = beta
+        call.run()
 
-    def green(self, w: np.ndarray, reference: np.ndarray) -> float:
-        """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w``.
+    def green(self, w: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w``, (loads,).
 
         Args:
             reference: shape (6,) xx, yy, zz, yz, xz, xy for scalars, else (6, 6), see `reference_table`.
         """
-        if self._fft is None:
-            self._fft = _plan(w[:1], self.shape[2], self.threads)
-        forward, inverse = self._fft
-        modes = w.view(np.result_type(self.dtype, np.complex64))
-        for c in range(self.components):
-            forward.update_arrays(w[c : c + 1, ..., : self.shape[2]], modes[c : c + 1])
-            forward.execute()
-        kernel = loops().green_scalar if self.components == 1 else loops().green_elastic
-        scale = self.dtype.type(1.0 / self.voxels)
-        self._run(
-            kernel,
-            w,
-            *self.symbols,
-            np.ascontiguousarray(reference, self.dtype).ravel(),
-            self.weight,
-            scale,
-            self._partial,
-        )
-        for c in range(self.components):
-            inverse.update_arrays(modes[c : c + 1], w[c : c + 1, ..., : self.shape[2]])
-            inverse.execute()
-        return float(self._partial[0].sum())
+        key = ("green", id(w), id(reference))
+        call = self._calls.get(key) or self._keep(key, self._green(w, reference))
+        call.run()
+        return np.asarray(call.partial.sum(axis=1))
+
+    def _green(self, w: np.ndarray, reference: np.ndarray) -> Call:
+        """Rows to modes; then columns to modes, the operator, and back while they are in cache; then rows back."""
+        loads, together = len(w), self.components
+        axes = self.shape[:2] if self.shape[1] > 1 else self.shape[:1] if self.shape[0] > 1 else ()
+        axes = (*axes, self.shape[2])
+        layout = Layout(Grid(axes, (1.0,) * len(axes), ("periodic",) * len(axes)))
+        plans = _backend("double" if self.dtype == np.float64 else "single", self.threads).plans(layout, 1, together)
+
+        def transform(part: str, forward: bool, components: int) -> tuple[list[int], int]:
+            row, tiles = plans.operation(part, forward, native().TRANSFORM, components)
+            row[4], row[7] = address(w), w.strides[1]
+            return row, tiles
+
+        tiles = -(-plans.columns // plans.width)
+        medium = np.ascontiguousarray(reference, self.dtype)
+        integers = (self.symbols.shape[2], plans.width, tiles)
+        context = self._context((w, self.symbols, medium, self.weight), integers, loads, 0, (loads, tiles))
+        operator = self.loops().green
+        row = [
+            native().KERNEL,
+            operator.address,
+            address(context.words),
+            plans.width,
+            loads * tiles * plans.width,
+            0,
+            0,
+            0,
+            0,
+        ]
+        columns = [row]
+        if layout.grid.dim > 1:
+            columns = [transform("columns", True, together)[0], row, transform("columns", False, together)[0]]
+        (forth, count), (back, _) = (transform("rows", forward, 1) for forward in (True, False))
+        every = loads * self.components * count
+        phases = [([forth], every), (columns, loads * tiles), ([back], every)]
+        job = Job(self._crew(loads), phases, (w, reference, medium, plans, operator, context))
+        return Call(job, context.scalars, context.partial)
 
 
 class WalledKernels(VoxelKernels):
@@ -231,9 +330,9 @@ class WalledKernels(VoxelKernels):
         """Zero on the faces."""
         if self.walls == "kinematic":
             for d in self._axes:
-                w[(slice(None),) * (d + 1) + (0,)] = 0.0
+                w[(slice(None),) * (d + 2) + (0,)] = 0.0
 
-    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[float, np.ndarray]:
+    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[np.ndarray, np.ndarray]:
         result = super().apply(u, w, material)
         self._clear(w)
         return result
@@ -252,57 +351,37 @@ class WalledKernels(VoxelKernels):
         floor = 1e-12 * symbol.max()
         self._symbol = np.where(symbol > floor, 1 / np.maximum(symbol, floor), 0.0).astype(self.dtype)
         kind = "FFTW_RODFT00" if self.walls == "kinematic" else "FFTW_REDFT00"
-        block = w[(slice(None), *self._inner)]
-        scratch = np.zeros_like(block)
+        scratch = np.zeros_like(w[0][(slice(None), *self._inner)])
         self._scratch = scratch
         axes = tuple(d + 1 for d in self._axes)
         options: dict[str, Any] = {"axes": axes, "threads": self.threads, "flags": ("FFTW_ESTIMATE", "FFTW_UNALIGNED")}
         plan = pyfftw.FFTW(scratch, scratch, direction=(kind,) * len(axes), **options)
         self._plans = (plan, plan)
 
-    def green(self, w: np.ndarray, reference: np.ndarray) -> float:
+    def green(self, w: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """``w = G w``; ``reference`` has shape (components, 3): stiffness of a component to its derivatives."""
         if self._plans is None:
             self._prepare(w, reference)
         assert self._plans is not None
-        block = w[(slice(None), *self._inner)]
-        before = block.copy()
-        self._scratch[...] = block
-        if self.walls == "static":
-            for d in self._axes:
-                for face in (0, -1):
-                    self._scratch[(slice(None),) * (d + 1) + (face,)] *= 2
-        self._plans[0].execute()
-        self._scratch *= self._symbol
-        self._plans[1].execute()
-        w[...] = 0.0
-        block[...] = self._scratch
-        return float(np.vdot(before, block))
+        products = []
+        for fields in w:
+            block = fields[(slice(None), *self._inner)]
+            before = block.copy()
+            self._scratch[...] = block
+            if self.walls == "static":
+                for d in self._axes:
+                    for face in (0, -1):
+                        self._scratch[(slice(None),) * (d + 1) + (face,)] *= 2
+            self._plans[0].execute()
+            self._scratch *= self._symbol
+            self._plans[1].execute()
+            fields[...] = 0.0
+            block[...] = self._scratch
+            products.append(float(np.vdot(before, block)))
+        return np.array(products)
 
 
 @functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="phasefield-voxel")
-
-
-def _plan(buffer: np.ndarray, n: int, threads: int) -> tuple[Any, Any]:
-    """In-place plans of one component; measured once and kept as wisdom in the cache folder."""
-    shape = "x".join(map(str, (*buffer.shape[1:3], n)))
-    path = cache.cache_folder() / "fftw" / f"voxel-{shape}-{buffer.dtype}-t{threads}.wisdom"
-    with contextlib.suppress(OSError, ValueError, SyntaxError, TypeError):
-        pyfftw.import_wisdom(ast.literal_eval(path.read_text()))
-    work = pyfftw.zeros_aligned(buffer.shape, buffer.dtype, n=64)
-    modes = work.view(np.result_type(buffer.dtype, np.complex64))
-    options: dict[str, Any] = {"axes": (1, 2, 3), "threads": threads, "planning_timelimit": 5.0}
-    # Components of an odd number of modes in single precision begin between two multiples of FFTW's alignment.
-    some = ("FFTW_MEASURE", "FFTW_UNALIGNED") if work.nbytes % 16 else ("FFTW_MEASURE",)
-    forward = pyfftw.FFTW(work[..., :n], modes, direction="FFTW_FORWARD", flags=some, **options)
-    flags = (*some, "FFTW_DESTROY_INPUT")
-    inverse = pyfftw.FFTW(modes, work[..., :n], direction="FFTW_BACKWARD", flags=flags, **options)
-    if not path.exists():
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as handle:
-                handle.write(repr(pyfftw.export_wisdom()))
-            os.replace(handle.name, path)
-    return forward, inverse
+def _backend(precision: Precision, threads: int) -> CpuBackend:
+    """What holds the plans."""
+    return CpuBackend(precision, threads)

@@ -60,6 +60,8 @@ class CudaVoxelKernels:
 
     #: Whether the nodes on the faces are held.
     clamped = False
+    #: Loads go together where their fields are small: then waiting for sums takes longer than computing them.
+    batch_bytes = 256 << 20
 
     def __init__(
         self,
@@ -85,13 +87,20 @@ class CudaVoxelKernels:
     def _prepare(self) -> None:
         backend = self.backend
         # Sums of one launch at most: work and stress. Kernels that sum up use many registers, so fewer threads do for them.
-        rows = {1: 4, 3: 7}[self.components]
+        self._rows = {1: 4, 3: 7}[self.components]
         self._summing = min(backend.threads // 2, _BLOCK * -(-self.components * self.voxels // _BLOCK))
-        self._partial = backend.array(np.zeros(rows * self._summing))
-        self._total = backend.array(np.zeros((rows, _PARTS)))
-        self._found = backend.pinned((rows, _PARTS), "float64")
+        self._partial = backend.array(np.zeros(self._rows * self._summing))
+        self._loads = 0
+        self._room(1)
         self._reduce = self._function(reduce_source, ["sum"], _BLOCK, _PARTS, name="reduce")
         self._prepare_green()
+
+    def _room(self, loads: int) -> None:
+        """Room for the sums of some loads."""
+        if loads > self._loads:
+            self._loads = loads
+            self._total = self.backend.array(np.zeros((loads, self._rows, _PARTS)))
+            self._found = self.backend.pinned((loads, self._rows, _PARTS), "float64")
 
     def _prepare_green(self) -> None:
         axes = tuple(n for n in self.shape[:2] if n > 1)
@@ -118,12 +127,15 @@ class CudaVoxelKernels:
         self._function(source, *options, self.dtype.name, self._wide)((blocks,), (_BLOCK,), arguments)
         return blocks * _BLOCK
 
-    def _sums(self, rows: int, threads: int) -> np.ndarray:
-        """What the threads of the last launch left, added up; waits for the device."""
-        self._reduce((rows * _PARTS,), (_BLOCK,), (self._partial, self._total, np.int32(threads)))
+    def _sum(self, load: int, rows: int, threads: int) -> None:
+        """Queues the sums over the threads of the last launch."""
+        self._reduce((rows * _PARTS,), (_BLOCK,), (self._partial, self._total[load], np.int32(threads)))
+
+    def _sums(self, loads: int, rows: int) -> np.ndarray:
+        """The sums of all loads, (loads, rows); waits for the device."""
         self.backend.fetch(self._total, self._found)
         self.stream.synchronize()
-        return np.asarray(self._found[:rows].sum(axis=1))
+        return np.asarray(self._found[:loads, :rows].sum(axis=2))
 
     # -- arrays ----------------------------------------------------------------------------------------------------
 
@@ -131,11 +143,11 @@ class CudaVoxelKernels:
     def material(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> DeviceMaterial:
         return DeviceMaterial(self.backend, self.full, index, packed, cut)
 
-    def field(self) -> Any:
-        return self.backend.zeros((self.components, *self.shape))
+    def field(self, loads: int = 1) -> Any:
+        return self.backend.zeros((loads, self.components, *self.shape))
 
-    def spectral(self) -> Any:
-        return self.backend.zeros((self.components, *self.padded))
+    def spectral(self, loads: int = 1) -> Any:
+        return self.backend.zeros((loads, self.components, *self.padded))
 
     @on_stream
     def assign(self, field: Any, values: np.ndarray | None) -> None:
@@ -151,18 +163,22 @@ class CudaVoxelKernels:
     # -- operators -------------------------------------------------------------------------------------------------
 
     @on_stream
-    def apply(self, u: Any, w: Any, material: DeviceMaterial) -> tuple[float, np.ndarray]:
+    def apply(self, u: Any, w: Any, material: DeviceMaterial) -> tuple[np.ndarray, np.ndarray]:
         options = (self.components, self.full, material.anisotropic, self.clamped)
-        arguments = (u, w, material.index, material.table, material.kind, self._partial, *self._sizes, *self._corner)
-        threads = self._launch(cuda_source.apply_source, options, arguments, self.voxels)
-        total = self._sums(4 if self.components == 1 else 7, threads)
-        return float(total[0]), total[1:]
+        known = (material.index, material.table, material.kind, self._partial, *self._sizes, *self._corner)
+        self._room(len(u))
+        for load in range(len(u)):
+            threads = self._launch(cuda_source.apply_source, options, (u[load], w[load], *known), self.voxels)
+            self._sum(load, self._rows, threads)
+        total = self._sums(len(u), self._rows)
+        return total[:, 0], total[:, 1:]
 
     @on_stream
     def load(self, w: Any, material: DeviceMaterial, table: np.ndarray) -> None:
         stress = self.backend.array(np.ascontiguousarray(table, self.dtype))
-        arguments = (w, material.index, stress, *self._sizes, *self._corner)
-        self._launch(cuda_source.load_source, (self.components, self.clamped), arguments, self.voxels)
+        for load in range(len(w)):
+            arguments = (w[load], material.index, stress[load], *self._sizes, *self._corner)
+            self._launch(cuda_source.load_source, (self.components, self.clamped), arguments, self.voxels)
 
     @on_stream
     def corner_mean(self, material: DeviceMaterial, value: np.ndarray, power: float = 1.0) -> Any:
@@ -173,36 +189,45 @@ class CudaVoxelKernels:
         return out
 
     @on_stream
-    def advance(self, alpha: float, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
+    def advance(self, alpha: np.ndarray, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
         scaling = () if jacobi is None else (jacobi,)
-        arguments = (u, r, p, w, *scaling, self.dtype.type(alpha), *self._sizes)
         options = (self.components, bool(scaling))
-        self._launch(cuda_source.advance_source, options, arguments, self.components * self.voxels)
+        for load, length in enumerate(alpha):
+            fields = (u[load], r[load], p[load], w[load])
+            arguments = (*fields, *scaling, self.dtype.type(length), *self._sizes)
+            self._launch(cuda_source.advance_source, options, arguments, self.components * self.voxels)
 
     @on_stream
-    def direction(self, beta: float, p: Any, w: Any, jacobi: Any = None) -> None:
+    def direction(self, beta: np.ndarray, p: Any, w: Any, jacobi: Any = None) -> None:
         scaling = () if jacobi is None else (jacobi,)
-        arguments = (p, w, *scaling, self.dtype.type(beta), *self._sizes)
         options = (self.components, bool(scaling))
-        self._launch(cuda_source.direction_source, options, arguments, self.components * self.voxels)
+        for load, share in enumerate(beta):
+            arguments = (p[load], w[load], *scaling, self.dtype.type(share), *self._sizes)
+            self._launch(cuda_source.direction_source, options, arguments, self.components * self.voxels)
 
     @on_stream
-    def dot(self, u: Any, w: Any) -> float:
-        arguments = (u, w, self._partial, *self._sizes)
+    def dot(self, u: Any, w: Any) -> np.ndarray:
         count = self.components * self.voxels
-        return float(self._sums(1, self._launch(cuda_source.dot_source, (self.components,), arguments, count))[0])
+        self._room(len(u))
+        for load in range(len(u)):
+            arguments = (u[load], w[load], self._partial, *self._sizes)
+            self._sum(load, 1, self._launch(cuda_source.dot_source, (self.components,), arguments, count))
+        return self._sums(len(u), 1)[:, 0]
 
     @on_stream
-    def green(self, w: Any, reference: np.ndarray) -> float:
-        for c in range(self.components):
-            self._transform.forward(w[c : c + 1])
+    def green(self, w: Any, reference: np.ndarray) -> np.ndarray:
         medium = self.backend.array(np.ascontiguousarray(reference, self.dtype).ravel())
         longest, scale = np.int32(max(self.shape)), self.dtype.type(1 / self.voxels)
-        arguments = (w, self._symbols, medium, self._partial, longest, *self._sizes, scale)
-        threads = self._launch(cuda_source.green_source, (self.components,), arguments, math.prod(self.padded) // 2)
-        for c in range(self.components):
-            self._transform.inverse(w[c : c + 1])
-        return float(self._sums(1, threads)[0])
+        self._room(len(w))
+        for load, field in enumerate(w):
+            for c in range(self.components):
+                self._transform.forward(field[c : c + 1])
+            arguments = (field, self._symbols, medium, self._partial, longest, *self._sizes, scale)
+            threads = self._launch(cuda_source.green_source, (self.components,), arguments, math.prod(self.padded) // 2)
+            self._sum(load, 1, threads)
+            for c in range(self.components):
+                self._transform.inverse(field[c : c + 1])
+        return self._sums(len(w), 1)[:, 0]
 
 
 class CudaWalledKernels(CudaVoxelKernels):
@@ -266,15 +291,19 @@ class CudaWalledKernels(CudaVoxelKernels):
                 )
 
     @on_stream
-    def green(self, w: Any, reference: np.ndarray) -> float:
-        total = 0.0
+    def green(self, w: Any, reference: np.ndarray) -> np.ndarray:
+        products = np.zeros(len(w))
+        self._room(len(w))
         for c, row in enumerate(reference):
-            component = w[c]
-            self._transform_all(component, 2.0)
             floor = 1e-12 * float(np.tensordot(row, self._corners, 1).max())
-            numbers = (self.dtype.type(x) for x in (*row, floor, self._norm))
-            arguments = (component, self._symbols, self._partial, np.int32(max(self.shape)), *self._sizes, *numbers)
-            threads = self._launch(cuda_source.wall_source, (self.clamped,), arguments, self.voxels)
-            self._transform_all(component, 1.0)
-            total += float(self._sums(1, threads)[0])
-        return total
+            numbers = tuple(self.dtype.type(x) for x in (*row, floor, self._norm))
+            for load, field in enumerate(w):
+                component = field[c]
+                self._transform_all(component, 2.0)
+                known = (self._symbols, self._partial, np.int32(max(self.shape)), *self._sizes, *numbers)
+                self._sum(
+                    load, 1, self._launch(cuda_source.wall_source, (self.clamped,), (component, *known), self.voxels)
+                )
+                self._transform_all(component, 1.0)
+            products += self._sums(len(w), 1)[:, 0]
+        return products

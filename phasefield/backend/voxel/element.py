@@ -249,42 +249,40 @@ def _loop_body(components: int, isotropic: bool, full: bool, row: int) -> list[s
     return out
 
 
-_LOOP_CONSTANTS = ("third, ninth = s.dtype.type(1.0 / 3.0), s.dtype.type(1.0 / 9.0)",)
+_LOOP_CONSTANTS = ("third, ninth = REAL(1.0 / 3.0), REAL(1.0 / 9.0)",)
 
 
-def loop_functions(row: int) -> str:
-    """Python source of the functions that work on a row of voxels, or on one anisotropic voxel of it.
+def loop_functions(components: int, row: int) -> str:
+    """Python source of the functions that work on a row of voxels, or on one anisotropic voxel of it, and on modes.
 
-    ``isotropic_scalar_full(s, m, gx, gy, gz, stress)`` and ``.._constant``, ``.._elastic_..``;
-    ``anisotropic_scalar_full(s, z, t, gx, gy, gz, stress)`` and so on. The scratch space ``s`` holds rows at distance ``row``:
-    four of each component with combinations of node values, eight for the forces, one for every isotropic constant.
+    ``isotropic_full(s, m, gx, gy, gz, stress)`` and ``isotropic_constant``; ``anisotropic_full(s, z, t, gx, gy, gz, stress)`` and
+    ``anisotropic_constant``; ``green_columns``. The scratch space ``s`` holds rows at distance ``row``: four of each component
+    with combinations of node values, eight for the forces, one for every isotropic constant.
     """
     out: list[str] = []
-    for components, kind in ((1, "scalar"), (3, "elastic")):
-        for full, extent in ((True, "full"), (False, "constant")):
-            fixed = [*_LOOP_CONSTANTS, *(f"{n} = {e}" for n, e in constants(components))] if full else []
-            sums = STRESS[components]
-            body = _loop_body(components, True, full, row)
-            first = 12 * components * row
-            material = [f"{n} = s[{first + i * row} + z]" for i, n in enumerate(ISOTROPIC[components])]
-            out += ["@njit(**_options)", f"def isotropic_{kind}_{extent}(s, m, gx, gy, gz, stress):"]
-            out += [f"    {line}" for line in fixed]
-            out += [f"    p{i} = s.dtype.type(0)" for i in range(len(sums))]
-            out += ["    for z in range(m):", *(f"        {line}" for line in material + body)]
-            out += [f"        p{i} += {n}" for i, n in enumerate(sums)]
-            out += [f"    stress[{i}] += p{i}" for i in range(len(sums))]
-            out += ["", "", "@njit(**_options)", f"def anisotropic_{kind}_{extent}(s, z, t, gx, gy, gz, stress):"]
-            out += [f"    {line}" for line in fixed + _loop_body(components, False, full, row)]
-            out += [f"    stress[{i}] += {n}" for i, n in enumerate(sums)]
-            out += ["", ""]
-        out += _loop_green(components, kind)
-    return "\n".join(out)
+    sums = STRESS[components]
+    for full, extent in ((True, "full"), (False, "constant")):
+        fixed = [*_LOOP_CONSTANTS, *(f"{n} = {e}" for n, e in constants(components))] if full else []
+        body = _loop_body(components, True, full, row)
+        first = 12 * components * row
+        material = [f"{n} = s[{first + i * row} + z]" for i, n in enumerate(ISOTROPIC[components])]
+        out += ["@njit(**_options)", f"def isotropic_{extent}(s, m, gx, gy, gz, stress):"]
+        out += [f"    {line}" for line in fixed]
+        out += [f"    p{i} = REAL(0)" for i in range(len(sums))]
+        out += ["    for z in range(m):", *(f"        {line}" for line in material + body)]
+        out += [f"        p{i} += {n}" for i, n in enumerate(sums)]
+        out += [f"    stress[{i}] += p{i}" for i in range(len(sums))]
+        out += ["", "", "@njit(**_options)", f"def anisotropic_{extent}(s, z, t, gx, gy, gz, stress):"]
+        out += [f"    {line}" for line in fixed + _loop_body(components, False, full, row)]
+        out += [f"    stress[{i}] += {n}" for i, n in enumerate(sums)]
+        out += ["", ""]
+    return "\n".join([*out, *_loop_green(components)])
 
 
-def _loop_green(components: int, kind: str) -> list[str]:
+def _loop_green(components: int) -> list[str]:
     names = COMPONENTS[components]
     parts = [
-        (f"{c}_{part}", f"w[{i}, i, j, 2*z{' + 1' if part == 'im' else ''}]")
+        (f"{c}_{part}", f"w[{i}, i, 2*(column + z){' + 1' if part == 'im' else ''}]")
         for i, c in enumerate(names)
         for part in ("re", "im")
     ]
@@ -292,22 +290,23 @@ def _loop_green(components: int, kind: str) -> list[str]:
     choice = "scale/det if det > floor else det*0"
     return [
         "@njit(**_options)",
-        f"def green_{kind}(lo, hi, w, mass, second, first, r, weight, scale, partial):",
-        '    """``w = G w`` in place on interleaved complex modes; ``partial`` sums ``conj(w) G w``."""',
-        f"    ny, nz, tiny = w.shape[2], w.shape[3]//2, {GREEN_TINY[components]}",
-        "    for i in range(lo, hi):",
-        "        total = 0.0",
-        "        m0, s0, f0 = mass[0, i], second[0, i], first[0, i]",
-        "        for j in range(ny):",
-        "            m1, s1, f1 = mass[1, j], second[1, j], first[1, j]",
+        "def green_columns(lo, hi, w, nz, mass, second, first, r, weight, scale):",
+        '    """``w = G w`` in place on complex modes, columns ``lo`` to ``hi``; returns the sum of ``conj(w) G w``."""',
+        f"    total, tiny, column = 0.0, REAL({GREEN_TINY[components]}), lo",
+        "    while column < hi:",
+        "        j, low = column//nz, column % nz",
+        "        high, column = min(nz, low + hi - column), column - low",
+        "        m1, s1, f1 = mass[1, j], second[1, j], first[1, j]",
+        "        for i in range(w.shape[1]):",
+        "            m0, s0, f0 = mass[0, i], second[0, i], first[0, i]",
         *(f"            {n} = {e}" for n, e in green_row(components)),
-        "            for z in range(nz):",
+        "            for z in range(low, high):",
         "                m2, s2, f2 = mass[2, z], second[2, z], first[2, z]",
         *(f"                {n} = {e}" for n, e in parts),
         *(f"                {n} = {e or choice}" for n, e in green_mode(components)),
         "                total += weight[z]*dot",
         *(f"                {place} = {n}" for (_, place), n in zip(parts, results, strict=True)),
-        "        partial[0, i] = total",
-        "",
+        "        column += high",
+        "    return total",
         "",
     ]  # fmt: skip

@@ -44,18 +44,17 @@ class SurfaceSolver:
 
     Args:
         kernels: of the grid, periodic.
-        loops: the module of the compiled loops, see `cpu.loops`.
         material: with cut voxels. stiff: size of every entry's tensor, (entries,).
     """
 
-    def __init__(self, kernels: VoxelKernels, loops: Any, material: Material, stiff: np.ndarray) -> None:
-        self._spread, self._chebyshev = kernels.spread, loops.chebyshev
+    def __init__(self, kernels: VoxelKernels, material: Material, stiff: np.ndarray) -> None:
+        self._kernels, self._loops = kernels, kernels.loops("surface_loops.py")
         nz = kernels.shape[2]
         components = kernels.components
         mark = np.empty(kernels.shape, bool)
-        kernels.spread(
-            kernels.shape[0], loops.soft_side, mark, material.index, np.asarray(stiff, float), material.whole
-        )
+        entries = (len(material.tensor),)
+        marking = (mark, material.index, np.asarray(stiff, float), material.whole)
+        kernels.call(self._loops.soft_side, marking, entries).run()
         nodes = np.flatnonzero(mark)
         self.nodes = len(nodes)
         number = np.full(mark.shape, -1, np.int32)
@@ -68,10 +67,9 @@ class SurfaceSolver:
             some = nodes[low : low + _ROWS]
             neighbour = np.full((len(some), _NEIGHBOURS), -1, np.int32)
             block = np.zeros((len(some), _NEIGHBOURS, components, components))
-            kernels.spread(
-                len(some), loops.blocks, some, number, material.index, material.tensor, material.whole, kernels.full,
-                _POSITION[components], kernels.g.astype(float), _NORMS, neighbour, block,
-            )  # fmt: skip
+            shared = (number, material.index, material.tensor, material.whole, _POSITION[components])
+            arrays = (some, *shared, kernels.g.astype(float), _NORMS, neighbour, block)
+            kernels.call(self._loops.blocks, arrays, (len(some), *entries, kernels.full), n=len(some)).run()
             own = neighbour == np.arange(low, low + len(some))[:, None]
             diagonal = block[own]
             free = diagonal[:, range(components), range(components)] == 0  # the third displacement of a sheet
@@ -85,49 +83,58 @@ class SurfaceSolver:
         self._start = np.cumsum(np.concatenate(starts))
         self._neighbour = np.concatenate(neighbours) if neighbours else np.zeros(0, np.int32)
         self._block = np.concatenate(blocks) if blocks else np.zeros((0, components, components), np.float32)
-        shape = (self.nodes, components)
-        self._residual, self._step = np.zeros(shape), np.zeros(shape)
-        self._solution, self._next = np.zeros(shape), np.zeros(shape)
         self._dtype = kernels.dtype
+        self._work = self._buffers(1)
         self._upper = self._largest()
+
+    def _buffers(self, loads: int) -> tuple[np.ndarray, ...]:
+        """Residual, right-hand side, step, and two solutions of every load."""
+        return tuple(np.zeros((5, loads, self.nodes, self._inverse.shape[1])))
 
     def _largest(self) -> float:
         """Largest eigenvalue of the scaled stiffness, from above."""
-        x = np.random.default_rng(0).normal(size=self._solution.shape)
-        zero, y = np.zeros_like(x), np.empty_like(x)
+        zero, x, step, y, _ = self._work
         size = 1.0
+        x[...] = np.random.default_rng(0).normal(size=x.shape)
         for _ in range(_POWER if self.nodes else 0):
-            self._advance(zero, x, np.zeros_like(x), 0.0, -1.0, y)  # y = x + D^-1 A x
+            step[...] = 0.0
+            self._advance(zero, x, step, 0.0, -1.0, y)  # y = x + D^-1 A x
             y -= x
             size = float(np.linalg.norm(y) / np.linalg.norm(x))
-            x = y / np.linalg.norm(y)
+            np.divide(y, np.linalg.norm(y), out=x)
         return _MARGIN * size
 
     def _advance(self, right: Any, y: Any, step: Any, c1: float, c2: float, out: Any) -> None:
-        self._spread(
-            self.nodes, self._chebyshev, self._start, self._neighbour, self._block, right, y, step, c1, c2, out
-        )  # fmt: skip
+        arrays = (self._start, self._neighbour, self._block, right, y, step, out)
+        integers = (self.nodes, len(self._block))
+        call = self._kernels.kept(self._loops.chebyshev, arrays, integers, len(y), scalars=2, n=self.nodes)
+        call.scalars[:] = c1, c2
+        call.run()
 
     def solve(self, w: np.ndarray) -> None:
-        """Solves for the residual ``w`` (padded field); the solution is kept for `add`."""
-        self._residual[...] = w.reshape(w.shape[0], -1)[:, self._at].T
-        right = np.einsum("ncd,nd->nc", self._inverse, self._residual)
+        """Solves for the residual ``w`` (padded fields); the solution is kept for `add`."""
+        if len(w) != len(self._work[0]):
+            self._work = self._buffers(len(w))
+        residual, right, step, solution, other = self._work
+        residual[...] = w.reshape(*w.shape[:2], -1)[..., self._at].swapaxes(1, 2)
+        np.einsum("ncd,lnd->lnc", self._inverse, residual, out=right)
         lower = self._upper / _RATIO
         centre, half = (self._upper + lower) / 2, (self._upper - lower) / 2
-        np.multiply(right, 1 / centre, out=self._step)
-        self._solution[...] = self._step
+        np.multiply(right, 1 / centre, out=step)
+        solution[...] = step
         rho = half / centre
         for _ in range(_DEGREE - 1):
             after = 1 / (2 * centre / half - rho)
-            self._advance(right, self._solution, self._step, after * rho, 2 * after / half, self._next)
-            self._solution, self._next, rho = self._next, self._solution, after
+            self._advance(right, solution, step, after * rho, 2 * after / half, other)
+            solution, other, rho = other, solution, after
+        self._solution = solution
 
-    def add(self, w: np.ndarray) -> float:
-        """Adds the solution to ``w``; returns its product with the residual."""
-        w.reshape(w.shape[0], -1)[:, self._at] += self._solution.T.astype(self._dtype)
-        return float(np.vdot(self._residual, self._solution))
+    def add(self, w: np.ndarray) -> np.ndarray:
+        """Adds the solution to ``w``; returns its product with the residual, (loads,)."""
+        w.reshape(*w.shape[:2], -1)[..., self._at] += self._solution.swapaxes(1, 2).astype(self._dtype)
+        return np.einsum("lnc,lnc->l", self._work[0], self._solution)
 
     @property
     def nbytes(self) -> int:
         held = (self._at, self._inverse, self._start, self._neighbour, self._block)
-        return sum(a.nbytes for a in held) + 4 * self._residual.nbytes
+        return sum(a.nbytes for a in (*held, *self._work))

@@ -1,0 +1,130 @@
+"""When conjugate gradients may stop: the wanted number, not the residual, decides.
+
+In conjugate gradients the energy's error is exactly the sum of all later changes (Hestenes and Stiefel 1952; Strakos and Tichy
+2002), so the change in a window of iterations is what the number was off by before the window. Convergence in steps hides from
+a window; preconditioners with which it is common give a lower bound of the spectrum, and the Gauss-Radau bound of the energy's
+error that follows from it has to be kept as well (Meurant and Tichy, Numer. Algorithms 62 (2013) 163).
+
+A solid with voids may carry a load not at all: a relative change then has no scale, and going on after convergence spoils
+the answer, so the iteration stops once the energy, an upper bound at any time, is no more than rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import NotConverged
+from .tensors import Array
+
+#: Reduction of the squared residual beyond which nothing is left but rounding.
+_EXHAUSTED = 1e-29
+
+
+@dataclass
+class Progress:
+    """How far one load is.
+
+    Args:
+        name: of the load. tolerance, max_iterations: see `Options`.
+
+    Attributes:
+        first: squared residual at the start. history: relative change of the property per iteration.
+        done: whether there is no more to do.
+    """
+
+    name: str
+    tolerance: float
+    max_iterations: int
+    first: float = 0.0
+    done: bool = False
+    history: list[float] = field(default_factory=list)
+    _drops: list[float] = field(default_factory=list)
+
+    hint = "raise solver.max_iterations, or check the contrast of the phases"
+
+    def begin(self, residual: float) -> None:
+        """``residual`` is the squared residual in the norm of the preconditioner."""
+        self.first = residual
+        self.done = self.done or residual <= 0
+
+    def stuck(self, curvature: float) -> None:
+        """A direction without curvature: nothing left to gain, or NaN."""
+        if not curvature <= 0:
+            self._give_up()
+        self.done = True
+
+    def step(self, alpha: float, residual: float, sums: Array, after: float) -> None:
+        """Takes note of an iteration.
+
+        Args:
+            alpha: its length. residual, after: squared residuals before and after it.
+            sums: mean stress (flux) of the direction.
+        """
+        self._drops.append(alpha * residual)
+        window = 3 + len(self._drops) // 10
+        error, enough = self._error(alpha, residual, sums, after, window)
+        self.history.append(error)
+        self.done = enough or (len(self._drops) >= window and error <= self.tolerance)
+        self.done |= after <= _EXHAUSTED * self.first
+        if not self.done and len(self._drops) >= self.max_iterations:
+            self._give_up()
+
+    def _error(self, alpha: float, residual: float, sums: Array, after: float, window: int) -> tuple[float, bool]:
+        """Relative error, and whether to stop at once."""
+        raise NotImplementedError
+
+    def _give_up(self) -> None:
+        raise NotConverged(
+            f"{self.name}: the solver stopped after {len(self._drops)} iterations at a relative change of "
+            f"{self.history[-1] if self.history else np.nan:.3g}, above solver.tolerance = {self.tolerance:g}",
+            self.hint,
+            self.history,
+        )
+
+
+@dataclass
+class MeanStress(Progress):
+    """Of loads by a mean strain (gradient): all components of the mean stress (flux), and the energy.
+
+    Args:
+        strain: mean strain. total: mean stress, kept up to date.
+        least: energy below which nothing is carried. floor: stress below which all is rounding.
+        lowest: lower bound of the spectrum, 0 if none is known.
+    """
+
+    strain: Array = field(default_factory=lambda: np.zeros(6))
+    total: Array = field(default_factory=lambda: np.zeros(6))
+    least: float = -1.0
+    floor: float = 0.0
+    lowest: float = 0.0
+    uncarried: bool = False
+    _steps: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._scale = max(float(np.abs(self.total).max()), self.floor) or 1.0
+        self._radau = 1 / self.lowest if self.lowest else 0.0
+        self.done = self.uncarried = abs(float(self.strain @ self.total)) <= self.least
+
+    def _error(self, alpha: float, residual: float, sums: Array, after: float, window: int) -> tuple[float, bool]:
+        change = alpha * sums
+        self.total = self.total + change
+        self._scale = scale = max(float(np.abs(self.total).max()), self.floor) or self._scale
+        energy = abs(float(self.strain @ self.total)) or scale
+        self.uncarried = energy <= self.least
+        self._steps.append(float(np.abs(change).max()))
+        error = max(sum(self._steps[-window:]) / scale, sum(self._drops[-window:]) / energy)
+        if self._radau:
+            self._radau = (self._radau - alpha) / (self.lowest * (self._radau - alpha) + after / residual)
+            error = max(error, self._radau * after / energy)
+        return error, self.uncarried
+
+
+class Work(Progress):
+    """Of loads by tractions (fluxes): the work they do. Of components off the diagonal the error is as the root of its error."""
+
+    hint = "tractions on loose parts of the solid have no answer; use another boundary, or raise solver.max_iterations"
+
+    def _error(self, alpha: float, residual: float, sums: Array, after: float, window: int) -> tuple[float, bool]:
+        return float(np.sqrt(sum(self._drops[-window:]) / sum(self._drops))), False
