@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from phasefield.homogenize import tensors
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.homogenize.solver import CellProblem, Load, Options
 
 #: The tolerance of the effective property.
 TOLERANCE = 1e-6
@@ -83,7 +83,7 @@ def phasefield(case: Case, image: np.ndarray, options: Options) -> Answer:
     loads = range(6) if case.elastic else range(1)
     start = time.perf_counter()
     problem = CellProblem(image, table, (1.0,) * 3, options)
-    solutions = [problem.solve(np.eye(problem.size)[load]) for load in loads]
+    solutions = problem.solve_all([Load(np.eye(problem.size)[load]) for load in loads])
     seconds = time.perf_counter() - start
     iterations = statistics.mean(s.iterations for s in solutions)
     value = float(solutions[0].mean[0])

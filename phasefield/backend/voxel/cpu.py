@@ -99,8 +99,8 @@ class VoxelKernels:
         threads: number of threads; None takes the default of `cpu_threads`.
     """
 
-    #: Bytes of the fields of loads that are worth solving for together.
-    batch_bytes = 8 << 20
+    #: Bytes of fields that loads solved for together may have: beyond, what leaving the cache costs is more than is saved.
+    batch_bytes = 1 << 20
 
     def __init__(
         self,
@@ -122,11 +122,13 @@ class VoxelKernels:
         self.weight[0] = 1.0
         if shape[2] % 2 == 0:
             self.weight[-1] = 1.0
+        self._loops = self.loops("loops.py")
         self._calls: dict[tuple[Any, ...], Call] = {}
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
-    def loops(self, file: str = "loops.py") -> Any:
+    def loops(self, file: str) -> Any:
+        """The compiled loops of a file of this folder."""
         return loops(file, self.components, self.full, self.dtype.name)
 
     def call(
@@ -198,7 +200,7 @@ class VoxelKernels:
 
     def dot(self, u: np.ndarray, w: np.ndarray) -> np.ndarray:
         """``u . w`` of a field and a padded one, (loads,)."""
-        call = self.kept(self.loops().dot, (u, w), loads=len(u), sums=1)
+        call = self.kept(self._loops.dot, (u, w), loads=len(u), sums=1)
         call.run()
         return np.asarray(call.partial.sum(axis=(1, 2)))
 
@@ -210,7 +212,7 @@ class VoxelKernels:
         arrays = (u, w, m.index, m.iso, m.rows, m.where, m.tensor, m.whole, self.g)
         sums = 4 if self.components == 1 else 7
         integers = (len(m.where), len(m.tensor))
-        call = self.kept(self.loops().apply, arrays, integers, loads=len(u), sums=sums)
+        call = self.kept(self._loops.apply, arrays, integers, loads=len(u), sums=sums)
         call.run()
         total = call.partial.sum(axis=2)
         return total[:, 0], total[:, 1:]
@@ -219,13 +221,13 @@ class VoxelKernels:
         """``w = B^T s`` for ``s = table[:, index]``; ``table`` has shape (loads, entries, components, 3)."""
         table = np.ascontiguousarray(table, dtype=self.dtype)
         integers = (table.shape[1],)
-        self.call(self.loops().load, (w, material.index, table, self.g), integers, loads=len(w)).run()
+        self.call(self._loops.load, (w, material.index, table, self.g), integers, loads=len(w)).run()
 
     def corner_mean(self, material: Material, value: np.ndarray, power: float = 1.0) -> np.ndarray:
         """Mean of ``value[index]`` over the eight voxels around each node, to a power; shape of the grid."""
         out = np.empty(self.shape, self.dtype)
         value = np.ascontiguousarray(value, float)
-        self.call(self.loops().corner_mean, (out, material.index, value), (len(value),)).run()
+        self.call(self._loops.corner_mean, (out, material.index, value), (len(value),)).run()
         return out if power == 1 else out**power
 
     def surface(self, material: Material, stiff: np.ndarray) -> SurfaceSolver:
@@ -234,13 +236,13 @@ class VoxelKernels:
 
     def advance(self, alpha: np.ndarray, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
         """``u += alpha p; r -= alpha w; w = jacobi r``; no ``jacobi`` means 1. ``alpha`` is (loads,)."""
-        call = self.kept(self.loops().advance, (u, r, p, w, jacobi), loads=len(u), scalars=len(u))
+        call = self.kept(self._loops.advance, (u, r, p, w, jacobi), loads=len(u), scalars=len(u))
         call.scalars[:] = alpha
         call.run()
 
     def direction(self, beta: np.ndarray, p: Any, w: Any, jacobi: Any = None) -> None:
         """``p = jacobi w + beta p``"""
-        call = self.kept(self.loops().direction, (p, w, jacobi), loads=len(p), scalars=len(p))
+        call = self.kept(self._loops.direction, (p, w, jacobi), loads=len(p), scalars=len(p))
         call.scalars[:] = beta
         call.run()
 
@@ -272,7 +274,7 @@ class VoxelKernels:
         medium = np.ascontiguousarray(reference, self.dtype)
         integers = (self.symbols.shape[2], plans.width, tiles)
         context = self._context((w, self.symbols, medium, self.weight), integers, loads, 0, (loads, tiles))
-        operator = self.loops().green
+        operator = self._loops.green
         row = [
             native().KERNEL,
             operator.address,
