@@ -127,6 +127,26 @@ def test_pages_rows_and_columns(tmp_path: Path) -> None:
     assert read_file(path).names == ("254", "255")
 
 
+def test_what_tifffile_cannot_decode_and_deep_pictures(tmp_path: Path) -> None:
+    from PIL import Image as Picture
+
+    labels = np.zeros((3, 8, 6), np.uint8)
+    labels[:, 4:] = 200
+    first, *rest = (Picture.fromarray(page) for page in labels)
+    first.save(tmp_path / "lzw.tif", compression="tiff_lzw", save_all=True, append_images=rest)
+    np.testing.assert_array_equal(read_file(tmp_path / "lzw.tif").values, labels // 200)
+    first.convert("P").save(tmp_path / "p.tif", save_all=True, append_images=[p.convert("P") for p in rest])
+    assert read_file(tmp_path / "p.tif").shape == (3, 8, 6)
+    Picture.fromarray(labels[0].astype(np.uint16) * 300).save(tmp_path / "deep.png")
+    assert read_file(tmp_path / "deep.png").names == ("0", "60000")
+    tifffile.imwrite(tmp_path / "c.tif", np.stack([labels] * 2), imagej=True, metadata={"axes": "ZCYX"})
+    with pytest.raises(ConfigError, match=r"(?s)axes Z, C, Y, X of 2 x 3 x 8 x 6.*one channel"):
+        read_file(tmp_path / "c.tif")
+    (tmp_path / "text.npy").write_text("nothing of the sort")
+    with pytest.raises(ConfigError, match=r"text\.npy: cannot be read: (?!.*pickle)"):
+        read_file(tmp_path / "text.npy")
+
+
 def test_calibrated_pictures(tmp_path: Path) -> None:
     path = tmp_path / "c.tif"
     page, stack = np.eye(8, dtype=np.uint8), np.zeros((3, 8, 8), np.uint8)
