@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,12 @@ _LENGTHS = {
     **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "\\u00B5m", "micron", "microns", "micrometer"), 1e-6),
     "nm": 1e-9,
 }
+#: The same for OME's units of length, those of OME-XML 2016-06 that a specimen could be measured in.
+_OME_LENGTHS = {
+    **dict.fromkeys(("µm", "μm"), 1e-6),
+    **{"km": 1e3, "m": 1.0, "dm": 1e-1, "cm": 1e-2, "mm": 1e-3, "nm": 1e-9, "Å": 1e-10, "pm": 1e-12, "fm": 1e-15},
+    **{"thou": 2.54e-5, "li": 2.54e-2 / 12, "in": 2.54e-2, "ft": 0.3048, "yd": 0.9144},
+}
 #: Luminance of red, green and blue (ITU-R BT.601), as Pillow computes it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 
@@ -41,8 +48,9 @@ def read_array(path: Path) -> Pixels:
 def read_pixels(path: Path, dim: int | None = None) -> tuple[Pixels, tuple[float, ...] | None]:
     """The pixels of a picture with the axes rows, columns, or pages, rows, columns, and their spacing in m along each.
 
-    Colours become luminance. The spacing is None where it is not known; told it is by TIFF alone: by an ImageJ calibration with a
-    unit of length, or of single pages a resolution per centimetre; one per inch tells of print.
+    Colours become luminance. The spacing is None where it is not known; told it is by TIFF alone: by the physical
+    sizes of OME, by an ImageJ calibration with a unit of length, or of single pages by a resolution per centimetre; one per inch
+    tells of print.
 
     Args:
         path: TIFF by tifffile, anything else by Pillow, the first page of it.
@@ -110,12 +118,37 @@ def _read_tiff(path: Path, dim: int | None) -> tuple[Pixels, tuple[float, ...] |
                 "one picture, or one stack of them, is expected",
                 "save one channel at one time",
             )
-        return pixels, _spacing(page, file.imagej_metadata or {}, pixels.ndim)
+        named = axes.replace("S", "")
+        known = file.is_ome and len(named) == pixels.ndim
+        spacing = _ome_spacing(file.ome_metadata or "", named) if known else None
+        return pixels, spacing or _spacing(page, file.imagej_metadata or {}, pixels.ndim)
 
 
 def _luminance(colours: Pixels) -> Pixels:
     grey = colours[..., :3] @ _LUMINANCE
     return grey if colours.dtype.kind == "f" else grey.round().astype(colours.dtype)
+
+
+def _ome_spacing(xml: str, axes: str) -> tuple[float, ...] | None:
+    """The physical sizes of the first image along ``axes``; None unless all are told, as lengths."""
+    from xml.etree import ElementTree
+
+    try:
+        pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
+    except ElementTree.ParseError:  # the picture can be read all the same
+        return None
+    told = {} if pixels is None else pixels.attrib
+    # Micrometres are what the schema takes where no unit is written; a length in "pixel" or "reference frame" is none.
+    units = [_OME_LENGTHS.get(told.get(f"PhysicalSize{a}Unit", "µm").strip(), 0.0) for a in axes]
+    sizes = [unit * _number(told.get(f"PhysicalSize{a}", "")) for unit, a in zip(units, axes, strict=True)]
+    return tuple(sizes) if all(0 < size < math.inf for size in sizes) else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def _spacing(page: Any, calibration: Mapping[str, Any], dim: int) -> tuple[float, ...] | None:
