@@ -181,14 +181,14 @@ class Recorder:
 
     # -- records -------------------------------------------------------------------------------------------------------
 
-    def after_step(self, final: bool = False) -> None:
-        """Writes what is due at the state at hand; at the end of a run both a row and a snapshot are."""
+    def after_step(self, always: bool = False) -> None:
+        """Writes what is due at the state at hand; at the start and the end of a run both a row and a snapshot are."""
         carry = self.simulation.carry
         snapshot_due, row_due = self.snapshots.due(carry.t, carry.step), self.rows.due(carry.t, carry.step)
-        snapshot = (snapshot_due or final) and self.written.snapshot_step != carry.step
-        row = (row_due or snapshot or final) and self.written.row_step != carry.step
+        snapshot = (snapshot_due or always) and self.written.snapshot_step != carry.step
+        row = (row_due or snapshot or always) and self.written.row_step != carry.step
         stale = clock.monotonic() - self._checkpointed >= self.simulation.spec.output.checkpoint
-        if row or snapshot or final:
+        if row or snapshot or always:
             self.simulation.check()
         if row or snapshot:
             cells, values = self.simulation.observe(carry, measure=False)
@@ -199,7 +199,7 @@ class Recorder:
                 self._row(values)
             if snapshot:
                 self._snapshot(cells)
-        if stale and not final:
+        if stale and not always:
             self.checkpoint()
 
     @property
@@ -328,11 +328,11 @@ def _execute(
     with recorder.writer:
         try:
             if written is None:
-                recorder.after_step()
+                recorder.after_step(always=True)
                 recorder.checkpoint()
             outcome = _loop(recorder, stop, progress)
             if outcome.reason != "stopped":
-                recorder.after_step(final=True)
+                recorder.after_step(always=True)
                 recorder.written.ended = outcome.reason
             recorder.checkpoint()
         except Diverged as error:

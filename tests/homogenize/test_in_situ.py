@@ -77,7 +77,9 @@ def test_by_default_they_are_computed_for_snapshots(tmp_path: Path, end: str, re
         np.testing.assert_array_equal(finite.all(axis=1), known)
         np.testing.assert_array_equal(finite.any(axis=1), known)
         assert "NaN in other rows" in history[name].attrs["comment"]
-    assert "stiffness, conductivity: computed for snapshots only; set output.history" in (run.path / "run.log").read_text()
+    assert (
+        "stiffness, conductivity: computed for snapshots only; set output.history" in (run.path / "run.log").read_text()
+    )
     asked = pf.run(*options(tmp_path / "asked", "output.history={steps: 1}", "time.max_steps=2"))
     assert np.isfinite(asked.history.stiffness).all()
     assert "comment" not in asked.history.stiffness.attrs
