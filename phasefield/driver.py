@@ -102,6 +102,8 @@ class Recorder:
         self.snapshots = schedule.build(spec.time.end / 10 if output.every is None else output.every, "output.every")
         thinning = output.history is None
         self.rows = schedule.Thinning() if thinning else schedule.build(output.history, "output.history")
+        #: Whether every row holds what is measured on the host: it may cost many steps, so it is not without being asked for.
+        self.measure_rows = not thinning
         carry = simulation.carry
         self.good = f"step {carry.step} at time {carry.t:.6g}"  #: of which state the last checkpoint is
         self.rate = math.inf  #: relative rate of change of the free energy between the last two rows
@@ -149,11 +151,13 @@ class Recorder:
             Variable("step", ("time",), "int64", {"long_name": "number of steps", "units": "1"}),
             Variable("dt", ("time",), "float64", {"long_name": "size of the last step", "units": sim.spec.time.units}),
         ]
+        rare = () if self.measure_rows else {v for variables in sim.observer.measured.values() for v in variables}
         for name, attributes in sim.observer.attrs.items():
             of = sim.observer.fields.get(name)
             own = sim.observer.axes.get(name, ())
             dims = ("time", *own) if of is None else ("time", f"component_{of}")
-            variables.append(Variable(name, dims, "float64", dict(attributes)))
+            comment = {"comment": "of the snapshots; NaN in other rows"} if name in rare else {}
+            variables.append(Variable(name, dims, "float64", {**attributes, **comment}))
         labels: dict[str, tuple[np.ndarray, dict[str, Any]]]
         labels = {axis: (np.array(names), {}) for axis, names in sim.observer.labels.items()}
         return RecordFile.create(self.folder.history, self._component_axes() | labels, variables, attrs)
@@ -177,35 +181,50 @@ class Recorder:
 
     # -- records -------------------------------------------------------------------------------------------------------
 
-    def after_step(self, final: bool = False) -> None:
-        """Writes what is due at the state at hand; at the end of a run both a row and a snapshot are."""
+    def after_step(self, always: bool = False) -> None:
+        """Writes what is due at the state at hand; at the start and the end of a run both a row and a snapshot are."""
         carry = self.simulation.carry
         snapshot_due, row_due = self.snapshots.due(carry.t, carry.step), self.rows.due(carry.t, carry.step)
-        snapshot = (snapshot_due or final) and self.written.snapshot_step != carry.step
-        row = (row_due or snapshot or final) and self.written.row_step != carry.step
+        snapshot = (snapshot_due or always) and self.written.snapshot_step != carry.step
+        row = (row_due or snapshot or always) and self.written.row_step != carry.step
         stale = clock.monotonic() - self._checkpointed >= self.simulation.spec.output.checkpoint
-        if row or snapshot or final:
+        if row or snapshot or always:
             self.simulation.check()
         if row or snapshot:
-            cells, values = self.simulation.observe(carry)
+            cells, values = self.simulation.observe(carry, measure=False)
             if row:
+                self._follow(values)
+                if snapshot or self.measure_rows or self.end:
+                    values |= self.simulation.observer.measure(cells)
                 self._row(values)
             if snapshot:
                 self._snapshot(cells)
-        if stale and not final:
+        if stale and not always:
             self.checkpoint()
 
-    def _row(self, values: Mapping[str, Any]) -> None:
+    @property
+    def end(self) -> str:
+        """How the run ends with the state at hand; nothing while it goes on."""
+        carry, time = self.simulation.carry, self.simulation.spec.time
+        if time.steady is not None and self.rate < time.steady:
+            return "steady"
+        if carry.t >= time.end:
+            return "finished"
+        return "max_steps" if time.max_steps is not None and carry.step >= time.max_steps else ""
+
+    def _follow(self, values: Mapping[str, Any]) -> None:
         w = self.written
-        self._waiting.append(values)
-        if clock.monotonic() - self._sent >= _TOGETHER:
-            self.send_rows()
         if "free_energy" in values:
             energy, scale = values["free_energy"], abs(values["free_energy_bulk"]) + abs(values["free_energy_gradient"])
             if w.rows and scale > 0:
                 self.rate = abs(energy - w.energy) / (scale * (values["time"] - w.time))
             w.time, w.energy = float(values["time"]), float(energy)
-        w.rows, w.row_step = w.rows + 1, int(values["step"])
+
+    def _row(self, values: Mapping[str, Any]) -> None:
+        self._waiting.append(values)
+        if clock.monotonic() - self._sent >= _TOGETHER:
+            self.send_rows()
+        self.written.rows, self.written.row_step = self.written.rows + 1, int(values["step"])
 
     def send_rows(self) -> None:
         """Hands the rows that wait to the writer: an append costs as much for many as for one."""
@@ -304,14 +323,16 @@ def _execute(
     if spec.output.kernels:
         _write_kernels(sim, folder)
     recorder = Recorder(sim, folder, attrs, written)
+    if sim.observer.measured and not recorder.measure_rows:
+        log.info("%s: computed for snapshots only; set output.history to have more", ", ".join(sim.observer.measured))
     with recorder.writer:
         try:
             if written is None:
-                recorder.after_step()
+                recorder.after_step(always=True)
                 recorder.checkpoint()
             outcome = _loop(recorder, stop, progress)
             if outcome.reason != "stopped":
-                recorder.after_step(final=True)
+                recorder.after_step(always=True)
                 recorder.written.ended = outcome.reason
             recorder.checkpoint()
         except Diverged as error:
@@ -330,18 +351,14 @@ def _write_kernels(sim: Simulation, folder: RunFolder) -> None:
 
 
 def _loop(recorder: Recorder, stop: Stop, progress: Callable[[Progress], None] | None) -> Outcome:
-    sim, time = recorder.simulation, recorder.simulation.spec.time
-    while sim.carry.t < time.end:
+    sim = recorder.simulation
+    while not recorder.end:
         if stop.received is not None:
             return Outcome("stopped", stop.received)
-        if time.max_steps is not None and sim.carry.step >= time.max_steps:
-            return Outcome("max_steps")
-        sim.advance(min(time.end, recorder.next_time))
+        sim.advance(min(sim.spec.time.end, recorder.next_time))
         recorder.after_step()
         if progress is not None:
             c = sim.carry
             energy = c.energy if math.isfinite(c.energy) else recorder.written.energy
-            progress(Progress(c.t, time.end, c.step, c.dt_old, energy, sim.controller.rejected))
-        if time.steady is not None and recorder.rate < time.steady:
-            return Outcome("steady")
-    return Outcome("finished")
+            progress(Progress(c.t, sim.spec.time.end, c.step, c.dt_old, energy, sim.controller.rejected))
+    return Outcome(recorder.end)

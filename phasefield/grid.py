@@ -8,11 +8,15 @@ axis of ``n`` cells and length ``l`` sits at ``(i + 1/2) l/n``.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import ExpressionError
 
 AXIS_NAMES = ("x", "y", "z")
 BOUNDARIES = ("periodic", "no-flux", "fixed")
@@ -147,6 +151,20 @@ class Grid:
     def norm(self) -> int:
         """Factor of an unnormalised transform round trip."""
         return math.prod(a.norm for a in self.axes)
+
+    def check_coordinates(self, used: Iterable[str], key: str, text: str) -> None:
+        """Refuses an expression in a coordinate that the grid has not.
+
+        Args:
+            used: names in the expression. key: where it stands. text: the expression, to point at the fault.
+
+        Raises:
+            ExpressionError: there is such a coordinate.
+        """
+        for name in sorted(set(used) & set(AXIS_NAMES) - set(self.names)):
+            found = re.search(rf"\b{name}\b", text)
+            problem = f"coordinate {name} does not exist on a {self.dim}-D grid; it has {', '.join(self.names)}"
+            raise ExpressionError(key, text, found.start() if found else 0, problem)
 
     def coordinates(self) -> tuple[NDArray[np.floating], ...]:
         """Cell centres per axis, shaped to broadcast over the grid."""

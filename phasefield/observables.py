@@ -31,7 +31,8 @@ class Observable:
         real, spectral: name -> reduction over cells or modes, with the state as `array_symbol` of ``u``.
         finish: reduced values -> variables; a value per component is an array.
         attrs: variable -> attributes (``long_name``, ``units``); fields: variable -> field it has the components of.
-        measure: what no reduction gives, from the cells on the host, shape ``(components, *grid.shape)``.
+        measure: what no reduction gives, from the cells on the host, shape ``(components, *grid.shape)``. It may take many times
+            as long as a step; by default a run calls it for its snapshots only, and other rows of the history hold NaN.
         axes: variable -> its axes besides time; labels: such an axis -> its labels.
     """
 
@@ -220,17 +221,30 @@ class Observer:
     def labels(self) -> dict[str, tuple[str, ...]]:
         return {k: v for o in self.observables.values() for k, v in o.labels.items()}
 
+    @property
+    def measured(self) -> dict[str, tuple[str, ...]]:
+        """Observables that are measured on the host -> their variables."""
+        return {name: tuple(o.attrs) for name, o in self.observables.items() if o.measure is not None}
+
     def __call__(self, cells: Any, modes: Any, measure: bool = True) -> dict[str, Any]:
-        """Variables of a state given both as cells and as modes; those that are measured on the host only if asked for."""
+        """Variables of a state given both as cells and as modes; those that are measured on the host are NaN unless asked for."""
         values: dict[str, float] = {}
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, self._model.scalars)
         out: dict[str, Any] = {}
         for o, observable in self.observables.items():
             out |= observable.finish({k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")})
-        measured = [o.measure for o in self.observables.values() if o.measure is not None and measure]
-        if measured:
-            host = np.array(cells_of(self._layout, self._backend.to_host(cells)))
-            for function in measured:
-                out |= function(host)
+        if measure:
+            return out | self.measure(cells)
+        axes, labels = self.axes, self.labels
+        for name in (v for variables in self.measured.values() for v in variables if v not in out):
+            out[name] = np.full([len(labels[axis]) for axis in axes.get(name, ())], math.nan)
         return out
+
+    def measure(self, cells: Any) -> dict[str, Any]:
+        """The variables that are measured on the host."""
+        functions = [o.measure for o in self.observables.values() if o.measure is not None]
+        if not functions:
+            return {}
+        host = np.array(cells_of(self._layout, self._backend.to_host(cells)))
+        return {name: value for function in functions for name, value in function(host).items()}

@@ -79,6 +79,7 @@ class Simulation:
         self.spec = spec
         self.model = build_model(spec)
         self.grid = spec.grid.build()
+        self._check_sources()
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
@@ -106,6 +107,16 @@ class Simulation:
             dt_max=spec.time.dt_max or math.inf,
         )
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
+
+    def _check_sources(self) -> None:
+        """The kernels would take a coordinate that the grid has not for 0."""
+        for f in self.model.order_parameters:
+            given = self.spec.model.fields[f.name].source
+            texts = list(given) if isinstance(given, list | tuple) else [given]
+            for text, source in zip(texts * len(f.sources), f.sources, strict=False):  # one may serve all components
+                if source is not None:
+                    names = (symbol.name for symbol in source.free_symbols)
+                    self.grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
 
     def _check_memory(self) -> None:
         components = len(self.model.components)

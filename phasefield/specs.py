@@ -137,7 +137,7 @@ class TimeSpec:
 
 @dataclass
 class OutputSpec:
-    """What is written, where and when; schedules as in `phasefield.schedule.build`.
+    """What is written, where and when; schedules as in `phasefield.schedule.build`, besides the first and the last state.
 
     ``compression`` is the deflate level of fields.nc, 0 for none: a double-precision field shrinks by a sixth at any level, and
     compressing ten snapshots took 15 % of a run of 800 steps.

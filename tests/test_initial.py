@@ -453,6 +453,20 @@ def test_tiff_stack_has_pages_along_z(tmp_path, writer):
     assert "image of 7 x 5 x 3 cells; the grid is 2-D" in error(spec, grid=make_grid((7, 5)), base=tmp_path).problem
 
 
+def test_planes_of_colours_go_by_the_grid(tmp_path):
+    planes = np.random.default_rng(4).integers(0, 256, (3, 5, 7), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "p.tif", planes, photometric="rgb", planarconfig="separate")
+    spec = {"kind": "file", "path": "p.tif", "range": [0, 255]}
+    stack = make(spec, grid=make_grid((7, 5, 3)), base=tmp_path)[0]
+    assert np.allclose(stack, planes[:, ::-1].transpose(2, 1, 0), atol=1e-12)
+    flat = make(spec, grid=make_grid((7, 5)), base=tmp_path)[0]
+    assert np.allclose(flat, np.tensordot([0.299, 0.587, 0.114], planes, 1)[::-1].T, atol=0.51)
+    tifffile.imwrite(tmp_path / "p.tif", np.zeros((2, 3, 5, 7), np.uint8), imagej=True, metadata={"axes": "TZYX"})
+    caught = error(spec, base=tmp_path)
+    assert caught.key == "initial.c.path"
+    assert "has the axes T, Z, Y, X of 2 x 3 x 5 x 7" in caught.problem
+
+
 def test_resampling_is_linear_at_cell_centres(tmp_path):
     coarse, fine = (make_grid((n, 12), (10, 10), ("no-flux", "periodic")) for n in (20, 50))
     np.save(tmp_path / "c.npy", make("3*x + 1", grid=coarse)[0])

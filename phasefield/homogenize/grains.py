@@ -43,7 +43,7 @@ class Grains:
 def read_grains(path: str) -> Grains:
     """Grains from a text file: with a header the columns label, phase, phi1, Phi, phi2, of which phase and the angles can be
     missing, or the angles alone; without one three Euler angles (Bunge, degrees) a line. Rows without labels are in the order
-    of the labels. Commas or blanks separate.
+    of the labels. Commas, blanks or semicolons separate; between semicolons decimals may have a comma or a point.
 
     Raises:
         ConfigError: the file cannot be read; an unknown or missing column; a row of another length; a label given twice.
@@ -55,7 +55,7 @@ def read_grains(path: str) -> Grains:
     kept = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
     if not kept:
         raise ConfigError("grains", f"{path} is empty", f"expected: {_FORM}")
-    rows = [(n, [c.strip() for c in (next(csv.reader([line])) if "," in line else line.split())]) for n, line in kept]
+    rows = [(n, _cells(line)) for n, line in kept]
     head = [c.lower() for c in rows[0][1]]
     if any(_is_number(c) for c in head):
         head = list(_ANGLES)
@@ -86,6 +86,18 @@ def read_grains(path: str) -> Grains:
         raise ConfigError("grains", f"{path} has the label {twice[0]:g} twice")
     rotations = [tensors.rotation_from_euler(*(math.radians(float(c)) for c in t)) if t[0] else None for t in triples]
     return Grains(rotations, labels, table.get("phase"), path)
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line, of numbers with a decimal comma as those with a point."""
+    separator = next((s for s in ";," if s in line), None)
+    if separator is None:
+        return line.split()
+    cells = [c.strip() for c in next(csv.reader([line], delimiter=separator))]
+    if separator == ",":
+        return cells
+    # What spreadsheets write where the comma parts decimals.
+    return [point if _is_number(point := c.replace(",", ".")) else c for c in cells]
 
 
 def _is_number(text: str) -> bool:

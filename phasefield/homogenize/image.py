@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..pixels import TIFF, read_array, read_pixels
 from . import voxels
 from .tensors import AXES, Array
-from .tiff import read_tiff
 from .voxels import Voxels
 
 #: More values are a field; more than a few grey levels of a picture are one as well.
 _MOST_LABELS, _FEW_LABELS = 65536, 32
-_IMAGES = (".tif", ".tiff", ".png", ".npy", ".nc")
+_IMAGES = (*TIFF, ".png", ".npy", ".nc")
 
 
 @dataclass(frozen=True)
@@ -227,13 +227,9 @@ def read_file(path: Path, levels: Sequence[float] | None = None) -> Image:
     spacing = None
     try:
         if suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
-        elif suffix in (".tif", ".tiff"):
-            array, spacing = read_tiff(path)
-        elif suffix == ".png":
-            from PIL import Image as Picture
-
-            array = np.asarray(Picture.open(path).convert("L"))
+            array = read_array(path)
+        elif suffix in (*TIFF, ".png"):
+            array, spacing = read_pixels(path)
         elif suffix == ".nc":
             return Snapshots(path, None, levels)[-1]
         else:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..grid import Axis
+from ..pixels import TIFF, read_array, read_pixels
 from .geometry import place
 from .options import (
     Array,
@@ -108,8 +109,7 @@ def _resample(data: Array, d: int, axis: Axis) -> Array:
 
 
 def _read_npy(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray[Any], None]:
-    with open(path, "rb") as file:  # np.load takes whatever is not .npy for a pickle and says so
-        return np.lib.format.read_array(file, allow_pickle=False), None
+    return read_array(path), None
 
 
 def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray[Any], None]:
@@ -136,61 +136,25 @@ def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDAr
 
 def _read_image(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray[Any], float | None]:
     """Grey values with the axes x, y, z and full scale, ``None`` for types of pixel that have none."""
-    pixels = _tiff_pages(path) if path.suffix.lower() in (".tif", ".tiff") else _pillow_pages(path)
+    key = f"{target.key}.path"
+    try:
+        pixels, _ = read_pixels(path, target.grid.dim)
+    except ConfigError as error:
+        raise ConfigError(key, f"{path} {error.problem}", error.hint) from None
     full = {"b": 1.0, "u": float(2 ** (8 * pixels.dtype.itemsize) - 1)}.get(pixels.dtype.kind)
-    values = pixels[:, ::-1].transpose(2, 1, 0)
+    pages = pixels if pixels.ndim > 2 else pixels[None]
+    values = pages[:, ::-1].transpose(2, 1, 0)
     for name in ("z", "y"):
         if name not in target.grid.names and values.shape[-1] == 1:
             values = values[..., 0]
     if values.ndim != target.grid.dim:
         size = " x ".join(map(str, values.shape))
-        raise ConfigError(f"{target.key}.path", f"{path} is an image of {size} cells; the grid is {target.grid.dim}-D")
+        raise ConfigError(key, f"{path} is an image of {size} cells; the grid is {target.grid.dim}-D")
     return values, full
-
-
-def _pillow_pages(path: Path) -> NDArray[Any]:
-    """All pages by Pillow, shape ``(pages, rows, columns)``."""
-    from PIL import Image, ImageSequence
-
-    def grey(image: Image.Image) -> NDArray[Any]:
-        if image.mode in ("1", "L", "F") or image.mode.startswith("I;16"):
-            return np.asarray(image)
-        if image.mode == "I":  # what older versions of Pillow make of 16-bit PNG
-            return np.asarray(image).astype(np.uint16 if image.format == "PNG" else np.int32)
-        return np.asarray(image.convert("L"))
-
-    with Image.open(path) as image:
-        pages = ImageSequence.Iterator(image) if image.format == "TIFF" else [image]
-        return np.stack([grey(page) for page in pages])
-
-
-def _tiff_pages(path: Path) -> NDArray[Any]:
-    """All pages of a TIFF, shape ``(pages, rows, columns)``."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        series, photometric = file.series[0], file.pages.first.photometric
-        if photometric == tifffile.PHOTOMETRIC.PALETTE:
-            return _pillow_pages(path)
-        try:
-            pixels = series.asarray()
-        except ValueError:  # a compression that needs a codec tifffile lacks and Pillow may have
-            return _pillow_pages(path)
-        axes = series.axes
-    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
-        pixels = ~pixels
-    if "S" in axes:
-        pixels = np.moveaxis(pixels, axes.index("S"), -1)
-        if photometric == tifffile.PHOTOMETRIC.RGB:
-            luminance = pixels[..., :3] @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow does
-            pixels = luminance if pixels.dtype.kind == "f" else luminance.round().astype(pixels.dtype)
-        else:
-            pixels = pixels[..., 0]
-    return pixels if pixels.ndim > 2 else pixels[None]
 
 
 _READERS: dict[str, Callable[[Target, Path, Mapping[str, Any]], tuple[NDArray[Any], float | None]]] = {
     **dict.fromkeys((".nc", ".nc4", ".cdf", ".h5"), _read_netcdf),
     ".npy": _read_npy,
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"), _read_image),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", *TIFF), _read_image),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, ExpressionError
+from ..errors import ConfigError
 from ..grid import AXIS_NAMES, Grid
 from ..symbolic import Symbols, parse
 
@@ -237,10 +236,7 @@ def _evaluate(target: Target, key: str, value: Any) -> Array:
             raise expected(key, "a number, an expression or a mapping with kind", value)
         return np.broadcast_to(read_number(target, key, value), grid.shape)
     expr = parse(value, key, Symbols({}, tuple(target.parameters), AXIS_NAMES if grid.dim else ()))
-    for name in sorted({s.name for s in expr.free_symbols} & (set(AXIS_NAMES) - set(grid.names))):
-        found = re.search(rf"\b{name}\b", value)
-        problem = f"coordinate {name} does not exist on a {grid.dim}-D grid; it has {', '.join(grid.names)}"
-        raise ExpressionError(key, value, found.start() if found else 0, problem)
+    grid.check_coordinates((s.name for s in expr.free_symbols), key, value)
     # np.float64, because a zero parameter in a denominator must give inf rather than ZeroDivisionError.
     arguments: dict[str, Any] = {n: np.float64(v) for n, v in target.parameters.items()}
     arguments |= zip(grid.names, grid.coordinates(), strict=True)

@@ -175,8 +175,9 @@ def curve_figures(
     def other(name: str) -> Callable[[Axes], None]:
         def function(axes: Axes) -> None:
             curves = columns_of(history[name])[:, :64]
-            _plot_family(axes, t, [(name, curves)])
-            log_time(axes, [t])
+            rows = np.isfinite(curves).any(axis=1)  # what is costly was computed at some times only
+            _plot_family(axes, t[rows], [(name, curves[rows])])
+            log_time(axes, [t[rows]])
             title = safe(title_of(history[name], name))
             axes.set_ylabel(title if "$" in title else textwrap.fill(title, _LABEL))
             if curves.shape[1] > 1:

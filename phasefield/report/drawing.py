@@ -83,17 +83,18 @@ class Span:
 
 @dataclass(frozen=True)
 class Panel:
-    """An image, indexed [right, up] or [component, right, up], later [right, up, rgb]."""
+    """An image, indexed [right, up] or [component, right, up], later [right, up, rgb]; ``limits`` of its own colour scale."""
 
     image: Array
     right: Span
     up: Span
     title: str
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Images with one colour scale and one colourbar (none where they are RGB, ``limits`` None)."""
+    """Images with one colour scale and one colourbar (none where they are RGB, ``limits`` None), or one for every panel."""
 
     panels: list[Panel]
     label: str
@@ -195,17 +196,18 @@ def draw_strips(strips: list[Strip], cap: float = 3.4, width: float = 12.0) -> F
 
     A fixed layout, because matplotlib's own solvers leave gaps around images of equal aspect and take twice the time.
     """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
     from matplotlib.ticker import MaxNLocator
 
     head, foot, side, bar = 0.32, 0.58, 0.85, 0.15
+    beside = 0.1 + bar + 0.55  # a bar between two panels, with its numbers
     plans = []
     for strip in strips:
         sides = [(abs(p.right.high - p.right.low), abs(p.up.high - p.up.low)) for p in strip.panels]
         least = max(max(pair) for pair in sides) / 25  # beyond 25:1 a picture to scale would be a hairline
         sizes = np.maximum(sides, least)
         gap, inner = (0.2, head + 0.1) if strip.shared else (side, head + foot)
+        if any(p.limits for p in strip.panels):
+            gap += beside
         count = len(sizes)
         best: tuple[float, int, float] = (0.0, count, 0.0)
         for columns in (c for c in range(count, 0, -1) if count % c == 0):
@@ -235,10 +237,11 @@ def draw_strips(strips: list[Strip], cap: float = 3.4, width: float = 12.0) -> F
             axes = place(side + before, top - head - row - line * pitch, w, h)
             edges = (panel.right.low, panel.right.high, panel.up.low, panel.up.high)
             image = panel.image.swapaxes(0, 1)
-            if strip.limits is None:
+            limits = panel.limits or strip.limits
+            if limits is None:
                 axes.imshow(image, extent=edges, aspect="auto")
             else:
-                low, high = strip.limits
+                low, high = limits
                 axes.imshow(np.ma.masked_invalid(image), COLORMAP, vmin=low, vmax=high, extent=edges, aspect="auto")
             axes.set_facecolor(NOT_FINITE)
             ratio = abs(panel.up.high - panel.up.low) * w / (abs(panel.right.high - panel.right.low) * h)
@@ -255,15 +258,29 @@ def draw_strips(strips: list[Strip], cap: float = 3.4, width: float = 12.0) -> F
                 axes.set_ylabel(safe(panel.up.label))
             else:
                 axes.tick_params(left=False, labelleft=False)
+            if panel.limits is not None:
+                own = place(side + before + w + 0.1, top - head - row - line * pitch, bar, h)
+                _draw_bar(own, panel.limits, "", nbins=int(np.clip(h / 0.5, 1, 6)))
+        if any(p.limits for p in strip.panels):  # one label for all bars: a single one may be too short for it
+            right, middle = side + wide + beside, top + (foot - head - tall) / 2
+            figure.text(right / total_w, middle / total_h, safe(strip.label), rotation=90, va="center")
         if strip.limits is not None:
             low, height = top - tall + foot, tall - head - foot
             more = max(0.0, 1.2 - height)  # a bar shorter than its label would be unreadable
-            scalar = ScalarMappable(Normalize(*strip.limits), COLORMAP)
-            colorbar = figure.colorbar(scalar, cax=place(side + wide + 0.18, low - more / 2, bar, height + more))
-            colorbar.ax.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-            colorbar.set_label(safe(strip.label))
+            _draw_bar(place(side + wide + 0.18, low - more / 2, bar, height + more), strip.limits, strip.label)
         top -= tall
     return figure
+
+
+def _draw_bar(axes: Axes, limits: tuple[float, float], label: str, nbins: int = 6) -> None:
+    """A colour scale with round numbers."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.ticker import MaxNLocator
+
+    colorbar = axes.figure.colorbar(ScalarMappable(Normalize(*limits), COLORMAP), cax=axes)
+    colorbar.ax.yaxis.set_major_locator(MaxNLocator(nbins=nbins, steps=[1, 2, 5, 10]))
+    colorbar.set_label(safe(label))
 
 
 def decades_of(values: Array) -> float:

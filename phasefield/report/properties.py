@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -385,26 +384,33 @@ def _local(data: xr.Dataset, name: str) -> list[Picture]:
         space.remove(across)
     a, b = space
     wanted = [k for k, n in enumerate(loads) if (n in (a + a, b + b, a + b) if elastic else n in varying)]
-    panels, images = [], []
+    images = []
     for k in wanted:
         values = np.asarray(array.isel({load: k}).values, float)
         images.append(_mises(values) if elastic else np.sqrt((values**2).sum(axis=0)))
-    unit = unit_of(data[name].attrs)
-    factor, unit = _scaled(unit, np.array([float(np.abs(i).max()) for i in images]))
+    factor, unit = _scaled(unit_of(data[name].attrs), np.array([float(np.abs(i).max()) for i in images]))
+    panels = []
     for k, image in zip(wanted, images, strict=True):
         title = f"unit {'strain' if elastic else 'gradient'} {loads[k]}"
-        panels.append(Panel(image / factor, span_of(data[key], a), span_of(data[key], b), title))
+        # Of its own: shear and tension differ by more than the phases do under either.
+        low, high = _local_range(image / factor)
+        shown = np.clip(image / factor, low, high)
+        panels.append(Panel(shown, span_of(data[key], a), span_of(data[key], b), title, (low, high)))
     what = "von Mises stress" if elastic else _spelled(key.removeprefix(f"{name}_"))
     label = f"{what} ({unit})" if unit else what
-    # A few corners carry singular values; the scale ends where all but one voxel in a thousand are.
-    low, high = finite_range([np.minimum(p.image, np.percentile(p.image, 99.9)) for p in panels])
-    shown = [replace(p, image=np.clip(p.image, low, high)) for p in panels]
-    caption = f"{what[0].upper()}{what[1:]}{where} under unit loads; the last snapshot."
-    return [
-        Picture(
-            f"{name}_local", SECTION, caption, png_of(draw_strips([Strip(shown, label, (low, high), True)], cap=3.6))
-        )
-    ]
+    caption = (
+        f"{what[0].upper()}{what[1:]}{where} under unit loads, each on a colour scale of its own; the last snapshot."
+    )
+    figure = draw_strips([Strip(panels, label, None, True)], cap=3.6)
+    return [Picture(f"{name}_local", SECTION, caption, png_of(figure))]
+
+
+def _local_range(image: Array) -> tuple[float, float]:
+    """The range of colours: up to where all but one voxel in a thousand are, for a few corners carry singular values."""
+    low, high = finite_range([np.minimum(image, np.percentile(image, 99.9))])
+    if high - low < _CONSTANT * high:  # uniform to the eye: no colours out of what the solver leaves
+        return 0.95 * low, 1.05 * high
+    return low, high
 
 
 def _mises(stress: Array) -> Array:

@@ -80,6 +80,17 @@ def test_angles_alone_are_in_the_order_of_the_labels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.stack(other.rotations), np.stack(plain.rotations))
 
 
+@pytest.mark.parametrize("point", [".", ","])
+def test_semicolons_and_decimal_commas(tmp_path: Path, point: str) -> None:
+    text = ROWS.replace("80, 50, 5\n", "80.5, 50, 0.25\n")
+    commas = read_grains(written(tmp_path, text))
+    other = read_grains(written(tmp_path, "\ufeff" + text.replace(",", ";").replace(".", point)))
+    assert (other.labels, other.phases) == (commas.labels, commas.phases)
+    np.testing.assert_array_equal(np.stack(other.rotations), np.stack(commas.rotations))
+    bare = read_grains(written(tmp_path, f"80{point}5; 50; 0{point}25\n1;2;3\n"))
+    np.testing.assert_array_equal(bare.rotations[0], commas.rotations[1])
+
+
 def test_fields_are_numbered_from_one(tmp_path: Path) -> None:
     """As in the files of a run; a grain given as a field and the same given as a label have the same tensor."""
     labels = np.random.default_rng(0).integers(0, 3, (8, 8))
@@ -119,6 +130,7 @@ def test_the_file_of_the_command(tmp_path: Path) -> None:
         ("label,phi1,Phi,phi2\n3,0,0,0\n7,0,0,0\n12,0,0,0\n40,0,0,0\n", "has no column 'phase'"),
         ("phase,phi1,Phi,phi2\na,0,0,0\n", "has the columns phase, phi1, phi, phi2"),
         ("0 0 0\n1 2 3\n", "has 2 rows for 4 grains"),
+        ("label;phase;phi1;Phi;phi2\n3;a;1.000,5;0;0\n", "line 2 .* phi1 is '1.000,5'; a number is expected"),
         ("", "is empty"),
     ],
 )

@@ -14,6 +14,7 @@ import xarray
 from phasefield.errors import ConfigError
 from phasefield.homogenize import Settings, build, from_array, homogenize
 from phasefield.homogenize.image import Image, Snapshots, read_file
+from phasefield.pixels import read_pixels
 
 TWO = {"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 9}}}
 
@@ -127,6 +128,26 @@ def test_pages_rows_and_columns(tmp_path: Path) -> None:
     assert read_file(path).names == ("254", "255")
 
 
+def test_what_tifffile_cannot_decode_and_deep_pictures(tmp_path: Path) -> None:
+    from PIL import Image as Picture
+
+    labels = np.zeros((3, 8, 6), np.uint8)
+    labels[:, 4:] = 200
+    first, *rest = (Picture.fromarray(page) for page in labels)
+    first.save(tmp_path / "lzw.tif", compression="tiff_lzw", save_all=True, append_images=rest)
+    np.testing.assert_array_equal(read_file(tmp_path / "lzw.tif").values, labels // 200)
+    first.convert("P").save(tmp_path / "p.tif", save_all=True, append_images=[p.convert("P") for p in rest])
+    assert read_file(tmp_path / "p.tif").shape == (3, 8, 6)
+    Picture.fromarray(labels[0].astype(np.uint16) * 300).save(tmp_path / "deep.png")
+    assert read_file(tmp_path / "deep.png").names == ("0", "60000")
+    tifffile.imwrite(tmp_path / "c.tif", np.stack([labels] * 2), imagej=True, metadata={"axes": "ZCYX"})
+    with pytest.raises(ConfigError, match=r"(?s)axes Z, C, Y, X of 2 x 3 x 8 x 6.*one channel"):
+        read_file(tmp_path / "c.tif")
+    (tmp_path / "text.npy").write_text("nothing of the sort")
+    with pytest.raises(ConfigError, match=r"text\.npy: cannot be read: (?!.*pickle)"):
+        read_file(tmp_path / "text.npy")
+
+
 def test_calibrated_pictures(tmp_path: Path) -> None:
     path = tmp_path / "c.tif"
     page, stack = np.eye(8, dtype=np.uint8), np.zeros((3, 8, 8), np.uint8)
@@ -144,6 +165,30 @@ def test_calibrated_pictures(tmp_path: Path) -> None:
     assert spacing(page, resolution=(1e4, 2e4), resolutionunit="CENTIMETER") == pytest.approx((0.5e-6, 1e-6))
     assert spacing(page, resolution=(72, 72), resolutionunit="INCH") == (1, 1)
     assert spacing(page) == (1, 1)
+
+
+def test_physical_sizes_of_ome(tmp_path: Path) -> None:
+    path = tmp_path / "image.ome.tif"
+    stack = np.zeros((3, 8, 6), np.uint8)
+    stack[1] = 1
+
+    def spacing(array: np.ndarray, **metadata: Any) -> tuple[float, ...]:
+        tifffile.imwrite(path, array, photometric="minisblack", metadata={"axes": "ZYX"[-array.ndim :], **metadata})
+        return read_file(path).spacing
+
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2}
+    assert spacing(stack, **sizes) == pytest.approx((2e-6, 0.25e-6, 0.5e-6))
+    units = {"PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "Å", "PhysicalSizeZUnit": "µm"}
+    assert spacing(stack, **sizes, **units) == pytest.approx((2e-6, 0.25e-10, 0.5e-9))
+    assert spacing(stack[:, :, 0], **sizes, **units) == pytest.approx((0.25e-10, 0.5e-9))
+    assert spacing(stack, PhysicalSizeX=0.5, PhysicalSizeY=0.5) == (1, 1, 1)
+    assert spacing(stack, **sizes, **dict.fromkeys(units, "pixel")) == (1, 1, 1)
+    assert spacing(stack) == (1, 1, 1)
+    tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "TYX", **sizes})
+    assert read_file(path).spacing == (1, 1, 1)  # what lies between times is no length
+    colours = np.zeros((8, 6, 3), np.uint8)
+    tifffile.imwrite(path, colours, photometric="rgb", metadata={"axes": "YXS", **sizes})
+    assert read_pixels(path)[1] == pytest.approx((0.25e-6, 0.5e-6))
 
 
 def test_a_damaged_tiff_gives_one_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

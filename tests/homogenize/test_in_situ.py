@@ -59,6 +59,33 @@ def test_a_resumed_run_has_the_same_properties(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole.stiffness.values[-1], parts.stiffness.values[-1])
 
 
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [("time.max_steps=12", "max_steps"), ("time.steady=2.5", "steady"), ("time.end=2", "finished")],
+)
+def test_by_default_they_are_computed_for_snapshots(tmp_path: Path, end: str, reason: str) -> None:
+    run = pf.run(*options(tmp_path / "run", "output.history=null", "output.every=1", end))
+    assert run.outcome is not None
+    assert run.outcome.reason == reason
+    history, snapshots = run.history, run.fields.time.values
+    known = np.isin(history.time.values, snapshots)
+    assert history.time.values[-1] == snapshots[-1]
+    assert known.sum() == len(snapshots) < len(known)
+    assert np.isfinite(history.free_energy).all()
+    for name in ("stiffness", "stiffness_K", "conductivity", "conductivity_mean"):
+        finite = np.isfinite(history[name].values.reshape(len(known), -1))
+        np.testing.assert_array_equal(finite.all(axis=1), known)
+        np.testing.assert_array_equal(finite.any(axis=1), known)
+        assert "NaN in other rows" in history[name].attrs["comment"]
+    assert (
+        "stiffness, conductivity: computed for snapshots only; set output.history" in (run.path / "run.log").read_text()
+    )
+    asked = pf.run(*options(tmp_path / "asked", "output.history={steps: 1}", "time.max_steps=2"))
+    assert np.isfinite(asked.history.stiffness).all()
+    assert "comment" not in asked.history.stiffness.attrs
+    assert "for snapshots only" not in (asked.path / "run.log").read_text()
+
+
 def test_order_parameters_make_a_polycrystal() -> None:
     keys = ["model=grain_growth", "grid.shape=[16,16]", "model.fields.eta.components=4", "homogenize.material=cu"]
     sim = simulation_of(spec_of(*keys, "output.observables=[stiffness]"))

@@ -174,8 +174,36 @@ def test_local_fields_are_cut_across_the_fewest_voxels(
         flux = np.sqrt((data.conductivity_heat_flux**2).sum("i")).sel(load_conductivity=a)
         cut = flux.isel({across: shape["xyz".index(across)] // 2}).values
     assert conduction.panels[0].title == f"unit gradient {a}"
-    low, high = conduction.limits or (0, 0)
+    low, high = conduction.panels[0].limits or (0, 0)
     np.testing.assert_allclose(conduction.panels[0].image, np.clip(cut, low, high), rtol=1e-5)
+
+
+def test_every_load_has_a_colour_scale_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    strips: list[Strip] = []
+    figures: list[Figure] = []
+    real = properties.draw_strips
+
+    def drawing(given: list[Strip], **more: float) -> Figure:
+        strips.extend(given)
+        figures.append(real(given, **more))
+        return figures[-1]
+
+    monkeypatch.setattr(properties, "draw_strips", drawing)
+    shown(tmp_path, np.repeat([[0, 1]], 8, axis=0).repeat(4, axis=1), "fields=true")
+    elastic, conduction = strips
+    for strip, figure in ((elastic, figures[0]), (conduction, figures[1])):
+        pictures, bars = figure.axes[::2], figure.axes[1::2]
+        assert len(strip.panels) == len(pictures) == len(bars)
+        for panel, axes, bar in zip(strip.panels, pictures, bars, strict=True):
+            assert axes.images[0].get_clim() == panel.limits == bar.get_ylim()
+            beyond = [other for other in pictures if other.get_position().x0 > axes.get_position().x0]
+            room = min((other.get_position().x0 for other in beyond), default=1.0)
+            assert bar.get_tightbbox().x1 < room * figure.bbox.width
+    # Layers across y: the flux along y is uniform, the one along x differs by the contrast.
+    (low, high), uniform = (panel.limits or (0, 0) for panel in conduction.panels)
+    assert high / low == pytest.approx(9, rel=1e-5)
+    assert uniform[1] / uniform[0] > 1.01
+    np.testing.assert_allclose(conduction.panels[1].image, np.mean(uniform), rtol=1e-5)
 
 
 def test_where_the_properties_come_from_and_what_is_stale(folder: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 import sympy as sp
 from verify import PRESETS, T, X, Y, Z, model_of, ranges, solve, specify
 
-from phasefield.errors import ConfigError
+from phasefield.errors import ConfigError, ExpressionError
 from phasefield.models.analysis import manufactured_source
-from phasefield.simulation import build_model
+from phasefield.simulation import Simulation, build_model
 
 #: With this length, wavenumbers are whole halves and quarters and the sources short.
 LENGTH = 4 * math.pi
-#: The default scheme, of second order, with a step that leaves its error below the tolerance; space is resolved to round-off.
+#: Of a scheme of second order, with a step that leaves its error below the tolerance; space is resolved to round-off.
 STEP, END, TOLERANCE = 5e-5, 0.01, 1e-8
 
 
@@ -91,3 +91,16 @@ def test_number_of_sources_must_fit() -> None:
     spec.model.fields["eta"].source = ["1", "2", "3"]
     with pytest.raises(ConfigError, match="one per component"):
         build_model(spec)
+
+
+@pytest.mark.parametrize("source", ["0.1*sin(y) + exp(z)", ["0", "0.1*sin(y) + exp(z)", "x"], ["0.1*sin(y) + exp(z)"]])
+def test_a_source_in_a_coordinate_that_the_grid_has_not(source: str | list[str]) -> None:
+    """The same error as that of an initial condition; the kernels would take it for 0."""
+    spec = specify("model=grain_growth", "grid.shape=[8,8]", "initial.eta=0.1")
+    spec.model.fields["eta"].source = source
+    with pytest.raises(ExpressionError, match="coordinate z does not exist on a 2-D grid; it has x, y") as caught:
+        Simulation(spec)
+    assert (caught.value.key, caught.value.position) == ("model.fields.eta.source", 17)
+    solid = specify("model=grain_growth", "grid.shape=[8,8,4]", "initial.eta=0.1")
+    solid.model.fields["eta"].source = source
+    Simulation(solid)
