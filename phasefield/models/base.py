@@ -27,6 +27,7 @@ from ..symbolic import Symbols, check_names, component_symbols, differentiate, p
 
 Kinetics = Literal["conserved", "nonconserved"]
 COORDINATES = ("x", "y", "z")
+_SCALE = sp.Symbol("scale", real=True)
 
 
 @dataclass(frozen=True)
@@ -316,6 +317,8 @@ class SpectralSplit:
         self.scalars: dict[str, float] = model.scalars | {
             model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)
         }
+        # An argument as well: kernels compile once for all sizes of grids.
+        self.scalars[_SCALE.name] = 1 / layout.grid.norm
         self.kappas = [model.scalar("kappa", i) for i in range(self.components)]
         self.linear = [
             -self._kinetic(i) * (model.scalar("stabilizer", i) + kappa * K2) for i, kappa in enumerate(self.kappas)
@@ -344,7 +347,7 @@ class SpectralSplit:
 
     def explicit(self, array: str) -> list[sp.Expr]:
         """N of every component in terms of the channels held in ``array``; undoes the transforms' scaling."""
-        scale = sp.Float(1 / self.layout.grid.norm, 17) * (MASK if self._dealias else 1)
+        scale = _SCALE * (MASK if self._dealias else 1)
         result = []
         for i in range(self.components):
             conserved = self.model.components[i][0].kinetics == "conserved"
