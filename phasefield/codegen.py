@@ -72,7 +72,8 @@ class Kernel:
         arrays: name -> number of components, in argument order.
         outputs: array name -> one expression per component (None leaves a component as it is).
         reductions: name -> reduction.
-        scalars: names of the floating-point arguments.
+        scalars: names of the floating-point arguments. Of those given only the ones in use are kept: the same expressions are
+            then the same compiled code, whatever constants the model around them has.
     """
 
     name: str
@@ -82,16 +83,23 @@ class Kernel:
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
     scalars: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scalars", [name for name in self.scalars if name in self._used])
+
     @property
     def results(self) -> list[sp.Expr]:
         assigned = [e for exprs in self.outputs.values() for e in exprs if e is not None]
         return assigned + [r.expr for r in self.reductions.values()]
 
     @cached_property
+    def _used(self) -> set[str]:
+        """Names of the symbols in the results."""
+        return {s.name for e in self.results for s in sp.sympify(e).free_symbols}
+
+    @cached_property
     def reads(self) -> list[tuple[str, int]]:
         """Array components that are read."""
-        used = {s.name for e in self.results for s in sp.sympify(e).free_symbols}
-        return [(a, c) for a, n in self.arrays.items() for c in range(n) if f"{a}@{c}" in used]
+        return [(a, c) for a, n in self.arrays.items() for c in range(n) if f"{a}@{c}" in self._used]
 
     @cached_property
     def writes(self) -> list[tuple[str, int]]:
@@ -104,8 +112,7 @@ class Kernel:
 
     @cached_property
     def axis_symbols(self) -> list[str]:
-        used = {s.name for e in self.results for s in sp.sympify(e).free_symbols}
-        return [name for name in AXIS_SYMBOLS if name in used]
+        return [name for name in AXIS_SYMBOLS if name in self._used]
 
     @cached_property
     def gradients(self) -> bool:
@@ -763,9 +770,8 @@ def _cuda_part(
 
 
 def cuda_scalars(kernel: Kernel) -> list[str]:
-    """The scalars a kernel makes use of, in the order in which it finds them."""
-    used = {s.name for e in kernel.results for s in sp.sympify(e).free_symbols}
-    return [name for name in kernel.scalars if name in used]
+    """A kernel's scalars in the order in which it finds them."""
+    return list(kernel.scalars)
 
 
 def assign_source(dtype: str, count: int) -> str:

@@ -12,7 +12,7 @@ space cannot drift from Hermitian symmetry.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -27,6 +27,7 @@ from ..symbolic import Symbols, check_names, component_symbols, differentiate, p
 
 Kinetics = Literal["conserved", "nonconserved"]
 COORDINATES = ("x", "y", "z")
+_SCALE = sp.Symbol("scale", real=True)
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,43 @@ class EnergyModel:
         return [s for f in self.order_parameters for s in f.sources]
 
     @cached_property
+    def kinds(self) -> list[int]:
+        """For every component the first of its field that is like it: f stays the same expression if the two change places.
+
+        All components of a kind may then be permuted at will, so what is derived from f for one follows for the others by
+        renaming, which takes SymPy far less time than another derivative.
+        """
+        kinds: list[int] = []
+        firsts: dict[str, list[int]] = {}
+        for i, (f, s) in enumerate(self.components):
+            candidates = firsts.setdefault(f.name, [])
+            like = (k for k in candidates if self.energy.xreplace(_exchange(self.unknowns[k], s)) == self.energy)
+            kinds.append(next(like, i))
+            if kinds[i] == i:
+                candidates.append(i)
+        return kinds
+
+    @cached_property
     def potentials(self) -> list[sp.Expr]:
         """df/du_i, the local part of the chemical potential or driving force of every component."""
-        return [differentiate(self.energy, s, "model.energy", self.text) for s in self.unknowns]
+        return self._per_kind(lambda i: differentiate(self.energy, self.unknowns[i], "model.energy", self.text))
+
+    @cached_property
+    def curvatures(self) -> list[sp.Expr]:
+        """d2f/du_i2, the diagonal of the Hessian."""
+        return self._per_kind(lambda i: sp.diff(self.potentials[i], self.unknowns[i]))
 
     @cached_property
     def hessian(self) -> sp.Matrix:
         """Second derivatives of f."""
         return sp.Matrix([[sp.diff(p, s) for s in self.unknowns] for p in self.potentials])
+
+    def _per_kind(self, derive: Callable[[int], sp.Expr]) -> list[sp.Expr]:
+        """``derive(i)`` for every component, renamed from the first of its kind."""
+        found: list[sp.Expr] = []
+        for i, k in enumerate(self.kinds):
+            found.append(derive(i) if i == k else found[k].xreplace(_exchange(self.unknowns[k], self.unknowns[i])))
+        return found
 
     @property
     def gradient_flow(self) -> bool:
@@ -143,9 +173,18 @@ class EnergyModel:
 
     def evaluate(self, exprs: Sequence[sp.Expr], points: np.ndarray) -> np.ndarray:
         """Expressions at points, shapes ``(len(exprs), n)`` and ``(components, n)``; non-finite results are kept quietly."""
+        return self.function(exprs)(points)
+
+    def function(self, exprs: Sequence[sp.Expr]) -> Callable[[np.ndarray], np.ndarray]:
+        """`evaluate` of the same expressions at one set of points after another: compiling them is what takes time."""
         function = sp.lambdify(self.unknowns, [self.values(sp.sympify(e)) for e in exprs], modules="numpy", cse=True)
-        with np.errstate(all="ignore"):
-            return np.array([np.broadcast_to(np.asarray(v, dtype=float), points.shape[1:]) for v in function(*points)])
+
+        def at(points: np.ndarray) -> np.ndarray:
+            with np.errstate(all="ignore"):
+                values = function(*points)
+                return np.array([np.broadcast_to(np.asarray(v, dtype=float), points.shape[1:]) for v in values])
+
+        return at
 
     @classmethod
     def build(
@@ -217,6 +256,10 @@ class EnergyModel:
         return cls(name, parse(energy, "model.energy", symbols), tuple(built), dict(parameters), energy)
 
 
+def _exchange(one: sp.Symbol, other: sp.Symbol) -> dict[sp.Symbol, sp.Symbol]:
+    return {one: other, other: one}
+
+
 class Split(Protocol):
     """A right-hand side ``u' = L u + N(u)`` in spectral space: all an integrator knows.
 
@@ -274,6 +317,8 @@ class SpectralSplit:
         self.scalars: dict[str, float] = model.scalars | {
             model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)
         }
+        # An argument as well: kernels compile once for all sizes of grids.
+        self.scalars[_SCALE.name] = 1 / layout.grid.norm
         self.kappas = [model.scalar("kappa", i) for i in range(self.components)]
         self.linear = [
             -self._kinetic(i) * (model.scalar("stabilizer", i) + kappa * K2) for i, kappa in enumerate(self.kappas)
@@ -302,7 +347,7 @@ class SpectralSplit:
 
     def explicit(self, array: str) -> list[sp.Expr]:
         """N of every component in terms of the channels held in ``array``; undoes the transforms' scaling."""
-        scale = sp.Float(1 / self.layout.grid.norm, 17) * (MASK if self._dealias else 1)
+        scale = _SCALE * (MASK if self._dealias else 1)
         result = []
         for i in range(self.components):
             conserved = self.model.components[i][0].kinetics == "conserved"
@@ -344,20 +389,19 @@ def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
     rng = np.random.Generator(np.random.Philox(1))
     points = np.concatenate([start, start + 0.2 * spread * rng.uniform(-1, 1, start.shape)], axis=1)
     conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])[:, None]
-    force = model.potentials
-    mean = np.nan_to_num(model.evaluate(force, flat.mean(axis=1, keepdims=True))) * conserved
-    diagonal = [model.hessian[i, i] for i in range(len(force))]
+    energy, force, diagonal = (model.function(e) for e in ([model.energy], model.potentials, model.curvatures))
+    mean = np.nan_to_num(force(flat.mean(axis=1, keepdims=True))) * conserved
     rate = np.full(points.shape[1], 1.0)
-    largest = np.zeros(len(force))
+    largest = np.zeros(len(flat))
 
     def tilted(p: np.ndarray) -> np.ndarray:
-        return model.evaluate([model.energy], p)[0] - (mean * p).sum(axis=0)
+        return energy(p)[0] - (mean * p).sum(axis=0)
 
     level = tilted(points)
     for _ in range(60):
-        second = model.evaluate(diagonal, points)
+        second = diagonal(points)
         largest = np.fmax(largest, np.nanmax(np.where(np.isfinite(second), second, np.nan), axis=1, initial=0.0))
-        slope = model.evaluate(force, points) - mean
+        slope = force(points) - mean
         curvature = np.fmax(np.nanmax(np.abs(second), axis=0), 1e-12)
         trial = points - np.nan_to_num(rate * slope / curvature)
         new = tilted(trial)

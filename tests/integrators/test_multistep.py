@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ def phi(order: int, z: float) -> float:
     return float(sum(x**j / sp.factorial(j + order) for j in range(60 + int(12 * abs(z)))))
 
 
+@cache  # of every z for many balances
 def weights(scheme: Scheme, z: float, ratios: tuple[float, ...], size: float = 1.0) -> tuple[float, list[float]]:
     """Factors of u and of N at every time level in one step."""
     values = {table.z: z, table.dt: size, **dict(zip(table.RATIOS, ratios, strict=True))}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import mpmath
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ POINTS = np.concatenate(
 )
 
 
+@cache  # 40 digits take their time, and all kernels are asked for the same arguments
 def exact(order: int, z: float) -> mpmath.mpf:
     """phi_n(z) = 1F1(1; n + 1; z)/n!"""
     with mpmath.workdps(40):
