@@ -32,8 +32,8 @@ from .tensors import Array
 SCHEMES = ("q1", "rotated", "fourier")
 PRECONDITIONERS = ("auto", "green", "green-jacobi", "green-schwarz")
 #: Contrast above which the nodes at the soft side of laminate voxels are worth a solve of their own: it saves iterations
-#: about as the root of the contrast, and makes each longer by some twenty times the share of cut voxels (measured).
-_HIGH_CONTRAST, _SURFACE_COST = 150.0, 20.0
+#: about as the root of the contrast, and costs with the share of cut voxels (fitted to times of balls and band-limited noise).
+_HIGH_CONTRAST, _SURFACE_COST = 40.0, 100.0
 #: Eigenvalue that the stiffest phase has with the Green operator, where the nodes of the surface have about 1 with theirs.
 _TOP = 2.0
 #: Power of the local stiffness that smooth fields are scaled by: with 1, a fourth more iterations at contrast 1000.

@@ -78,8 +78,8 @@ def test_same_answer_as_green(precision: str) -> None:
 
 
 def test_when_it_is_chosen() -> None:
-    assert problem(2, 3, 96, preconditioner="auto").preconditioner == "green-schwarz"
-    assert problem(2, 3, 96, contrast=10, preconditioner="auto").preconditioner == "green"
+    assert problem(2, 3, 192, preconditioner="auto").preconditioner == "green-schwarz"
+    assert problem(2, 3, 192, contrast=10, preconditioner="auto").preconditioner == "green"
     assert (
         problem(2, 3, 12, contrast=100, preconditioner="auto").preconditioner == "green"
     )  # most voxels near the surface
