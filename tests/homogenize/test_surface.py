@@ -83,7 +83,7 @@ def test_when_it_is_chosen() -> None:
     assert (
         problem(2, 3, 12, contrast=100, preconditioner="auto").preconditioner == "green"
     )  # most voxels near the surface
-    assert problem(2, 3, 96, preconditioner="auto", scheme="fourier").preconditioner == "green-jacobi"
+    assert problem(2, 3, 192, preconditioner="auto", scheme="fourier").preconditioner == "green-jacobi"
     with pytest.raises(ConfigError, match="Fourier"):
         problem(2, 3, scheme="fourier")
     with pytest.raises(ConfigError, match="voids"):
