@@ -58,11 +58,12 @@ def describe(share: Array, spacing: Sequence[float], periodic: Sequence[bool]) -
     out.two_point, out.wavenumber, out.structure_factor = correlations(share, spacing, periodic, out.lag)
     out.lineal_path, out.chord_density, out.mean_chord = lines(inside, spacing, periodic, out.lag)
     out.correlation_length = correlation_length(out.lag, out.two_point, out.fraction)
-    labels, count = components(inside, periodic)
-    out.components = count
+    labels, count = pieces(inside)
+    joined = _joined(count, [_faces(labels, axis) for axis, wrap in enumerate(periodic) if wrap])
+    out.components = len(np.unique(joined))
     if count:
-        out.largest = float(np.bincount(labels[inside]).max() / inside.sum())
-    out.percolates = tuple(percolates(inside, axis, periodic) for axis in range(share.ndim))
+        out.largest = float(np.bincount(joined[labels[inside]]).max() / inside.sum())
+    out.percolates = tuple(_percolates(labels, count, axis, periodic) for axis in range(share.ndim))
     return out
 
 
@@ -201,32 +202,50 @@ def _chords(rows: np.ndarray, wrap: bool) -> Array:
 
 
 def components(inside: np.ndarray, periodic: Sequence[bool]) -> tuple[np.ndarray, int]:
-    """Connected pieces through common faces: numbers 0, 1, ... (-1 outside) and how many there are.
+    """Connected pieces through common faces: numbers 0, 1, ... (-1 outside) and how many there are."""
+    labels, count = pieces(inside)
+    joined = _joined(count, [_faces(labels, axis) for axis, wrap in enumerate(periodic) if wrap])
+    used, numbers = np.unique(joined, return_inverse=True)
+    return np.append(numbers, -1)[labels], len(used)
+
+
+def pieces(inside: np.ndarray) -> tuple[np.ndarray, int]:
+    """The same, none of them connected across the faces of the image.
 
     Minimum labels spread along whole runs of voxels, with pointer jumping, until nothing changes.
     """
-    size = inside.size
-    parent = np.arange(size)
-    flat = np.arange(size).reshape(inside.shape)
+    parent = np.arange(inside.size)
+    flat = np.arange(inside.size).reshape(inside.shape)
     links = []
-    for axis, wrap in enumerate(periodic):
-        if inside.shape[axis] < 2:
-            continue
-        both = inside & np.roll(inside, -1, axis)
-        if not wrap:
-            edge = [slice(None)] * inside.ndim
-            edge[axis] = slice(-1, None)
-            both[tuple(edge)] = False
-        links.append((flat[both], np.roll(flat, -1, axis)[both]))
+    for axis in range(inside.ndim):
+        lower, upper = _shifted(inside.ndim, axis)
+        both = inside[lower] & inside[upper]
+        links.append((flat[lower][both], flat[upper][both]))
+    union(parent, *(np.concatenate(ends) for ends in zip(*links, strict=True)))
+    roots = inside & (parent == np.arange(inside.size)).reshape(inside.shape)
+    numbers = np.cumsum(roots) - 1
+    return np.where(inside, numbers[parent].reshape(inside.shape), -1), int(roots.sum())
+
+
+def _shifted(dim: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """All voxels but the last, and all but the first, along an axis."""
+    lower, upper = [slice(None)] * dim, [slice(None)] * dim
+    lower[axis], upper[axis] = slice(None, -1), slice(1, None)
+    return tuple(lower), tuple(upper)
+
+
+def _faces(labels: np.ndarray, axis: int) -> np.ndarray:
+    """Pairs of pieces that meet across the faces of a periodic axis, last layer and first, (pairs, 2)."""
+    pairs = np.stack([np.take(labels, -1, axis).ravel(), np.take(labels, 0, axis).ravel()], axis=1)
+    return np.unique(pairs[(pairs >= 0).all(axis=1)], axis=0)
+
+
+def _joined(count: int, links: Sequence[np.ndarray]) -> np.ndarray:
+    """For every piece the lowest number among those that links of pairs connect it with."""
+    parent = np.arange(count)
     if links:
-        a = np.concatenate([first for first, _ in links])
-        b = np.concatenate([second for _, second in links])
-        union(parent, a, b)
-    roots = parent.reshape(inside.shape)
-    used, numbers = np.unique(roots[inside], return_inverse=True)
-    out = np.full(inside.shape, -1)
-    out[inside] = numbers
-    return out, len(used)
+        union(parent, *np.concatenate(links).T)
+    return parent
 
 
 def union(parent: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
@@ -246,19 +265,18 @@ def union(parent: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
 
 def percolates(inside: np.ndarray, axis: int, periodic: Sequence[bool]) -> bool:
     """Whether a piece connects a face with the opposite one; along a periodic axis also with itself, at the same place."""
-    n = inside.shape[axis]
-    if n < 2:
-        return bool(inside.any())
-    open_ = [wrap and d != axis for d, wrap in enumerate(periodic)]
-    labels, count = components(inside, open_)
-    first, last = np.take(labels, 0, axis), np.take(labels, n - 1, axis)
+    return _percolates(*pieces(inside), axis, periodic)
+
+
+def _percolates(labels: np.ndarray, count: int, axis: int, periodic: Sequence[bool]) -> bool:
+    if labels.shape[axis] < 2 or not count:
+        return bool(count)
+    around = [_faces(labels, d) for d, wrap in enumerate(periodic) if wrap and d != axis]
     if not periodic[axis]:
-        return bool(np.intersect1d(first[first >= 0], last[last >= 0]).size)
-    # Around the cell: winding numbers. Join faces one by one; a loop exists if two copies of the cell connect.
-    doubled = np.concatenate([inside, inside], axis=axis)
-    labels, count = components(doubled, open_)
-    if not count:
-        return False
-    one = np.take(labels, range(n), axis)
-    two = np.take(labels, range(n, 2 * n), axis)
-    return bool(np.any((one == two) & (one >= 0)))
+        joined = _joined(count, around)
+        first, last = np.take(labels, 0, axis), np.take(labels, -1, axis)
+        return bool(np.intersect1d(joined[first[first >= 0]], joined[last[last >= 0]]).size)
+    # Around the cell: a piece winds around it if it is connected with its own image in a second cell behind the first.
+    across = _faces(labels, axis) + np.array([0, count])
+    joined = _joined(2 * count, [*around, *(pairs + count for pairs in around), across])
+    return bool(np.any(joined[:count] == joined[count:]))

@@ -72,7 +72,10 @@ class Material:
 
     def product(self, strain: np.ndarray) -> np.ndarray:
         """Stress (entries, order) of every entry for one strain."""
-        return np.stack([self.tensor[:, row] @ strain for row in positions(self.order)], axis=1)
+        factors = np.zeros((self.tensor.shape[1], self.order))
+        for i, row in enumerate(positions(self.order)):
+            factors[row, i] = strain
+        return np.asarray(self.tensor @ factors)
 
     @property
     def nbytes(self) -> int:
