@@ -136,6 +136,14 @@ class Grid:
         return tuple(a.k2.size for a in self.axes)
 
     @property
+    def wavenumbers(self) -> tuple[float, float]:
+        """Smallest (but zero) and largest squared wavenumber of the modes, 1/length^2."""
+        lowest = sum(float(a.k2.min()) for a in self.axes)
+        if lowest == 0:
+            lowest = min((float(a.k2[a.k2 > 0].min()) for a in self.axes if a.k2.any()), default=0.0)
+        return lowest, sum(float(a.k2.max()) for a in self.axes)
+
+    @property
     def cells(self) -> int:
         return math.prod(self.shape)
 

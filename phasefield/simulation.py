@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -12,13 +13,22 @@ from .backend import Backend, Forward, Inverse, Layout, cells_of, select
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import initial_field, merge_initial
-from .integrators import SCHEMES, Carry, Controller, Integrator
-from .models import EnergyModel, SpectralSplit, stabilizers
+from .integrators import SCHEMES, Carry, Controller, Integrator, Trial
+from .models import Amplification, EnergyModel, SpectralSplit, energy_terms, stabilizers
 from .observables import Factory, Observer
 from .specs import RunSpec
 
-#: A rise in free energy that round-off explains, in units of the precision's epsilon.
+#: What round-off explains, in units of the precision's epsilon: of the sums of the free energy, and of a cell's value.
 _ROUNDOFF = 64.0
+
+#: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
+#: the run gives up; how far below its longest step a step has collapsed.
+_JUDGED, _LONG, _ENDLESS, _COLLAPSED = 500, 1e6, 1e8, 1e-7
+
+#: Longest step against the time in which the fastest fluctuation grows by a factor of e.
+_FOLLOWED = 0.1
+
+log = logging.getLogger("phasefield")
 
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
 
@@ -87,9 +97,11 @@ class Simulation:
         if checkpoint is None:
             initial = initial_cells(spec, self.model, self.grid)
             self.stabilizers = stabilizers(self.model, initial)
+            self._energy_scale = self.grid.volume * energy_terms(self.model, initial)
         else:
             self._check_identity(checkpoint[1])
             self.stabilizers = list(checkpoint[1]["stabilizers"])
+            self._energy_scale = checkpoint[1]["energy_scale"]
         adaptive = spec.time.adaptive
         self._epsilon = float(np.finfo(self.backend.dtype).eps)
         self._fields = self.model.slices()
@@ -101,12 +113,17 @@ class Simulation:
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
         self.controller = Controller(
             tolerance=spec.time.tolerance,
-            order=self.scheme.error_order,
+            order=self.scheme.error_order - 1,
+            groups=list(self._fields.values()),
+            epsilon=self._epsilon,
             dt=spec.time.dt or self._first_step(),
             dt_min=spec.time.dt_min or 0.0,
             dt_max=spec.time.dt_max or math.inf,
         )
+        self._amplification = Amplification(self.model, self.grid, _ROUNDOFF * self._epsilon)
+        self._refusal, self._told = "", False
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
+        self._milestone = self.carry.step, self.carry.t, self.controller.dt
 
     def _check_sources(self) -> None:
         """The kernels would take a coordinate that the grid has not for 0."""
@@ -142,11 +159,15 @@ class Simulation:
 
     def _first_step(self) -> float:
         """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
+        _, most = self.grid.wavenumbers
         rates = [
-            f.mobility * s * (s / f.kappa if f.kinetics == "conserved" and f.kappa > 0 else 1.0)
+            f.mobility * s * (min(s / f.kappa, most) if f.kappa > 0 else most)
+            if f.kinetics == "conserved"
+            else f.mobility * s
             for (f, _), s in zip(self.model.components, self.stabilizers, strict=True)
         ]
-        return min(0.02 / max([*rates, 1e-12]), self.spec.time.end)
+        fastest = max(rates)
+        return min(0.02 / fastest, self.spec.time.end) if fastest > 0 else self.spec.time.end
 
     def _start(self, initial: np.ndarray) -> Carry:
         """The carry of the initial condition. States are scaled so that an inverse transform needs no factor."""
@@ -175,9 +196,8 @@ class Simulation:
         history = {name: load(name) for name in arrays if name != "u"}
         carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
-        for key, value in meta["controller"].items():
-            if key != "dt" or self.spec.time.adaptive:  # a fixed step is what the configuration says
-                setattr(self.controller, key, value)
+        if self.spec.time.adaptive:  # a fixed step is what the configuration says
+            self.controller.restore(meta["controller"])
         return carry
 
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
@@ -232,45 +252,82 @@ class Simulation:
     def _adaptive(self, target: float) -> None:
         carry, controller, integrator = self.carry, self.controller, self.integrator
         floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self.spec.time.end)
-        why = ""
         for _ in range(200):
             size, t_new = self._size(controller.dt, target)
             trial = integrator.attempt(carry, size, t_new)
-            ratio = controller.ratio(trial, self._fields)
+            ratio = controller.ratio(trial, size)
             forced = size <= floor * 1.001 and controller.dt_min > 0
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                why = self._objection(trial.energy)
+                why = self._objection(trial)
                 if not why:
-                    controller.accepted(ratio, size)
+                    controller.accepted(trial, ratio, size)
                     integrator.accept(carry, trial, size, t_new)
+                    self._follow(trial)
+                    self._judge()
                     return
                 ratio = math.inf
             elif not math.isfinite(ratio):
                 why = "the step is not finite"
             else:
                 why = "the local error stays above the tolerance"
+            self._refusal = why
             if size <= floor:
                 break
             controller.refused(ratio, size)
         self._diverged(
-            f"{why}, even with dt = {size:.3g}",
+            f"{self._refusal}, even with dt = {size:.3g}",
             "check the initial values and the energy's domain, or loosen time.tolerance",
         )
 
-    def _objection(self, energy: float) -> str:
+    def _follow(self, trial: Trial) -> None:
+        """Bounds the next steps by the growth of fluctuations: their error is small beside that of the pattern they precede."""
+        if self.controller.changed(trial):
+            rate = self._amplification.rate(trial.mean, trial.fluctuation)
+            self.controller.survey(trial, _FOLLOWED / rate if rate > 0 else math.inf)
+
+    def _judge(self) -> None:
+        """Tells of steps that have collapsed, and ends a run that would not."""
+        carry, controller = self.carry, self.controller
+        step, time, size = self._milestone
+        if carry.step - step < _JUDGED:
+            return
+        self._milestone = carry.step, carry.t, controller.dt
+        left = (self.spec.time.end - carry.t) / (carry.t - time) * (carry.step - step) if carry.t > time else math.inf
+        if controller.dt > 1.5 * size or left < _LONG:
+            return
+        reason = f"steps of {controller.dt:.3g} would need about {left:.2g} more of them to time.end = {self.spec.time.end:.6g}"
+        why = (
+            f"the last step refused: {self._refusal}"
+            if self._refusal
+            else "no step was refused: the error is at the tolerance"
+        )
+        hint = "check the energy's domain, the resolution and the sources, or loosen time.tolerance"
+        if left > _ENDLESS or controller.dt < _COLLAPSED * controller.longest:
+            self._diverged(f"{reason} ({why})", hint)
+        if not self._told:
+            self._told = True
+            log.warning("%s (%s); %s", reason, why, hint)
+
+    def _objection(self, trial: Trial) -> str:
         """Why a completed step is no good, or nothing."""
-        if not math.isfinite(energy):
+        if not math.isfinite(trial.energy):
             return "the free energy is not finite"
-        if self.model.gradient_flow:
-            allowed = _ROUNDOFF * self._epsilon * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
-            if energy > self.carry.energy + allowed:
-                return "the free energy rises"
+        if self.model.gradient_flow and trial.energy > self.carry.energy + self._energy_noise(trial):
+            return "the free energy rises"
         return ""
 
-    @property
-    def _energy_scale(self) -> float:
-        """Energy at stake, so that round-off of a run that starts at zero energy is judged fairly."""
-        return self.grid.volume * max(self.stabilizers) * 1e-4
+    def _energy_noise(self, trial: Trial) -> float:
+        """The rise in free energy that round-off explains: of its sum's terms, and of the cells' values where it is stationary."""
+        sums = abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale
+        unit = _ROUNDOFF * self._epsilon
+        _, most = self.grid.wavenumbers
+        cells = sum(
+            (s + f.kappa * most) * (unit * math.hypot(mean, fluctuation)) ** 2
+            for (f, _), s, mean, fluctuation in zip(
+                self.model.components, self.stabilizers, trial.mean, trial.fluctuation, strict=True
+            )
+        )
+        return unit * sums + self.grid.volume * cells
 
     def _diverged(self, reason: str, hint: str) -> NoReturn:
         raise Diverged(self.carry.step, self.carry.t, self._suspect(), reason, hint)
@@ -336,6 +393,7 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
+            "energy_scale": self._energy_scale,
             "controller": self.controller.state(),
         }
 

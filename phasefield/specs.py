@@ -110,7 +110,7 @@ class TimeSpec:
     dt: float | None = None
     dt_min: float | None = None
     dt_max: float | None = None
-    tolerance: float = 2e-3
+    tolerance: float = 0.05
     end: float = 100.0
     steady: float | None = None
     max_steps: int | None = None

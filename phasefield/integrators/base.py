@@ -61,12 +61,15 @@ class Trial:
     """A step before it is accepted.
 
     Attributes:
-        error: root mean square local error of every component; scale: root mean square fluctuation of every component.
+        error, change: root mean squares over the cells of the local error and of what the step changed, of every component.
+        mean, fluctuation: the new state's mean, and its root mean square departure from it.
         bulk, gradient: parts of the free energy at the end of the step, NaN where the split does not monitor them.
     """
 
     error: list[float]
-    scale: list[float]
+    change: list[float]
+    mean: list[float]
+    fluctuation: list[float]
     bulk: float
     gradient: float
 
@@ -105,6 +108,10 @@ class Integrator:
         self._names = [*split.scalars, "dt", *_RATIO_NAMES]
         self._evaluate = backend.program(layout, split.operations("work"))
         self._method = self._compile(scheme)
+        self._first_error: Program | None = None
+        if adaptive and scheme.first_error is not None:
+            errors = self._squares("error", self._expressions(scheme.first_error))
+            self._first_error = backend.program(layout, [Run(self._kernel("first_error", {}, **errors))])
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starter = self._compile(SCHEMES[scheme.starter]) if scheme.starter and not adaptive else None
         self._stages = [self._buffer(split.channels) for _ in range(scheme.stage_buffers(adaptive))]
@@ -189,11 +196,21 @@ class Integrator:
 
     def _attempt_kernel(self, scheme: Scheme) -> Kernel:
         new, error = self._expressions(scheme.update, 1), self._expressions(scheme.error)
-        fluctuates = PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
-        reductions = {f"error_{i}": Reduction("sum", PerMode(WEIGHT) * e**2) for i, e in enumerate(error)}
-        reductions |= {f"scale_{i}": Reduction("sum", fluctuates * e**2) for i, e in enumerate(new)}
+        before = [array_symbol("u", i) for i in range(self.split.components)]
+        reductions = self._squares("error", error)
+        reductions |= self._squares("change", [e - u_i for e, u_i in zip(new, before, strict=True)])
+        uniform, varying = (
+            PerMode(sp.Piecewise((e, K2 > 0), (o, True))) for e, o in ((0, sp.sqrt(WEIGHT)), (WEIGHT, 0))
+        )
+        reductions |= {f"mean_{i}": Reduction("sum", uniform * e) for i, e in enumerate(new)}
+        reductions |= {f"fluctuation_{i}": Reduction("sum", varying * e**2) for i, e in enumerate(new)}
         gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(self._kappas, new, strict=True))
         return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
+
+    @staticmethod
+    def _squares(name: str, values: Sequence[sp.Expr]) -> dict[str, Reduction]:
+        """Mean squares over the cells, by Parseval's theorem."""
+        return {f"{name}_{i}": Reduction("sum", PerMode(WEIGHT) * e**2) for i, e in enumerate(values)}
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
@@ -251,10 +268,15 @@ class Integrator:
         arrays = self._arrays(self._method, carry, scalars)
         scalars["t"] = t_new
         found = self._method.update({**arrays, "new": self._new, "work": self.scratch}, scalars)
+        if self._first_error is not None and not carry.sizes:
+            found |= self._first_error({**arrays, "n1": self.scratch}, scalars)
+
         components = range(self.split.components)
-        error = [math.sqrt(found[f"error_{i}"]) for i in components]
-        scale = [math.sqrt(found[f"scale_{i}"]) for i in components]
-        return Trial(error, scale, self.split.bulk(found), found["gradient"] * self.layout.grid.volume)
+        roots = ([math.sqrt(found[f"{name}_{i}"]) for i in components] for name in ("error", "change", "fluctuation"))
+        error, change, fluctuation = roots
+        mean = [found[f"mean_{i}"] for i in components]
+        bulk, gradient = self.split.bulk(found), found["gradient"] * self.layout.grid.volume
+        return Trial(error, change, mean, fluctuation, bulk, gradient)
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

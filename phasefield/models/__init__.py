@@ -1,5 +1,7 @@
 """Models: free-energy densities and the splittings derived from them."""
 
 from .base import EnergyModel, OrderParameter, SpectralSplit, Split, stabilizers
+from .growth import Amplification
+from .scales import energy_terms
 
-__all__ = ["EnergyModel", "OrderParameter", "SpectralSplit", "Split", "stabilizers"]
+__all__ = ["Amplification", "EnergyModel", "OrderParameter", "SpectralSplit", "Split", "energy_terms", "stabilizers"]

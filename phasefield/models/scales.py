@@ -1,0 +1,24 @@
+"""Sizes of a model's own quantities, against which something counts as small."""
+
+from __future__ import annotations
+
+import numpy as np
+import sympy as sp
+
+from .base import EnergyModel
+
+
+def energy_terms(model: EnergyModel, cells: np.ndarray) -> float:
+    """Mean size of what the energy density is the sum of: terms that cancel in it, and values times their potentials.
+
+    Round-off of a free energy is relative to this, not to what is left of it in equilibrium.
+
+    Args:
+        cells: values of the components, shape ``(components, ...)``; up to 64 cells spread over them are looked at.
+    """
+    flat = cells.reshape(len(cells), -1)
+    points = flat[:, np.unique(np.linspace(0, flat.shape[1] - 1, 64).astype(int))].astype(float)
+    terms = np.abs(model.evaluate([*sp.Add.make_args(model.energy), *model.potentials], points))
+    terms[-len(points) :] *= np.abs(points)
+    finite = np.isfinite(terms)
+    return float(np.where(finite, terms, 0.0).sum() / max(points.shape[1], 1))
