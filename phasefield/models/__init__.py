@@ -1,5 +1,6 @@
 """Models: free-energy densities and the splittings derived from them."""
 
-from .base import EnergyModel, OrderParameter, SpectralSplit, Split, stabilizers
+from .base import EnergyModel, OrderParameter, SpectralSplit, Split
+from .stabilizer import Curvature, Stabilizer, stabilizers
 
-__all__ = ["EnergyModel", "OrderParameter", "SpectralSplit", "Split", "stabilizers"]
+__all__ = ["Curvature", "EnergyModel", "OrderParameter", "SpectralSplit", "Split", "Stabilizer", "stabilizers"]
