@@ -96,7 +96,8 @@ class Simulation:
         self._check_memory()
         if checkpoint is None:
             initial = initial_cells(spec, self.model, self.grid)
-            self.stabilizers = stabilizers(self.model, initial)
+            # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
+            self.stabilizers = stabilizers(self.model, initial, 0.5 if self.scheme.memory == 0 else 1.0)
             self._energy_scale = self.grid.volume * energy_terms(self.model, initial)
         else:
             self._check_identity(checkpoint[1])

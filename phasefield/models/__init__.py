@@ -1,7 +1,8 @@
 """Models: free-energy densities and the splittings derived from them."""
 
-from .base import EnergyModel, OrderParameter, SpectralSplit, Split, stabilizers
+from .base import EnergyModel, OrderParameter, SpectralSplit, Split
 from .growth import Amplification
 from .scales import energy_terms
+from .stabilizer import stabilizers
 
 __all__ = ["Amplification", "EnergyModel", "OrderParameter", "SpectralSplit", "Split", "energy_terms", "stabilizers"]

@@ -182,7 +182,8 @@ class EnergyModel:
         def at(points: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
                 values = function(*points)
-                return np.array([np.broadcast_to(np.asarray(v, dtype=float), points.shape[1:]) for v in values])
+                dtype = np.result_type(points.dtype, float)  # complex points serve complex steps
+                return np.array([np.broadcast_to(np.asarray(v, dtype=dtype), points.shape[1:]) for v in values])
 
         return at
 
@@ -368,48 +369,3 @@ class SpectralSplit:
     def bulk(self, reduced: Mapping[str, float]) -> float:
         """The bulk free energy (NaN if not monitored)."""
         return reduced.get("bulk", math.nan) * self.layout.grid.cell_volume
-
-
-def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
-    """The stabiliser S of every component: half the largest second derivative of f by its field, on the way down from the start.
-
-    A splitting with S >= max f''/2 is energy stable to first order (Shen and Yang, DCDS-A 28 (2010) 1669, lemma 2.3). The range
-    that counts is what the run will visit, so a sample of cells follows the steepest descent of f to its wells (conserved
-    components on f tilted by the mean potential, which leaves the common tangent level).
-
-    Args:
-        initial: initial cells, shape ``(components, ...)``.
-    """
-    flat = initial.reshape(initial.shape[0], -1)
-    picks = np.unique(np.linspace(0, flat.shape[1] - 1, 48).astype(int))
-    start = np.concatenate(
-        [flat[:, picks], flat[np.arange(len(flat)), :][:, flat.argmax(axis=1)], flat[:, flat.argmin(axis=1)]], axis=1
-    )
-    spread = np.maximum(np.ptp(flat, axis=1, keepdims=True), 1e-2)
-    rng = np.random.Generator(np.random.Philox(1))
-    points = np.concatenate([start, start + 0.2 * spread * rng.uniform(-1, 1, start.shape)], axis=1)
-    conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])[:, None]
-    energy, force, diagonal = (model.function(e) for e in ([model.energy], model.potentials, model.curvatures))
-    mean = np.nan_to_num(force(flat.mean(axis=1, keepdims=True))) * conserved
-    rate = np.full(points.shape[1], 1.0)
-    largest = np.zeros(len(flat))
-
-    def tilted(p: np.ndarray) -> np.ndarray:
-        return energy(p)[0] - (mean * p).sum(axis=0)
-
-    level = tilted(points)
-    for _ in range(60):
-        second = diagonal(points)
-        largest = np.fmax(largest, np.nanmax(np.where(np.isfinite(second), second, np.nan), axis=1, initial=0.0))
-        slope = force(points) - mean
-        curvature = np.fmax(np.nanmax(np.abs(second), axis=0), 1e-12)
-        trial = points - np.nan_to_num(rate * slope / curvature)
-        new = tilted(trial)
-        better = np.isfinite(new) & (new <= level)
-        points, level = np.where(better, trial, points), np.where(better, new, level)
-        rate = np.where(better, np.minimum(1.2 * rate, 1.5), 0.5 * rate)
-    parts = model.slices()
-    return [
-        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[parts[f.name]].max())
-        for f, _ in model.components
-    ]
