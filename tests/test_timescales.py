@@ -156,6 +156,11 @@ def test_a_travelling_pulse_is_followed_between_the_sampled_places() -> None:
         assert driven.steps < 3000
 
 
+def test_places_that_a_front_has_not_reached_do_not_hold_it_up() -> None:
+    """Their values are tiny but grow by the second; they count once the front is near."""
+    assert drive("(1+tanh((0.1*t-x)/0.3))**2", 100).steps < 150
+
+
 def test_rejected_steps_ask_again_from_the_same_time() -> None:
     limiter = resolution(model("exp(-((t-50)/0.5)**2)"), 100)
     assert limiter is not None

@@ -47,8 +47,8 @@ class _Part:
     exponent: float = 1.0
     rows: slice = field(default_factory=lambda: slice(0), compare=False)
 
-    def of(self, g: Array, top: Array) -> Array:
-        """The function, up to a factor; ``top`` is the largest argument of every row."""
+    def of(self, g: Array, top: float = 0.0) -> Array:
+        """The function, up to a factor; ``top`` is the largest argument of all."""
         match self.kind:
             case "exp":
                 return np.exp(g - top)  # a factor exp(-1000) would leave nothing to look at
@@ -125,7 +125,7 @@ class TimeMesh:
         changed = np.zeros(times.size - 1, dtype=bool)
         for part in self._parts:
             if part.kind in ("below", "at most"):
-                sides = part.of(arguments[part.rows], arguments[part.rows])
+                sides = part.of(arguments[part.rows])
                 changed |= (np.diff(sides, axis=1) != 0).any(axis=0)
         return times, arguments[self._terms[0].rows.start :], changed
 
@@ -171,7 +171,7 @@ class TimeMesh:
                 if late is not None and not settled:
                     continue
                 g = arguments[part.rows]
-                top = extreme(np.fmax, g)[:, None]
+                top = float(np.fmax.reduce(g, axis=None))
                 f = part.of(g, top)
                 change = np.abs(np.diff(f, axis=1))
                 where = room
@@ -186,8 +186,7 @@ class TimeMesh:
                 elif part.kind in ("below", "at most"):
                     allowed = np.zeros_like(f)
                 else:
-                    overall = extreme(np.fmax, f) - extreme(np.fmin, f)
-                    allowed = _DELTA * np.fmax(nearby(f, _NEAR, _NEAR), FLOOR * overall[:, None])
+                    allowed = _DELTA * np.fmax(nearby(f, _NEAR, _NEAR), FLOOR * float(np.fmax.reduce(spread(f))))
                 split |= (change > np.maximum(allowed[:, 1:], allowed[:, :-1])).any(axis=0)
                 found.extend(_extrema(part, times, g, f, top, allowed, where))
         middle = 0.5 * (times[1:] + times[:-1])
@@ -199,7 +198,7 @@ class TimeMesh:
         for part in self._parts[: -self._count]:
             if part.kind == "term" and part.argument in envelopes:
                 height = np.abs(arguments[part.rows])
-                points |= (height > _NEGLIGIBLE * extreme(np.fmax, height)[:, None]).any(axis=0)
+                points |= (height > _NEGLIGIBLE * np.fmax.reduce(height, axis=None)).any(axis=0)
         return np.asarray(points[1:] | points[:-1])
 
 
@@ -280,9 +279,11 @@ def _critical(polynomials: Iterable[Callable[..., Sequence[Array]]], columns: Se
     return times[np.isfinite(times)]
 
 
-def extreme(of: np.ufunc, values: Array) -> Array:
-    """Largest or smallest finite value of every row, NaN if there is none."""
-    return np.asarray(of.reduce(np.where(np.isfinite(values), values, np.nan), axis=1))
+def spread(values: Array) -> Array:
+    """Range of the finite values of every row, 0 if there are none."""
+    finite = np.isfinite(values)
+    span = np.where(finite, values, -np.inf).max(axis=1) - np.where(finite, values, np.inf).min(axis=1)
+    return np.where(span > 0, span, 0.0)
 
 
 def nearby(values: Array, behind: int, ahead: int) -> Array:
@@ -304,7 +305,7 @@ def nearby(values: Array, behind: int, ahead: int) -> Array:
 
 
 def _extrema(
-    part: _Part, times: Array, g: Array, f: Array, top: Array, allowed: Array, where: NDArray[np.bool_]
+    part: _Part, times: Array, g: Array, f: Array, top: float, allowed: Array, where: NDArray[np.bool_]
 ) -> list[Array]:
     """Times that close in on extrema of an argument, as far as they would be seen in its function."""
     rise = np.diff(g, axis=1)
@@ -321,7 +322,7 @@ def _extrema(
     # A parabola says where to look, but not well how far up it goes.
     slack = 0.1 * np.maximum(np.abs(rise[row, i]), np.abs(rise[row, i + 1]))
     peak = g[row, i + 1] - np.sign(bend) * (0.5 * slope**2 / np.abs(bend) + slack)
-    gain = np.abs(part.of(peak[:, None], top[row])[:, 0] - f[row, i + 1])
+    gain = np.abs(part.of(peak, top) - f[row, i + 1])
     shows = ~(gain <= allowed[row, i + 1])
     if not shows.any():
         return []

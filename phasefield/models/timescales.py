@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..grid import Grid
 from .analysis import TIME
 from .base import EnergyModel
-from .timemesh import FLOOR, MOST, Array, TimeMesh, TooFine, extreme, nearby
+from .timemesh import FLOOR, MOST, Array, TimeMesh, TooFine, nearby, spread
 
 #: Largest departure of a term from its value at the start of a step, in units of its range nearby.
 THETA = 0.25
@@ -92,8 +92,7 @@ class SourceResolution:
         count = max(states.shape[1], places.shape[1])
         pick = np.arange(count)
         self._times.use([*places[:, pick % places.shape[1]], *states[:, pick % states.shape[1]]])
-        self._low = np.full(self._times.rows[-1].stop, math.inf)
-        self._high = -self._low
+        self._seen = np.zeros((len(self._terms), 1))  # the largest range of every term so far
         self._mesh: _Mesh | None = None
 
     def _places(self) -> Array:
@@ -238,10 +237,10 @@ class SourceResolution:
 
     def _measure(self, t: float, times: Array, values: Array, changed: NDArray[np.bool_]) -> _Mesh:
         """What `limit` looks up."""
-        self._low = np.fmin(self._low, extreme(np.fmin, values))
-        self._high = np.fmax(self._high, extreme(np.fmax, values))
-        overall = np.nan_to_num(np.maximum(self._high - self._low, 0.0), posinf=0.0)
-        scale = np.fmax(nearby(values, _BEHIND, _AHEAD), FLOOR * overall[:, None])
+        scale = nearby(values, _BEHIND, _AHEAD)
+        for rows, seen in zip(self._times.rows, self._seen, strict=True):
+            seen[0] = max(seen[0], float(spread(values[rows]).max()))
+            np.fmax(scale[rows], FLOOR * seen[0], out=scale[rows])
         switches = np.stack([times[:-1][changed], times[1:][changed]])
         gaps = [
             np.empty((3, 0)),
