@@ -14,7 +14,7 @@ from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import initial_field, merge_initial
 from .integrators import SCHEMES, Carry, Controller, Integrator, Trial
-from .models import Amplification, EnergyModel, SpectralSplit, energy_terms, stabilizers
+from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_terms, stabilizers
 from .observables import Factory, Observer
 from .specs import RunSpec
 
@@ -64,6 +64,12 @@ def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def _spread(cells: np.ndarray, count: int = 16) -> np.ndarray:
+    """Some of the cells, spread over the grid: shape ``(components, n)``."""
+    flat = cells.reshape(len(cells), -1)
+    return flat[:, np.unique(np.linspace(0, flat.shape[1] - 1, count).astype(int))].astype(float)
+
+
 class Simulation:
     """A model on a grid with a scheme on a device, and the state it is in.
 
@@ -99,10 +105,12 @@ class Simulation:
             # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
             self.stabilizers = stabilizers(self.model, initial, 0.5 if self.scheme.memory == 0 else 1.0)
             self._energy_scale = self.grid.volume * energy_terms(self.model, initial)
+            self._samples = _spread(initial)
         else:
             self._check_identity(checkpoint[1])
             self.stabilizers = list(checkpoint[1]["stabilizers"])
             self._energy_scale = checkpoint[1]["energy_scale"]
+            self._samples = np.array(checkpoint[1]["samples"])
         adaptive = spec.time.adaptive
         self._epsilon = float(np.finfo(self.backend.dtype).eps)
         self._fields = self.model.slices()
@@ -112,8 +120,11 @@ class Simulation:
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
+        timed = SourceResolution.build(self.model, self.grid, self._samples, spec.time.end) if adaptive else None
+        self._sources = timed
         self.controller = Controller(
-            tolerance=spec.time.tolerance,
+            # What oscillates gains less from a scheme's order beyond its estimate than what creeps.
+            tolerance=spec.time.tolerance * (1.0 if timed is None else 0.25),
             order=self.scheme.error_order - 1,
             groups=list(self._fields.values()),
             epsilon=self._epsilon,
@@ -122,7 +133,7 @@ class Simulation:
             dt_max=spec.time.dt_max or math.inf,
         )
         self._amplification = Amplification(self.model, self.grid, _ROUNDOFF * self._epsilon)
-        self._refusal, self._told = "", False
+        self._refusal, self._told = "", set[str]()
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self._milestone = self.carry.step, self.carry.t, self.controller.dt
 
@@ -199,6 +210,8 @@ class Simulation:
         carry.gradient = number["gradient"]
         if self.spec.time.adaptive:  # a fixed step is what the configuration says
             self.controller.restore(meta["controller"])
+            if self._sources is not None:
+                self._sources.restore(meta["sources"])
         return carry
 
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
@@ -254,6 +267,9 @@ class Simulation:
         carry, controller, integrator = self.carry, self.controller, self.integrator
         floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self.spec.time.end)
         for _ in range(200):
+            if self._sources is not None:
+                controller.dt = self._sources.limit(carry.t, min(controller.dt, target - carry.t))
+                self._tell("sources", self._sources.note)
             size, t_new = self._size(controller.dt, target)
             trial = integrator.attempt(carry, size, t_new)
             ratio = controller.ratio(trial, size)
@@ -265,6 +281,8 @@ class Simulation:
                     integrator.accept(carry, trial, size, t_new)
                     self._follow(trial)
                     self._judge()
+                    if self._sources is not None and (now := self._sources.switch(carry.t)) is not None:
+                        integrator.restart(carry, max(now, carry.t))
                     return
                 ratio = math.inf
             elif not math.isfinite(ratio):
@@ -305,9 +323,13 @@ class Simulation:
         hint = "check the energy's domain, the resolution and the sources, or loosen time.tolerance"
         if left > _ENDLESS or controller.dt < _COLLAPSED * controller.longest:
             self._diverged(f"{reason} ({why})", hint)
-        if not self._told:
-            self._told = True
-            log.warning("%s (%s); %s", reason, why, hint)
+        self._tell("steps", f"{reason} ({why}); {hint}")
+
+    def _tell(self, subject: str, text: str) -> None:
+        """A warning, once for every subject."""
+        if text and subject not in self._told:
+            self._told.add(subject)
+            log.warning("%s", text)
 
     def _objection(self, trial: Trial) -> str:
         """Why a completed step is no good, or nothing."""
@@ -318,7 +340,7 @@ class Simulation:
         return ""
 
     def _energy_noise(self, trial: Trial) -> float:
-        """The rise in free energy that round-off explains: of its sum's terms, and of the cells' values where it is stationary."""
+        """The rise in free energy that round-off explains: of the terms of its sum, and of the cells where it is stationary."""
         sums = abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale
         unit = _ROUNDOFF * self._epsilon
         _, most = self.grid.wavenumbers
@@ -395,6 +417,8 @@ class Simulation:
             "carry": numbers,
             "stabilizers": self.stabilizers,
             "energy_scale": self._energy_scale,
+            "samples": self._samples.tolist(),
+            "sources": {} if self._sources is None else self._sources.state(),
             "controller": self.controller.state(),
         }
 

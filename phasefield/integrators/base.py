@@ -63,6 +63,7 @@ class Trial:
     Attributes:
         error, change: root mean squares over the cells of the local error and of what the step changed, of every component.
         mean, fluctuation: the new state's mean, and its root mean square departure from it.
+        supply: error and change of the mean of every component whose mean nothing but a source changes.
         bulk, gradient: parts of the free energy at the end of the step, NaN where the split does not monitor them.
     """
 
@@ -70,6 +71,7 @@ class Trial:
     change: list[float]
     mean: list[float]
     fluctuation: list[float]
+    supply: list[tuple[float, float]]
     bulk: float
     gradient: float
 
@@ -110,8 +112,10 @@ class Integrator:
         self._method = self._compile(scheme)
         self._first_error: Program | None = None
         if adaptive and scheme.first_error is not None:
-            errors = self._squares("error", self._expressions(scheme.first_error))
-            self._first_error = backend.program(layout, [Run(self._kernel("first_error", {}, **errors))])
+            error = self._expressions(scheme.first_error)
+            reductions = self._squares("error", error)
+            reductions |= {f"missupply_{i}": Reduction("sum", self._uniform * error[i]) for i in split.supplied}
+            self._first_error = backend.program(layout, [Run(self._kernel("first_error", {}, **reductions))])
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starter = self._compile(SCHEMES[scheme.starter]) if scheme.starter and not adaptive else None
         self._stages = [self._buffer(split.channels) for _ in range(scheme.stage_buffers(adaptive))]
@@ -198,14 +202,19 @@ class Integrator:
         new, error = self._expressions(scheme.update, 1), self._expressions(scheme.error)
         before = [array_symbol("u", i) for i in range(self.split.components)]
         reductions = self._squares("error", error)
-        reductions |= self._squares("change", [e - u_i for e, u_i in zip(new, before, strict=True)])
-        uniform, varying = (
-            PerMode(sp.Piecewise((e, K2 > 0), (o, True))) for e, o in ((0, sp.sqrt(WEIGHT)), (WEIGHT, 0))
-        )
+        change = [e - u_i for e, u_i in zip(new, before, strict=True)]
+        reductions |= self._squares("change", change)
+        uniform, varying = self._uniform, PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
         reductions |= {f"mean_{i}": Reduction("sum", uniform * e) for i, e in enumerate(new)}
+        for i in self.split.supplied:
+            reductions |= {f"missupply_{i}": Reduction("sum", uniform * error[i])}
+            reductions |= {f"supply_{i}": Reduction("sum", uniform * change[i])}
         reductions |= {f"fluctuation_{i}": Reduction("sum", varying * e**2) for i, e in enumerate(new)}
         gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(self._kappas, new, strict=True))
         return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
+
+    #: Takes the mean out of a field's modes.
+    _uniform = PerMode(sp.Piecewise((0, K2 > 0), (sp.sqrt(WEIGHT), True)))
 
     @staticmethod
     def _squares(name: str, values: Sequence[sp.Expr]) -> dict[str, Reduction]:
@@ -219,10 +228,16 @@ class Integrator:
     ) -> Carry:
         """A carry from a state in spectral space (adopted, not copied); evaluates N there."""
         kept = {name: history[name] if history else self._buffer(self._size(name)) for name in self._history}
-        carry = Carry(t, step, list(sizes), state, self._buffer(self.split.channels), kept)
-        self.backend.copy(state, carry.n[: self.split.components])
-        carry.bulk = self.split.bulk(self._evaluate({"work": carry.n}, {**self.split.scalars, "t": t}))
+        carry = Carry(t, step, [], state, self._buffer(self.split.channels), kept)
+        self.restart(carry, t)
+        carry.sizes = list(sizes)
         return carry
+
+    def restart(self, carry: Carry, t: float) -> None:
+        """Goes on from ``t`` without the past: N of the state anew, steps before this one forgotten."""
+        self.backend.copy(carry.u, carry.n[: self.split.components])
+        carry.bulk = self.split.bulk(self._evaluate({"work": carry.n}, {**self.split.scalars, "t": t}))
+        carry.t, carry.sizes = t, []
 
     def _scalars(self, carry: Carry, size: float) -> dict[str, float]:
         return {**self.split.scalars, "dt": size, **carry.ratios(size), "t": math.nan}
@@ -275,8 +290,9 @@ class Integrator:
         roots = ([math.sqrt(found[f"{name}_{i}"]) for i in components] for name in ("error", "change", "fluctuation"))
         error, change, fluctuation = roots
         mean = [found[f"mean_{i}"] for i in components]
+        supply = [(abs(found[f"missupply_{i}"]), abs(found[f"supply_{i}"])) for i in self.split.supplied]
         bulk, gradient = self.split.bulk(found), found["gradient"] * self.layout.grid.volume
-        return Trial(error, change, mean, fluctuation, bulk, gradient)
+        return Trial(error, change, mean, fluctuation, supply, bulk, gradient)
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

@@ -29,7 +29,7 @@ class Controller:
         dt: the next step to try. dt_min, dt_max: bounds on it.
         last: ratio of error to tolerance at the last accepted step (0 before the first).
         rejected: number of rejected steps so far.
-        rates: root mean square rate of change of every field over the last steps, decaying.
+        rates: rate of change of every field (root mean square) and supply over the last steps, decaying.
         longest: the longest step accepted so far.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
     """
@@ -57,28 +57,34 @@ class Controller:
     #: Round-off of a step, in units of the state's: transforms, sums of terms that cancel.
     noise = 64.0
 
-    def __post_init__(self) -> None:
-        self.rates = self.rates or [0.0] * len(self.groups)
-
     def ratio(self, trial: Trial, size: float) -> float:
-        """Largest error relative to what is allowed, over all fields (NaN if the step is not finite)."""
+        """Largest error relative to what is allowed, over all fields and supplies (NaN if the step is not finite)."""
         worst = 0.0
-        for part, rate in zip(self.groups, self.rates, strict=True):
-            change = max(math.hypot(*trial.change[part]), self.memory * rate * size)
-            state = math.hypot(*trial.mean[part], *trial.fluctuation[part])
-            allowed = self.tolerance * change + self.noise * self.epsilon * state
-            error = math.hypot(*trial.error[part])
+        judged = self._judged(trial)
+        for (error, change, state), rate in zip(judged, self.rates or [0.0] * len(judged), strict=True):
+            allowed = self.tolerance * max(change, self.memory * rate * size) + self.noise * self.epsilon * state
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
             if not ratio <= worst:  # a NaN stays
                 worst = ratio
         return worst
 
+    def _judged(self, trial: Trial) -> list[tuple[float, float, float]]:
+        """Error, change and size of all that is judged by itself: fields, and amounts that sources supply."""
+        found = [
+            (
+                math.hypot(*trial.error[part]),
+                math.hypot(*trial.change[part]),
+                math.hypot(*trial.mean[part], *trial.fluctuation[part]),
+            )
+            for part in self.groups
+        ]
+        size = max((state for *_, state in found), default=0.0)
+        return found + [(error, change, size) for error, change in trial.supply]
+
     def accepted(self, trial: Trial, ratio: float, size: float) -> None:
         """Sets the next step after an accepted one."""
-        self.rates = [
-            max(math.hypot(*trial.change[part]) / size, self.memory * rate)
-            for part, rate in zip(self.groups, self.rates, strict=True)
-        ]
+        rates = [change / size for _, change, _ in self._judged(trial)]
+        self.rates = [max(r, self.memory * old) for r, old in zip(rates, self.rates or rates, strict=True)]
         self.longest = max(self.longest, size)
         ratio = max(ratio, 1e-8)
         factor = (self.aim / ratio) ** (0.7 / self.order)

@@ -278,6 +278,11 @@ class Split(Protocol):
     def linear(self) -> Sequence[sp.Expr]: ...
 
     @property
+    def supplied(self) -> Sequence[int]:
+        """Components whose mean nothing but a source changes."""
+        ...
+
+    @property
     def scalars(self) -> Mapping[str, float]: ...
 
     def explicit(self, array: str) -> list[sp.Expr]: ...
@@ -314,6 +319,7 @@ class SpectralSplit:
             if model.sources[i] is not None and f.kinetics == "conserved":
                 self._source_channel[i] = self.components + len(self._source_channel)
         self.channels = self.components + len(self._source_channel)
+        self.supplied = list(self._source_channel)
         self._dealias = dealias
         self.scalars: dict[str, float] = model.scalars | {
             model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)

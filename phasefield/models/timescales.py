@@ -7,7 +7,9 @@ a formula, though, and tells where it changes: a `TimeMesh` finds the times, and
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy as sp
@@ -75,6 +77,7 @@ class SourceResolution:
         symbols = [*(sp.Symbol(name, real=True) for name in self._coordinates), *model.unknowns]
         self._times = TimeMesh(self._terms, symbols)
         self._first, self._reach = math.nan, math.inf
+        self._built: dict[str, Any] = {}  # what the mesh at hand was made from
         self.resample(samples)
 
     @classmethod
@@ -106,6 +109,18 @@ class SourceResolution:
             centers = axes[name].centers
             along.append(centers[np.unique(np.linspace(0, len(centers) - 1, count).round().astype(int))])
         return np.stack([c.ravel() for c in np.meshgrid(*along, indexing="ij")])
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, so that a resumed run takes the same steps."""
+        return dict(self._built)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Looks at what the run that made a checkpoint was looking at."""
+        if state:
+            self._first, self._reach = state["first"], state["reach"]
+            self._seen[:, 0] = state["seen"]
+            self._mesh = None
+            self._cover(state["t"], state["size"])
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -211,6 +226,13 @@ class SourceResolution:
             far = min(3 * size, 0.5 * (mesh.times[-1] - mesh.origin))
             if mesh.times[-1] >= end or mesh.times[-1] - t >= far:
                 return mesh
+        self._built = {
+            "t": t,
+            "size": size,
+            "first": self._first,
+            "reach": self._reach,
+            "seen": self._seen[:, 0].tolist(),
+        }
         if not self._first <= t:
             self._first = t
         left = end - t if math.isfinite(end) else 256 * size
