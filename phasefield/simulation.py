@@ -23,7 +23,7 @@ _ROUNDOFF = 64.0
 
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
 #: the run gives up; how far below its longest step a step has collapsed.
-_JUDGED, _LONG, _ENDLESS, _COLLAPSED = 500, 1e6, 1e8, 1e-7
+_JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
 
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e.
 _FOLLOWED = 0.1

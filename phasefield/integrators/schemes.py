@@ -103,10 +103,10 @@ _etdms4_gain = dt * w * ((1 + w_old) * phi2 + 2 * w * (1 + 2 * w_old) * phi3 + 6
 # by 1 for p = 2, but for p >= 3 some exceed 1 at any r near 1, whatever the stabiliser. So the gain of third order is
 # damped in stiff modes: for 0 <= r <= 1 and equal steps all roots stay within the unit circle with its whole up to
 # -z = 5.9, with 0.89 of it at 8, 0.7 at 15, 0.6 at 40 and 1/2 in the limit; that of fourth order beside it with its whole
-# up to 2, with 0.6 at 3, 0.3 at 6 and more again beyond. The factors below keep to that and are 1 + O(z^4), which takes
+# up to 2, with 0.6 at 3 and 0.3 at 6. The factors below keep to that and are 1 + O(z^4), which takes
 # nothing from the orders.
 _damping3 = sp.Rational(9, 20) + sp.Rational(11, 20) / (1 + (z / 11) ** 4)
-_damping4 = sp.Rational(1, 5) + sp.Rational(4, 5) / (1 + (z / 3) ** 4)
+_damping4 = 1 / (1 + (z / 3) ** 4)
 _etdms3 = _etdms2 + _damping3 * _etdms3_gain
 
 

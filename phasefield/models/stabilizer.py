@@ -5,7 +5,7 @@ Where modes are stiff (-dt L large) a step of ``u' = L u + N(u)``, linearised ab
 ``D^-1 (D - H)`` has the eigenvalues r = 1 - lambda of a symmetric matrix, lambda those of ``D^-1/2 H D^-1/2``. Modes that the
 energy itself makes grow have lambda < 0. All others decay if every lambda lies below what the recurrence of P bears, worst at
 kappa k = 0: lambda <= 2 for schemes that do not extrapolate (the S >= f''/2 of Shen and Yang, DCDS-A 28 (2010) 1669, lemma 2.3),
-4/3 for the second order in equal steps, 16/13 for the third, and less in growing steps: 1.07 if they double. So S is
+4/3 for the second order in equal steps, 8/7 for the third undamped, and less in growing steps. So S is
 ``margin`` times the largest curvature, 1/2 for the former and 1 for the latter: r then lies in [0, 1), N has no part that
 L has to cancel, and every extrapolation holds at every ratio of steps.
 
