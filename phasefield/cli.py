@@ -95,7 +95,7 @@ def _complete(given: list[str], line: str) -> int:
     """Offers for the last word of a line: commands and presets from here, keys and values from Hydra."""
     import re
 
-    from .config import presets
+    from . import presets
 
     words = line.split(" ")
     last = words[-1]
@@ -108,7 +108,7 @@ def _complete(given: list[str], line: str) -> int:
         return 0  # folders are the shell's to complete
     group, _, name = last.partition("=")
     if group == "experiment":  # Hydra offers no presets in subfolders
-        print("\n".join(f"{group}={preset}" for preset in presets(group) if preset.startswith(name)))
+        print("\n".join(f"{group}={preset}" for preset in presets.names(group) if preset.startswith(name)))
         return 0
     # Hydra knows of keys alone.
     os.environ["COMP_LINE"] = re.sub(r"^(\S+) +(run|config +\w+|resume +\S+) +", r"\1 ", line)
@@ -142,11 +142,11 @@ def _help(homogenize: bool = False) -> str:
         from .homogenize.settings import usage_text
 
         return usage_text()
-    from .config import presets
+    from . import presets
 
     return HELP.format(
-        models=", ".join(presets("model")),
-        experiments=", ".join(presets("experiment")),
+        models=", ".join(presets.names("model")),
+        experiments=", ".join(presets.names("experiment")),
     )
 
 
