@@ -186,7 +186,7 @@ def test_sweep(phasefield: Command, tmp_path: Path) -> None:
     # Again into the same folders.
     answer = phasefield(f"run -m {TINY} seed=1,2 output.dir=many")
     assert answer.code == 2
-    assert "already holds a run" in answer.err
+    assert "already holds a run or a sweep" in answer.err
 
 
 def test_presets_of_ones_own(phasefield: Command, tmp_path: Path) -> None:

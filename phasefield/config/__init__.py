@@ -2,7 +2,7 @@
 
 from .complaints import SHOW, config_error
 from .composition import arrange, check, compose, load, lock, of_initial, register, to_spec, to_yaml
-from .grammar import combinations, parse, prepare
+from .grammar import combinations, parse, prepare, unquoted
 from .values import ARRAY, overrides_of
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "register",
     "to_spec",
     "to_yaml",
+    "unquoted",
 ]
