@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [a for a in given if a != "--debug"]
+    _level[0] = "DEBUG" if debug else "INFO"
     try:
         code = _dispatch(given)
     except PhasefieldError as error:
@@ -136,6 +137,10 @@ def _command_line() -> str:
     return shlex.join(["phasefield", *sys.argv[1:]])
 
 
+#: Of the messages shown; a list, for one command sets it and the runs of its sweep read it.
+_level = ["INFO"]
+
+
 def _announce() -> None:
     """Log messages of the package go to standard error, plain."""
     import logging
@@ -146,8 +151,8 @@ def _announce() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
-        log.setLevel(logging.INFO)
         log.propagate = False
+    log.setLevel(_level[0])
 
 
 def _finish(run: Any) -> int:

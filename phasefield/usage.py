@@ -27,7 +27,8 @@ examples:
 keys (phasefield config show prints all of them with their values; those of homogenize: phasefield homogenize --help):
 {keys}
 
-options: --debug shows the traceback of an error; -sc install=bash prints how to install shell completion (bash, zsh, fish)
+options: --debug shows all messages and the traceback of an error
+         -sc install=bash prints how to install shell completion (bash, zsh, fish)
          --config-dir DIR adds presets of your own: DIR/model/NAME.yaml, DIR/experiment/NAME.yaml
 {codes}
 """
@@ -64,7 +65,7 @@ keys:
 options:
   -m, --multirun       run all combinations
   --config-dir DIR     presets of your own in DIR/model/NAME.yaml and DIR/experiment/NAME.yaml, as hydra.searchpath=[file:///DIR]
-  --debug              show the traceback of an error
+  --debug              show all messages and the traceback of an error
 {codes}
 """
 
@@ -82,7 +83,7 @@ examples:
   phasefield resume runs/NAME time.end=5000 output.every=100
 
 options:
-  --debug              show the traceback of an error
+  --debug              show all messages and the traceback of an error
 {codes}
 """
 
@@ -96,7 +97,7 @@ DIR may be the folder of a sweep: every member is reported, and DIR/index.html l
 
 options:
   --reference CSV      a curve of the free energy to draw along, columns time and free_energy; also reference=CSV; several times
-  --debug              show the traceback of an error
+  --debug              show all messages and the traceback of an error
 """
 
 CONFIG = """\
@@ -111,7 +112,7 @@ keys:
 
 options:
   --config-dir DIR     presets of your own in DIR/model/NAME.yaml and DIR/experiment/NAME.yaml, as hydra.searchpath=[file:///DIR]
-  --debug              show the traceback of an error
+  --debug              show all messages and the traceback of an error
 """
 
 _TEXTS = {"": GENERAL, "run": RUN, "resume": RESUME, "report": REPORT, "config": CONFIG}

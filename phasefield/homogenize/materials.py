@@ -17,9 +17,9 @@ import numpy as np
 from ..errors import ConfigError
 from ..presets import folder
 from ..presets import names as preset_names
+from ..units import quantity
 from . import tensors
 from .tensors import Array
-from .units import quantity
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def register_kind(name: str, options: dict[str, Option]) -> Callable[[_Kind], _K
 
 
 def read_field(target: Target, spec: Any) -> Array:
-    if hasattr(spec, "__array__") and getattr(spec, "ndim", 0):
+    if hasattr(spec, "__array__") and np.ndim(spec):
         return read_values(target, target.key, spec)
     if not isinstance(spec, Mapping):
         return read_expression(target, target.key, spec)
