@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 from collections.abc import Sequence
@@ -35,10 +36,10 @@ def read_preset(group: str, choice: str) -> tuple[Any, str]:
         raise ConfigError(group, f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not OmegaConf.is_dict(content):
         raise ConfigError(group, f"{path} holds no mapping of keys to values")
-    schema = OmegaConf.structured(ModelSpec if group == "model" else RunSpec)
+    schema = [f.name for f in dataclasses.fields(ModelSpec if group == "model" else RunSpec)]
     if strange := [str(key) for key in content if key not in schema and key != "defaults"]:
-        hint = f"keys of {'a model' if group == 'model' else 'an experiment'}: {', '.join(map(str, schema))}"
-        if group == "model" and (set(content) & set(OmegaConf.structured(RunSpec))):
+        hint = f"keys of {'a model' if group == 'model' else 'an experiment'}: {', '.join(schema)}"
+        if group == "model" and strange[0] in {f.name for f in dataclasses.fields(RunSpec)}:
             hint += f"\n  a file with the keys of a whole run is an experiment: experiment={choice}"
         raise ConfigError(group, f"{path} has the key {strange[0]!r}, which means nothing there", hint)
     if group == "model" and "name" not in content:

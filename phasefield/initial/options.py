@@ -136,6 +136,8 @@ def read_positive(target: Target, key: str, value: Any) -> float:
 
 
 def read_integer(target: Target, key: str, value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1e3, say
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise expected(key, "an integer", value)
     return int(value)

@@ -81,7 +81,7 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
         attrs = {**history.attrs, **data.attrs}
         formula = formula_picture(str(attrs.get("model_formula", "")))
         facts = [("Status", state.text), *key_figures(data, history, fields)]
-        if state.kind != "ended":
+        if state.kind in ("running", "stopped"):
             at = f"{float(times_of(history)[-1]):.4g}" if history.sizes["time"] else "0"
             tells = "is still running; this page shows it" if state.running else "has not ended; this page shows it"
             warnings.append(f"The run {tells} up to time {at}.")

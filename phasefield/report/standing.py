@@ -24,7 +24,7 @@ class Standing:
     """How a run stands.
 
     Attributes:
-        kind: ``none`` (no run), ``running``, ``ended`` or ``stopped`` (before its end). text: the same in words.
+        kind: ``none`` (no run), ``running``, ``ended``, ``stopped`` (before its end) or ``unknown``. text: the same in words.
     """
 
     kind: str
@@ -44,6 +44,8 @@ def standing(path: str | Path) -> Standing:
         return Standing("ended", ended)
     if _locked(folder):
         return Standing("running", "running")
+    if not folder.checkpoint.exists():
+        return Standing("unknown", "unknown (there is no checkpoint)")
     return Standing("stopped", "stopped before its end; phasefield resume continues it")
 
 
