@@ -222,11 +222,11 @@ def _sweep_job(composed: Any) -> None:
     _announce()
     at = HydraConfig.get()
     own = list(at.overrides.task)
-    print(f"run {at.job.num}: {' '.join(o.lstrip('+') for o in own if not o.endswith('=null'))}", file=sys.stderr)
+    print(f"run {at.job.num}: {' '.join(sweep.readable(o) for o in own if not o.endswith('=null'))}", file=sys.stderr)
     near = os.path.relpath(at.runtime.output_dir)
     folder = at.runtime.output_dir if near.startswith("..") else near
     code = sweep.run_member(
-        Path(folder), own, lambda: _finish(api.run_config(composed, _command_line(), folder, progress=True))
+        Path(folder), at.job.num, own, lambda: _finish(api.run_config(composed, _command_line(), folder, progress=True))
     )
     if code >= 128:
         raise SystemExit(code)

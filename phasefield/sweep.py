@@ -23,8 +23,6 @@ from .store import RunFolder
 log = logging.getLogger("phasefield")
 
 MEMBER = "member.yaml"
-#: What a row of the table has room for.
-_WIDTH = 120
 
 
 @dataclass
@@ -32,11 +30,12 @@ class Member:
     """A run of a sweep.
 
     Attributes:
-        name: of its folder. overrides: what it was asked. error: why it failed, empty if it did not.
-        code: its exit code, None if it has not ended. text: how it came out.
+        name: of its folder. number: in the order of the sweep. overrides: what it was asked.
+        error: why it failed, empty if it did not. code: its exit code, None if it has not ended. text: how it came out.
     """
 
     name: str
+    number: int
     overrides: list[str] = field(default_factory=list)
     error: str = ""
     code: int | None = None
@@ -97,7 +96,7 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], path: Sequence[st
                 f"{where}: already holds a run or a sweep ({held})\n"
                 f"  choose another output.dir, continue with `phasefield resume {where}`, or delete it"
             )
-    told = {"command": command, "searchpath": list(path), "members": [list(job) for job in jobs]}
+    told = {"command": command, "searchpath": list(path), "members": [list(map(config.original, job)) for job in jobs]}
     try:
         where.mkdir(parents=True, exist_ok=True)
         with open(where / api.SWEEP, "x", encoding="utf-8") as file:
@@ -136,12 +135,12 @@ def is_sweep(path: str | Path) -> bool:
     return (Path(path) / api.SWEEP).is_file()
 
 
-def run_member(folder: Path, overrides: Sequence[str], go: Callable[[], int]) -> int:
+def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable[[], int]) -> int:
     """Runs a member and writes down how it came out; its exit code.
 
     Errors end here, for the other members' sake. An interruption goes on to the caller, written down too.
     """
-    member = Member(folder.name, list(overrides), text="running")
+    member = Member(folder.name, number, list(map(config.original, overrides)), text="running")
     _write(folder, member)
     try:
         member.code = go()
@@ -180,18 +179,12 @@ def members(path: str | Path) -> list[Member]:
     """
     where = Path(path)
     told = _read(where / api.SWEEP, required=True)
-    found = {str(number): Member(str(number), list(job)) for number, job in enumerate(told.get("members") or [])}
-    for file in sorted(where.glob(f"**/{MEMBER}"), key=lambda p: _order(p.parent.name)):
-        name = file.parent.relative_to(where).as_posix()
-        seen = Member(name, **{k: v for k, v in _read(file).items() if k in Member.__dataclass_fields__})
-        for known in [key for key, other in found.items() if key != name and other.overrides == seen.overrides]:
-            del found[known]  # its folder has a name of its own
-        found[name] = seen
-    return sorted(found.values(), key=lambda m: _order(m.name))
-
-
-def _order(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdecimal() else (sys.maxsize, name)
+    found = {n: Member(str(n), n, list(map(str, job))) for n, job in enumerate(told.get("members") or [])}
+    for file in sorted(where.glob(f"**/{MEMBER}")):
+        seen = {key: value for key, value in _read(file).items() if key in Member.__dataclass_fields__}
+        if isinstance(seen.get("number"), int):
+            found[seen["number"]] = Member(**{**seen, "name": file.parent.relative_to(where).as_posix()})
+    return [found[number] for number in sorted(found)]
 
 
 def _read(path: Path, required: bool = False) -> dict[str, Any]:
@@ -213,10 +206,14 @@ def resume(path: str | Path, overrides: Sequence[str], finish: Callable[[api.Run
     if not found:
         raise OutputError(f"{where}: this sweep has no members\n  delete the folder and start it again")
     presets = [str(o) for o in _read(where / api.SWEEP).get("searchpath") or []]
-    shown = dict(zip([m.name for m in found], _varying([m.overrides for m in found]), strict=True))
-    for member in found:
+    shown = _varying([m.overrides for m in found])
+    config.parse(overrides)
+    for member in found:  # a slip of the pen must not be the end of all of them
+        if (there := RunFolder(where / member.name).config).is_file():
+            config.to_spec(config.load(there, overrides))
+    for member, words in zip(found, shown, strict=True):
         folder = RunFolder(where / member.name)
-        print(f"run {member.name}: {' '.join(shown[member.name])}", file=sys.stderr)
+        print(f"run {member.name}: {' '.join(words)}", file=sys.stderr)
 
         def go(folder: RunFolder = folder, member: Member = member) -> int:
             if folder.checkpoint.is_file():
@@ -228,7 +225,7 @@ def resume(path: str | Path, overrides: Sequence[str], finish: Callable[[api.Run
             composed = config.compose([*presets, *own, *overrides])
             return finish(api.run_config(composed, command, folder.path, progress=True))
 
-        if run_member(folder.path, member.overrides, go) >= 128:
+        if run_member(folder.path, member.number, member.overrides, go) >= 128:
             break
     return summary(where)
 
@@ -236,8 +233,11 @@ def resume(path: str | Path, overrides: Sequence[str], finish: Callable[[api.Run
 def report(path: str | Path, references: Sequence[str], write: Callable[..., Path]) -> int:
     """Reports all members and lists them on a page; the exit code."""
     from .report.index import Row, index
+    from .report.reading import reference_of
 
     where = Path(path)
+    for reference in references:
+        reference_of(Path(reference))
     rows, code = [], 0
     found = members(where)
     for member, shown in zip(found, _varying([m.overrides for m in found]), strict=True):
@@ -250,7 +250,7 @@ def report(path: str | Path, references: Sequence[str], write: Callable[..., Pat
         except PhasefieldError as error:
             problem, code = str(error), 1
             print(f"phasefield: error: {error}", file=sys.stderr)
-        rows.append(Row(member.name, [_readable(o) for o in shown], standing(folder).text, problem, page))
+        rows.append(Row(member.name, shown, standing(folder).text, problem, page))
     print(index(where, rows))
     return code
 
@@ -261,11 +261,11 @@ def summary(path: str | Path) -> int:
     bad = [m for m in found if m.code != 0]
     place = shlex.quote(str(path))
     if not bad:
-        print(f"{path}: {len(found)} runs, all done; phasefield report {place} shows them", file=sys.stderr)
+        print(f"{path}: {_runs(found)}, all done; phasefield report {place} shows more", file=sys.stderr)
         return 0
     failed = [m for m in bad if m.error]
     print(
-        f"\n{path}: {len(found)} runs, {len(found) - len(bad)} done, {len(failed)} failed"
+        f"\n{path}: {_runs(found)}, {len(found) - len(bad)} done, {len(failed)} failed"
         + (f", {len(bad) - len(failed)} stopped or not started" if len(bad) > len(failed) else ""),
         file=sys.stderr,
     )
@@ -276,26 +276,31 @@ def summary(path: str | Path) -> int:
     return stopped[0] if stopped else 1
 
 
+def _runs(found: Sequence[Member]) -> str:
+    return f"{len(found)} run{'s' if len(found) != 1 else ''}"
+
+
 def table(found: Sequence[Member], shown: Sequence[Member]) -> Iterator[str]:
     """Lines: the run, what tells it from the others, its exit code, how it came out."""
-    varying = dict(zip([m.name for m in found], _varying([m.overrides for m in found]), strict=True))
+    words = dict(zip([m.number for m in found], _varying([m.overrides for m in found]), strict=True))
     rows = [("run", "overrides", "code", "outcome")]
     for m in shown:
         reason = m.error.split("\n")[0] if m.error else m.text
-        rows.append((m.name, " ".join(map(_readable, varying[m.name])), "-" if m.code is None else str(m.code), reason))
-    widths = [min(60, max(len(row[k]) for row in rows)) for k in range(3)]
+        rows.append((m.name, " ".join(words[m.number]), "-" if m.code is None else str(m.code), reason))
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
     for row in rows:
         yield "  " + "  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[3]]).rstrip()
 
 
 def _varying(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Of every job the overrides that not all have; of a job alone all."""
+    """Of every job the overrides that not all have, as people write them; of a job alone all."""
     shared = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
-    return [[_readable(o) for o in job if o not in shared and not o.endswith("=null")] for job in jobs]
+    return [[readable(o) for o in job if o not in shared and not o.endswith("=null")] for job in jobs]
 
 
-def _readable(override: str) -> str:
-    return override.lstrip("+")
+def readable(override: str) -> str:
+    """An override without what was put there for Hydra."""
+    return config.original(override).lstrip("+")
 
 
 def _indented(error: PhasefieldError) -> str:

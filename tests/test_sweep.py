@@ -39,6 +39,11 @@ def test_a_failure_is_told_and_stops_nobody(phasefield: Command, tmp_path: Path)
     assert "unknown name &#x27;d&#x27;" in page
     assert (tmp_path / "many" / "2" / "report.html").is_file()
 
+    # A slip of the pen changes nothing.
+    answer = phasefield("resume many tim.end=0.2")
+    assert (answer.code, answer.out) == (2, "")
+    assert told == yaml.safe_load((tmp_path / "many" / "1" / "member.yaml").read_text())
+
     # And goes on: those that ended as well, to a later end; the failed one is tried again.
     answer = phasefield("resume many time.end=0.2")
     assert answer.code == 1
@@ -70,6 +75,20 @@ def test_folders_are_not_mixed(phasefield: Command, tmp_path: Path) -> None:
     for _ in range(2):
         assert phasefield(f"run -m {TINY} seed=1,2").code == 0
     assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_members_from_files_and_members_alike(phasefield: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "energy: c**4/4 - c**2/2\nfields: {c: {kinetics: conserved, initial: 0.1*sin(x)}}\n"
+    )
+    assert phasefield(f"run -m {TINY} model=mine.yaml seed=1,1 output.dir=many").code == 0
+    for file in (tmp_path / "many" / "1").iterdir():
+        if file.is_file():
+            file.unlink()  # never begun
+    answer = phasefield("resume many")
+    assert answer.code == 0, answer.err
+    assert "many: 2 runs, all done" in answer.err
+    assert f"model={tmp_path}/mine.yaml" in (tmp_path / "many" / "1" / "member.yaml").read_text()
 
 
 def test_names_of_ones_own(phasefield: Command, tmp_path: Path) -> None:

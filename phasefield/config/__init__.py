@@ -1,7 +1,7 @@
 """The configuration of a run: what people write, made fit for Hydra, composed, and checked; complaints in one voice."""
 
 from .complaints import SHOW, config_error
-from .composition import arrange, check, compose, load, lock, of_initial, register, to_spec, to_yaml
+from .composition import arrange, check, compose, load, lock, of_initial, original, register, to_spec, to_yaml
 from .grammar import combinations, parse, prepare, unquoted
 from .values import ARRAY, overrides_of
 
@@ -16,6 +16,7 @@ __all__ = [
     "load",
     "lock",
     "of_initial",
+    "original",
     "overrides_of",
     "parse",
     "prepare",

@@ -12,7 +12,7 @@ from ..errors import ConfigError, PhasefieldError
 from ..specs import FieldSpec, ModelSpec, RunSpec
 from .complaints import config_error, suggest
 from .files import check_search_path, read_preset
-from .grammar import FILED, choices, is_file, parse, prepare, stored_name
+from .grammar import FILED, choices, is_file, parse, prepare, stored_name, unquoted
 from .values import ARRAY
 
 #: The name of the schema in configs/config.yaml.
@@ -44,6 +44,7 @@ def register(overrides: Sequence[str] = ()) -> list[str]:
             for choice in filter(is_file, given):
                 node, package = read_preset(group, choice)
                 store.store(name=stored_name(choice), node=node, group=group, package=package)
+                _files[f"{group}={stored_name(choice)}"] = f"{group}={Path(unquoted(choice)).expanduser().absolute()}"
             groups += prepare([f"{group}={given[0]}"])
     named = list(dict.fromkeys(re.findall(r"(?m)^\+{0,2}model\.fields\.(\w+)", "\n".join(overrides))))
     if not named:
@@ -52,6 +53,15 @@ def register(overrides: Sequence[str] = ()) -> list[str]:
     if new := {name: FieldSpec() for name in named if name not in known}:
         store.store(name=_SCHEMA, node=RunSpec(model=ModelSpec(fields=new)))
     return list(new)
+
+
+#: What Hydra was told of as a preset -> the file it is.
+_files: dict[str, str] = {}
+
+
+def original(override: str) -> str:
+    """An override as it was given, where Hydra got another name for a file."""
+    return _files.get(override, override)
 
 
 def arrange(config: Any, new: Sequence[str]) -> Any:

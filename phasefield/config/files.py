@@ -61,6 +61,8 @@ def check_search_path(overrides: Sequence[str]) -> None:
             continue
         text = unquoted(text)
         listed = split(text[1:-1], ",") if text[:1] + text[-1:] == "[]" else [text]
+        if text[:1] != "[" and Path(text.removeprefix("file://")).is_dir():
+            raise ConfigError(key, f"is {text}; a list is expected", f"write {key}=[{text}], or --config-dir {text}")
         for place in filter(None, map(unquoted, listed)):
             scheme, _, rest = place.rpartition("://")
             if scheme == "pkg":
