@@ -159,11 +159,13 @@ def _check_room(target: Target, count: int, smallest: float) -> None:
     ball = math.pi ** (grid.dim / 2) / math.gamma(grid.dim / 2 + 1) * smallest**grid.dim
     if any(2 * smallest > a.length for a in grid.axes):
         raise _no_room(
-            target, f"a circle of radius {smallest:g} does not fit into a grid of length {list(grid.lengths)}"
+            target,
+            f"only 0 of {count} circles fit: their radius is {smallest:g} or more, the grid has the length {list(grid.lengths)}",
         )
     if count * ball > grid.volume:
         raise _no_room(
-            target, f"{count} circles of radius {smallest:g} take more room than the grid has ({grid.volume:g})"
+            target,
+            f"not all of {count} circles fit: of radius {smallest:g} or more they take more room than the grid has ({grid.volume:g})",
         )
 
 

@@ -273,7 +273,7 @@ def test_values_are_typed() -> None:
     assert command.parse(["material=cu", "levels=[0,1e1]", "levels=null", "spacing=2e-6"]).spacing == [2e-6]
     assert command.parse(["material=cu", "spacing=[2 um, 500 nm]"]).spacing == pytest.approx([2e-6, 5e-7])
     for wrong in ("2 s", "[1 um, 2]", "wide"):
-        with pytest.raises(ConfigError, match="^spacing: "):
+        with pytest.raises(ConfigError, match=r"^spacing: "):
             command.parse(["material=cu", f"spacing={wrong}"])
     assert request.solver.threads == 2
     assert command.parse(["material=cu", "material=al"]).material == "al"
