@@ -49,7 +49,8 @@ SHORTER = [
 #: What the slow test runs alone, and why.
 SLOW = {
     r"model=precipitate .*stiffness": "two fields take half a minute to compile",
-    r"model=grain_growth": "likewise",
+    r"model=grain_growth": "likewise, eight components",
+    r"kind: voronoi": "likewise",
     r"homogenize grains ": "of the run before",
 }
 
@@ -220,6 +221,8 @@ def check(snippet: Snippet, capsys: pytest.CaptureFixture[str], names: dict[str,
     elif snippet.kind == "overrides":
         for line in commands(snippet.text):
             (override,) = shlex.split(line)
+            if slow(line) and not everything:
+                continue
             model = "grain_growth" if override.startswith("initial.eta") else "cahn_hilliard"
             run(f"phasefield config validate model={model} grid.shape=[128,128] {shlex.quote(override)}", capsys)
     elif snippet.kind == "table":

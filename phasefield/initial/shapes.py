@@ -157,16 +157,12 @@ def _check_room(target: Target, count: int, smallest: float) -> None:
     """Refuses at once what cannot fit in any arrangement."""
     grid = target.grid
     ball = math.pi ** (grid.dim / 2) / math.gamma(grid.dim / 2 + 1) * smallest**grid.dim
+    size = f"their radius is {smallest:g} or more"
     if any(2 * smallest > a.length for a in grid.axes):
-        raise _no_room(
-            target,
-            f"only 0 of {count} circles fit: their radius is {smallest:g} or more, the grid has the length {list(grid.lengths)}",
-        )
+        raise _no_room(target, f"only 0 of {count} circles fit: {size}, the grid has the length {list(grid.lengths)}")
     if count * ball > grid.volume:
-        raise _no_room(
-            target,
-            f"not all of {count} circles fit: of radius {smallest:g} or more they take more room than the grid has ({grid.volume:g})",
-        )
+        room = f"more room than the grid has ({grid.volume:g})"
+        raise _no_room(target, f"not all of {count} circles fit: {size}, so that they take {room}")
 
 
 def _no_room(target: Target, problem: str) -> ConfigError:
