@@ -46,6 +46,8 @@ def _dispatch(given: list[str]) -> int:
         from . import usage
 
         words = given[1:] if given[:1] == ["help"] else given
+        if given[:1] == ["help"] and words and words[0] not in COMMANDS:
+            _refuse_words(words[:1])
         print(usage.text(words[0] if words and words[0] in COMMANDS else ""))
         return 0
     if "--version" in given:

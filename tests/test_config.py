@@ -191,6 +191,8 @@ RIGHT = [
      {"kind": "circles", "centers": [[1, 2]], "radii": 3}),
     (["experiment=shrinking_circle", "initial.eta.kind=noise", "initial.eta.mean=0", "initial.eta.amplitude=1"], "initial.eta",
      {"kind": "noise", "mean": 0, "amplitude": 1}),
+    (['initial.c={"kind": "noise", "mean": 0.5, "amplitude": 0.01}'], "initial.c",
+     {"kind": "noise", "mean": 0.5, "amplitude": 0.01}),
     (["grid.units=nm"], "grid.units", "nm"),
     (["model.fields.c.units=mol/m^3"], "model.fields.c.units", "mol/m^3"),
     (["grid.shape=[16]"], "grid.shape", [16]),

@@ -144,11 +144,9 @@ def _quoted(text: str) -> str:
         return f"[{','.join(map(_quoted, split(inner, ',')))}]" if inner else text
     if text[0] + text[-1] == "{}":
         items = [split(item, ":") for item in split(text[1:-1], ",") if item]
-        return (
-            "{"
-            + ", ".join(": ".join([item[0], *map(_quoted, [":".join(item[1:])])][: len(item)]) for item in items)
-            + "}"
-        )
+        # Keys may stand in quotes, as in JSON; Hydra's grammar has none there.
+        pairs = (": ".join([unquoted(item[0]), *map(_quoted, [":".join(item[1:])])][: len(item)]) for item in items)
+        return "{" + ", ".join(pairs) + "}"
     # To Hydra a backslash is one, unless quotes follow.
     return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
 
