@@ -81,7 +81,9 @@ class Options:
         if self.max_iterations < 1:
             raise ConfigError("solver.max_iterations", f"is {self.max_iterations!r}; at least 1 is expected")
         if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
-            raise ConfigError("threads", f"is {self.threads}; 1 to {MOST_THREADS} are expected, or null for all")
+            raise ConfigError(
+                "threads", f"is {self.threads}; at least 1 and at most {MOST_THREADS} are expected, or null for all"
+            )
 
 
 @dataclass(frozen=True)
