@@ -7,12 +7,15 @@ import logging
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from . import config as configuration
 from .driver import Outcome, Written, execute
@@ -23,6 +26,9 @@ from .specs import RunSpec
 from .store import RunFolder, load_checkpoint
 
 log = logging.getLogger("phasefield")
+
+#: The file that tells of a sweep in its folder.
+SWEEP = "sweep.yaml"
 
 
 @dataclass(frozen=True)
@@ -43,14 +49,15 @@ class Run:
         """history.nc as an `xarray.Dataset`."""
         import xarray
 
-        return xarray.load_dataset(self.path / "history.nc")
+        # Times stay numbers, whatever their unit.
+        return xarray.load_dataset(_there(self.path / "history.nc"), decode_times=False)
 
     @cached_property
     def fields(self) -> Any:
         """fields.nc as an `xarray.Dataset`, read lazily."""
         import xarray
 
-        return xarray.open_dataset(self.path / "fields.nc")
+        return xarray.open_dataset(_there(self.path / "fields.nc"), decode_times=False)
 
     def report(self) -> Path:
         """Writes report.html into the folder and returns its path."""
@@ -60,26 +67,53 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """The run in an existing folder."""
-    return Run(Path(path))
+    """The run in an existing folder.
+
+    Raises:
+        OutputError: there is no such folder, or it holds no run.
+    """
+    where = Path(path)
+    if not where.is_dir():
+        what = "is a file" if where.exists() else "there is no such folder"
+        raise OutputError(
+            f"{where}: {what}\n  give the folder of a run, which holds config.yaml, history.nc and fields.nc"
+        )
+    place = RunFolder(where)
+    if missing := [p.name for p in (place.history, place.fields) if not p.is_file()]:
+        if (where / SWEEP).is_file():
+            raise OutputError(f"{where}: holds a sweep\n  give the folder of one of its members, e.g. {where / '0'}")
+        raise OutputError(f"{where}: holds no run: {' and '.join(missing)} missing")
+    return Run(where)
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise OutputError(f"{path}: there is no such file; the run has not written it, or it was deleted")
+    return path
 
 
 def run(*overrides: str, progress: bool = False, **keys: Any) -> Run:
     """Runs a configuration.
 
+    May be called in any thread, and in several at a time. Signals that ask to stop are heeded in the main thread alone.
+
     Args:
         overrides: as on the command line, e.g. ``"model=spinodal", "grid.shape=[128,128]"``.
         progress: show progress on standard error.
-        keys: overrides of top-level keys, e.g. ``seed=3`` or ``model="allen_cahn"``.
+        keys: keys at the top, e.g. ``seed=3``, ``model="allen_cahn"`` or ``grid={"shape": [64, 64], "length": 32.0}``. An initial
+            condition may be an array of values in the cells, ``initial={"c": array}``, shape ``(nx, ny, nz)``, before them one
+            axis for components; the run folder keeps it as ``initial_c.npy``.
 
     Raises:
         PhasefieldError: see `phasefield.errors`.
     """
-    everything = [*overrides, *(f"{key}={value}" for key, value in keys.items())]
+    more, arrays = configuration.overrides_of(keys)
+    everything = [*overrides, *more]
     return run_config(
         configuration.compose(everything),
         command=f"phasefield.run({', '.join(map(repr, everything))})",
         progress=progress,
+        arrays=arrays,
     )
 
 
@@ -92,35 +126,69 @@ def simulation_of(spec: RunSpec, checkpoint: Checkpoint | None = None) -> Simula
     return Simulation(spec, checkpoint, observables=observables(spec.homogenize, spec.device))
 
 
-def run_config(config: Any, command: str = "", folder: str | Path | None = None, progress: bool = False) -> Run:
-    """Runs a composed configuration in ``folder`` (default: output.dir, else a time-stamped one under runs/)."""
+def run_config(
+    config: Any,
+    command: str = "",
+    folder: str | Path | None = None,
+    progress: bool = False,
+    arrays: Mapping[str, Any] | None = None,
+) -> Run:
+    """Runs a composed configuration in ``folder`` (default: output.dir, else a time-stamped one under runs/).
+
+    Args:
+        arrays: initial values by field, in place of what the configuration says.
+    """
     spec = configuration.to_spec(config)
+    spec.initial.update(arrays or {})
     simulation = simulation_of(spec)
-    target = Path(folder or spec.output.dir or _stamped())
-    made = [p for p in (target, *target.parents) if not p.exists()]
-    place = RunFolder.create(target)
+    wanted = folder or spec.output.dir
+    target, made = (Path(wanted), []) if wanted else new_folder()
+    if (target / SWEEP).exists():
+        raise OutputError(f"{target}: holds a sweep\n  choose another output.dir")
+    made += [p for p in (target, *target.parents) if not p.exists()]
+    try:
+        place = RunFolder.create(target)
+    except OutputError:
+        _remove(made)
+        raise
     with place.lock():
         try:
             config.output.dir = str(place.path)
+            for name, values in (arrays or {}).items():
+                configuration.of_initial(config, name, _keep(place, name, values, simulation))
             _write(place.config, configuration.to_yaml(config))
             return _go(simulation, place, None, command, progress)
         except BaseException:
             if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
-                _discard(place, made)
+                discard(place, made)
             raise
 
 
-def resume(path: str | Path, *overrides: str, progress: bool = False, command: str = "") -> Run:
+def _keep(place: RunFolder, name: str, values: Any, simulation: Simulation) -> str:
+    """Writes an array that a field starts from into the run folder; its path."""
+    path = place.path.absolute() / f"{configuration.ARRAY}{name}.npy"
+    if hasattr(values, "dims"):  # the axes of the file have no names
+        values = values.transpose(..., *simulation.grid.names)
+    try:
+        np.save(path, np.asarray(values))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return str(path)
+
+
+def resume(path: str | Path, *overrides: str, progress: bool = False, command: str = "", **keys: Any) -> Run:
     """Continues a stopped run from its checkpoint, to the same bits an unbroken run gives.
 
     A run that has ended is left as it is, unless an override such as a later ``time.end`` lets it go on.
 
     Args:
         overrides: changes to its configuration, e.g. ``"time.end=2000"``; what defines the problem cannot change.
+        keys: the same by name, e.g. ``time={"end": 2000}``.
 
     Raises:
         CheckpointMismatch: the checkpoint is damaged or of another problem. OutputError: the folder holds no run.
     """
+    overrides = (*overrides, *configuration.overrides_of(keys)[0])
     place = RunFolder(Path(path))
     if place.config.is_file() and not place.checkpoint.is_file():
         raise OutputError(
@@ -173,12 +241,31 @@ def _go(simulation: Simulation, place: RunFolder, written: Written | None, comma
     return Run(place.path, outcome, simulation.spec.output.picture)
 
 
-def _stamped() -> Path:
-    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    path, number = Path("runs") / stamp, 1
-    while path.exists():
-        path, number = Path("runs") / f"{stamp}_{number}", number + 1
-    return path
+def new_folder(suffix: str = "") -> tuple[Path, list[Path]]:
+    """A folder of its own under runs/, named by the time, and those that were made for it, the innermost first.
+
+    It is made here, so that no other run of the same second, in a thread or process, takes it as well.
+
+    Raises:
+        OutputError: none can be made here.
+    """
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + suffix
+    runs, number = Path("runs"), 0
+    made = [] if runs.exists() else [runs]
+    while True:
+        path = runs / (f"{stamp}_{number}" if number else stamp)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not runs.is_dir():
+                raise OutputError(f"{runs}: is a file\n  choose another output.dir") from None
+            number += 1
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be used as the run folder: {error.strerror or error}\n  choose another output.dir"
+            ) from error
+        else:
+            return path, [path, *made]
 
 
 def _ended(simulation: Simulation, written: Written, overrides: tuple[str, ...]) -> str:
@@ -199,13 +286,18 @@ def _write(path: Path, text: str) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _discard(place: RunFolder, made: list[Path]) -> None:
+def discard(place: RunFolder, made: list[Path]) -> None:
     """Removes what a run that came to nothing wrote, and the folders made for it."""
     shutil.rmtree(place.kernels, ignore_errors=True)
-    for name in (place.config, place.history, place.fields, place.log, place.path / ".lock"):
+    arrays = place.path.glob(f"{configuration.ARRAY}*.npy")
+    for name in (place.config, place.history, place.fields, place.log, place.path / ".lock", *arrays):
         with suppress(OSError):
             name.unlink()
-    for folder in made:
+    _remove(made)
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
         with suppress(OSError):
             folder.rmdir()
 
@@ -217,21 +309,34 @@ class _LogFile(logging.FileHandler):
         pass
 
 
+#: Threads that are running something, and the level that the log had before.
+_running: dict[int, int] = {}
+_turn = threading.Lock()
+
+
 @contextmanager
 def _logging_to(path: Path) -> Iterator[logging.Handler]:
+    """Writes the messages of this thread's run to a file, and not those of another's."""
     try:
         handler = _LogFile(path, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    thread = threading.get_ident()
+    handler.addFilter(lambda record: record.thread == thread or record.thread not in _running)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    before = log.level
-    log.setLevel(min(before or logging.INFO, logging.INFO))
+    with _turn:
+        before = next(iter(_running.values()), log.level)
+        _running[thread] = before
+        log.addHandler(handler)
+        log.setLevel(min(before or logging.INFO, logging.INFO))
     try:
         yield handler
     finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
+        with _turn:
+            log.removeHandler(handler)
+            del _running[thread]
+            if not _running:
+                log.setLevel(before)
         with suppress(OSError):
             handler.close()
 

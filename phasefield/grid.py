@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ExpressionError
+from .units import power as unit_power
 
 AXIS_NAMES = ("x", "y", "z")
 BOUNDARIES = ("periodic", "no-flux", "fixed")
@@ -98,11 +99,19 @@ class Grid:
         shape: number of cells per axis.
         lengths: length per axis, in the model's unit of length.
         boundary: boundary per axis, see `Axis`.
+        units: the unit of length, ``1`` where it is not known; written to files.
     """
 
     shape: tuple[int, ...]
     lengths: tuple[float, ...]
     boundary: tuple[str, ...]
+    units: str = field(default="1", compare=False)
+
+    def length_unit(self, power: int = 1) -> str:
+        """The unit of a length to a power, in words where the unit is not known."""
+        if power == 0:
+            return "1"
+        return unit_power("length" if self.units == "1" else self.units, power)
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:

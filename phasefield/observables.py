@@ -62,7 +62,7 @@ def free_energy(model: EnergyModel, grid: Grid) -> Observable:
         bulk, grad = v["bulk"] * grid.cell_volume, v["gradient"] * grid.volume
         return {"free_energy": bulk + grad, "free_energy_bulk": bulk, "free_energy_gradient": grad}
 
-    energy = {"units": "energy density x length^d"}
+    energy = {"units": f"energy density x {grid.length_unit(grid.dim)}"}
     return Observable(
         finish,
         {"bulk": Reduction("sum", density)},
@@ -121,7 +121,10 @@ def interface_area(model: EnergyModel, grid: Grid) -> Observable:
         finish,
         real,
         attrs={
-            f"interface_area_{f.name}": {"long_name": f"interface area of {f.name}", "units": f"length^{grid.dim - 1}"}
+            f"interface_area_{f.name}": {
+                "long_name": f"interface area of {f.name}",
+                "units": grid.length_unit(grid.dim - 1),
+            }
             for f in model.order_parameters
         },
     )
@@ -146,7 +149,10 @@ def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
         finish,
         spectral=spectral,
         attrs={
-            f"characteristic_length_{f.name}": {"long_name": f"characteristic length of {f.name}", "units": "length"}
+            f"characteristic_length_{f.name}": {
+                "long_name": f"characteristic length of {f.name}",
+                "units": grid.length_unit(),
+            }
             for f in model.order_parameters
         },
     )

@@ -563,7 +563,7 @@ def test_what_is_no_specification(spec):
 def test_merging():
     noise = {"kind": "noise", "mean": 0.5, "amplitude": 0.1}
     assert merge_initial(noise, {"amplitude": 0.2}) == {**noise, "amplitude": 0.2}
-    assert merge_initial(noise, {"kind": "noise", "mean": "x"}) == {**noise, "mean": "x"}
+    assert merge_initial(noise, {"kind": "noise", "mean": "x"}) == {"kind": "noise", "mean": "x"}
     assert merge_initial(noise, {"kind": "voronoi"}) == {"kind": "voronoi"}
     assert merge_initial(noise, "x") == "x"
     assert merge_initial(noise, 0.0) == 0.0
@@ -571,7 +571,8 @@ def test_merging():
     assert merge_initial("x", noise) == noise
     assert merge_initial(None, "x") == "x"
     circles = {"kind": "circles", "count": 3, "radius": 2}
-    assert merge_initial(circles, {"kind": "spheres", "radius": 1}) == {**circles, "radius": 1}
+    assert merge_initial(circles, {"kind": "spheres", "radius": 1}) == {"kind": "spheres", "radius": 1}
+    assert merge_initial(circles, {"radius": 1}) == {**circles, "radius": 1}
     assert noise == {"kind": "noise", "mean": 0.5, "amplitude": 0.1}
 
 

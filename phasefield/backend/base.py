@@ -5,8 +5,10 @@ This package is the only place that knows which device runs; nothing else import
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +19,7 @@ import numpy as np
 from ..codegen import Kernel
 from ..errors import DeviceError
 from ..grid import AXIS_NAMES, Grid
+from .cache import cache_folder
 
 log = logging.getLogger("phasefield")
 
@@ -201,13 +204,24 @@ def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:
     return host[..., : layout.cells[2]].reshape(host.shape[0], *layout.grid.shape)
 
 
+#: More threads than any machine has cores for; the attempt to start them would end the process.
+MOST_THREADS = 1024
+
+
 def cpu_threads(requested: int | None = None) -> int:
-    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else the cores this process may use."""
-    if requested:
-        return requested
-    for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
-        value = os.environ.get(variable, "").split(",")[0]
+    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else the cores this process may use.
+
+    Raises:
+        DeviceError: more than `MOST_THREADS`.
+    """
+    asked = {"threads.cpu": str(requested or "")}
+    asked |= {name: os.environ.get(name, "").split(",")[0] for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")}
+    for name, value in asked.items():
         if value.isdigit() and int(value) > 0:
+            if int(value) > MOST_THREADS:
+                raise DeviceError(
+                    f"{name}: is {value}; at most {MOST_THREADS} threads are started\n  set threads.cpu=N"
+                )
             return int(value)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -232,6 +246,18 @@ def gpu_wanted(device: str) -> bool:
     return False
 
 
+def _tell_once(text: str) -> None:
+    """Logs what will not change before the machine does: for people once, in detailed logs always."""
+    told = cache_folder() / "told" / platform.node()
+    known = False
+    with contextlib.suppress(OSError):
+        known = told.is_file() and told.read_text() == text
+        if not known:
+            told.parent.mkdir(parents=True, exist_ok=True)
+            told.write_text(text)
+    log.log(logging.DEBUG if known else logging.INFO, text)
+
+
 def select(device: str, precision: Precision, threads: int | None = None) -> Backend:
     """The backend for ``device`` = ``auto``, ``cpu`` or ``gpu``.
 
@@ -245,7 +271,7 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
     if device != "cpu":
         from .cuda import why_unavailable
 
-        log.info("no GPU: %s; running on the CPU", why_unavailable())
+        _tell_once(f"no GPU: {why_unavailable()}; running on the CPU")
     from .cpu import CpuBackend
 
     return CpuBackend(precision, cpu_threads(threads))

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..presets import folder
+from ..presets import names as preset_names
+from ..units import quantity
 from . import tensors
 from .tensors import Array
-from .units import quantity
 
 
 @dataclass(frozen=True)
@@ -160,15 +162,8 @@ def unknown(key: str, name: str, known: list[str], what: str) -> ConfigError:
     return ConfigError(key, f"there is no {what} {name!r}{guess}", f"known: {', '.join(known)}")
 
 
-def folder() -> Path:
-    """Where the presets lie, in a checkout and in an installed package."""
-    here = Path(__file__).resolve().parents[1]
-    inside = here / "configs" / "material"
-    return inside if inside.is_dir() else here.parent / "configs" / "material"
-
-
 def presets() -> list[str]:
-    return sorted(p.stem for p in folder().glob("*.yaml"))
+    return preset_names("material")
 
 
 def load(name: str) -> MaterialSystem:
@@ -186,7 +181,7 @@ def _content(name: str) -> Any:
 
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        path = folder() / f"{name}.yaml"
+        path = folder("material") / f"{name}.yaml"
         if not path.is_file():
             raise unknown("material", name, presets(), "preset")
     try:

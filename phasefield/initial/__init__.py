@@ -1,8 +1,8 @@
 """Initial conditions: from a few lines of configuration to the values of a field in every cell.
 
-A specification is an expression (a string or a number), a list with one expression per component, or a mapping with a
-``kind`` and the keys of that kind; the kinds are the functions decorated with ``register_kind``. A number may
-also be written as an expression of the parameters, and a key that is null counts as not given.
+A specification is an expression (a string or a number), a list with one expression per component, an array of values in the
+cells, or a mapping with a ``kind`` and the keys of that kind; the kinds are the functions decorated with
+``register_kind``. A number may also be written as an expression of the parameters, and a key that is null counts as not given.
 
 Noise depends on the seed, the field and the global cell index alone, so that any part of the grid can be generated
 anywhere. Random positions depend on the seed alone: the same circles or grains can be asked for in several fields.
@@ -59,22 +59,18 @@ def initial_field(
 
 
 def merge_initial(default: Spec | None, override: Spec | None) -> Spec | None:
-    """Combine two specifications of a field: a mapping of the same kind (or without one) is merged key by key.
+    """Combine two specifications of a field: one with a ``kind`` replaces the other, one without changes keys of it.
 
     Args:
         default: what a model proposes.
         override: what the user asks for; ``None`` keeps the default.
 
     Returns:
-        ``default`` updated with ``override`` if both are mappings and the override has the same ``kind`` or none;
-        otherwise the override alone.
+        ``default`` updated with ``override`` if both are mappings and the override has no ``kind``; otherwise the override
+        alone.
     """
     if override is None:
         return default
-    if (
-        isinstance(default, Mapping)
-        and isinstance(override, Mapping)
-        and kind_name(override) in (None, kind_name(default))
-    ):
+    if isinstance(default, Mapping) and isinstance(override, Mapping) and kind_name(override) is None:
         return {**default, **{k: v for k, v in override.items() if k != "kind"}}
     return override

@@ -19,7 +19,7 @@ from ..grid import AXIS_NAMES, Grid
 from ..symbolic import Symbols, parse
 
 Array: TypeAlias = NDArray[np.float64]
-Spec: TypeAlias = str | float | Sequence[Any] | Mapping[str, Any]
+Spec: TypeAlias = str | float | Sequence[Any] | Mapping[str, Any] | NDArray[Any]
 
 
 _ALIASES = {"spheres": "circles"}
@@ -67,6 +67,8 @@ def register_kind(name: str, options: dict[str, Option]) -> Callable[[_Kind], _K
 
 
 def read_field(target: Target, spec: Any) -> Array:
+    if hasattr(spec, "__array__") and np.ndim(spec):
+        return read_values(target, target.key, spec)
     if not isinstance(spec, Mapping):
         return read_expression(target, target.key, spec)
     given = {k: v for k, v in spec.items() if v is not None}
@@ -134,6 +136,8 @@ def read_positive(target: Target, key: str, value: Any) -> float:
 
 
 def read_integer(target: Target, key: str, value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1e3, say
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise expected(key, "an integer", value)
     return int(value)
@@ -226,6 +230,30 @@ def read_expression(target: Target, key: str, value: Any) -> Array:
     for i, text in enumerate(value):
         out[i] = _evaluate(target, f"{key}[{i}]", text)
     return out
+
+
+def read_values(target: Target, key: str, value: Any) -> Array:
+    """An array with the axes (component,) x, y, z, or in any order if it has names for them (xarray)."""
+    names = target.grid.names
+    if set(names) <= set(getattr(value, "dims", ())):
+        value = value.transpose(..., *names)
+    array = np.asarray(value)
+    wanted = target.grid.shape if target.components is None else (target.n, *target.grid.shape)
+    if array.dtype.kind not in "biuf":
+        raise ConfigError(key, f"is an array of {array.dtype}; real numbers are expected")
+    if array.shape != wanted and array.shape[-target.grid.dim :] != target.grid.shape:
+        hint = f"set grid.shape={list(array.shape)}" if array.ndim == target.grid.dim else ""
+        raise ConfigError(
+            key, f"is an array of shape {array.shape}; the cells of the grid are {target.grid.shape}", hint
+        )
+    if array.shape != wanted:
+        many = f"{target.n} components" if target.components else "no components"
+        raise ConfigError(
+            key, f"is an array of shape {array.shape}; {wanted} is expected, for {target.name} has {many}"
+        )
+    if bad := int(np.count_nonzero(~np.isfinite(array))):
+        raise ConfigError(key, f"{bad} of the {array.size} values of the array are not finite")
+    return array.astype(float).reshape(target.n, *target.grid.shape)
 
 
 def _evaluate(target: Target, key: str, value: Any) -> Array:

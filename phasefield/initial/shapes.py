@@ -114,6 +114,12 @@ def _make_circles(target: Target, o: dict[str, Any]) -> Array:
         signed = distance_of([d[i] ** 2 for d, i in zip(offsets, near, strict=True)]) - radius
         group = distance[k % groups]
         group[cells] = np.minimum(group[cells], signed)
+    if (distance.min(axis=0) <= 0).all():
+        raise ConfigError(
+            f"{target.key}.radii" if o["centers"] is not None else f"{target.key}.count",
+            f"the circles cover the whole grid of length {list(target.grid.lengths)}",
+            f"set smaller {target.key}.radii, or a larger grid.length",
+        )
     values = profile(distance, o)
     return values if o["assign"] else place(target, o["component"], values[0])
 
@@ -128,13 +134,45 @@ def _circles(target: Target, o: Mapping[str, Any]) -> tuple[Array, Array]:
         centers, radii = o["centers"], o["radii"]
         if len(radii) not in (1, len(centers)):
             raise ConfigError(f"{target.key}.radii", f"expected one radius or {len(centers)}, got {len(radii)}")
-        return centers, np.broadcast_to(np.array(radii), len(centers))
+        radii = np.broadcast_to(np.array(radii), len(centers))
+        for k, (center, radius) in enumerate(zip(centers, radii, strict=True)):
+            for c, a in zip(center, target.grid.axes, strict=True):
+                if a.boundary != "periodic" and not -radius < c < a.length + radius:
+                    raise ConfigError(
+                        f"{target.key}.centers[{k}]",
+                        f"a circle of radius {radius:g} at {c:g} lies outside of the walls at 0 and {a.length:g}",
+                        f"set {target.key}.centers, or a larger grid.length",
+                    )
+        return centers, radii
     low, high = o["radius"][0], o["radius"][-1]
     if len(o["radius"]) > 2 or low > high:
         raise expected(f"{target.key}.radius", "a number or [min, max]", o["radius"])
+    _check_room(target, o["count"], low)
     # The largest first: large circles no longer fit between small ones.
     radii = np.sort(low + (high - low) * uniform_noise(target, "radii", 0, o["count"]))[::-1]
     return _scatter(target, radii, o["spacing"]), radii
+
+
+def _check_room(target: Target, count: int, smallest: float) -> None:
+    """Refuses at once what cannot fit in any arrangement."""
+    grid = target.grid
+    ball = math.pi ** (grid.dim / 2) / math.gamma(grid.dim / 2 + 1) * smallest**grid.dim
+    size = f"their radius is {smallest:g} or more"
+    if any(2 * smallest > a.length for a in grid.axes):
+        raise _no_room(target, f"only 0 of {count} circles fit: {size}, the grid has the length {list(grid.lengths)}")
+    if count * ball > grid.volume:
+        room = f"more room than the grid has ({grid.volume:g})"
+        raise _no_room(target, f"not all of {count} circles fit: {size}, so that they take {room}")
+
+
+def _no_room(target: Target, problem: str) -> ConfigError:
+    """The message for circles that do not fit; they may be those of a preset, which the user has never seen."""
+    return ConfigError(
+        f"{target.key}.count",
+        problem,
+        f"set a smaller {target.key}.count or {target.key}.radius (the same in all fields that share the circles), or a larger "
+        "grid.shape or grid.length",
+    )
 
 
 def _scatter(target: Target, radii: Array, spacing: float) -> Array:
@@ -154,10 +192,11 @@ def _scatter(target: Target, radii: Array, spacing: float) -> Array:
                 centers[k] = points[free.argmax()]
                 break
         else:
-            raise ConfigError(
-                f"{target.key}.count",
-                f"only {k} of {len(radii)} circles fit without overlap after {_TRIES} random positions each",
-                "reduce count, radius or spacing",
+            room = f"{radii[-1]:g} to {radii[0]:g}" if radii[0] > radii[-1] else f"{radius:g}"
+            raise _no_room(
+                target,
+                f"only {k} of {len(radii)} circles fit without overlap after {_TRIES} random positions each; their radii are "
+                f"{room}, the grid has the length {list(target.grid.lengths)}",
             )
     return centers
 

@@ -36,6 +36,12 @@ def _make_voronoi(target: Target, o: dict[str, Any]) -> Array:
         raise ConfigError(f"{target.key}.kind", f"voronoi needs components, and {target.name!r} is a scalar field")
     grid, centers = target.grid, o["centers"]
     grains = o["grains"] or (target.n if centers is None else len(centers))
+    if grains > grid.cells:
+        raise ConfigError(
+            f"{target.key}.grains",
+            f"is {grains}, more than the grid has cells ({grid.cells})",
+            "reduce grains, or take a finer grid (grid.shape)",
+        )
     if centers is None:
         points = uniform_noise(target, "grains", 0, grains * grid.dim).reshape(grains, grid.dim)
         centers = points * np.array(grid.lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,25 +121,52 @@ def pick(times: Array, count: int = SNAPSHOTS) -> list[int]:
 
 
 def reference_of(path: Path) -> tuple[str, Array, Array]:
-    """Label, times and free energies of a CSV file: columns named so, else the first two."""
+    """Label, times and free energies of a CSV file, from the columns named so; of one without a header the two columns.
+
+    Raises:
+        OutputError: the file cannot be read, or its columns are not those of a free energy over time.
+    """
+    hint = "Give a CSV file with the columns time and free_energy."
     try:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path}: the reference cannot be read ({reason})\n  Give an existing CSV file.") from error
-    rows: list[list[float]] = []
-    header: list[str] = []
-    for line in filter(str.strip, lines):
-        cells = [c.strip(" \"'") for c in (line.split("," if "," in line else ";" if ";" in line else None))]
-        try:
-            rows.append([float(c) if c else math.nan for c in cells])
-        except ValueError:
-            header = header or [c.lower() for c in cells]
-    time = next((i for i, c in enumerate(header) if c in ("time", "t") or c.startswith("time")), 0)
-    energy = next((i for i, c in enumerate(header) if "energy" in c and i != time), 1 if time == 0 else 0)
-    points = np.array([(r[time], r[energy]) for r in rows if len(r) > max(time, energy)], dtype=float).reshape(-1, 2)
-    points = points[np.isfinite(points).all(axis=1)]
-    if not points.size:
-        hint = "Give a CSV file with the columns time and free_energy."
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    cells = [
+        [c.strip(" \"'") for c in line.split("," if "," in line else ";" if ";" in line else None)] for line in lines
+    ]
+    header = [c.lower() for c in cells[0]] if cells and not all(_is_number(c) for c in cells[0]) else []
+    if header:
+        time = [i for i, c in enumerate(header) if re.match(r"(time|t)\b", c.replace("_", " "))]
+        energy = [i for i, c in enumerate(header) if re.search(r"free[ _]?energy|^energy$|^f$", c)]
+        if len(time) != 1 or len(energy) != 1:
+            what = "time" if len(time) != 1 else "free_energy"
+            how = "no column" if not (time if what == "time" else energy) else "several columns"
+            raise OutputError(f"{path}: has {how} {what}; its columns are {', '.join(header)}\n  {hint}")
+        columns = time[0], energy[0]
+    elif cells and {len(row) for row in cells} != {2}:
+        raise OutputError(
+            f"{path}: has {len(cells[0])} columns and no header, so that none is known to be the time\n  {hint}"
+        )
+    else:
+        columns = 0, 1
+    points = []
+    for number, row in enumerate(cells[bool(header) :], start=1 + bool(header)):
+        pair = [row[k] if k < len(row) else "" for k in columns]
+        if not all(_is_number(c) or not c for c in pair):
+            raise OutputError(f"{path}: row {number} holds {' and '.join(map(repr, pair))}, not two numbers\n  {hint}")
+        points.append([float(c) if c else math.nan for c in pair])
+    table = np.array(points, dtype=float).reshape(-1, 2)
+    table = table[np.isfinite(table).all(axis=1)]
+    if not table.size:
         raise OutputError(f"{path}: the reference holds no row of two numbers\n  {hint}")
-    return path.stem, points[:, 0], points[:, 1]
+    return path.stem, table[:, 0], table[:, 1]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -271,6 +271,10 @@ def test_values_are_typed() -> None:
     assert request.solver.tolerance == 1e-8
     assert request.properties == ["stiffness", "conductivity"]
     assert command.parse(["material=cu", "levels=[0,1e1]", "levels=null", "spacing=2e-6"]).spacing == [2e-6]
+    assert command.parse(["material=cu", "spacing=[2 um, 500 nm]"]).spacing == pytest.approx([2e-6, 5e-7])
+    for wrong in ("2 s", "[1 um, 2]", "wide"):
+        with pytest.raises(ConfigError, match=r"^spacing: "):
+            command.parse(["material=cu", f"spacing={wrong}"])
     assert request.solver.threads == 2
     assert command.parse(["material=cu", "material=al"]).material == "al"
     assert request.solver.device == "auto"
@@ -343,6 +347,7 @@ def test_what_is_not_for_this_image(image: Path, tmp_path: Path, capsys: pytest.
         (line, "plane=stress", "plane: is stress, which is for images of two axes, but line.npy has 1"),
         (image, "field=c", "field: is 'c', but disk.npy holds one array without a name"),
         (image, "threads=0", "threads: is 0; at least 1"),
+        (image, "threads=100000", "at most 1024"),
         (image, "seed=-1", "seed: is -1"),
         (image, "properties=[conductivity,conductivity]", "properties: has conductivity twice"),
     ):
@@ -364,7 +369,7 @@ def test_phases_are_named(run: Path, image: Path, tmp_path: Path, capsys: pytest
         _, (record,), system = command.run(run, [*GIVEN, *extra, "levels=[0,1]"])
         data = xarray.load_dataset(run / "properties.nc")
         shares[len(extra)] = {n: float(data.volume_fraction.sel(phase=n)[0]) for n in ("a", "b")}
-        assert f"a {100 * shares[len(extra)]['a']:.4g} %" in table([record], system)
+        assert f"a {100 * shares[len(extra)]['a']:.4g} %" in " ".join(table([record], system).split())
     assert shares[0]["a"] == pytest.approx(shares[2]["b"])
     assert shares[0]["a"] > 0.55
     code, _, err = call(capsys, run, *GIVEN, "levels=[0,1]", levels[0])
