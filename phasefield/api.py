@@ -20,7 +20,7 @@ from .errors import CheckpointMismatch, OutputError
 from .observables import OBSERVABLES
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, load_checkpoint
+from .store import RunFolder, load_checkpoint, open_dataset
 
 log = logging.getLogger("phasefield")
 
@@ -41,16 +41,13 @@ class Run:
     @cached_property
     def history(self) -> Any:
         """history.nc as an `xarray.Dataset`."""
-        import xarray
-
-        return xarray.load_dataset(self.path / "history.nc")
+        with open_dataset(self.path / "history.nc") as data:
+            return data.load()
 
     @cached_property
     def fields(self) -> Any:
-        """fields.nc as an `xarray.Dataset`, read lazily."""
-        import xarray
-
-        return xarray.open_dataset(self.path / "fields.nc")
+        """fields.nc as an `xarray.Dataset`, read lazily; axes time, component, x, y, z."""
+        return open_dataset(self.path / "fields.nc")
 
     def report(self) -> Path:
         """Writes report.html into the folder and returns its path."""

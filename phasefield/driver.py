@@ -148,7 +148,8 @@ class Recorder:
         sim = self.simulation
         variables = [
             self._time(),
-            Variable("step", ("time",), "int64", {"long_name": "number of steps", "units": "1"}),
+            # Not an integer: ParaView 5.11 reads none of 64 bits, and 32 are too few.
+            Variable("step", ("time",), "float64", {"long_name": "number of steps", "units": "1"}),
             Variable("dt", ("time",), "float64", {"long_name": "size of the last step", "units": sim.spec.time.units}),
         ]
         rare = () if self.measure_rows else {v for variables in sim.observer.measured.values() for v in variables}
@@ -167,7 +168,7 @@ class Recorder:
         coords: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
             name: (
                 axis.centers,
-                {"long_name": f"{name} of the cell centre", "units": sim.spec.grid.units, "axis": name.upper()},
+                {"long_name": f"{name} of the cell centre", "units": sim.spec.grid.units},
             )
             for name, axis in zip(sim.grid.names, sim.grid.axes, strict=True)
         }

@@ -18,6 +18,7 @@ import xarray as xr
 import phasefield as pf
 from phasefield.errors import CheckpointMismatch, OutputError
 from phasefield.simulation import Simulation
+from phasefield.store import open_dataset
 
 COMMON = ("threads.cpu=1", "device=cpu", "output.picture=false")
 
@@ -235,3 +236,30 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert killed - early >= 2
     assert pf.resume(parts).outcome.reason == "finished"
     same(whole, parts)
+
+
+def as_written_before(path: Path) -> None:
+    """Rewrites a fields.nc as earlier versions did: axes x before y, a component axis, strings of variable length."""
+    with open_dataset(path) as data:
+        old = data.load().rename({}).copy()
+    old.time.attrs["axis"], old.x.attrs["axis"] = "T", "X"
+    old.to_netcdf(
+        path, engine="h5netcdf", unlimited_dims=["time"], encoding={n: {"chunksizes": None} for n in old.data_vars}
+    )
+    with xr.open_dataset(path) as raw:
+        assert raw.eta.dims == ("time", "component_eta", "x", "y")
+
+
+def test_a_run_of_an_earlier_version_goes_on_in_its_own_layout(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        with signalled(9 if folder == parts else 10**9, signal.SIGTERM):
+            pf.run(*COMMON, *CASES["grains"], f"output.dir={folder}")
+    as_written_before(parts / "fields.nc")
+    pf.resume(parts)
+    with xr.open_dataset(parts / "fields.nc") as raw:
+        assert raw.eta.dims == ("time", "component_eta", "x", "y")
+    left, right = pf.open_run(whole).fields, pf.open_run(parts).fields
+    assert left.eta.dims == right.eta.dims
+    assert np.array_equal(left.time, right.time)
+    assert np.array_equal(left.eta, right.eta)

@@ -6,7 +6,19 @@ written before is still there and readable.
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .folder import RunFolder
+from .layout import SPACE
+from .reading import open_dataset, write_dataset
 from .records import RecordFile, Variable
 from .writer import Writer
 
-__all__ = ["RecordFile", "RunFolder", "Variable", "Writer", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "SPACE",
+    "RecordFile",
+    "RunFolder",
+    "Variable",
+    "Writer",
+    "load_checkpoint",
+    "open_dataset",
+    "save_checkpoint",
+    "write_dataset",
+]

@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of ``path`` in one step when the block ends well, and leaves no trace if not."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
