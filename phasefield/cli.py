@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 2 error, 130/143/138 stopped by SIGINT/SIGTERM/SIGUSR1 with a checkpoint written."""
+"""The command line. Exit codes: 0 done, 2 error, 128 + n stopped by signal n (SIGINT, SIGTERM, SIGHUP, SIGUSR1)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import PhasefieldError
+from .signals import listening
 
 HELP = """\
 phasefield - spectral phase-field simulation from free-energy expressions, on CPU and GPU
 
 usage: phasefield [run] [key=value ...]         run the configured job (the default command)
        phasefield run -m key=v1,v2 ...          sweep: one run per combination
-       phasefield resume DIR [key=value ...]    continue a stopped run from its checkpoint
+       phasefield resume DIR [key=value ...]    continue a stopped run from its checkpoint (--new-files: with a new fields.nc
+                                                or history.nc in place of one that is missing or damaged)
        phasefield homogenize DIR|IMAGE material=NAME [key=value ...]   effective properties of a microstructure
        phasefield report DIR [--reference CSV]  pictures, curves and one HTML page from a run folder
        phasefield config show [key=value ...]   print the configuration a command would use
@@ -44,7 +46,7 @@ keys (phasefield config show prints all of them with their values; those of homo
   hydra.searchpath=[file:///DIR]   adds presets of your own: DIR/model/NAME.yaml, DIR/experiment/NAME.yaml
 
 options: --debug shows the traceback of an error; -sc install=bash prints how to install shell completion (bash, zsh, fish)
-exit codes: 0 done; 2 error; 130, 143, 138 stopped by SIGINT, SIGTERM, SIGUSR1 after writing a checkpoint
+exit codes: 0 done; 2 error; 130, 143, 129, 138 stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR1 after writing a checkpoint
 """
 
 
@@ -54,7 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     given = [a for a in given if a != "--debug"]
     try:
-        code = _dispatch(given)
+        with listening():
+            code = _dispatch(given)
     except PhasefieldError as error:
         if debug:
             import traceback
@@ -62,9 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         print(f"phasefield: error: {error}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        print("phasefield: interrupted", file=sys.stderr)
-        code = 130
+    except KeyboardInterrupt as error:
+        print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
+        code = 128 + getattr(error, "number", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -236,11 +239,13 @@ def resume(rest: list[str]) -> int:
     """``phasefield resume``"""
     if not rest or "=" in rest[0]:
         raise PhasefieldError("resume: the run folder is missing; usage: phasefield resume DIR [key=value ...]")
+    new_files = "--new-files" in rest
+    rest = [argument for argument in rest if argument != "--new-files"]
     _refuse_flags(rest, "resume")
     _announce()
     from . import api
 
-    return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line()))
+    return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line(), new_files=new_files))
 
 
 def homogenize(rest: list[str]) -> int:

@@ -327,6 +327,30 @@ def load(path: Any, overrides: Sequence[str] = ()) -> Any:
     return config
 
 
+def flat(config: Any) -> dict[str, Any]:
+    """The values of a configuration by their dotted keys; lists, and mappings of one kind out of several, are values."""
+    from omegaconf import OmegaConf
+
+    values: dict[str, Any] = {}
+
+    def walk(prefix: str, node: Any) -> None:
+        if isinstance(node, dict) and not (prefix and _REPLACED.match(prefix)):
+            for name, value in node.items():
+                walk(f"{prefix}.{name}" if prefix else str(name), value)
+        else:
+            values[prefix] = node
+
+    walk("", OmegaConf.to_container(config, resolve=True))
+    return values
+
+
+def put(config: Any, key: str, value: Any) -> None:
+    """Sets one value of a configuration."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.update(config, key, value, merge=False)
+
+
 # -- messages ----------------------------------------------------------------------------------------------------------
 
 #: What OmegaConf and Hydra say, and what we say instead; ``{0}``, ``{1}`` are the groups, ``{key}`` the key.

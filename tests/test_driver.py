@@ -14,8 +14,8 @@ import pytest
 import xarray as xr
 
 import phasefield as pf
-from phasefield.driver import Stop
 from phasefield.errors import ConfigError, Diverged, OutputError, PhasefieldError
+from phasefield.signals import listening
 from phasefield.store import RunFolder, load_checkpoint
 
 TINY = ("grid.shape=[8,8]", "threads.cpu=1", "device=cpu", "output.picture=false")
@@ -233,7 +233,7 @@ def test_a_run_in_another_thread(tmp_path: Path) -> None:
     found: list[Any] = []
 
     def work() -> None:
-        with Stop() as stop:
+        with listening() as stop:
             found.append(stop.received)
         found.append(go(tmp_path / "run", "time.end=0.01").outcome.reason)
 

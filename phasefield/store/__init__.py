@@ -5,6 +5,7 @@ written before is still there and readable.
 """
 
 from .checkpoint import load_checkpoint, save_checkpoint
+from .files import expanded, replacing
 from .folder import RunFolder
 from .layout import SPACE
 from .reading import open_dataset, write_dataset
@@ -17,8 +18,10 @@ __all__ = [
     "RunFolder",
     "Variable",
     "Writer",
+    "expanded",
     "load_checkpoint",
     "open_dataset",
+    "replacing",
     "save_checkpoint",
     "write_dataset",
 ]

@@ -110,11 +110,26 @@ class RecordFile:
     into the state before. There must be one writer at a time; ``RunFolder.lock`` sees to that.
     """
 
-    def __init__(self, path: Path, variables: dict[str, _Stored], length: int) -> None:
+    def __init__(self, path: Path, variables: dict[str, _Stored], length: int, attrs: Mapping[str, Any]) -> None:
         self.path = path
+        #: Attributes of the file when it was opened.
+        self.attrs = attrs
         self._variables = variables
         self._length = length
         self._patience = READER_PATIENCE
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of a record of each variable."""
+        return {name: stored.shape for name, stored in self._variables.items()}
+
+    def time(self, number: int) -> float:
+        """Time of a record. Raises OutputError."""
+        try:
+            with open(self.path, "rb") as raw, h5py.File(raw, "r") as file:
+                return float(file["time"][number])
+        except (OSError, RuntimeError, ValueError) as error:
+            raise OutputError(f"{self.path}: cannot be read: {error}") from error
 
     def __len__(self) -> int:
         """Number of records in the file."""
@@ -182,7 +197,7 @@ class RecordFile:
         with replacing(path) as target:
             target.write(image.getbuffer())
             journal_of(path).unlink(missing_ok=True)  # a journal left of the replaced file must not touch this one
-        return cls(path, _stored(disk), 0)
+        return cls(path, _stored(disk), 0, dict(attrs))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RecordFile:
@@ -206,7 +221,8 @@ class RecordFile:
                 if any(len(data) != length for data in growing.values()):
                     raise OutputError(f"{path}: is damaged: its variables differ in their number of records")
                 disk = {name: (_dims(data), data.shape, data.attrs) for name, data in growing.items()}
-                return cls(path, _stored(disk), length)
+                texts = {name: text_of(v) if isinstance(v, bytes) else v for name, v in file.attrs.items()}
+                return cls(path, _stored(disk), length, texts)
         except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises on a damaged file
             raise OutputError(f"{path}: cannot be opened as a NetCDF-4 file: {error}") from error
 
