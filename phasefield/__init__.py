@@ -14,6 +14,7 @@ _WHERE = {
     "run": "api",
     "resume": "api",
     "open_run": "api",
+    "open_dataset": "store",
     "Run": "api",
     "Simulation": "simulation",
     "EnergyModel": "models",

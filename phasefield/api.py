@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
+import re
 import shlex
 import shutil
 import sys
@@ -18,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from . import config as configuration
+from . import signals
 from .driver import Outcome, Written, execute
-from .errors import CheckpointMismatch, OutputError
+from .errors import CheckpointMismatch, ConfigError, OutputError
 from .observables import OBSERVABLES
-from .simulation import Checkpoint, Simulation
+from .simulation import MAY_CHANGE, Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, load_checkpoint
+from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing
 
 log = logging.getLogger("phasefield")
 
@@ -47,17 +50,13 @@ class Run:
     @cached_property
     def history(self) -> Any:
         """history.nc as an `xarray.Dataset`."""
-        import xarray
-
-        # Times stay numbers, whatever their unit.
-        return xarray.load_dataset(_there(self.path / "history.nc"), decode_times=False)
+        with open_dataset(_there(self.path / "history.nc")) as data:
+            return data.load()
 
     @cached_property
     def fields(self) -> Any:
-        """fields.nc as an `xarray.Dataset`, read lazily."""
-        import xarray
-
-        return xarray.open_dataset(_there(self.path / "fields.nc"), decode_times=False)
+        """fields.nc as an `xarray.Dataset`, read lazily; axes time, component, x, y, z."""
+        return open_dataset(_there(self.path / "fields.nc"))
 
     def report(self) -> Path:
         """Writes report.html into the folder and returns its path."""
@@ -72,7 +71,7 @@ def open_run(path: str | Path) -> Run:
     Raises:
         OutputError: there is no such folder, or it holds no run.
     """
-    where = Path(path)
+    where = expanded(path)
     if not where.is_dir():
         what = "is a file" if where.exists() else "there is no such folder"
         raise OutputError(
@@ -138,30 +137,34 @@ def run_config(
     Args:
         arrays: initial values by field, in place of what the configuration says.
     """
-    spec = configuration.to_spec(config)
-    spec.initial.update(arrays or {})
-    simulation = simulation_of(spec)
-    wanted = folder or spec.output.dir
-    target, made = (Path(wanted), []) if wanted else new_folder()
-    if (target / SWEEP).exists():
-        raise OutputError(f"{target}: holds a sweep\n  choose another output.dir")
-    made += [p for p in (target, *target.parents) if not p.exists()]
-    try:
-        place = RunFolder.create(target)
-    except OutputError:
-        _remove(made)
-        raise
-    with place.lock():
-        try:
-            config.output.dir = str(place.path)
-            for name, values in (arrays or {}).items():
-                configuration.of_initial(config, name, _keep(place, name, values, simulation))
-            _write(place.config, configuration.to_yaml(config))
-            return _go(simulation, place, None, command, progress)
-        except BaseException:
-            if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
-                discard(place, made)
-            raise
+    with signals.listening() as stop:
+        stop.meanwhile = "nothing was started"
+        spec = configuration.to_spec(config)
+        spec.initial.update(arrays or {})
+        simulation = simulation_of(spec)
+        with signals.deferred():  # from here on there is a folder to complete, or to remove
+            stop.meanwhile = ""
+            wanted = folder or spec.output.dir
+            target, made = (expanded(wanted), []) if wanted else new_folder()
+            if (target / SWEEP).exists():
+                raise OutputError(f"{target}: holds a sweep\n  choose another output.dir")
+            made += [p for p in (target, *target.parents) if not os.path.exists(p)]
+            try:
+                place = RunFolder.create(target)
+            except OutputError:
+                _remove(made)
+                raise
+            with place.lock():
+                try:
+                    config.output.dir = str(place.path)
+                    for name, values in (arrays or {}).items():
+                        configuration.of_initial(config, name, _keep(place, name, values, simulation))
+                    _write(place.config, configuration.to_yaml(config))
+                    return _go(simulation, place, None, command, progress)
+                except BaseException:
+                    if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
+                        discard(place, made)
+                    raise
 
 
 def _keep(place: RunFolder, name: str, values: Any, simulation: Simulation) -> str:
@@ -176,7 +179,14 @@ def _keep(place: RunFolder, name: str, values: Any, simulation: Simulation) -> s
     return str(path)
 
 
-def resume(path: str | Path, *overrides: str, progress: bool = False, command: str = "", **keys: Any) -> Run:
+def resume(
+    path: str | Path,
+    *overrides: str,
+    progress: bool = False,
+    command: str = "",
+    new_files: bool = False,
+    **keys: Any,
+) -> Run:
     """Continues a stopped run from its checkpoint, to the same bits an unbroken run gives.
 
     A run that has ended is left as it is, unless an override such as a later ``time.end`` lets it go on.
@@ -184,20 +194,25 @@ def resume(path: str | Path, *overrides: str, progress: bool = False, command: s
     Args:
         overrides: changes to its configuration, e.g. ``"time.end=2000"``; what defines the problem cannot change.
         keys: the same by name, e.g. ``time={"end": 2000}``.
+        new_files: begin a new fields.nc or history.nc at the checkpoint where the run's own is missing, damaged or another's,
+            which is put aside.
 
     Raises:
         CheckpointMismatch: the checkpoint is damaged or of another problem. OutputError: the folder holds no run.
+        ConfigError: a key that resuming cannot change.
     """
     overrides = (*overrides, *configuration.overrides_of(keys)[0])
-    place = RunFolder(Path(path))
-    if place.config.is_file() and not place.checkpoint.is_file():
+    place = RunFolder(expanded(path))
+    if os.path.isfile(place.config) and not os.path.isfile(place.checkpoint):
         raise OutputError(
             f"{place.path}: this run was stopped before its first checkpoint, there is nothing to continue from\n"
             "  delete the folder and run it again"
         )
-    place = RunFolder.open(path)
-    with place.lock():
+    place = RunFolder.open(place.path)
+    with signals.listening() as stop, place.lock():
+        stop.meanwhile = "the run is as it was"
         config = configuration.load(place.config, overrides)
+        late = _check_changes(place, config)
         arrays, meta = load_checkpoint(place.checkpoint)
         try:
             simulation = simulation_of(configuration.to_spec(config), (arrays, meta))
@@ -206,6 +221,8 @@ def resume(path: str | Path, *overrides: str, progress: bool = False, command: s
             raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None
         except (KeyError, TypeError) as error:
             raise CheckpointMismatch(f"{place.checkpoint}: is not a checkpoint of this version ({error})") from error
+        if late:
+            raise late[0]
         if ended := _ended(simulation, written, overrides):
             log.info(
                 "%s: already ended (%s) at time %g after %d steps; nothing to do. To go on: phasefield resume %s time.end=...",
@@ -215,15 +232,68 @@ def resume(path: str | Path, *overrides: str, progress: bool = False, command: s
                 simulation.carry.step,
                 shlex.quote(str(place.path)),
             )
-            return Run(place.path, Outcome(ended))
+            return Run(place.path, Outcome(ended), simulation.spec.output.picture and _picture_missed(place))
         written.ended = ""
-        if overrides:
-            _write(place.config, configuration.to_yaml(config))
-        log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
-        return _go(simulation, place, written, command, progress)
+        with signals.deferred():
+            stop.meanwhile = ""
+            if overrides:
+                _write(place.config, configuration.to_yaml(config))
+            log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
+            return _go(simulation, place, written, command, progress, new_files)
 
 
-def _go(simulation: Simulation, place: RunFolder, written: Written | None, command: str, progress: bool) -> Run:
+#: Keys that resuming may change, and those whose value is in the files already and means nothing to the solution.
+_FREE = re.compile(
+    r"time\.(end|dt|dt_min|dt_max|tolerance|steady|max_steps)$|output\.(every|history|checkpoint|picture|kernels)\b|threads\b|device$"
+)
+_DESCRIPTIVE = re.compile(r"title$|output\.compression$|model\.(name|description)$|.*\.(units|description)$")
+#: Keys that a checkpoint tells of by itself.
+_IDENTITY = re.compile(r"model\.|grid\.|initial\.|time\.|(seed|precision)$")
+
+
+def _check_changes(place: RunFolder, config: Any) -> list[ConfigError]:
+    """What the command line changes in the configuration of a run; returns complaints that the checkpoint may know better.
+
+    Raises:
+        ConfigError: a key that has to stay as it is.
+    """
+    before, after = (configuration.flat(c) for c in (configuration.load(place.config), config))
+    late: list[ConfigError] = []
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        if old == new or _FREE.match(key) or (key == "output.dir" and _same_folder(new, place.path)):
+            continue
+        if _DESCRIPTIVE.match(key):
+            log.warning("%s: stays %r, as it is in the files of the run; to be changed there", key, old)
+            configuration.put(config, key, old)
+            continue
+        error = ConfigError(key, f"is {old!r} in this run and cannot become {new!r}", MAY_CHANGE)
+        if not _IDENTITY.match(key):
+            raise error
+        late.append(error)
+    return late
+
+
+def _same_folder(name: Any, path: Path) -> bool:
+    return isinstance(name, str) and os.path.realpath(expanded(name)) == os.path.realpath(path)
+
+
+def _picture_missed(place: RunFolder) -> bool:
+    """Whether the picture of a run that has ended is older than its last snapshot, or there is none."""
+    try:
+        return os.stat(place.path / "fields.png").st_mtime < os.stat(place.fields).st_mtime
+    except OSError:
+        return os.path.isfile(place.fields)
+
+
+def _go(
+    simulation: Simulation,
+    place: RunFolder,
+    written: Written | None,
+    command: str,
+    progress: bool,
+    new_files: bool = False,
+) -> Run:
     from . import display
 
     command = command or shlex.join(sys.argv)
@@ -231,9 +301,9 @@ def _go(simulation: Simulation, place: RunFolder, written: Written | None, comma
         try:
             if progress:
                 with display.progress() as show:
-                    outcome = execute(simulation, place, written, command, show)
+                    outcome = execute(simulation, place, written, command, show, new_files)
             else:
-                outcome = execute(simulation, place, written, command)
+                outcome = execute(simulation, place, written, command, None, new_files)
         except Exception as error:
             # Into the file alone: whoever catches the error shows it.
             file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None))
@@ -280,10 +350,10 @@ def _ended(simulation: Simulation, written: Written, overrides: tuple[str, ...])
 
 
 def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with replacing(path) as file:
+        file.write(
+            text.encode("utf-8", "surrogateescape")
+        )  # bytes of a command line that are no UTF-8 stay as they are
 
 
 def discard(place: RunFolder, made: list[Path]) -> None:

@@ -1,7 +1,6 @@
 """The command line.
 
-Exit codes: 0 done, 1 members of a sweep failed, 2 error, 130, 143, 138 stopped by SIGINT, SIGTERM, SIGUSR1 with a checkpoint
-written.
+Exit codes: 0 done, 1 members of a sweep failed, 2 error, 128 + n stopped by signal n (SIGINT, SIGTERM, SIGHUP, SIGUSR1).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import PhasefieldError
+from .signals import listening
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = [a for a in given if a != "--debug"]
     _level[0] = "DEBUG" if debug else "INFO"
     try:
-        code = _dispatch(given)
+        with listening():
+            code = _dispatch(given)
     except PhasefieldError as error:
         if debug:
             import traceback
@@ -32,9 +33,9 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         print(f"phasefield: error: {error}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        print("phasefield: interrupted", file=sys.stderr)
-        code = 130
+    except KeyboardInterrupt as error:
+        print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
+        code = 128 + getattr(error, "number", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -238,13 +239,15 @@ def resume(rest: list[str]) -> int:
     """``phasefield resume``"""
     if not rest or "=" in rest[0]:
         raise PhasefieldError("resume: the run folder is missing; usage: phasefield resume DIR [key=value ...]")
+    new_files = "--new-files" in rest
+    rest = [argument for argument in rest if argument != "--new-files"]
     _refuse_flags(rest, "resume")
     _announce()
     from . import api, sweep
 
     if sweep.is_sweep(rest[0]):
-        return sweep.resume(rest[0], rest[1:], _finish, _command_line())
-    return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line()))
+        return sweep.resume(rest[0], rest[1:], _finish, _command_line(), new_files)
+    return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line(), new_files=new_files))
 
 
 def homogenize(rest: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -21,6 +22,13 @@ from .specs import RunSpec
 #: What round-off explains, in units of the precision's epsilon: of the sums of the free energy, and of a cell's value.
 _ROUNDOFF = 64.0
 
+#: What resuming a run allows.
+MAY_CHANGE = (
+    "resuming goes on with the same problem: only time.end, time.dt, time.dt_min, time.dt_max, time.tolerance, time.steady, "
+    "time.max_steps, output.every, output.history, output.checkpoint, output.picture, output.kernels, threads and device "
+    "may change"
+)
+
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
 #: the run gives up; how far below its longest step a step has collapsed.
 _JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
@@ -33,10 +41,21 @@ log = logging.getLogger("phasefield")
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
 
 
+def _plain(value: Any) -> Any:
+    """A value of the configuration as it comes back from JSON."""
+    return json.loads(json.dumps(value, default=str))
+
+
 def build_model(spec: RunSpec) -> EnergyModel:
     """The model a specification describes."""
     fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
     return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
+
+
+def initial_condition(spec: RunSpec, name: str) -> Any:
+    """What a field begins with: the model's own with what is given for the run; None if there is neither."""
+    default, given = spec.model.fields[name].initial, spec.initial.get(name)
+    return default if given is None else given if default is None else merge_initial(default, given)
 
 
 def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
@@ -52,8 +71,7 @@ def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
         )
     parts = []
     for f in model.order_parameters:
-        default, given = spec.model.fields[f.name].initial, spec.initial.get(f.name)
-        condition = default if given is None else given if default is None else merge_initial(default, given)
+        condition = initial_condition(spec, f.name)
         if condition is None:
             raise ConfigError(
                 f"initial.{f.name}",
@@ -391,8 +409,10 @@ class Simulation:
                 "mobility": f.mobility,
                 "kappa": f.kappa,
                 "source": None if f.source is None else str(f.source),
+                "stabilizer": _plain(spec.model.fields[f.name].stabilizer),
             }.items()
         }
+        start = {f"initial.{f.name}": _plain(initial_condition(spec, f.name)) for f in model.order_parameters}
         return {
             "model.energy": model.text,
             **{f"model.parameters.{name}": value for name, value in model.parameters.items()},
@@ -404,6 +424,8 @@ class Simulation:
             "precision": self.backend.precision,
             "time.scheme": spec.time.scheme,
             "time.adaptive": spec.time.adaptive,
+            "seed": spec.seed,
+            **start,
         }
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -426,9 +448,9 @@ class Simulation:
         theirs = meta.get("identity", {})
         mine = self.identity
         for key in dict.fromkeys([*mine, *theirs]):
+            if key not in theirs and (key == "seed" or key.startswith("initial.") or key.endswith(".stabilizer")):
+                continue  # checkpoints of earlier versions do not tell
             if theirs.get(key) != mine.get(key):
                 raise CheckpointMismatch(
-                    f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n"
-                    "  resuming goes on with the same problem: only time.end, time.dt, time.tolerance, time.steady, output, "
-                    "threads and device may change"
+                    f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n  {MAY_CHANGE}"
                 )

@@ -18,7 +18,7 @@ from typing import Any
 from . import api, config
 from .errors import OutputError, PhasefieldError
 from .report.standing import standing
-from .store import RunFolder
+from .store import RunFolder, expanded
 
 log = logging.getLogger("phasefield")
 
@@ -90,7 +90,7 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], path: Sequence[st
             "  runs lie in 0, 1, ... below it; hydra.sweep.subdir=... names them otherwise"
         )
     else:
-        where = Path(folder)
+        where = expanded(folder)
         if held := _held(where):
             raise OutputError(
                 f"{where}: already holds a run or a sweep ({held})\n"
@@ -132,7 +132,7 @@ def _held(where: Path) -> str:
 
 def is_sweep(path: str | Path) -> bool:
     """Whether a folder is a sweep's."""
-    return (Path(path) / api.SWEEP).is_file()
+    return (expanded(path) / api.SWEEP).is_file()
 
 
 def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable[[], int]) -> int:
@@ -177,7 +177,7 @@ def members(path: str | Path) -> list[Member]:
     Raises:
         OutputError: its file cannot be read.
     """
-    where = Path(path)
+    where = expanded(path)
     told = _read(where / api.SWEEP, required=True)
     found = {n: Member(str(n), n, list(map(str, job))) for n, job in enumerate(told.get("members") or [])}
     for file in sorted(where.glob(f"**/{MEMBER}")):
@@ -199,9 +199,15 @@ def _read(path: Path, required: bool = False) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def resume(path: str | Path, overrides: Sequence[str], finish: Callable[[api.Run], int], command: str) -> int:
+def resume(
+    path: str | Path,
+    overrides: Sequence[str],
+    finish: Callable[[api.Run], int],
+    command: str,
+    new_files: bool = False,
+) -> int:
     """Lets the members of a sweep go on that have not ended, and runs those that have not begun; the exit code."""
-    where = Path(path)
+    where = expanded(path)
     found = members(where)
     if not found:
         raise OutputError(f"{where}: this sweep has no members\n  delete the folder and start it again")
@@ -217,7 +223,7 @@ def resume(path: str | Path, overrides: Sequence[str], finish: Callable[[api.Run
 
         def go(folder: RunFolder = folder, member: Member = member) -> int:
             if folder.checkpoint.is_file():
-                return finish(api.resume(folder.path, *overrides, progress=True, command=command))
+                return finish(api.resume(folder.path, *overrides, progress=True, command=command, new_files=new_files))
             if standing(folder.path).running:
                 raise OutputError(f"{folder.path}: another process is writing this run")
             api.discard(folder, [])  # what was written before the first checkpoint is nothing to continue from
@@ -235,9 +241,9 @@ def report(path: str | Path, references: Sequence[str], write: Callable[..., Pat
     from .report.index import Row, index
     from .report.reading import reference_of
 
-    where = Path(path)
+    where = expanded(path)
     for reference in references:
-        reference_of(Path(reference))
+        reference_of(expanded(reference))
     rows, code = [], 0
     found = members(where)
     for member, shown in zip(found, _varying([m.overrides for m in found]), strict=True):

@@ -34,8 +34,8 @@ options: --debug shows all messages and the traceback of an error
 """
 
 CODES = """\
-exit codes: 0 done; 1 members of a sweep failed; 2 error; 130, 143, 138 stopped by SIGINT, SIGTERM, SIGUSR1 after writing a
-            checkpoint"""
+exit codes: 0 done; 1 members of a sweep failed; 2 error; 130, 143, 129, 138 stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR1 after
+            writing a checkpoint
 
 KEYS = """\
   model=NAME|FILE.yaml {models}
@@ -83,6 +83,7 @@ examples:
   phasefield resume runs/NAME time.end=5000 output.every=100
 
 options:
+  --new-files          begin a new fields.nc or history.nc at the checkpoint in place of one that is missing, damaged or foreign
   --debug              show all messages and the traceback of an error
 {codes}
 """

@@ -14,8 +14,8 @@ import pytest
 import xarray as xr
 
 import phasefield as pf
-from phasefield.driver import Stop
 from phasefield.errors import ConfigError, Diverged, OutputError, PhasefieldError
+from phasefield.signals import listening
 from phasefield.store import RunFolder, load_checkpoint
 
 TINY = ("grid.shape=[8,8]", "threads.cpu=1", "device=cpu", "output.picture=false")
@@ -72,8 +72,10 @@ def test_files_explain_themselves(tmp_path: Path) -> None:
         "seed=5",
     )
     with xr.open_dataset(run.path / "fields.nc") as fields, xr.open_dataset(run.path / "history.nc") as history:
-        assert fields.c.dims == fields.eta.dims == ("time", "x", "y", "z")
-        assert fields.c.shape == (11, 8, 6, 4)
+        assert fields.c.dims == fields.eta.dims == ("time", "z", "y", "x")
+        assert fields.c.shape == (11, 4, 6, 8)
+        assert run.fields.c.dims == ("time", "x", "y", "z")
+        assert np.array_equal(run.fields.c, fields.c.transpose("time", "x", "y", "z"))
         assert fields.x.values.tolist() == [1, 3, 5, 7, 9, 11, 13, 15]
         assert {"step", "dt", "free_energy", "free_energy_bulk", "free_energy_gradient"} <= set(history)
         for name in ("c", "eta"):
@@ -224,14 +226,14 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert in_child(limited(150_000, lambda: go(tmp_path / "full", *busy))) == 2
     assert 1 < len(xr.load_dataset(tmp_path / "full" / "fields.nc").time) < len(whole.fields.time)
     pf.resume(tmp_path / "full")
-    assert np.array_equal(xr.load_dataset(tmp_path / "full" / "fields.nc").c, whole.fields.c)
+    assert np.array_equal(pf.open_run(tmp_path / "full").fields.c, whole.fields.c)
 
 
 def test_a_run_in_another_thread(tmp_path: Path) -> None:
     found: list[Any] = []
 
     def work() -> None:
-        with Stop() as stop:
+        with listening() as stop:
             found.append(stop.received)
         found.append(go(tmp_path / "run", "time.end=0.01").outcome.reason)
 

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
+from .. import signals
 from ..codegen import digest
 
 
@@ -22,6 +23,7 @@ def cache_folder() -> Path:
 
 def load(source: str, name: str) -> ModuleType:
     """Imports generated source from the cache folder (a private temporary folder where that is not writable)."""
+    signals.check()
     module_name = f"phasefield_kernel_{name}_{digest(source)}"
     if module_name in sys.modules:
         return sys.modules[module_name]

@@ -1,7 +1,20 @@
 """The configuration of a run: what people write, made fit for Hydra, composed, and checked; complaints in one voice."""
 
 from .complaints import SHOW, config_error
-from .composition import arrange, check, compose, load, lock, of_initial, original, register, to_spec, to_yaml
+from .composition import (
+    arrange,
+    check,
+    compose,
+    flat,
+    load,
+    lock,
+    of_initial,
+    original,
+    put,
+    register,
+    to_spec,
+    to_yaml,
+)
 from .grammar import combinations, parse, prepare, unquoted
 from .values import ARRAY, overrides_of
 
@@ -13,6 +26,7 @@ __all__ = [
     "combinations",
     "compose",
     "config_error",
+    "flat",
     "load",
     "lock",
     "of_initial",
@@ -20,6 +34,7 @@ __all__ = [
     "overrides_of",
     "parse",
     "prepare",
+    "put",
     "register",
     "to_spec",
     "to_yaml",

@@ -12,7 +12,7 @@ from ..errors import ConfigError, PhasefieldError
 from ..specs import FieldSpec, ModelSpec, RunSpec
 from .complaints import config_error, suggest
 from .files import check_search_path, read_preset
-from .grammar import FILED, choices, is_file, parse, prepare, stored_name, unquoted
+from .grammar import FILED, REPLACED, choices, is_file, parse, prepare, stored_name, unquoted
 from .values import ARRAY
 
 #: The name of the schema in configs/config.yaml.
@@ -229,3 +229,27 @@ def of_initial(config: Any, name: str, path: str) -> None:
 
     OmegaConf.update(config, f"initial.{name}", None, force_add=True)
     OmegaConf.update(config, f"initial.{name}", {"kind": "file", "path": path}, force_add=True)
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """The values of a configuration by their dotted keys; lists, and mappings of one kind out of several, are values."""
+    from omegaconf import OmegaConf
+
+    values: dict[str, Any] = {}
+
+    def walk(prefix: str, node: Any) -> None:
+        if isinstance(node, dict) and not (prefix and REPLACED.match(prefix)):
+            for name, value in node.items():
+                walk(f"{prefix}.{name}" if prefix else str(name), value)
+        else:
+            values[prefix] = node
+
+    walk("", OmegaConf.to_container(config, resolve=True))
+    return values
+
+
+def put(config: Any, key: str, value: Any) -> None:
+    """Sets one value of a configuration."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.update(config, key, value, merge=False)

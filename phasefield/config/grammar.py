@@ -20,7 +20,7 @@ _TEXT = re.compile(r"^(output\.dir|title|model\.(name|description)|.*\.(units|de
 #: Dictionaries open to new keys, so that no ``+`` is needed to add one.
 _OPEN = re.compile(r"^(model\.(fields|parameters)|initial|homogenize|output\.(every|history))(\.\w|$)")
 #: Keys that hold one mapping out of several kinds.
-_REPLACED = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|output\.(every|history))$")
+REPLACED = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|output\.(every|history))$")
 _OVERRIDE = re.compile(r"^(\+{0,2})([\w./@-]+)\s*=(.*)$", re.S)
 _PLAIN = re.compile(r"^[\w.+-]*$", re.ASCII)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -63,9 +63,9 @@ def _prepare(override: str, sweep: bool) -> list[str]:
     text = ",".join(values)
     # Hydra would merge a mapping into the one that is there and mix the keys of two kinds.
     parent, _, last = key.rpartition(".")
-    if last == "kind" and _REPLACED.match(parent):
+    if last == "kind" and REPLACED.match(parent):
         return [f"++{parent}=null", f"++{parent}={','.join(f'{{kind: {v}}}' for v in choices(text, sweep))}"]
-    if _REPLACED.match(key) and text.startswith("{") and (_KIND.search(text) or key.startswith("output")):
+    if REPLACED.match(key) and text.startswith("{") and (_KIND.search(text) or key.startswith("output")):
         return [f"++{key}=null", f"++{key}={text}"]
     return [f"{prefix}{key}={text}"]
 

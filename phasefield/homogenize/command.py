@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, OutputError
-from ..store import RunFolder
+from ..errors import ConfigError
+from ..store import RunFolder, write_dataset
 from .dataset import dataset, holds_properties
 from .image import Image, Snapshots, read_file
 from .materials import MaterialSystem, system_of
@@ -83,7 +82,7 @@ def execute(
             result.fluctuations = []
     data = dataset(records, system, request, command, notes)
     replaced = target.exists()
-    _write(data, target)
+    write_dataset(data, target)
     return Outcome(target, records, system, replaced, notes)
 
 
@@ -153,14 +152,3 @@ def _target(where: Path, output: str | None) -> Path:
         what = "the image itself" if not where.is_dir() and target.samefile(where) else "there and holds something else"
         raise ConfigError("output", f"{target} is {what}; only effective properties are replaced", hint)
     return target
-
-
-def _write(data: Any, target: Path) -> None:
-    temporary = target.with_name(target.name + ".tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        data.to_netcdf(temporary, engine="h5netcdf", invalid_netcdf=False)
-        os.replace(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error

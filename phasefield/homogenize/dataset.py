@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..provenance import git_commit, version
+from ..store import open_dataset
 from . import tensors
 from .image import Image
 from .materials import PROPERTIES, STRAINS, MaterialSystem
@@ -54,10 +55,8 @@ _OTHERS = {
 
 def holds_properties(path: Path) -> bool:
     """Whether a file is one that `dataset` made."""
-    import xarray
-
     try:
-        with xarray.open_dataset(path) as data:
+        with open_dataset(path) as data:
             return str(data.attrs.get("title", "")).startswith(_TITLE)
     except Exception:  # readers raise anything for a file of another kind
         return False

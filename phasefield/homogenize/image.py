@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..pixels import TIFF, read_array, read_pixels
+from ..store import open_dataset
 from . import voxels
 from .tensors import AXES, Array
 from .voxels import Voxels
@@ -260,13 +261,11 @@ class Snapshots:
     """
 
     def __init__(self, path: Path, field: str | None = None, levels: Sequence[float] | None = None) -> None:
-        import xarray
-
         file = path / "fields.nc" if path.is_dir() else path
         if not file.is_file():
             raise ConfigError(str(path), "holds no run: fields.nc is missing", "give a run folder or an image file")
         try:
-            self.data = xarray.open_dataset(file)
+            self.data = open_dataset(file)
         except Exception as error:
             # Where no reader takes the file, the message is a manual of readers.
             what = "is empty" if not file.stat().st_size else "is no NetCDF file, or a damaged one"

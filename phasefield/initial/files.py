@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from ..grid import Axis
 from ..pixels import TIFF, read_array, read_pixels
+from ..store import open_dataset
 from .geometry import place
 from .options import (
     Array,
@@ -113,10 +114,8 @@ def _read_npy(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray
 
 
 def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray[Any], None]:
-    import xarray  # takes half a second to import
-
     name = o["variable"] or target.name
-    with xarray.open_dataset(path, decode_times=False) as dataset:
+    with open_dataset(path) as dataset:
         if name not in dataset.data_vars:
             present = sorted(map(str, dataset.data_vars))
             problem = f"{path} has no variable {name!r}{suggest(name, present)}"

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutputError
+from ..store import SPACE, open_dataset
 from .drawing import Array, decades_of, unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-SPACE = ("x", "y", "z")
 SNAPSHOTS = 6  # panels in a row of snapshots
 
 
@@ -36,11 +36,8 @@ def opened(folder: Path, name: str) -> Iterator[xr.Dataset]:
         raise OutputError(f"{path}: missing, so this is no run folder\n  Give the folder a run wrote, or run it again.")
     if path.stat().st_size == 0:
         raise OutputError(f"{path}: the file is empty (0 bytes)\n  The run stopped before it wrote; run it again.")
-    import xarray as xr
-
     try:
-        # Times stay numbers: with units such as "s" xarray would turn them into dates.
-        data = xr.open_dataset(path, decode_times=False, cache=False)
+        data = open_dataset(path, cache=False)
         data.load() if name == "history.nc" else None
     except Exception as error:  # the engines raise whatever their library raises for a broken file
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
