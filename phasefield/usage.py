@@ -35,7 +35,7 @@ options: --debug shows all messages and the traceback of an error
 
 CODES = """\
 exit codes: 0 done; 1 members of a sweep failed; 2 error; 130, 143, 129, 138 stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR1 after
-            writing a checkpoint
+            writing a checkpoint"""
 
 KEYS = """\
   model=NAME|FILE.yaml {models}
