@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,12 +14,14 @@ from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import initial_field, merge_initial
 from .integrators import SCHEMES, Carry, Controller, Integrator
-from .models import EnergyModel, SpectralSplit, stabilizers
-from .observables import Factory, Observer
+from .models import EnergyModel, SpectralSplit, Stabilizer, below, bounds, continued
+from .observables import Factory, Observer, continuation
 from .specs import RunSpec
 
 #: A rise in free energy that round-off explains, in units of the precision's epsilon.
 _ROUNDOFF = 64.0
+#: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
+_LOOK = 8
 
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
 
@@ -86,17 +89,31 @@ class Simulation:
         self._check_memory()
         if checkpoint is None:
             initial = initial_cells(spec, self.model, self.grid)
-            # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
-            self.stabilizers = stabilizers(self.model, initial, 0.5 if self.scheme.memory == 0 else 1.0)
+            self._bounds = bounds(
+                self.model, initial, max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
+            )
+        else:
+            self._bounds = checkpoint[1].get("bounds", {})
+        self.model = continued(self.model, self._bounds)
+        self.continuation = below(self.model, self._bounds)
+        # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
+        self._stabilizer = Stabilizer(self.model, 0.5 if self.scheme.memory == 0 else 1.0)
+        if checkpoint is None:
+            curvature = self._stabilizer(initial)
+            self.stabilizers, self._passing = curvature.visited, curvature.passing
         else:
             self._check_identity(checkpoint[1])
-            self.stabilizers = list(checkpoint[1]["stabilizers"])
+            self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
         adaptive = spec.time.adaptive
         self._epsilon = float(np.finfo(self.backend.dtype).eps)
         self._fields = self.model.slices()
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
-        self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend, observables)
+        names, more = list(spec.output.observables), dict(observables or {})
+        if self.continuation:
+            names.append("continuation")
+            more["continuation"] = partial(continuation, arguments=self.continuation)
+        self.observer = Observer(names, self.model, self.layout, self.backend, more)
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
@@ -201,6 +218,29 @@ class Simulation:
             self._adaptive(target)
         else:
             self._fixed(target)
+        step = self.carry.step
+        # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature.
+        uncertain = bool(self.continuation) or not self.model.gradient_flow
+        if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
+            self._stabilize()
+
+    def _stabilize(self) -> None:
+        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
+        cells = cells_of(self.layout, self.backend.to_host(self.observe(self.carry, measure=False)[0]))
+        found = self._stabilizer(cells)
+        self._passing = found.passing
+        pairs = list(zip(found.visited, self.stabilizers, strict=True))
+        if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):
+            return
+        self.stabilizers = found.visited
+        self.split.stabilize(self.stabilizers)
+        # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
+        carry = self.carry
+        self.carry = self.integrator.start(carry.u, carry.t, carry.step, history=carry.history)
+        self.carry.gradient = carry.gradient
+        if self.spec.time.adaptive:
+            self.controller.dt = max(0.05 * self.controller.dt, self.controller.dt_min)
+            self.controller.last = 0.0
 
     def _size(self, proposal: float, target: float) -> tuple[float, float]:
         """Step and end time: the last steps before a target are evened out instead of leaving a sliver."""
@@ -337,6 +377,8 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
+            "passing": self._passing,
+            "bounds": self._bounds,
             "controller": self.controller.state(),
         }
 
