@@ -200,11 +200,15 @@ class Simulation:
 
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
+        scratch = self._cells(carry)
+        values = self.observer(scratch, carry.u, measure)
+        return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
+
+    def _cells(self, carry: Carry) -> Any:
         scratch = self.integrator.scratch[: self.split.components]
         self.backend.copy(carry.u, scratch)
         self._to_cells({"u": scratch})
-        values = self.observer(scratch, carry.u, measure)
-        return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
+        return scratch
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
@@ -219,15 +223,15 @@ class Simulation:
         else:
             self._fixed(target)
         step = self.carry.step
-        # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature.
-        uncertain = bool(self.continuation) or not self.model.gradient_flow
+        # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
+        # their order, which a new start at low order would spoil.
+        uncertain = self.spec.time.adaptive and (bool(self.continuation) or not self.model.gradient_flow)
         if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
             self._stabilize()
 
     def _stabilize(self) -> None:
         """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
-        cells = cells_of(self.layout, self.backend.to_host(self.observe(self.carry, measure=False)[0]))
-        found = self._stabilizer(cells)
+        found = self._stabilizer(cells_of(self.layout, self.backend.to_host(self._cells(self.carry))))
         self._passing = found.passing
         pairs = list(zip(found.visited, self.stabilizers, strict=True))
         if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):

@@ -118,7 +118,12 @@ class EnergyModel:
     @cached_property
     def potentials(self) -> list[sp.Expr]:
         """df/du_i, the local part of the chemical potential or driving force of every component."""
-        return self._per_kind(lambda i: differentiate(self.energy, self.unknowns[i], "model.energy", self.text))
+        smooth = self.written is not None  # what was written has been checked, and was continued smoothly
+
+        def derive(i: int) -> sp.Expr:
+            return differentiate(self.energy, self.unknowns[i], "model.energy", self.text, allow_jumps=smooth)
+
+        return self._per_kind(derive)
 
     @cached_property
     def curvatures(self) -> list[sp.Expr]:

@@ -8,6 +8,7 @@ either side of their pole, and functions of arguments that are not affine are le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -44,22 +45,37 @@ def continued(model: EnergyModel, found: Mapping[str, float]) -> EnergyModel:
     """The model with its logarithms and powers continued below these bounds; the model itself if there are none."""
     if not found:
         return model
-    symbols = {a: sp.Symbol(_name(i), real=True) for i, a in enumerate(_arguments(model)) if _name(i) in found}
+    _ = model.potentials  # complains of what jumps as written; below, constants that belong together look independent
+    symbols = {a: sp.symbols(_names(i), real=True) for i, a in enumerate(_arguments(model)) if _name(i) in found}
+    constants: dict[str, float] = {}
+    for i in range(len(_arguments(model))):
+        if _name(i) in found:
+            bound = found[_name(i)]
+            # All that a kernel would otherwise work out for every cell.
+            constants |= dict(zip(_names(i), (bound, 1 / bound, math.log(bound)), strict=True))
 
     def swap(expr: sp.Expr) -> sp.Expr:
-        if not expr.args:
+        if not expr.has(sp.log, sp.Pow):
             return expr
-        inner = expr.func(*map(swap, expr.args)) if expr.has(sp.log, sp.Pow) else expr
         if isinstance(expr, sp.log):
             parts = [(base, power) for base, power in _factors(expr.args[0], model) if base in symbols]
             if parts:
                 rest = sp.Mul(*(b**p for b, p in _factors(expr.args[0], model) if b not in symbols))
-                return sp.log(rest) + sum(p * _log(b, symbols[b]) for b, p in parts)
+                return sp.log(rest) + sum(p * _log(b, *symbols[b]) for b, p in parts)
         elif _broken(expr, model) and expr.base in symbols:
-            return _power(expr.base, expr.exp, symbols[expr.base])
-        return inner
+            return _power(expr.base, expr.exp, *symbols[expr.base][:2])
+        if not expr.args:
+            return expr
+        args = [swap(a) for a in expr.args]
+        pieces = [a for a in args if isinstance(a, sp.Piecewise)]
+        if isinstance(expr, sp.Mul) and len(pieces) == 1 and not expr.has(sp.Piecewise):
+            # A factor goes into the branches, where x log(x) loses the quotient x/x as it is differentiated.
+            rest = sp.Mul(*(a for a in args if a is not pieces[0]))
+            if not rest.has(sp.Piecewise):
+                return sp.Piecewise(*((rest * value, where) for value, where in pieces[0].args))
+        return expr.func(*args)
 
-    return replace(model, energy=swap(model.energy), parameters={**model.parameters, **found}, written=model.energy)
+    return replace(model, energy=swap(model.energy), parameters={**model.parameters, **constants}, written=model.energy)
 
 
 def below(model: EnergyModel, found: Mapping[str, float]) -> list[tuple[sp.Expr, float]]:
@@ -69,7 +85,12 @@ def below(model: EnergyModel, found: Mapping[str, float]) -> list[tuple[sp.Expr,
 
 
 def _name(i: int) -> str:
-    return f"_bound_{i}"  # no name of a user's begins like that
+    return _names(i)[0]
+
+
+def _names(i: int) -> tuple[str, str, str]:
+    """Parameters that hold a bound, its inverse and its logarithm; no name of a user's begins like that."""
+    return f"_bound_{i}", f"_inverse_{i}", f"_log_{i}"
 
 
 def _arguments(model: EnergyModel) -> list[sp.Expr]:
@@ -105,17 +126,19 @@ def _affine(expr: sp.Expr, model: EnergyModel) -> bool:
 
 def _broken(expr: sp.Expr, model: EnergyModel) -> bool:
     """Whether this is a power that ends where its affine base vanishes."""
-    if not isinstance(expr, sp.Pow) or expr.exp.free_symbols & set(model.unknowns) or not _affine(expr.base, model):
+    if not isinstance(expr, sp.Pow) or expr.exp.is_Integer or expr.exp.free_symbols & set(model.unknowns):
+        return False
+    if not _affine(expr.base, model):
         return False
     power = model.values(expr.exp)
     return bool(power.is_number and not float(power).is_integer())
 
 
-def _log(x: sp.Expr, bound: sp.Symbol) -> sp.Expr:
-    s = x / bound - 1
-    return sp.Piecewise((sp.log(x), x >= bound), (sp.log(bound) + s - s**2 / 2, True))
+def _log(x: sp.Expr, bound: sp.Symbol, inverse: sp.Symbol, level: sp.Symbol) -> sp.Expr:
+    s = x * inverse - 1
+    return sp.Piecewise((sp.log(x), x >= bound), (level + s - s**2 / 2, True))
 
 
-def _power(x: sp.Expr, p: sp.Expr, bound: sp.Symbol) -> sp.Expr:
-    s = x / bound - 1
+def _power(x: sp.Expr, p: sp.Expr, bound: sp.Symbol, inverse: sp.Symbol) -> sp.Expr:
+    s = x * inverse - 1
     return sp.Piecewise((x**p, x >= bound), (bound**p * (1 + p * s + p * (p - 1) / 2 * s**2), True))
