@@ -98,6 +98,7 @@ class Recorder:
         self.rate = math.inf  #: relative rate of change of the free energy between the last two rows
         self._checkpointed = clock.monotonic()
         self._waiting: list[Mapping[str, Any]] = []
+        self._told = False  #: whether the user knows that the energy's continuation was visited
         self._sent = -math.inf
         self.written = Written() if written is None else written
         self.renewed = False  #: whether a file begins with the state at hand, of a run that does not
@@ -262,6 +263,15 @@ class Recorder:
             w.time, w.energy = float(values["time"]), float(energy)
 
     def _row(self, values: Mapping[str, Any]) -> None:
+        if values.get("continued_cells", 0) > 0 and not self._told:
+            self._told = True
+            log.warning(
+                "at time %g, %d cells are where the energy is continued (%s); model.log_bound sets the bounds, "
+                "and continued_cells of history.nc counts the cells",
+                values["time"],
+                values["continued_cells"],
+                " or ".join(f"{a} < {b:.3g}" for a, b in self.simulation.continuation),
+            )
         self._waiting.append(values)
         if clock.monotonic() - self._sent >= _TOGETHER:
             self.send_rows()
@@ -353,7 +363,7 @@ def _execute(
         "boundary": " ".join(sim.grid.boundary),
         "model": sim.model.name,
         "model_energy": sim.model.text,
-        "model_formula": formula(sim.model.energy),
+        "model_formula": formula(sim.model.energy if sim.model.written is None else sim.model.written),
     }
     log.info(
         "%s on %s (%s, %s precision), %s cells, %s %s steps to time %g",

@@ -7,7 +7,7 @@ over the cells and one over the modes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +155,17 @@ def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
             }
             for f in model.order_parameters
         },
+    )
+
+
+def continuation(model: EnergyModel, grid: Grid, arguments: Sequence[tuple[sp.Expr, float]]) -> Observable:
+    """Number of cells where a logarithm or power of the energy is continued, below these bounds of its argument."""
+    outside = [(1, a.xreplace(model.on("u")) < bound) for a, bound in arguments]
+    where = " or ".join(f"{a} < {bound:.3g}" for a, bound in arguments)
+    return Observable(
+        lambda v: {"continued_cells": v["cells"]},
+        {"cells": Reduction("sum", sp.Piecewise(*outside, (0, True)))},
+        attrs={"continued_cells": {"long_name": f"cells where the energy is continued: {where}", "units": "1"}},
     )
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,12 +16,24 @@ from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import initial_field, merge_initial
 from .integrators import SCHEMES, Carry, Controller, Integrator, Trial
-from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_terms, stabilizers
-from .observables import Factory, Observer
+from .models import (
+    Amplification,
+    EnergyModel,
+    SourceResolution,
+    SpectralSplit,
+    Stabilizer,
+    below,
+    bounds,
+    continued,
+    energy_terms,
+)
+from .observables import Factory, Observer, continuation
 from .specs import RunSpec
 
 #: What round-off explains, in units of the precision's epsilon: of the sums of the free energy, and of a cell's value.
 _ROUNDOFF = 64.0
+#: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
+_LOOK = 8
 
 #: What resuming a run allows.
 MAY_CHANGE = (
@@ -120,13 +133,23 @@ class Simulation:
         self._check_memory()
         if checkpoint is None:
             initial = initial_cells(spec, self.model, self.grid)
-            # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
-            self.stabilizers = stabilizers(self.model, initial, 0.5 if self.scheme.memory == 0 else 1.0)
+            self._bounds = bounds(
+                self.model, initial, max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
+            )
+        else:
+            self._bounds = checkpoint[1].get("bounds", {})
+        self.model = continued(self.model, self._bounds)
+        self.continuation = below(self.model, self._bounds)
+        # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
+        self._stabilizer = Stabilizer(self.model, 0.5 if self.scheme.memory == 0 else 1.0)
+        if checkpoint is None:
+            curvature = self._stabilizer(initial)
+            self.stabilizers, self._passing = curvature.visited, curvature.passing
             self._energy_scale = self.grid.volume * energy_terms(self.model, initial)
             self._samples = _spread(initial)
         else:
             self._check_identity(checkpoint[1])
-            self.stabilizers = list(checkpoint[1]["stabilizers"])
+            self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
             self._energy_scale = checkpoint[1]["energy_scale"]
             self._samples = np.array(checkpoint[1]["samples"])
         adaptive = spec.time.adaptive
@@ -134,7 +157,11 @@ class Simulation:
         self._fields = self.model.slices()
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
-        self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend, observables)
+        names, more = list(spec.output.observables), dict(observables or {})
+        if self.continuation:
+            names.append("continuation")
+            more["continuation"] = partial(continuation, arguments=self.continuation)
+        self.observer = Observer(names, self.model, self.layout, self.backend, more)
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
@@ -234,11 +261,15 @@ class Simulation:
 
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
+        scratch = self._cells(carry)
+        values = self.observer(scratch, carry.u, measure)
+        return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
+
+    def _cells(self, carry: Carry) -> Any:
         scratch = self.integrator.scratch[: self.split.components]
         self.backend.copy(carry.u, scratch)
         self._to_cells({"u": scratch})
-        values = self.observer(scratch, carry.u, measure)
-        return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
+        return scratch
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
@@ -252,6 +283,27 @@ class Simulation:
             self._adaptive(target)
         else:
             self._fixed(target)
+        step = self.carry.step
+        # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
+        # their order, which a new start at low order would spoil.
+        uncertain = self.spec.time.adaptive and (bool(self.continuation) or not self.model.gradient_flow)
+        if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
+            self._stabilize()
+
+    def _stabilize(self) -> None:
+        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
+        found = self._stabilizer(cells_of(self.layout, self.backend.to_host(self._cells(self.carry))))
+        self._passing = found.passing
+        pairs = list(zip(found.visited, self.stabilizers, strict=True))
+        if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):
+            return
+        self.stabilizers = found.visited
+        self.split.stabilize(self.stabilizers)
+        # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
+        self.integrator.restart(self.carry, self.carry.t)
+        if self.spec.time.adaptive:
+            self.controller.dt = max(0.05 * self.controller.dt, self.controller.dt_min)
+            self.controller.last = 0.0
 
     def _size(self, proposal: float, target: float) -> tuple[float, float]:
         """Step and end time: the last steps before a target are evened out instead of leaving a sliver."""
@@ -441,6 +493,8 @@ class Simulation:
             "energy_scale": self._energy_scale,
             "samples": self._samples.tolist(),
             "sources": {} if self._sources is None else self._sources.state(),
+            "passing": self._passing,
+            "bounds": self._bounds,
             "controller": self.controller.state(),
         }
 

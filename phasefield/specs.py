@@ -47,15 +47,21 @@ class FieldSpec:
 
 @dataclass
 class ModelSpec:
-    """A free-energy density and its fields."""
+    """A free-energy density and its fields.
+
+    ``log_bound``: logarithms and broken powers are continued smoothly below this part of the largest initial value of their
+    argument (see `phasefield.models.continuation`); raised to the square root of round-off where that is larger.
+    """
 
     name: str = "custom"
     description: str = ""
     energy: str = "???"
     fields: dict[str, FieldSpec] = field(default_factory=dict)
     parameters: dict[str, float] = field(default_factory=dict)
+    log_bound: float = 1e-7
 
     def __post_init__(self) -> None:
+        _positive("model.log_bound", self.log_bound)
         for name, f in self.fields.items():
             check_unit(f.units, f"model.fields.{name}.units")
             if f.components is not None and not 1 <= f.components <= _MOST_COMPONENTS:

@@ -74,7 +74,7 @@ class EnergyModel:
         name: name of the model.
         energy: free-energy density f, symbolic in the order parameters and the parameters.
         order_parameters: the fields. parameters: values of the constants.
-        text: the expression as the user wrote it.
+        text: the expression as the user wrote it. written: what it says, where ``energy`` is continued beyond its domain.
     """
 
     name: str
@@ -82,6 +82,7 @@ class EnergyModel:
     order_parameters: tuple[OrderParameter, ...]
     parameters: Mapping[str, float] = field(default_factory=dict)
     text: str = ""
+    written: sp.Expr | None = None
 
     @cached_property
     def components(self) -> list[tuple[OrderParameter, sp.Symbol]]:
@@ -117,7 +118,12 @@ class EnergyModel:
     @cached_property
     def potentials(self) -> list[sp.Expr]:
         """df/du_i, the local part of the chemical potential or driving force of every component."""
-        return self._per_kind(lambda i: differentiate(self.energy, self.unknowns[i], "model.energy", self.text))
+        smooth = self.written is not None  # what was written has been checked, and was continued smoothly
+
+        def derive(i: int) -> sp.Expr:
+            return differentiate(self.energy, self.unknowns[i], "model.energy", self.text, allow_jumps=smooth)
+
+        return self._per_kind(derive)
 
     @cached_property
     def curvatures(self) -> list[sp.Expr]:
@@ -321,9 +327,8 @@ class SpectralSplit:
         self.channels = self.components + len(self._source_channel)
         self.supplied = list(self._source_channel)
         self._dealias = dealias
-        self.scalars: dict[str, float] = model.scalars | {
-            model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)
-        }
+        self.scalars: dict[str, float] = dict(model.scalars)
+        self.stabilize(stabilizers)
         # An argument as well: kernels compile once for all sizes of grids.
         self.scalars[_SCALE.name] = 1 / layout.grid.norm
         self.kappas = [model.scalar("kappa", i) for i in range(self.components)]
@@ -331,6 +336,10 @@ class SpectralSplit:
             -self._kinetic(i) * (model.scalar("stabilizer", i) + kappa * K2) for i, kappa in enumerate(self.kappas)
         ]
         self._kernel = self._pointwise(monitor)
+
+    def stabilize(self, stabilizers: Sequence[float]) -> None:
+        """Sets S of every component. L and N change with it: values of N from before do not fit those to come."""
+        self.scalars |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)}
 
     def _kinetic(self, i: int) -> sp.Expr:
         conserved = self.model.components[i][0].kinetics == "conserved"

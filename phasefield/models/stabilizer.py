@@ -72,6 +72,9 @@ class Stabilizer:
         """S for a run that goes on from ``cells``, shape ``(components, ...)``; cells outside the domain of f are left out."""
         flat = np.asarray(cells, dtype=float).reshape(len(cells), -1)
         start = self._inside(self._sample(flat))
+        if not start.shape[1]:  # the run will say so
+            nothing = self._stabilizers(start)
+            return Curvature(nothing, nothing)
         mean = self._force(flat.mean(axis=1, keepdims=True))
         wells, arrived = self._descend(start, np.where(np.isfinite(mean), mean, 0.0) * self._conserved)
         way = [start + (wells - start) * part for part in _WAY]

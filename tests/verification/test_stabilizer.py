@@ -130,6 +130,42 @@ def test_units_change_nothing(field: float, energy: float) -> None:
         assert found == pytest.approx(stabilizers(plain, initial), rel=1e-7), text
 
 
+def in_units(field: float, energy: float, length: float, time: float) -> tuple[float, int]:
+    """Energy, in units of energy x length, and steps of one decomposition with all its constants in these units."""
+    kappa, mobility = energy * length**2 / field**2, field**2 * length**2 / energy / time
+    sim = Simulation(
+        specify(
+            "model=cahn_hilliard",
+            "grid.shape=[64]",
+            f"grid.length={64 * length!r}",
+            f"model.parameters={{W: {energy / field**4!r}, a: 0.0, b: {field!r}}}",
+            f"model.fields.c.kappa={kappa!r}",
+            f"model.fields.c.mobility={mobility!r}",
+            f"initial.c={field!r}*(0.5 + 0.05*cos(pi*x/{8 * length!r} + 1) + 0.03*sin(pi*x/{32 * length!r}))",
+            f"time.end={100 * time!r}",
+        )
+    )
+    return run(sim, 100 * time).carry.energy / energy / length, sim.carry.step
+
+
+@pytest.mark.parametrize(
+    "units", [(1e-30, 1.0, 1.0, 1.0), (1.0, 1e-21, 1e-9, 1e12), (1e15, 1e-30, 1.0, 1.0), (3e-4, 7e10, 1e-8, 1e-5)]
+)
+def test_a_run_is_the_same_in_any_units(units: tuple[float, float, float, float]) -> None:
+    energy, steps = in_units(*units)
+    plain, same = in_units(1.0, 1.0, 1.0, 1.0)
+    assert energy == pytest.approx(plain, rel=1e-9)
+    assert steps == same
+
+
+def test_a_quadratic_energy_is_no_obstacle() -> None:
+    """S = f'' leaves nothing to N: exact in any step, where half of it made 291 of 13."""
+    overrides = ("model=cahn_hilliard", "model.energy=W/2*c**2", "model.parameters={W: 0.3}", "model.fields.c.kappa=0")
+    sim = Simulation(specify(*overrides, "grid.shape=[64]", "time.end=2000"))
+    assert sim.stabilizers == pytest.approx([0.3], rel=1e-12)
+    assert run(sim, 2000.0).carry.step < 30
+
+
 def test_powers_of_two_change_no_bit() -> None:
     model, other = model_of("W*c**2*(a - c)**2", W=1.0, a=1.0), model_of("W*c**2*(a - c)**2", W=2.0**90, a=2.0**-40)
     assert stabilizers(other, 2.0**-40 * NOISE)[0] == 2.0**10 * stabilizers(model, NOISE)[0]
@@ -153,6 +189,10 @@ def test_what_is_only_passed_is_told_apart() -> None:
     low = 0.14479  # log(low/(1 - low)) = 2.5 (2 low - 1)
     assert found.rest[0] == pytest.approx(1 / (low * (1 - low)) - 5, rel=1e-3)
     assert not Stabilizer(model_of(WELL, W=1.0))(NOISE).passing
+
+
+def test_a_state_outside_the_domain_has_none() -> None:
+    assert stabilizers(model_of("c*log(c)"), np.full((1, 4, 4), -0.5)) == [0.0]
 
 
 def test_a_user_may_say_otherwise() -> None:
