@@ -185,7 +185,7 @@ def _ended(simulation: Simulation, written: Written, overrides: tuple[str, ...])
     """How the run came to its end, if it is still there under the configuration at hand; else nothing."""
     carry, time = simulation.carry, simulation.spec.time
     over = {
-        "finished": carry.t >= time.end,
+        "finished": simulation.reached >= time.end,
         "max_steps": time.max_steps is not None and carry.step >= time.max_steps,
         "steady": time.steady is not None and not overrides,
     }

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Forward, Inverse, Layout, cells_of, select
+from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, host_memory_available, put_cells, select
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
-from .initial import initial_field, merge_initial
+from .initial import Rows, Sample, initial_rows, merge_initial, slabs
 from .integrators import SCHEMES, Carry, Controller, Integrator
 from .models import EnergyModel, SpectralSplit, stabilizers
 from .observables import Factory, Observer
+from .schedule import Beat
 from .specs import RunSpec
 
 #: A rise in free energy that round-off explains, in units of the precision's epsilon.
 _ROUNDOFF = 64.0
+#: Bytes for each number of the state that no run takes: what has so many to spare is not counted. Bytes that are counted at all.
+_PLENTY, _COUNTABLE = 1024, 2**58
 
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
 
@@ -29,8 +34,8 @@ def build_model(spec: RunSpec) -> EnergyModel:
     return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
 
 
-def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
-    """Initial values of all components, shape ``(components, *grid.shape)``.
+def initial_of(spec: RunSpec, model: EnergyModel, grid: Grid) -> Rows:
+    """Initial values of all components for part of the grid at a time, see `phasefield.initial.initial_rows`.
 
     Raises:
         ConfigError: a field without an initial condition, or one that cannot be made.
@@ -50,8 +55,44 @@ def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
                 "is missing; every field needs an initial condition",
                 f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
             )
-        parts.append(initial_field(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
-    return np.concatenate(parts)
+        parts.append(initial_rows(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
+    return lambda rows: np.concatenate([part(rows) for part in parts])
+
+
+def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
+    """Initial values of all components, shape ``(components, *grid.shape)``; raises what `initial_of` does."""
+    rows = initial_of(spec, model, grid)
+    return np.concatenate([rows(slab) for slab in slabs(grid)], axis=1)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Most memory that a run holds at a time beyond what the program itself takes, bytes.
+
+    Attributes:
+        device: in the device's memory. host: beside it in the host's, 0 on the CPU, where both are one.
+    """
+
+    device: int
+    host: int
+
+
+def footprint(
+    spec: RunSpec, backend: Backend | None = None, observables: Mapping[str, Factory] | None = None
+) -> Footprint:
+    """What a run of a specification will allocate, by building and stepping it with arrays that take no memory.
+
+    Raises:
+        ConfigError, DeviceError: as `Simulation`, but for initial values, which are not made.
+    """
+    ghost = Rehearsal(backend or select(spec.device, spec.precision, spec.threads.cpu))  # type: ignore[arg-type]
+    sim = Simulation(spec, backend=ghost, observables=observables)
+    waiting = ghost.snapshot(sim.observe(sim.carry, measure=False)[0])
+    with suppress(Diverged, ArithmeticError):  # nothing is computed, which a controller may find strange
+        sim.advance(spec.time.end)
+    del waiting
+    sim.state(lend=True)
+    return Footprint(ghost.device, ghost.host)
 
 
 class Simulation:
@@ -83,10 +124,12 @@ class Simulation:
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
-        self._check_memory()
+        if not isinstance(self.backend, Rehearsal):
+            self._check_memory(observables, 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values()))
         if checkpoint is None:
-            initial = initial_cells(spec, self.model, self.grid)
-            self.stabilizers = stabilizers(self.model, initial)
+            initial, sample = self._initial()
+            self.stabilizers = stabilizers(self.model, sample)
+            del sample
         else:
             self._check_identity(checkpoint[1])
             self.stabilizers = list(checkpoint[1]["stabilizers"])
@@ -107,6 +150,8 @@ class Simulation:
             dt_max=spec.time.dt_max or math.inf,
         )
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
+        #: When fixed steps are.
+        self.beat = None if adaptive or spec.time.dt is None else self._beat(spec.time.dt, checkpoint)
 
     def _check_sources(self) -> None:
         """The kernels would take a coordinate that the grid has not for 0."""
@@ -118,27 +163,29 @@ class Simulation:
                     names = (symbol.name for symbol in source.free_symbols)
                     self.grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
 
-    def _check_memory(self) -> None:
-        components = len(self.model.components)
-        # Not from the layout: its axes would already be arrays, of a length that may be absurd.
-        *outer, last = self.grid.shape
-        numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
-        buffers = (
-            (4 if self.spec.time.adaptive else 3)
-            + self.scheme.stage_buffers(self.spec.time.adaptive)
-            + len(self.scheme.history(self.spec.time.adaptive))
-        )
-        largest = numbers * np.dtype(self.backend.dtype).itemsize
-        periodic = set(self.grid.boundary) == {"periodic"}
-        need = buffers * largest + self.backend.transform_memory(largest, periodic)
-        have = self.backend.memory_available()
-        if need > have:
-            raise ConfigError(
-                "grid.shape",
-                f"{list(self.grid.shape)} with {components} component(s) needs about {need / 2**30:.3g} GiB on "
-                f"{self.backend.name}; {have / 2**30:.3g} GiB are free",
-                "use fewer cells, precision=single, or a scheme with fewer stages",
-            )
+    def _check_memory(self, observables: Mapping[str, Factory] | None, loaded: int) -> None:
+        """Refuses what does not fit. ``loaded``: bytes of a checkpoint, which are given back as buffers take them over."""
+        numbers = len(self.model.components) * self.grid.cells
+        device, host = self.backend.memory_available(), host_memory_available() + loaded
+        device = min(device, host) if self.backend.name == "cpu" else device
+        if numbers * _PLENTY <= min(device, host):
+            return
+        large = numbers * 16 > _COUNTABLE
+        need = Footprint(numbers * 16, 0) if large else footprint(self.spec, self.backend, observables)
+        for wanted, have, where in ((need.device, device, self.backend.name), (need.host, host, "the host")):
+            if wanted > have:
+                shape = list(self.grid.shape)
+                fitting = [max(2, math.floor(n * (have / wanted) ** (1 / self.grid.dim))) for n in shape]
+                raise ConfigError(
+                    "grid.shape",
+                    f"{shape} with {len(self.model.components)} component(s) in {self.spec.precision} precision needs "
+                    f"{'more than' if large else 'about'} {wanted / 2**30:.3g} GiB on {where} "
+                    f"({wanted / self.grid.cells:.0f} bytes per cell); {have / 2**30:.3g} GiB are free",
+                    "use fewer cells"
+                    + ("" if large else f" ({fitting} would fit)")
+                    + (", precision=single" if self.spec.precision == "double" else "")
+                    + ", or a scheme that keeps fewer arrays, such as time.scheme=etd1",
+                )
 
     def _first_step(self) -> float:
         """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
@@ -148,13 +195,21 @@ class Simulation:
         ]
         return min(0.02 / max([*rates, 1e-12]), self.spec.time.end)
 
-    def _start(self, initial: np.ndarray) -> Carry:
-        """The carry of the initial condition. States are scaled so that an inverse transform needs no factor."""
+    def _initial(self) -> tuple[Any, np.ndarray]:
+        """The initial cells in a buffer, and a sample of them. States are scaled so that an inverse transform needs no factor."""
         components = len(self.model.components)
-        host = np.zeros(self.layout.buffer_shape(components), self.backend.dtype)
-        cells_of(self.layout, host)[...] = initial / self.grid.norm
-        state = self.backend.buffer(self.layout, components)
-        self.backend.from_host(host, state)
+        state, sample = self.backend.buffer(self.layout, components), Sample(self.grid, components)
+        if isinstance(self.backend, Rehearsal):
+            return state, np.zeros((components, 1))
+        rows = initial_of(self.spec, self.model, self.grid)
+        for slab in slabs(self.grid):
+            values = rows(slab)
+            sample.add(slab, values)
+            put_cells(self.backend, self.layout, state, slab, values / self.grid.norm)
+        return state, sample.array()
+
+    def _start(self, state: Any) -> Carry:
+        """The carry of the initial condition, whose cells are in ``state``."""
         self._to_modes({"u": state})
         carry = self.carry = self.integrator.start(state, 0.0)
         if not self._finite(carry.n):
@@ -166,19 +221,29 @@ class Simulation:
         return carry
 
     def _restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Carry:
+        """The carry of a checkpoint, whose arrays are let go one by one if they are in a dictionary."""
+
         def load(name: str) -> Any:
-            buffer = self.backend.buffer(self.layout, arrays[name].shape[0])
-            self.backend.from_host(arrays[name], buffer)
+            array = arrays.pop(name) if isinstance(arrays, dict) else arrays[name]
+            buffer = self.backend.buffer(self.layout, array.shape[0])
+            self.backend.from_host(array, buffer)
             return buffer
 
         number = meta["carry"]
-        history = {name: load(name) for name in arrays if name != "u"}
+        history = {name: load(name) for name in list(arrays) if name != "u"}
         carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
         for key, value in meta["controller"].items():
             if key != "dt" or self.spec.time.adaptive:  # a fixed step is what the configuration says
                 setattr(self.controller, key, value)
         return carry
+
+    def _beat(self, dt: float, checkpoint: Checkpoint | None) -> Beat:
+        """A resumed run keeps the beat, so that times are the same to the last bit, or begins a new one with another step."""
+        beat = Beat(dt, self.carry.t, self.carry.step)
+        if checkpoint is not None and (before := checkpoint[1].get("beat")) is not None and before["dt"] == beat.dt:
+            beat = Beat(**before)
+        return beat
 
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
@@ -191,7 +256,7 @@ class Simulation:
     # -- stepping ------------------------------------------------------------------------------------------------------
 
     def advance(self, target: float) -> None:
-        """One accepted step, not beyond ``target``; lands on it exactly when it is near.
+        """One accepted step: an adaptive one not beyond ``target``, which it meets exactly; a fixed one of its size in any case.
 
         Raises:
             Diverged: no acceptable step exists.
@@ -210,13 +275,16 @@ class Simulation:
             return 0.5 * rest, self.carry.t + 0.5 * rest
         return proposal, self.carry.t + proposal
 
+    @property
+    def reached(self) -> float:
+        """Time up to which the state has come: what is due by then is due now. Equal steps reach what they miss by round-off."""
+        return self.carry.t if self.beat is None else self.carry.t + self.beat.slack
+
     def _fixed(self, target: float) -> None:
-        carry, proposal = self.carry, self.controller.dt
-        rest = target - carry.t
-        left = max(1, math.ceil(rest / proposal * (1 - 1e-9)))
-        # Equal steps up to the target: dt itself where it divides the interval, a little less where not.
-        size = rest / left
-        self.integrator.step(carry, size, target if left == 1 else carry.t + size)
+        assert self.beat is not None
+        carry = self.carry
+        t_new = self.beat.time(carry.step + 1)
+        self.integrator.step(carry, self.beat.dt, target if abs(t_new - target) <= self.beat.slack else t_new)
         if carry.step % self.backend.readback_every == 0:
             self.check()
 
@@ -326,17 +394,27 @@ class Simulation:
             "time.adaptive": spec.time.adaptive,
         }
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and numbers of a checkpoint."""
-        carry = self.carry
-        arrays = {"u": self.backend.to_host(carry.u)}
-        arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
+    @property
+    def _kept(self) -> dict[str, Any]:
+        """The arrays that a checkpoint holds."""
+        return {"u": self.carry.u, **self.carry.history}
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the arrays of a checkpoint."""
+        return sum(a.nbytes for a in self._kept.values())
+
+    def state(self, lend: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and numbers of a checkpoint; ``lend`` gives the arrays themselves where it can, until the next step."""
+        carry, host = self.carry, self.backend.lend if lend else self.backend.to_host
+        arrays = {name: host(a) for name, a in self._kept.items()}
         numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "gradient": carry.gradient}
         return arrays, {
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
             "controller": self.controller.state(),
+            "beat": None if self.beat is None else self.beat.state(),
         }
 
     def _check_identity(self, meta: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from .journal import READER_PATIENCE, Transaction, journal_of, recover
 
 _CHUNK_BYTES = 4 << 20
 _CHUNK_RECORDS = 1024
+_PART_BYTES = 4 * _CHUNK_BYTES
 _SMALL_RECORD = 256  # bytes; smaller records share chunks: a chunk's index entry would outweigh its data
 
 
@@ -44,6 +47,18 @@ def _storage(shape: tuple[int, ...], itemsize: int, compression: int) -> dict[st
         chunk[longest] = -(-chunk[longest] // 2)
     filters = {"compression": "gzip", "compression_opts": compression, "shuffle": True} if compression else {}
     return {"chunks": (1, *chunk), **filters}
+
+
+def _parts(chunks: Sequence[int], shape: Sequence[int], itemsize: int) -> Iterator[tuple[slice, ...]]:
+    """Whole chunks, in their order, that together make up about `_PART_BYTES` or one chunk."""
+    steps = list(shape)
+    for axis in range(len(shape)):
+        if itemsize * math.prod(steps) > _PART_BYTES:
+            rest = itemsize * math.prod(steps[axis + 1 :])
+            steps[axis] = min(shape[axis], chunks[axis] * max(1, _PART_BYTES // (rest * chunks[axis])))
+    starts = (range(0, n, max(1, step)) for n, step in zip(shape, steps, strict=True))
+    for corner in itertools.product(*starts):
+        yield tuple(slice(i, min(i + step, n)) for i, step, n in zip(corner, steps, shape, strict=True))
 
 
 class RecordFile:
@@ -152,8 +167,13 @@ class RecordFile:
         end = self._length + count
         with self._changing() as file:
             for name, values in records.items():
-                file[name].resize(end, axis=0)
-                file[name][self._length :] = values
+                data = file[name]
+                data.resize(end, axis=0)
+                for part in _parts(data.chunks, np.shape(values), data.dtype.itemsize):
+                    # HDF5 takes contiguous arrays only: a part is what is copied at a time.
+                    data[(slice(self._length + part[0].start, self._length + part[0].stop), *part[1:])] = np.asarray(
+                        values
+                    )[part]
         self._length = end
 
     def truncate(self, n: int) -> None:
