@@ -15,6 +15,7 @@ _WHERE = {
     "resume": "api",
     "open_run": "api",
     "Run": "api",
+    "resolution": "api",
     "Simulation": "simulation",
     "EnergyModel": "models",
     "Grid": "grid",

@@ -28,7 +28,7 @@ examples:
   phasefield model=grain_growth time.end=500 output.dir=grains
   phasefield experiment=pfhub/1b
   phasefield homogenize grains material=cu properties=[stiffness,expansion] times=all
-  phasefield model=cahn_hilliard 'model.energy=W*(c-a)**2*(b-c)**2' model.parameters.W=5 grid.shape=[512,512]
+  phasefield model=cahn_hilliard 'model.energy=W*(c-a)**2*(b-c)**2' model.parameters.W=0.5 grid.shape=[512,512]
   phasefield 'initial.c=0.5+0.1*cos(2*pi*x/256)' time.scheme=sbdf2 device=gpu precision=single
 
 keys (phasefield config show prints all of them with their values; those of homogenize: phasefield homogenize --help):

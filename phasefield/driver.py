@@ -347,6 +347,11 @@ def _execute(
         spec.time.scheme,
         spec.time.end,
     )
+    if (seen := sim.resolution) is not None:
+        if seen.summary:
+            log.info("%s", seen.summary)
+        for warning in seen.warnings:
+            log.warning("%s", warning)
     if spec.output.kernels:
         _write_kernels(sim, folder)
     recorder = Recorder(sim, folder, attrs, written)

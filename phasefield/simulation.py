@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,10 +14,12 @@ import numpy as np
 from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, host_memory_available, put_cells, select
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
-from .initial import Rows, Sample, initial_rows, merge_initial, slabs
+from .initial import Sample, slabs
 from .integrators import SCHEMES, Carry, Controller, Integrator
-from .models import EnergyModel, SpectralSplit, stabilizers
+from .models import SpectralSplit, stabilizers
+from .models.resolution import Resolution, resolution
 from .observables import Factory, Observer
+from .problem import build_model, initial_cells, initial_of
 from .schedule import Beat
 from .specs import RunSpec
 
@@ -25,44 +28,9 @@ _ROUNDOFF = 64.0
 #: Bytes for each number of the state that no run takes: what has so many to spare is not counted. Bytes that are counted at all.
 _PLENTY, _COUNTABLE = 1024, 2**58
 
+__all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
+
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
-
-
-def build_model(spec: RunSpec) -> EnergyModel:
-    """The model a specification describes."""
-    fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
-    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
-
-
-def initial_of(spec: RunSpec, model: EnergyModel, grid: Grid) -> Rows:
-    """Initial values of all components for part of the grid at a time, see `phasefield.initial.initial_rows`.
-
-    Raises:
-        ConfigError: a field without an initial condition, or one that cannot be made.
-    """
-    unknown = set(spec.initial) - set(spec.model.fields)
-    if unknown:
-        raise ConfigError(
-            f"initial.{min(unknown)}", f"there is no such field; fields of the model: {', '.join(spec.model.fields)}"
-        )
-    parts = []
-    for f in model.order_parameters:
-        default, given = spec.model.fields[f.name].initial, spec.initial.get(f.name)
-        condition = default if given is None else given if default is None else merge_initial(default, given)
-        if condition is None:
-            raise ConfigError(
-                f"initial.{f.name}",
-                "is missing; every field needs an initial condition",
-                f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
-            )
-        parts.append(initial_rows(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
-    return lambda rows: np.concatenate([part(rows) for part in parts])
-
-
-def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
-    """Initial values of all components, shape ``(components, *grid.shape)``; raises what `initial_of` does."""
-    rows = initial_of(spec, model, grid)
-    return np.concatenate([rows(slab) for slab in slabs(grid)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -128,9 +96,11 @@ class Simulation:
             self._check_memory(observables, 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values()))
         if checkpoint is None:
             initial, sample = self._initial()
-            self.stabilizers = stabilizers(self.model, sample)
+            self.stabilizers = stabilizers(self.model, sample.array())
+            self._few: np.ndarray | None = sample.few()
             del sample
         else:
+            self._few = None
             self._check_identity(checkpoint[1])
             self.stabilizers = list(checkpoint[1]["stabilizers"])
         adaptive = spec.time.adaptive
@@ -152,6 +122,11 @@ class Simulation:
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         #: When fixed steps are.
         self.beat = None if adaptive or spec.time.dt is None else self._beat(spec.time.dt, checkpoint)
+
+    @cached_property
+    def resolution(self) -> Resolution | None:
+        """What the grid makes of the model, from the initial values; None where a run goes on or an energy does not tell."""
+        return None if self._few is None else resolution(self.model, self.grid, self._few)
 
     def _check_sources(self) -> None:
         """The kernels would take a coordinate that the grid has not for 0."""
@@ -195,18 +170,20 @@ class Simulation:
         ]
         return min(0.02 / max([*rates, 1e-12]), self.spec.time.end)
 
-    def _initial(self) -> tuple[Any, np.ndarray]:
+    def _initial(self) -> tuple[Any, Sample]:
         """The initial cells in a buffer, and a sample of them. States are scaled so that an inverse transform needs no factor."""
         components = len(self.model.components)
         state, sample = self.backend.buffer(self.layout, components), Sample(self.grid, components)
         if isinstance(self.backend, Rehearsal):
-            return state, np.zeros((components, 1))
+            sample = Sample(Grid((1,), (1.0,), ("periodic",)), components)
+            sample.add(slice(0, 1), np.zeros((components, 1)))
+            return state, sample
         rows = initial_of(self.spec, self.model, self.grid)
         for slab in slabs(self.grid):
             values = rows(slab)
             sample.add(slab, values)
             put_cells(self.backend, self.layout, state, slab, values / self.grid.norm)
-        return state, sample.array()
+        return state, sample
 
     def _start(self, state: Any) -> Carry:
         """The carry of the initial condition, whose cells are in ``state``."""

@@ -40,8 +40,8 @@ def initial_rows(
     """The values of `initial_field` for part of the grid at a time: no second copy of a large field is ever held.
 
     Returns:
-        A function of a slice of the first axis (of positive step 1), which gives the values there, shape ``(components or 1,
-        rows, *grid.shape[1:])``. It raises a ConfigError where they are not finite real numbers. `slabs` cuts a grid into such slices.
+        A function of a slice of the first axis, which gives the values there, shape ``(components or 1, rows, *grid.shape[1:])``,
+        and raises a ConfigError where they are not finite real numbers. `slabs` cuts a grid into such slices.
     """
     target = Target(f"initial.{name}", name, components, grid, seed, parameters, base or Path())
     return read_field(target, spec)

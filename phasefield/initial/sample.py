@@ -52,8 +52,7 @@ class Sample:
         """The sample; all cells of a small field."""
         if self._keep:
             return np.concatenate(self._whole, axis=1)
-        picked, extremes = np.concatenate(self._picked, axis=1), self._at.reshape(-1, len(self._at[0])).T
-        mean = np.array([math.fsum(part) for part in zip(*self._sums, strict=True)]) / self._cells
+        picked, extremes, mean = self._parts()
         # Between two evenly spaced cells go an extreme or values about the mean, which make the mean what it is.
         between = max(16, 1 + -(-extremes.shape[1] // (picked.shape[1] - 1)))
         out = np.empty((len(mean), between * (picked.shape[1] - 1) + 1))
@@ -64,3 +63,12 @@ class Sample:
         rest = mean - ((picked - mean[:, None]).sum(axis=1) + (extremes - mean[:, None]).sum(axis=1)) / free.sum()
         out[:, free] = np.clip(rest, self._smallest, self._largest)[:, None]
         return out
+
+    def few(self) -> Array:
+        """The evenly spaced cells, the extremes and, last, the mean: shape ``(components, about 50)``."""
+        picked, extremes, mean = self._parts()
+        return np.concatenate([picked, extremes, mean[:, None]], axis=1)
+
+    def _parts(self) -> tuple[Array, Array, Array]:
+        mean = np.array([math.fsum(part) for part in zip(*self._sums, strict=True)]) / self._cells
+        return np.concatenate(self._picked, axis=1), self._at.reshape(-1, len(mean)).T, mean
