@@ -191,13 +191,13 @@ def span_of(data: xr.DataArray, dim: str) -> Span:
     return Span(f"{dim} ({unit})" if unit else dim, float(centers[0] - half), float(centers[-1] + half))
 
 
-def reduced(image: Array, most: int = 1500) -> Array:
-    """Means over blocks of an image's pixels that leave about ``most`` to each side: no picture here is as large, and matplotlib
-    makes several copies of what it is given.
+def reduced(image: Array, most: int = 1024) -> Array:
+    """Means over blocks of an image's pixels that leave at most ``most`` to each side: no picture here is larger, and matplotlib
+    makes some ten copies of what it is given.
     """
     for axis in (0, 1):
         n = image.shape[axis]
-        if (block := n // most) > 1:
+        if (block := -(-n // most)) > 1:
             starts = np.arange(0, n, block)
             counts = np.diff([*starts, n]).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
             image = np.add.reduceat(image, starts, axis=axis) / counts
