@@ -326,11 +326,12 @@ class Simulation:
             scratch = self.integrator.scratch[: self.split.components]
             self.backend.copy(state, scratch)
             self._to_cells({"u": scratch})
-            cells = cells_of(self.layout, self.backend.to_host(scratch))
-            flat = cells.reshape(len(cells), -1).astype(float)
-            finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(
-                axis=1
-            )
+            cells = cells_of(self.layout, self.backend.lend(scratch))
+            finite = np.ones(len(cells), dtype=bool)
+            for slab in slabs(self.grid):  # memory may be short
+                flat = cells[:, slab].reshape(len(cells), -1).astype(float)
+                finite &= np.isfinite(flat).all(axis=1)
+                finite &= np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(axis=1)
             if not finite.all():
                 return self.model.components[int(np.argmin(finite))][0].name
         return self.model.components[0][0].name

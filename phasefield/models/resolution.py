@@ -5,17 +5,19 @@ Nothing here has a scale of its own: energies, fields and lengths may be in any 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import PhasefieldError
 from ..grid import Grid
 from .analysis import Array, Density, fastest_of, shortest_unstable
 from .base import EnergyModel
 from .phases import Transition, transitions
+
+log = logging.getLogger("phasefield")
 
 #: Cells from 5 to 95 % of an interface below which it sticks to the grid, and wavelengths in a domain below which it is its size
 #: that decides about the structure.
@@ -107,7 +109,8 @@ def resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution | No
     try:
         with np.errstate(all="ignore"):
             return _resolution(model, grid, sample)
-    except (PhasefieldError, ArithmeticError, ValueError, np.linalg.LinAlgError, TypeError):
+    except Exception as error:  # advice must not keep a run from starting
+        log.debug("what the grid resolves was not found: %s: %s", type(error).__name__, error)
         return None
 
 
