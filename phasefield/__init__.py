@@ -16,6 +16,7 @@ _WHERE = {
     "open_run": "api",
     "open_dataset": "store",
     "Run": "api",
+    "resolution": "api",
     "Simulation": "simulation",
     "EnergyModel": "models",
     "Grid": "grid",

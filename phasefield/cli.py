@@ -33,6 +33,11 @@ def main(arguments: list[str] | None = None) -> None:
             traceback.print_exc()
         print(f"phasefield: error: {error}", file=sys.stderr)
         code = error.exit_code
+    except MemoryError as error:
+        if debug:
+            raise
+        print(f"phasefield: error: out of memory: {error}\n  use fewer cells or precision=single", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt as error:
         print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
         code = 128 + getattr(error, "number", 2)

@@ -402,6 +402,11 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     return "\n".join(out) + "\n"
 
 
+def table_values(kernel: Kernel) -> int:
+    """How many values per mode `loop_source` tabulates with ``mirror``."""
+    return len(lower(kernel).exponentials)
+
+
 def _columns(kernel: Kernel) -> list[tuple[str, int]]:
     """Array components that take part, in argument order. Each is an argument of its own, for compilers to know them apart."""
     used = {*kernel.reads, *kernel.writes}

@@ -120,8 +120,30 @@ class Recorder:
             self.fields = fields or RecordFile.create(folder.fields, *self._fields(), attrs, output.compression)
             # Counted afresh: with another time.end or output.every, the old count belongs to other times.
             for plan in (self.rows, self.snapshots):
-                plan.due(simulation.carry.t, simulation.carry.step)
+                plan.due(simulation.reached, simulation.carry.step)
+        self._tell_times()
         self.writer = Writer()
+
+    def _tell_times(self) -> None:
+        """Fixed steps stay what was asked for: what falls between two of them waits for the second."""
+        spec, beat = self.simulation.spec, self.simulation.beat
+        if beat is None:
+            return
+        last = beat.at(spec.time.end)
+        if abs(last - spec.time.end) > beat.slack:
+            log.warning(
+                "time.end = %g is no multiple of time.dt = %g: the run ends at %g", spec.time.end, beat.dt, last
+            )
+        for plan, key, given in (
+            (self.snapshots, "output.every", spec.output.every),
+            (self.rows, "output.history", spec.output.history),
+        ):
+            if times := beat.shifted(plan, spec.time.end):
+                shown = ", ".join(f"{t:g}" for t in times[:6]) + (", ..." if len(times) > 6 else "")
+                name = f"{key} (time.end/10)" if given is None else f"{key} = {given}"
+                log.warning(
+                    "%s does not fall on steps of time.dt = %g: it is done after them, at %s", name, beat.dt, shown
+                )
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -226,7 +248,8 @@ class Recorder:
     def after_step(self, always: bool = False) -> None:
         """Writes what is due at the state at hand; at the start and the end of a run both a row and a snapshot are."""
         carry = self.simulation.carry
-        snapshot_due, row_due = self.snapshots.due(carry.t, carry.step), self.rows.due(carry.t, carry.step)
+        reached = self.simulation.reached
+        snapshot_due, row_due = self.snapshots.due(reached, carry.step), self.rows.due(reached, carry.step)
         snapshot = (snapshot_due or always) and self.written.snapshot_step != carry.step
         row = (row_due or snapshot or always) and self.written.row_step != carry.step
         stale = clock.monotonic() - self._checkpointed >= self.simulation.spec.output.checkpoint
@@ -250,7 +273,7 @@ class Recorder:
         carry, time = self.simulation.carry, self.simulation.spec.time
         if time.steady is not None and self.rate < time.steady:
             return "steady"
-        if carry.t >= time.end:
+        if self.simulation.reached >= time.end:
             return "finished"
         return "max_steps" if time.max_steps is not None and carry.step >= time.max_steps else ""
 
@@ -287,6 +310,8 @@ class Recorder:
     def _snapshot(self, cells: Any) -> None:
         sim, w = self.simulation, self.written
         self.send_rows()
+        if self.writer.large(cells.nbytes):
+            self.writer.flush()
         self.writer.submit(self._append_fields, sim.carry.t, sim.backend.snapshot(cells))
         w.snapshots, w.snapshot_step = w.snapshots + 1, sim.carry.step
 
@@ -308,9 +333,11 @@ class Recorder:
         """Queues a checkpoint behind the records it counts on."""
         self.simulation.check()
         self.send_rows()
-        arrays, meta = self.simulation.state()
+        large = self.writer.large(self.simulation.state_bytes)
+        arrays, meta = self.simulation.state(lend=large)
         meta["written"] = dict(vars(self.written))
-        self.writer.submit(save_checkpoint, self.folder.checkpoint, arrays, meta)
+        hand_over = self.writer.lend if large else self.writer.submit
+        hand_over(save_checkpoint, self.folder.checkpoint, arrays, meta)
         self.good = f"step {self.simulation.carry.step} at time {self.simulation.carry.t:.6g}"
         self._checkpointed = clock.monotonic()
 
@@ -376,6 +403,11 @@ def _execute(
         spec.time.scheme,
         spec.time.end,
     )
+    if (seen := sim.resolution) is not None:
+        if seen.summary:
+            log.info("%s", seen.summary)
+        for warning in seen.warnings:
+            log.warning("%s", warning)
     if spec.output.kernels:
         _write_kernels(sim, folder)
     recorder = Recorder(sim, folder, attrs, written, new_files)

@@ -50,6 +50,11 @@ class Axis:
         """Cell centres, shape ``(n,)``."""
         return np.asarray((np.arange(self.n) + 0.5) * self.spacing)
 
+    @property
+    def modes(self) -> int:
+        """Number of spectral indices."""
+        return self.n // 2 + 1 if self.basis == "rfft" else self.n
+
     @cached_property
     def _mode(self) -> NDArray[np.floating]:
         """Mode number of every spectral index (cycles per length if periodic, half cycles otherwise)."""
@@ -142,7 +147,7 @@ class Grid:
 
     @property
     def spectral_shape(self) -> tuple[int, ...]:
-        return tuple(a.k2.size for a in self.axes)
+        return tuple(a.modes for a in self.axes)
 
     @property
     def wavenumbers(self) -> tuple[float, float]:

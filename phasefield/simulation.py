@@ -6,19 +6,20 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from functools import partial
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Forward, Inverse, Layout, cells_of, select
+from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, host_memory_available, put_cells, select
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
-from .initial import initial_field, merge_initial
+from .initial import Sample, slabs
 from .integrators import SCHEMES, Carry, Controller, Integrator, Trial
 from .models import (
     Amplification,
-    EnergyModel,
     SourceResolution,
     SpectralSplit,
     Stabilizer,
@@ -27,11 +28,16 @@ from .models import (
     continued,
     energy_terms,
 )
+from .models.resolution import Resolution, resolution
 from .observables import Factory, Observer, continuation
+from .problem import build_model, initial_cells, initial_condition, initial_of
+from .schedule import Beat
 from .specs import RunSpec
 
 #: What round-off explains, in units of the precision's epsilon: of the sums of the free energy, and of a cell's value.
 _ROUNDOFF = 64.0
+#: Bytes for each number of the state that no run takes: what has so many to spare is not counted. Bytes that are counted at all.
+_PLENTY, _COUNTABLE = 1024, 2**58
 #: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
 _LOOK = 8
 
@@ -51,6 +57,8 @@ _FOLLOWED = 0.1
 
 log = logging.getLogger("phasefield")
 
+__all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
+
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
 
 
@@ -59,40 +67,34 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def build_model(spec: RunSpec) -> EnergyModel:
-    """The model a specification describes."""
-    fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
-    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
+@dataclass(frozen=True)
+class Footprint:
+    """Most memory that a run holds at a time beyond what the program itself takes, bytes.
+
+    Attributes:
+        device: in the device's memory. host: beside it in the host's, 0 on the CPU, where both are one.
+    """
+
+    device: int
+    host: int
 
 
-def initial_condition(spec: RunSpec, name: str) -> Any:
-    """What a field begins with: the model's own with what is given for the run; None if there is neither."""
-    default, given = spec.model.fields[name].initial, spec.initial.get(name)
-    return default if given is None else given if default is None else merge_initial(default, given)
-
-
-def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
-    """Initial values of all components, shape ``(components, *grid.shape)``.
+def footprint(
+    spec: RunSpec, backend: Backend | None = None, observables: Mapping[str, Factory] | None = None
+) -> Footprint:
+    """What a run of a specification will allocate, by building and stepping it with arrays that take no memory.
 
     Raises:
-        ConfigError: a field without an initial condition, or one that cannot be made.
+        ConfigError, DeviceError: as `Simulation`, but for initial values, which are not made.
     """
-    unknown = set(spec.initial) - set(spec.model.fields)
-    if unknown:
-        raise ConfigError(
-            f"initial.{min(unknown)}", f"there is no such field; fields of the model: {', '.join(spec.model.fields)}"
-        )
-    parts = []
-    for f in model.order_parameters:
-        condition = initial_condition(spec, f.name)
-        if condition is None:
-            raise ConfigError(
-                f"initial.{f.name}",
-                "is missing; every field needs an initial condition",
-                f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
-            )
-        parts.append(initial_field(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
-    return np.concatenate(parts)
+    ghost = Rehearsal(backend or select(spec.device, spec.precision, spec.threads.cpu))  # type: ignore[arg-type]
+    sim = Simulation(spec, backend=ghost, observables=observables)
+    waiting = ghost.snapshot(sim.observe(sim.carry, measure=False)[0])
+    with suppress(Diverged, ArithmeticError):  # nothing is computed, which a controller may find strange
+        sim.advance(spec.time.end)
+    del waiting
+    sim.state(lend=True)
+    return Footprint(ghost.device, ghost.host)
 
 
 def _spread(cells: np.ndarray, count: int = 16) -> np.ndarray:
@@ -130,23 +132,28 @@ class Simulation:
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
-        self._check_memory()
+        if not isinstance(self.backend, Rehearsal):
+            self._check_memory(observables, 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values()))
         if checkpoint is None:
-            initial = initial_cells(spec, self.model, self.grid)
+            initial, sample = self._initial()
+            cells = sample.array()
+            self._few: np.ndarray | None = sample.few()
             self._bounds = bounds(
-                self.model, initial, max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
+                self.model, cells, max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
             )
         else:
+            self._few = None
             self._bounds = checkpoint[1].get("bounds", {})
         self.model = continued(self.model, self._bounds)
         self.continuation = below(self.model, self._bounds)
         # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
         self._stabilizer = Stabilizer(self.model, 0.5 if self.scheme.memory == 0 else 1.0)
         if checkpoint is None:
-            curvature = self._stabilizer(initial)
+            curvature = self._stabilizer(cells)
             self.stabilizers, self._passing = curvature.visited, curvature.passing
-            self._energy_scale = self.grid.volume * energy_terms(self.model, initial)
-            self._samples = _spread(initial)
+            self._energy_scale = self.grid.volume * energy_terms(self.model, cells)
+            self._samples = _spread(cells)
+            del sample, cells
         else:
             self._check_identity(checkpoint[1])
             self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
@@ -181,6 +188,13 @@ class Simulation:
         self._refusal, self._told = "", set[str]()
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self._milestone = self.carry.step, self.carry.t, self.controller.dt
+        #: When fixed steps are.
+        self.beat = None if adaptive or spec.time.dt is None else self._beat(spec.time.dt, checkpoint)
+
+    @cached_property
+    def resolution(self) -> Resolution | None:
+        """What the grid makes of the model, from the initial values; None where a run goes on or an energy does not tell."""
+        return None if self._few is None else resolution(self.model, self.grid, self._few)
 
     def _check_sources(self) -> None:
         """The kernels would take a coordinate that the grid has not for 0."""
@@ -192,27 +206,29 @@ class Simulation:
                     names = (symbol.name for symbol in source.free_symbols)
                     self.grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
 
-    def _check_memory(self) -> None:
-        components = len(self.model.components)
-        # Not from the layout: its axes would already be arrays, of a length that may be absurd.
-        *outer, last = self.grid.shape
-        numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
-        buffers = (
-            (4 if self.spec.time.adaptive else 3)
-            + self.scheme.stage_buffers(self.spec.time.adaptive)
-            + len(self.scheme.history(self.spec.time.adaptive))
-        )
-        largest = numbers * np.dtype(self.backend.dtype).itemsize
-        periodic = set(self.grid.boundary) == {"periodic"}
-        need = buffers * largest + self.backend.transform_memory(largest, periodic)
-        have = self.backend.memory_available()
-        if need > have:
-            raise ConfigError(
-                "grid.shape",
-                f"{list(self.grid.shape)} with {components} component(s) needs about {need / 2**30:.3g} GiB on "
-                f"{self.backend.name}; {have / 2**30:.3g} GiB are free",
-                "use fewer cells, precision=single, or a scheme with fewer stages",
-            )
+    def _check_memory(self, observables: Mapping[str, Factory] | None, loaded: int) -> None:
+        """Refuses what does not fit. ``loaded``: bytes of a checkpoint, which are given back as buffers take them over."""
+        numbers = len(self.model.components) * self.grid.cells
+        device, host = self.backend.memory_available(), host_memory_available() + loaded
+        device = min(device, host) if self.backend.name == "cpu" else device
+        if numbers * _PLENTY <= min(device, host):
+            return
+        large = numbers * 16 > _COUNTABLE
+        need = Footprint(numbers * 16, 0) if large else footprint(self.spec, self.backend, observables)
+        for wanted, have, where in ((need.device, device, self.backend.name), (need.host, host, "the host")):
+            if wanted > have:
+                shape = list(self.grid.shape)
+                fitting = [max(2, math.floor(n * (have / wanted) ** (1 / self.grid.dim))) for n in shape]
+                raise ConfigError(
+                    "grid.shape",
+                    f"{shape} with {len(self.model.components)} component(s) in {self.spec.precision} precision needs "
+                    f"{'more than' if large else 'about'} {wanted / 2**30:.3g} GiB on {where} "
+                    f"({wanted / self.grid.cells:.0f} bytes per cell); {have / 2**30:.3g} GiB are free",
+                    "use fewer cells"
+                    + ("" if large else f" ({fitting} would fit)")
+                    + (", precision=single" if self.spec.precision == "double" else "")
+                    + ", or a scheme that keeps fewer arrays, such as time.scheme=etd1",
+                )
 
     def _first_step(self) -> float:
         """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
@@ -226,13 +242,23 @@ class Simulation:
         fastest = max(rates)
         return min(0.02 / fastest, self.spec.time.end) if fastest > 0 else self.spec.time.end
 
-    def _start(self, initial: np.ndarray) -> Carry:
-        """The carry of the initial condition. States are scaled so that an inverse transform needs no factor."""
+    def _initial(self) -> tuple[Any, Sample]:
+        """The initial cells in a buffer, and a sample of them. States are scaled so that an inverse transform needs no factor."""
         components = len(self.model.components)
-        host = np.zeros(self.layout.buffer_shape(components), self.backend.dtype)
-        cells_of(self.layout, host)[...] = initial / self.grid.norm
-        state = self.backend.buffer(self.layout, components)
-        self.backend.from_host(host, state)
+        state, sample = self.backend.buffer(self.layout, components), Sample(self.grid, components)
+        if isinstance(self.backend, Rehearsal):
+            sample = Sample(Grid((1,), (1.0,), ("periodic",)), components)
+            sample.add(slice(0, 1), np.zeros((components, 1)))
+            return state, sample
+        rows = initial_of(self.spec, self.model, self.grid)
+        for slab in slabs(self.grid):
+            values = rows(slab)
+            sample.add(slab, values)
+            put_cells(self.backend, self.layout, state, slab, values / self.grid.norm)
+        return state, sample
+
+    def _start(self, state: Any) -> Carry:
+        """The carry of the initial condition, whose cells are in ``state``."""
         self._to_modes({"u": state})
         carry = self.carry = self.integrator.start(state, 0.0)
         if not self._finite(carry.n):
@@ -244,13 +270,16 @@ class Simulation:
         return carry
 
     def _restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Carry:
+        """The carry of a checkpoint, whose arrays are let go one by one if they are in a dictionary."""
+
         def load(name: str) -> Any:
-            buffer = self.backend.buffer(self.layout, arrays[name].shape[0])
-            self.backend.from_host(arrays[name], buffer)
+            array = arrays.pop(name) if isinstance(arrays, dict) else arrays[name]
+            buffer = self.backend.buffer(self.layout, array.shape[0])
+            self.backend.from_host(array, buffer)
             return buffer
 
         number = meta["carry"]
-        history = {name: load(name) for name in arrays if name != "u"}
+        history = {name: load(name) for name in list(arrays) if name != "u"}
         carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
         if self.spec.time.adaptive:  # a fixed step is what the configuration says
@@ -258,6 +287,13 @@ class Simulation:
             if self._sources is not None:
                 self._sources.restore(meta["sources"])
         return carry
+
+    def _beat(self, dt: float, checkpoint: Checkpoint | None) -> Beat:
+        """A resumed run keeps the beat, so that times are the same to the last bit, or begins a new one with another step."""
+        beat = Beat(dt, self.carry.t, self.carry.step)
+        if checkpoint is not None and (before := checkpoint[1].get("beat")) is not None and before["dt"] == beat.dt:
+            beat = Beat(**before)
+        return beat
 
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
@@ -274,7 +310,7 @@ class Simulation:
     # -- stepping ------------------------------------------------------------------------------------------------------
 
     def advance(self, target: float) -> None:
-        """One accepted step, not beyond ``target``; lands on it exactly when it is near.
+        """One accepted step: an adaptive one not beyond ``target``, which it meets exactly; a fixed one of its size in any case.
 
         Raises:
             Diverged: no acceptable step exists.
@@ -314,13 +350,16 @@ class Simulation:
             return 0.5 * rest, self.carry.t + 0.5 * rest
         return proposal, self.carry.t + proposal
 
+    @property
+    def reached(self) -> float:
+        """Time up to which the state has come: what is due by then is due now. Equal steps reach what they miss by round-off."""
+        return self.carry.t if self.beat is None else self.carry.t + self.beat.slack
+
     def _fixed(self, target: float) -> None:
-        carry, proposal = self.carry, self.controller.dt
-        rest = target - carry.t
-        left = max(1, math.ceil(rest / proposal * (1 - 1e-9)))
-        # Equal steps up to the target: dt itself where it divides the interval, a little less where not.
-        size = rest / left
-        self.integrator.step(carry, size, target if left == 1 else carry.t + size)
+        assert self.beat is not None
+        carry = self.carry
+        t_new = self.beat.time(carry.step + 1)
+        self.integrator.step(carry, self.beat.dt, target if abs(t_new - target) <= self.beat.slack else t_new)
         if carry.step % self.backend.readback_every == 0:
             self.check()
 
@@ -431,11 +470,12 @@ class Simulation:
             scratch = self.integrator.scratch[: self.split.components]
             self.backend.copy(state, scratch)
             self._to_cells({"u": scratch})
-            cells = cells_of(self.layout, self.backend.to_host(scratch))
-            flat = cells.reshape(len(cells), -1).astype(float)
-            finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(
-                axis=1
-            )
+            cells = cells_of(self.layout, self.backend.lend(scratch))
+            finite = np.ones(len(cells), dtype=bool)
+            for slab in slabs(self.grid):  # memory may be short
+                flat = cells[:, slab].reshape(len(cells), -1).astype(float)
+                finite &= np.isfinite(flat).all(axis=1)
+                finite &= np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(axis=1)
             if not finite.all():
                 return self.model.components[int(np.argmin(finite))][0].name
         return self.model.components[0][0].name
@@ -480,11 +520,20 @@ class Simulation:
             **start,
         }
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and numbers of a checkpoint."""
-        carry = self.carry
-        arrays = {"u": self.backend.to_host(carry.u)}
-        arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
+    @property
+    def _kept(self) -> dict[str, Any]:
+        """The arrays that a checkpoint holds."""
+        return {"u": self.carry.u, **self.carry.history}
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the arrays of a checkpoint."""
+        return sum(a.nbytes for a in self._kept.values())
+
+    def state(self, lend: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and numbers of a checkpoint; ``lend`` gives the arrays themselves where it can, until the next step."""
+        carry, host = self.carry, self.backend.lend if lend else self.backend.to_host
+        arrays = {name: host(a) for name, a in self._kept.items()}
         numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "gradient": carry.gradient}
         return arrays, {
             "identity": self.identity,
@@ -496,6 +545,7 @@ class Simulation:
             "passing": self._passing,
             "bounds": self._bounds,
             "controller": self.controller.state(),
+            "beat": None if self.beat is None else self.beat.state(),
         }
 
     def _check_identity(self, meta: Mapping[str, Any]) -> None:

@@ -186,6 +186,9 @@ class Backend(Protocol):
 
     def synchronize(self) -> None: ...
 
+    def lend(self, buffer: Any) -> np.ndarray:
+        """A buffer on the host to be read before anything changes it: the buffer itself where it is there already."""
+
     def memory_available(self) -> int:
         """Free bytes on the device."""
 
@@ -198,10 +201,25 @@ class Backend(Protocol):
     def transform_memory(self, largest: int, periodic: bool) -> int:
         """Bytes that transforms need beside the buffers, the largest of which has ``largest`` bytes; an estimate."""
 
+    def table_memory(self, layout: Layout, operations: Sequence[Operation]) -> int:
+        """Bytes of the arrays of the size of a field that the program of these operations makes for itself."""
+
 
 def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:
     """View of a host buffer's cells, shape ``(component, *grid.shape)``."""
     return host[..., : layout.cells[2]].reshape(host.shape[0], *layout.grid.shape)
+
+
+def put_cells(backend: Backend, layout: Layout, buffer: Any, rows: slice, values: np.ndarray) -> None:
+    """Writes the cells of part of the grid's first axis, shape ``(component, rows, ...)``, into a zeroed buffer."""
+    for component, part in enumerate(values):
+        if layout.grid.dim == 1:
+            staged, target = part.reshape(1, 1, -1).astype(backend.dtype), buffer[component, :, :, rows]
+        else:
+            cells = part.reshape(part.shape[0], *layout.cells[1:])
+            staged, target = np.zeros((*cells.shape[:2], layout.row), backend.dtype), buffer[component, rows]
+            staged[..., : layout.cells[2]] = cells
+        backend.from_host(staged, target)
 
 
 #: More threads than any machine has cores for; the attempt to start them would end the process.

@@ -22,9 +22,29 @@ import numpy as np
 from ..grid import Grid
 from . import files, shapes, voronoi  # noqa: F401 - the kinds register themselves
 from .noise import cell_noise
-from .options import Array, Spec, Target, kind_name, read_field
+from .options import Array, Rows, Spec, Target, kind_name, read_field, slabs
+from .sample import Sample
 
-__all__ = ["cell_noise", "initial_field", "merge_initial"]
+__all__ = ["Rows", "Sample", "cell_noise", "initial_field", "initial_rows", "merge_initial", "slabs"]
+
+
+def initial_rows(
+    name: str,
+    spec: Spec,
+    components: int | None,
+    grid: Grid,
+    seed: int,
+    parameters: Mapping[str, float],
+    base: Path | None = None,
+) -> Rows:
+    """The values of `initial_field` for part of the grid at a time: no second copy of a large field is ever held.
+
+    Returns:
+        A function of a slice of the first axis, which gives the values there, shape ``(components or 1, rows, *grid.shape[1:])``,
+        and raises a ConfigError where they are not finite real numbers. `slabs` cuts a grid into such slices.
+    """
+    target = Target(f"initial.{name}", name, components, grid, seed, parameters, base or Path())
+    return read_field(target, spec)
 
 
 def initial_field(
@@ -54,8 +74,11 @@ def initial_field(
         ConfigError: the specification is not understood, does not fit the field or the grid, or gives values that are
             not finite real numbers; an ExpressionError points at the fault in an expression.
     """
-    target = Target(f"initial.{name}", name, components, grid, seed, parameters, base or Path())
-    return np.require(read_field(target, spec), requirements=["C", "W"])  # may be a view
+    rows = initial_rows(name, spec, components, grid, seed, parameters, base)
+    out = np.empty((components or 1, *grid.shape))
+    for slab in slabs(grid):
+        out[:, slab] = rows(slab)
+    return out
 
 
 def merge_initial(default: Spec | None, override: Spec | None) -> Spec | None:

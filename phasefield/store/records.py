@@ -22,6 +22,7 @@ from .layout import PART_AT, PART_OF, SPACE, TEXT, named_order, parts_of, put_at
 
 _CHUNK_BYTES = 4 << 20
 _CHUNK_RECORDS = 1024
+_PART_BYTES = 4 * _CHUNK_BYTES
 _SMALL_RECORD = 256  # bytes; smaller records share chunks: a chunk's index entry would outweigh its data
 
 
