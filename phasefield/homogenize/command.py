@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, OutputError
+from ..raster import NETCDF
 from ..store import RunFolder
 from .dataset import dataset, holds_properties
 from .image import Image, Snapshots, read_file
@@ -92,7 +93,7 @@ def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[s
     spacing = request.spacing
     if not where.exists():
         raise ConfigError(str(where), "there is no such file or folder", f"usage: {USAGE}")
-    if not where.is_dir() and where.suffix.lower() != ".nc":
+    if not where.is_dir() and where.suffix.lower() not in NETCDF:
         if request.times != "last":
             raise ConfigError("times", f"is {request.times!r}, but {where.name} is one image")
         if request.field is not None:
@@ -132,7 +133,8 @@ def _spaced(image: Image, spacing: list[float] | None) -> Image:
     steps = spacing * len(image.shape) if len(spacing) == 1 else spacing
     if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):
         raise ConfigError("spacing", f"is {spacing}; one positive number, or {len(image.shape)}, are expected")
-    return dataclasses.replace(image, spacing=tuple(steps))
+    text = " x ".join(f"{s:.6g}" for s in steps)
+    return dataclasses.replace(image, spacing=tuple(steps)).told("spacing", f"{text}, given")
 
 
 def _target(where: Path, output: str | None) -> Path:

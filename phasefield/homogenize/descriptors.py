@@ -56,6 +56,7 @@ def describe(share: Array, spacing: Sequence[float], periodic: Sequence[bool]) -
     longest = min(s * n for s, n in zip(spacing, share.shape, strict=True) if n > 1) / 2
     out.lag = np.arange(max(2, int(longest / step) + 1)) * step
     out.two_point, out.wavenumber, out.structure_factor = correlations(share, spacing, periodic, out.lag)
+    out.two_point[0] = out.fraction  # of one point; the square of a cut voxel's share is of two points within the voxel
     out.lineal_path, out.chord_density, out.mean_chord = lines(inside, spacing, periodic, out.lag)
     out.correlation_length = correlation_length(out.lag, out.two_point, out.fraction)
     labels, count = pieces(inside)
