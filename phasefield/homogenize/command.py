@@ -78,7 +78,7 @@ def execute(
         last = number == count - 1
         records.append(measure(image, system, request if last else early, start))
         if not last:
-            records[-1].image = image.outline
+            records[-1].image = records[-1].image.outline
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
         for result in records[-1].results:
             result.fluctuations = []

@@ -102,7 +102,7 @@ def wells(config: Path, field: str, least: float, most: float) -> tuple[float, f
         model = build_model(to_spec(load(config)))
         if len(model.components) != 1 or model.order_parameters[0].name != field:
             return None
-        reach = max(3 * (most - least), abs(least), abs(most), 1.0)
+        reach = 3 * max(most - least, abs(least), abs(most), 1.0)
         span = (least - reach, most + reach)
         tilt = 0.0
         if model.order_parameters[0].kinetics == "conserved":

@@ -237,12 +237,13 @@ def of_raster(
     else:
         none = raster.spacing is None
         image = image.told("spacing", "1, the file tells none" if none else f"{steps}{unit}, of the file")
-    whole = levels is None and whole_numbers(array)
+    whole, grey = levels is None and whole_numbers(array), ""
     if whole:
         known = np.unique(array) if distinct is None else distinct
         if len(known) <= (_MOST_LABELS if distinct is not None else most_labels(array)):
             return _labelled(image, known)
+        grey = f" of {len(known)} grey values"
     pair = (float(levels[0]), float(levels[1])) if levels is not None else two_levels(array.astype(float))
     how = how or ("given" if levels is not None else "the most frequent values on either side of a threshold")
     image = replace(image, levels=pair, whole=whole, found=how != "given")
-    return image.told("values", f"a field of two phases, with the levels {pair[0]:.6g} and {pair[1]:.6g} ({how})")
+    return image.told("values", f"a field{grey} of two phases, levels {pair[0]:.6g} and {pair[1]:.6g} ({how})")
