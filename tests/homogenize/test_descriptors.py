@@ -108,5 +108,7 @@ def test_correlations_are_those_of_the_material_not_of_the_field() -> None:
         lag = disk.lag[2:20]
         lens = 2 * radius**2 * np.arccos(lag / 2 / radius) - lag / 2 * np.sqrt(4 * radius**2 - lag**2)
         np.testing.assert_allclose(disk.two_point[2:20], lens / n**2, rtol=0.015)
-        assert disk.lineal_path[0] == pytest.approx(disk.fraction, rel=5e-3)
+        assert disk.lineal_path[0] == pytest.approx(disk.fraction, rel=1e-12)
+        chord = np.pi * radius / 2  # the mean one of a disk
+        assert disk.mean_chord == pytest.approx(chord, rel=0.02)
         assert disk.interface_area == pytest.approx(2 * np.pi * radius / n**2, rel=0.03)
