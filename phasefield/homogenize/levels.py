@@ -14,6 +14,8 @@ from .tensors import Array
 #: Variance between two classes over the whole variance from which a field counts as two-phase: 0.64 is that of a Gaussian, 0.75
 #: of uniformly spread values, 1 of two values.
 _SEPARATED = 0.8
+#: Spread over magnitude up to which values are one: what rounding, also in single precision, leaves of a uniform field.
+_UNIFORM = 1e-6
 #: Samples of the energy between which its wells are looked for.
 _SAMPLES = 4001
 
@@ -27,7 +29,7 @@ def two_levels(field: Array) -> tuple[float, float]:
     """
     flat = field[np.isfinite(field)].ravel()
     low, high = float(flat.min()), float(flat.max())
-    if not high > low:
+    if _one(low, high):
         return low, low
     threshold, _ = _otsu(flat, low, high)
     found = (_peak(flat[flat <= threshold], low), _peak(flat[flat > threshold], high))
@@ -38,6 +40,11 @@ def two_levels(field: Array) -> tuple[float, float]:
             a, b = (end if not clear or abs(value - end) < 2 * beyond else value for end, (value, clear) in pairs)
             return a, b
     return found[0][0], found[1][0]
+
+
+def _one(low: float, high: float) -> bool:
+    """Whether values between these are one but for rounding."""
+    return high - low <= _UNIFORM * max(abs(low), abs(high))
 
 
 def _otsu(flat: Array, low: float, high: float) -> tuple[float, float]:
@@ -58,7 +65,7 @@ def _peak(values: Array, default: float) -> tuple[float, bool]:
     """The most frequent value, and whether it stands out: the median of the highest bin, whose mean the interfaces' tails would
     draw in.
     """
-    if not len(values) or values.min() == values.max():
+    if not len(values) or _one(float(values.min()), float(values.max())):
         return (float(values[0]) if len(values) else default), True
     counts, edges = np.histogram(values, max(8, min(64, len(values) // 16)))
     best = int(counts.argmax())
@@ -76,7 +83,7 @@ def best_separated(snapshots: Iterable[tuple[int, Array]]) -> tuple[int, tuple[f
     for number, values in snapshots:
         flat = np.asarray(values, float).ravel()
         low, high = float(flat.min()), float(flat.max())
-        share = _otsu(flat, low, high)[1] if high > low else 0.0
+        share = 0.0 if _one(low, high) else _otsu(flat, low, high)[1]
         known.append((number, share, two_levels(flat)))
     separated = [k for k in known if k[1] >= _SEPARATED]
     widest = max(b - a for _, _, (a, b) in separated or known)

@@ -116,8 +116,8 @@ class Request(Settings):
 
 
 _PURPOSE = (
-    "Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF, PNG, JPEG or BMP image. Prints a table, above "
-    "it what the image was taken for, and writes properties.nc into the run folder, or NAME_properties.nc beside the image; an "
+    "Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF, PNG, JPEG or BMP image. Prints a table, and "
+    "above it what the image was taken for; writes properties.nc into the run folder, or NAME_properties.nc beside the image; an "
     "earlier such file is replaced whole."
 )
 
