@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..raster import NETCDF
 from ..store import RunFolder, write_dataset
 from .dataset import dataset, holds_properties
 from .image import Image, Snapshots, read_file
@@ -76,7 +77,7 @@ def execute(
         last = number == count - 1
         records.append(measure(image, system, request if last else early, start))
         if not last:
-            records[-1].image = image.outline
+            records[-1].image = records[-1].image.outline
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
         for result in records[-1].results:
             result.fluctuations = []
@@ -91,7 +92,7 @@ def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[s
     spacing = request.spacing
     if not where.exists():
         raise ConfigError(str(where), "there is no such file or folder", f"usage: {USAGE}")
-    if not where.is_dir() and where.suffix.lower() != ".nc":
+    if not where.is_dir() and where.suffix.lower() not in NETCDF:
         if request.times != "last":
             raise ConfigError("times", f"is {request.times!r}, but {where.name} is one image")
         if request.field is not None:
@@ -131,7 +132,8 @@ def _spaced(image: Image, spacing: list[float] | None) -> Image:
     steps = spacing * len(image.shape) if len(spacing) == 1 else spacing
     if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):
         raise ConfigError("spacing", f"is {spacing}; one positive number, or {len(image.shape)}, are expected")
-    return dataclasses.replace(image, spacing=tuple(steps))
+    text = " x ".join(f"{s:.6g}" for s in steps)
+    return dataclasses.replace(image, spacing=tuple(steps)).told("spacing", f"{text}, given")
 
 
 def _target(where: Path, output: str | None) -> Path:

@@ -156,8 +156,8 @@ class MaterialSystem:
 
 
 def unknown(key: str, name: str, known: list[str], what: str) -> ConfigError:
-    """The error for a name that does not exist, with the closest that does."""
-    close = difflib.get_close_matches(name, known, 1)
+    """The error for a name that does not exist, with the one it may be a slip of, if there is one so close."""
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.8)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     return ConfigError(key, f"there is no {what} {name!r}{guess}", f"known: {', '.join(known)}")
 

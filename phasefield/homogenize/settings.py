@@ -103,7 +103,8 @@ class Request(Settings):
     )
     field: str | None = option(default=None, metadata=about("variable of the file; by default the order parameter"))
     levels: list[float] | None = option(
-        default=None, metadata=about("values of the field in its two phases; found if not given")
+        default=None,
+        metadata=about("values of the field in its two phases; by default the wells of the model, or found"),
     )
     spacing: list[float] | None = option(
         default=None,
@@ -119,8 +120,9 @@ class Request(Settings):
 
 
 _PURPOSE = (
-    "Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF or PNG image. Prints a table and writes "
-    "properties.nc into the run folder, or NAME_properties.nc beside the image; an earlier such file is replaced whole."
+    "Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF, PNG, JPEG or BMP image. Prints a table, and "
+    "above it what the image was taken for; writes properties.nc into the run folder, or NAME_properties.nc beside the image; an "
+    "earlier such file is replaced whole."
 )
 
 

@@ -366,8 +366,9 @@ def _local(data: xr.Dataset, name: str) -> list[Picture]:
     if key is None:
         return []
     array = data[key]
-    load, component = (str(d) for d in array.dims[:2])
+    load, component = (str(d) for d in array.dims if d not in _AXES)
     space = [d for d in _AXES if d in array.dims]
+    array = array.transpose(load, component, *space)
     elastic = array.sizes[component] == 6
     loads = [str(n) for n in data[load].values]
     varying = [d for d in space if array.sizes[d] > 1]

@@ -86,6 +86,8 @@ def fields_of(data: xr.Dataset, folder: Path) -> list[Field]:
             continue
         component = others[0] if others else None
         array = array.transpose("time", *others, *space)
+        falling = [d for d in space if d in array.coords and float(array[d][-1]) < float(array[d][0])]
+        array = array.isel({d: slice(None, None, -1) for d in falling})  # drawn as initial conditions are read
         if component and array.sizes[component] == 1:
             array, component = array.isel({component: 0}), None
         unit = unit_of(array.attrs)
