@@ -5,6 +5,7 @@ This package is the only place that knows which device runs; nothing else import
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -229,7 +230,17 @@ def gpu_wanted(device: str) -> bool:
         raise DeviceError(
             f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one."
         )
+    _say(reason)
     return False
+
+
+@functools.cache
+def _say(reason: str) -> None:
+    """Tells once why ``auto`` is the CPU: loudly if somebody has installed CuPy, which is for a GPU, and not hidden the GPUs."""
+    from .cuda_errors import installed
+
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    log.log(logging.WARNING if installed() and not hidden else logging.INFO, "no GPU: %s; running on the CPU", reason)
 
 
 def select(device: str, precision: Precision, threads: int | None = None) -> Backend:
@@ -242,10 +253,6 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
         from .cuda import CudaBackend
 
         return CudaBackend(precision)
-    if device != "cpu":
-        from .cuda import why_unavailable
-
-        log.info("no GPU: %s; running on the CPU", why_unavailable())
     from .cpu import CpuBackend
 
     return CpuBackend(precision, cpu_threads(threads))

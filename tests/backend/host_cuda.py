@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import gc
 import importlib.util
 import math
 import re
@@ -18,18 +19,22 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyfftw
+import pytest
 import scipy.fft
 
-from phasefield.backend import Layout, cache_folder
+from phasefield.backend import Layout, cache_folder, cuda, voxel
 from phasefield.backend.base import Precision
-from phasefield.backend.cuda import CosineTransform, CudaBackend, cufft_plan
+from phasefield.backend.cuda import CudaBackend
+from phasefield.backend.cuda_errors import device_errors
+from phasefield.backend.cuda_transforms import CosineTransform, cufft_plan
 from phasefield.codegen import digest
 from phasefield.integrators import SCHEMES, Integrator
 from phasefield.models import SpectralSplit
@@ -67,7 +72,7 @@ def signature(source: str) -> list[tuple[str, str]]:
     """Type and name of every argument of the kernel."""
     found = re.search(r'extern "C" __global__ void \w+\((.*?)\) \{', source)
     assert found
-    arguments = (a.replace("const ", "").replace("__restrict__ ", "").split() for a in found[1].split(", "))
+    arguments = (a.replace("const ", "").replace("__restrict__ ", "").rsplit(" ", 1) for a in found[1].split(", "))
     return [(kind, name) for kind, name in arguments]
 
 
@@ -176,10 +181,12 @@ class HostGraph:
 class HostFunction:
     """Calls a kernel for every thread of a launch, last thread first; threads of a block in step where they share memory."""
 
+    num_regs = 40
+
     def __init__(self, source: str, name: str) -> None:
         self.arguments = signature(source)
         real = np.float64 if "typedef double real;" in source else np.float32
-        self.types = {"real*": real, "double*": np.float64, "int*": np.int32}
+        self.types = {"real*": real, "double*": np.float64, "int*": np.int32, "long long*": np.int64}
         self.types |= {"real": real, "double": np.float64, "int": np.int32}
         declared = re.search(rf"void {name}\((.*?)\) \{{", source)
         assert declared
@@ -255,14 +262,14 @@ class HostPlan:
         return np.ndarray((self.batch, *extent), dtype, memory, strides=(dtype.itemsize * distance, *strides))
 
     def fft(self, source: Any, target: Any, direction: int) -> None:
-        assert pointer(source) == pointer(target)
         assert direction == (-1 if self.forward else 1)
         HostStream.current().submit(lambda: self._run(source, target, self._view(source, 0), self._view(target, 1)))
 
     def _run(self, source: Any, target: Any, inside: np.ndarray, outside: np.ndarray) -> None:
         axes = tuple(range(1, inside.ndim))
         data = inside.copy()
-        host_view(source)[...] = np.nan
+        if not self.forward or pointer(source) == pointer(target):
+            host_view(source)[...] = np.nan
         if self.forward:
             outside[...] = scipy.fft.rfftn(data, axes=axes)
         else:
@@ -323,23 +330,65 @@ class HostCufft:
         )
 
 
-class HostCuda(CudaBackend):
-    """`CudaBackend` with the driver's part played on the host."""
+class OutOfMemory(MemoryError):
+    """CuPy's error, as far as one can tell."""
 
-    name = "host-cuda"
+    __module__ = "cupy.cuda.memory"
+
+
+class HostCuda(CudaBackend):
+    """`CudaBackend` with the driver's part played on the host.
+
+    Memory is counted: every array that is still alive, and for plans a work area as large as their data.
+    """
+
+    _memory: ClassVar[list[weakref.ref[np.ndarray]]] = []
 
     def __init__(self, precision: Precision = "double", processors: int = 1, graphs: bool | None = None) -> None:
         self.xp = np
-        self._set_up(precision, "host memory", processors, HostStream(), graphs)
+        self._set_up(precision, "host memory", processors, (2048, 65536), HostStream(), graphs)
         self.sources: dict[str, str] = {}
+
+    @classmethod
+    def used_bytes(cls, collect: bool = True) -> int:
+        """Bytes of all arrays that are alive."""
+        if collect:
+            gc.collect()
+        HostCuda._memory = [m for m in cls._memory if m() is not None]
+        return sum(host.nbytes for m in cls._memory if (host := m()) is not None)
+
+    @classmethod
+    def _counted(cls, host: np.ndarray) -> np.ndarray:
+        cls._memory.append(weakref.ref(host))
+        return host
+
+    @device_errors
+    def _zeros(self, shape: Sequence[int]) -> np.ndarray:
+        if 8 * math.prod(shape) > self.memory_available():
+            raise OutOfMemory(f"Out of memory allocating {8 * math.prod(shape)} bytes")
+        return self._counted(pyfftw.zeros_aligned(shape, self.dtype, n=64))
 
     def buffer(self, layout: Layout, components: int) -> Any:
         if layout.parts == 2:
             return self.zeros(layout.buffer_shape(components))
-        return pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
+        return self._zeros(layout.buffer_shape(components))
 
     def zeros(self, shape: tuple[int, ...]) -> Any:
-        return device_view(pyfftw.zeros_aligned(shape, self.dtype, n=64))
+        return device_view(self._zeros(shape))
+
+    def array(self, host: np.ndarray) -> Any:
+        return self._counted(np.array(host))
+
+    def allocator(self) -> Callable[[int], Any]:
+        return lambda size: HostCuda._counted(np.empty(size, np.uint8))
+
+    def integers(self, shape: tuple[int, ...]) -> Any:
+        return device_view(self._counted(np.zeros(shape, np.int32)))
+
+    def fill(self, host: np.ndarray, array: Any) -> None:
+        self.stream.synchronize()
+        assert host.dtype == array.dtype
+        host_view(array)[...] = host
 
     def clear(self, buffer: Any) -> None:
         self.stream.submit(lambda: host_view(buffer).fill(0))
@@ -347,8 +396,8 @@ class HostCuda(CudaBackend):
     def address(self, array: Any) -> int:
         return pointer(array)
 
-    def pinned(self, shape: Any, dtype: str) -> np.ndarray:
-        return np.full(shape, np.nan, dtype)
+    def page_locked(self, size: int) -> Any:
+        return bytearray(b"\xff" * size)  # NaN of either precision
 
     def duplicate(self, buffer: Any) -> Any:
         host = pyfftw.empty_aligned(buffer.shape, self.dtype, n=64)
@@ -365,12 +414,14 @@ class HostCuda(CudaBackend):
     def event(self) -> Any:
         return HostEvent()
 
-    def function(self, source: str, name: str) -> Any:
+    def compiled(self, source: str, name: str) -> Any:
         self.sources[name] = source
         return HostFunction(source, name)
 
-    def plan(self, shape: tuple[int, ...], batch: int, forward: bool) -> Any:
-        return cufft_plan(HostCufft, shape, batch, self.precision, forward)
+    def plan(self, shape: tuple[int, ...], batch: int, forward: bool, row: int | None = None) -> Any:
+        reals = batch * math.prod(shape[:-1]) * (row or 2 * (shape[-1] // 2 + 1))
+        self.area(reals * np.dtype(self.dtype).itemsize)
+        return cufft_plan(HostCufft, shape, batch, self.precision, forward, row)
 
     def cosine_library(self) -> Any:
         return scipy.fft
@@ -384,14 +435,20 @@ class HostCuda(CudaBackend):
         return host_view(buffer).copy()
 
     def from_host(self, array: np.ndarray, buffer: Any) -> None:
-        self.stream.synchronize()
-        host_view(buffer)[...] = np.ascontiguousarray(array, self.dtype)
+        self.fill(np.ascontiguousarray(array, self.dtype), buffer)
 
     def copy(self, source: Any, target: Any) -> None:
         self.stream.submit(lambda: np.copyto(host_view(target), host_view(source)))
 
     def memory_available(self) -> int:
         return 2**40
+
+
+def as_the_card(patch: pytest.MonkeyPatch) -> None:
+    """``device=gpu`` and ``auto`` mean the stand-in, for all that asks the backend for a device."""
+    patch.setattr(cuda, "why_unavailable", lambda: None)
+    patch.setattr(cuda, "CudaBackend", HostCuda)
+    patch.setattr(voxel, "_gpu", HostCuda)
 
 
 class Deferred:
@@ -420,8 +477,9 @@ class TextCuda(HostCuda):
     def transform(self, layout: Layout, components: int) -> Any:
         return SimpleNamespace(forward=None, inverse=None)
 
-    def function(self, source: str, name: str) -> Any:
+    def compiled(self, source: str, name: str) -> Any:
         self.sources[name] = source
+        return SimpleNamespace(num_regs=40)
 
 
 def text_integrator(spec: RunSpec) -> tuple[Integrator, TextCuda]:

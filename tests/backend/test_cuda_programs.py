@@ -11,23 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
+from gpu_cases import CASES, STEPS, compare
 from host_cuda import HAS_COMPILER, HostCuda, HostGraph, HostStream, TextCuda, text_integrator
-from test_cuda_host import CASES, STEPS, both, compare
 
 from phasefield.api import spec_of
-from phasefield.backend import Forward, Inverse, Layout, Run, cells_of, traffic
+from phasefield.backend import Forward, Inverse, Layout, Run, cells_of, cuda_memory, traffic
 from phasefield.backend.cpu import CpuBackend
-from phasefield.backend.cuda import (
-    _GRAPHS,
-    _LEAVING,
-    _PARTS,
-    CosineTransform,
-    CudaBackend,
-    CudaProgram,
-    CufftTransform,
-    Outbox,
-    Scalars,
-)
+from phasefield.backend.cuda import CudaBackend
+from phasefield.backend.cuda_memory import _LEAVING, _LOCKED_SHARE, Outbox
+from phasefield.backend.cuda_programs import _GRAPHS, _PARTS, CudaProgram, Scalars
+from phasefield.backend.cuda_transforms import CosineTransform, CufftTransform
 from phasefield.codegen import Kernel, Reduction, array_symbol
 from phasefield.errors import ConfigError
 from phasefield.grid import Grid
@@ -35,6 +28,12 @@ from phasefield.integrators import SCHEMES
 from phasefield.simulation import Simulation
 
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="g++ is not here")
+
+
+def both(*overrides: str, precision: Any = "double") -> tuple[Simulation, Simulation]:
+    spec = spec_of("time.end=1e6", "time.dt=0.01", "time.tolerance=1e-3", f"precision={precision}", *overrides)
+    return Simulation(spec, backend=CpuBackend(precision)), Simulation(spec, backend=HostCuda(precision))
+
 
 LAYOUT = Layout(Grid((6, 8), (1.0, 1.0), ("periodic",) * 2))
 
@@ -90,7 +89,7 @@ def test_every_binding_has_a_graph_of_its_own_and_few_are_kept() -> None:
     assert len(backend.stream.graphs) == 2
     for buffer in buffers * 3:
         program({"v": buffer}, values(1.0, 0.0))
-    assert len(program._graphs) == _GRAPHS
+    assert len(program._recorder.graphs) == _GRAPHS
 
 
 @needs_compiler
@@ -167,7 +166,6 @@ def test_a_driver_that_records_nothing_gets_plain_launches(
 def test_names_are_those_of_cupy() -> None:
     """What the stand-ins play has these names and arguments in the CuPy that is installed."""
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    cupyx = pytest.importorskip("cupyx", reason="CuPy is not installed")
 
     def arguments(function: Any) -> list[str]:
         return list(inspect.signature(function).parameters)
@@ -176,7 +174,6 @@ def test_names_are_those_of_cupy() -> None:
     assert {"block", "disable_timing"} <= set(arguments(cupy.cuda.Event.__init__))
     assert arguments(cupy.cuda.Event.record) == ["self", "stream"]
     assert arguments(cupy.cuda.Stream.wait_event) == ["self", "event"]
-    assert arguments(cupyx.empty_pinned)[:2] == ["shape", "dtype"]
     assert {"begin_capture", "end_capture", "synchronize", "__enter__", "__exit__"} <= set(dir(cupy.cuda.Stream))
     assert "launch(self, stream=None)" in cupy.cuda.Graph.launch.__doc__
     assert "get(self, stream=None, order='C', out=None, blocking=True)" in cupy.ndarray.get.__doc__
@@ -244,6 +241,37 @@ def test_reductions_over_many_threads(shape: Any, op: Any, numpy: Any) -> None:
     assert program._total.shape == (2, _PARTS)
 
 
+@pytest.mark.parametrize(
+    ("registers", "resident"), [(16, 8), (32, 8), (33, 6), (40, 6), (41, 5), (64, 4), (72, 3), (126, 2), (255, 1)]
+)
+def test_blocks_are_a_multiple_of_what_runs_at_once(registers: int, resident: int) -> None:
+    """65536 registers a multiprocessor, given to threads by the eight; 2048 threads; blocks of 256."""
+    backend, function = HostCuda(processors=132), SimpleNamespace(num_regs=registers)
+    assert backend.blocks(function, 256, 10**9, summing=True) == 132 * resident
+    assert backend.blocks(function, 256, 10**9, summing=False) % (132 * resident) == 0
+    assert backend.blocks(function, 256, 1000, summing=True) == 4
+    assert backend.blocks(function, 256, 1, summing=False) == 1
+
+
+@needs_compiler
+def test_memory_goes_with_the_simulation_and_not_with_a_later_collection() -> None:
+    """The check of memory before the next run counts what is free."""
+    spec = spec_of(*CASES["plane"], "time.end=1e6", "time.scheme=etdms2")
+    before = HostCuda.used_bytes()
+    gc.disable()
+    try:
+        sim = Simulation(spec, backend=HostCuda())
+        for _ in range(8):
+            sim.advance(1e6)
+        sim.backend.snapshot(sim.carry.u)()  # type: ignore[attr-defined]
+        sim.backend.synchronize()
+        assert HostCuda.used_bytes(collect=False) > before
+        del sim
+        assert HostCuda.used_bytes(collect=False) == before
+    finally:
+        gc.enable()
+
+
 # -- snapshots ---------------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +283,7 @@ def test_a_snapshot_waits_for_nothing_and_outlives_its_buffer() -> None:
     arrived = backend.snapshot(buffer)
     assert backend.stream.done == done
     backend.copy(backend.buffer(LAYOUT, 1), buffer)  # the next step
-    assert np.isnan(backend._outbox._leaving[0]()).all()
+    assert np.isnan(backend._outbox._places[0]._lent()).all()
     found: list[np.ndarray] = []
     thread = threading.Thread(target=lambda: found.append(arrived()))
     thread.start()
@@ -270,7 +298,7 @@ def test_page_locked_memory_is_bounded() -> None:
 
     def held() -> int:
         gc.collect()
-        return sum(host() is not None for host in backend._outbox._leaving)
+        return sum(place.lent for place in backend._outbox._places)
 
     waiting = [backend.snapshot(buffer) for _ in range(_LEAVING)]
     done = backend.stream.done
@@ -288,7 +316,24 @@ def test_page_locked_memory_is_bounded() -> None:
     assert held() == 0
 
 
-@pytest.mark.parametrize("what", ["pinned", "duplicate"])
+def test_page_locked_memory_is_exact_and_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[int] = []
+    plain = HostCuda.page_locked
+    monkeypatch.setattr(HostCuda, "page_locked", lambda self, size: locked.append(size) or plain(self, size))
+    backend = HostCuda()
+    buffer = filled(backend)
+    for _ in range(3):
+        assert np.array_equal(backend.snapshot(buffer)(), backend.to_host(buffer))
+    assert locked == [buffer.nbytes]
+    backend.snapshot(buffer[:, :2])()
+    assert locked == [buffer.nbytes, buffer[:, :2].nbytes]
+    monkeypatch.setattr(cuda_memory, "host_memory_available", lambda: _LOCKED_SHARE * buffer.nbytes - 1)
+    arrived = backend.snapshot(buffer)
+    assert not any(place.lent for place in backend._outbox._places), "it would lock more than its share"
+    assert np.array_equal(arrived(), backend.to_host(buffer))
+
+
+@pytest.mark.parametrize("what", ["page_locked", "duplicate"])
 def test_without_memory_to_spare_a_snapshot_is_a_plain_copy(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise refusal("cudaErrorMemoryAllocation: out of memory")
@@ -364,7 +409,7 @@ def test_traffic_counts_every_array_once_and_every_axis_twice() -> None:
 def test_memory_is_asked_for_the_work_area_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CpuBackend().transform_memory(100, True) == 0
     assert HostCuda().transform_memory(100, True) == 100
-    assert HostCuda().transform_memory(100, False) == 400
+    assert HostCuda().transform_memory(100, False) == 900
     field = 8 * 64 * 64 * 66
     monkeypatch.setattr(HostCuda, "memory_available", lambda self: 5 * field - 1)
     with pytest.raises(ConfigError, match="are free"):
@@ -423,7 +468,8 @@ def test_the_backend_asks_cupy_on_its_own_stream(monkeypatch: pytest.MonkeyPatch
     stream = Watched()
     backend = object.__new__(CudaBackend)
     backend.xp = SimpleNamespace(**{name: stream.needed(name) for name in ("zeros", "asnumpy", "asarray")})
-    backend._set_up("double", "watched", 1, stream, None)
+    backend.xp.get_default_memory_pool = lambda: SimpleNamespace(malloc=None)
+    backend._set_up("double", "watched", 1, (2048, 65536), stream, None)
     array = type("Array", (), {"__setitem__": stream.needed("setitem"), "set": stream.needed("set")})()
     backend.buffer(LAYOUT, 1)
     backend.to_host(array)
