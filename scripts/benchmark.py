@@ -14,7 +14,6 @@ reads and two writes of a field (three in 3-D on a CPU) per transform.
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib.util
 import json
 import math
@@ -31,7 +30,7 @@ from typing import Any
 import benchmark_homogenize as homogenization
 import numpy as np
 import sympy as sp
-from waves import Problem, chirp, filled
+from waves import Problem, chirp, filled, release
 
 from phasefield.api import spec_of
 from phasefield.backend import Backend, Forward, Inverse, Layout, Run, select
@@ -465,7 +464,7 @@ def main() -> int:
     size, bandwidth = copy_bandwidth(backend, shape, options.rounds)
     print(f"{backend.description}; scaled copy of {size >> 20} MiB: {bandwidth / 1e9:.1f} GB/s\n{HEAD}")
     del backend
-    release()
+    release(options.device)
     record: dict[str, Any] = {
         "version": version(), "platform": platform.platform(), "numpy": np.__version__, "rounds": options.rounds,
         "copy_bytes": size, "copy_bytes_per_second": bandwidth, "rows": [], "errors": [],
@@ -477,7 +476,7 @@ def main() -> int:
         except PhasefieldError as error:  # the others are worth having
             record["errors"].append(f"{case.label} {case.shape} {case.scheme} {case.precision}: {error}")
             print(record["errors"][-1], flush=True)
-        release()
+        release(options.device)
         write(record, options.output)  # at once: what was found stays if a later case fails or comes too late
     if options.peers:
         record["peers"] = peers(64 if options.quick else 512, options.rounds, options.threads)
@@ -493,13 +492,6 @@ def main() -> int:
     if options.output and record["rows"]:
         roofline(record, options.output.with_suffix(".png"))
     return 1 if record["errors"] else 0
-
-
-def release() -> None:
-    """Gives memory of a GPU back, so that the next case finds all of it."""
-    gc.collect()
-    if "cupy" in sys.modules:
-        sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
 
 
 def write(record: dict[str, Any], output: Path | None) -> None:

@@ -13,7 +13,6 @@ The exit status is 0 only if every case is within its bounds.
 from __future__ import annotations
 
 import argparse
-import gc
 import itertools
 import json
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from waves import Problem, chirp, filled
+from waves import Problem, chirp, filled, release
 
 from phasefield.api import spec_of
 from phasefield.backend import Backend, Layout, Run, cells_of, select, traffic
@@ -171,7 +170,7 @@ def large(device: str, cases: Any = LARGE, coarse: int = 48, steps: int = 8) -> 
             del waves, backend
         except PhasefieldError as error:
             row["error"] = str(error)
-        free()
+        release(device)
         yield row
 
 
@@ -233,7 +232,7 @@ def homogenization(device: str, images: Any = IMAGES, compared: Any = COMPARED) 
             del problem, u, p, w, kernels
         except PhasefieldError as error:
             row["error"] = str(error)
-        free()
+        release(device)
         yield row
 
 
@@ -263,7 +262,7 @@ def pairs(backend: Any, n: int = 512, rows: Sequence[int] = (514, 528, 544), rep
             "milliseconds": best_of(pair, repeats), "passed": True,
         }  # fmt: skip
         del cells, other, modes, forward, inverse, pair
-        free()
+        release("gpu")
 
 
 def profile(make: Callable[[str], Any], cases: Any = PROFILED, repeats: int = 10) -> Iterator[Row]:
@@ -308,7 +307,7 @@ def profile(make: Callable[[str], Any], cases: Any = PROFILED, repeats: int = 10
         row = {"shape": [n] * 3, "precision": precision, "scheme": scheme, "adaptive": adaptive}
         yield row | {"operations": operations, "passed": True}
         del problem, program, backend, kernels
-        free()
+        release("gpu")
 
 
 def best_of(call: Callable[[], Any], repeats: int = 5) -> float:
@@ -319,13 +318,6 @@ def best_of(call: Callable[[], Any], repeats: int = 5) -> float:
         call()
         times.append(1e3 * (time.perf_counter() - start))
     return min(times)
-
-
-def free() -> None:
-    """Gives the pool's memory back, so that the next case finds all of it."""
-    gc.collect()
-    if "cupy" in sys.modules:
-        sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
 
 
 def with_graphs(on: bool) -> Backend:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
-from phasefield.backend import Backend, Forward, Layout, Run
+from phasefield.backend import Backend, Forward, Layout, Run, select
 from phasefield.codegen import Kernel
 from phasefield.integrators import SCHEMES, Integrator
 from phasefield.models import SpectralSplit
@@ -52,3 +53,11 @@ def chirp(dim: int, mean: float = 0.5, amplitude: float = 0.05) -> sp.Expr:
     """A wave whose length changes from cell to cell: neighbours are as different as of noise, which has no expression."""
     squares = zip(np.sqrt([2.0, 3.0, 5.0]), sp.symbols("x y z", real=True)[:dim], strict=False)
     return sp.Float(mean) + sp.Float(amplitude) * sp.cos(sum(sp.Float(a) * s**2 for a, s in squares))
+
+
+def release(device: str) -> None:
+    """Gives the memory of what is gone back, so that the next case finds all of it."""
+    gc.collect()
+    backend = select(device, "double")
+    if hasattr(backend, "release"):
+        backend.release()

@@ -232,6 +232,11 @@ class CudaBackend:
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(free) + int(self.xp.get_default_memory_pool().free_bytes())
 
+    @device_errors
+    def release(self) -> None:
+        """Gives memory that nothing uses back to the device, for other programs and larger pieces."""
+        self.xp.get_default_memory_pool().free_all_blocks()
+
     def transform_memory(self, largest: int, periodic: bool) -> int:
         """Estimated before there is a plan, for the largest buffer that is transformed and lengths with small prime factors only.
 

@@ -443,6 +443,9 @@ class HostCuda(CudaBackend):
     def memory_available(self) -> int:
         return 2**40
 
+    def release(self) -> None:
+        pass
+
 
 def as_the_card(patch: pytest.MonkeyPatch) -> None:
     """``device=gpu`` and ``auto`` mean the stand-in, for all that asks the backend for a device."""

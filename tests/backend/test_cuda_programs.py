@@ -177,6 +177,12 @@ def test_names_are_those_of_cupy() -> None:
     assert {"begin_capture", "end_capture", "synchronize", "__enter__", "__exit__"} <= set(dir(cupy.cuda.Stream))
     assert "launch(self, stream=None)" in cupy.cuda.Graph.launch.__doc__
     assert "get(self, stream=None, order='C', out=None, blocking=True)" in cupy.ndarray.get.__doc__
+    assert "num_regs" in dir(cupy.RawKernel)
+    assert arguments(cupy.cuda.PinnedMemory.__init__)[:2] == ["self", "size"]
+    locked = cupy.cuda.PinnedMemoryPointer(cupy.cuda.PinnedMemory(0), 0)  # of no size, which needs no driver
+    assert np.ndarray((0,), buffer=locked).size == 0
+    assert callable(cupy.cuda.MemoryPool.malloc)
+    assert callable(cupy.cuda.MemoryPool.free_all_blocks)
 
 
 def test_graphs_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
