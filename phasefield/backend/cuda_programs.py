@@ -174,12 +174,13 @@ class CudaProgram:
         self._total = backend.array(np.zeros((rows, _PARTS)))
         self._found = backend.pinned((rows, _PARTS), "float64")
         self._reduce = backend.function(reduce_source([op for _, op in self._reductions], BLOCK, _PARTS), "reduce")
-        kinds: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
+        kinds: dict[str, Any] = {"sum": np.add, "min": np.minimum, "max": np.maximum}
         self._combine = []
         for op, function in kinds.items():
-            at = [i for i, (_, other) in enumerate(self._reductions) if other == op]
-            if at:
-                self._combine.append((function, at, [self._reductions[i][0] for i in at]))
+            if at := [i for i, (_, other) in enumerate(self._reductions) if other == op]:
+                rows: Any = at if len(at) < len(self._reductions) else slice(None)
+                self._combine.append((function.reduce, rows, [self._reductions[i][0] for i in at]))
+        self._names_found = [name for name, _ in self._reductions]
 
     @staticmethod
     def _launch(kernel: CudaKernel, run: Run, scalars: Any, partial: Any) -> Callable[[Mapping[str, Any]], None]:
@@ -215,9 +216,9 @@ class CudaProgram:
         self._backend.fetch(self._total, self._found)
         self.stream.synchronize()
         found: dict[str, float] = {}
-        for function, at, names in self._combine:
-            found |= zip(names, function(self._found[at], axis=1).tolist(), strict=True)
-        return {name: found[name] for name, _ in self._reductions}
+        for reduce, rows, names in self._combine:
+            found |= zip(names, reduce(self._found[rows], axis=1).tolist(), strict=True)
+        return found if len(self._combine) == 1 else {name: found[name] for name in self._names_found}
 
 
 def _arrays(operation: Operation) -> list[str]:

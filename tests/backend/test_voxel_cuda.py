@@ -29,6 +29,35 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @host
+@pytest.mark.parametrize("boundary", ["periodic", "kinematic"])
+def test_an_iteration_brings_nothing_to_the_device_and_is_recorded(
+    gpu: None, boundary: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference medium is there; walls of small grids take one chunk an axis, for which they launch three kernels."""
+    _, problem = pair((4, 5, 6), False, boundary=boundary)
+    kernels, w = problem.kernels, problem.kernels.spectral()
+    kernels.green(w, problem._reference)
+    monkeypatch.setattr(HostCuda, "array", lambda *_: pytest.fail("an upload"))
+    for _ in range(2):
+        kernels.green(w, problem._reference)
+    (graph,) = kernels.stream.graphs
+    assert graph.launches == 2
+    # Of one component: a transform each way, or three kernels an axis each way; the operator, and the sum.
+    assert len(graph.actions) == (2 if boundary == "periodic" else 2 * 3 * 3) + 2
+
+
+@host
+def test_walls_of_large_grids_take_their_lines_by_shares(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, whole = pair((4, 5, 6), True, "cut", "static", tolerance=1e-9)
+    monkeypatch.setattr("phasefield.backend.voxel.cuda._LINES", 0)
+    _, parts = pair((4, 5, 6), True, "cut", "static", tolerance=1e-9)
+    assert [chunks for _, _, chunks, _, _ in whole.kernels._axes] == [1, 1, 1]
+    assert all(chunks > 1 for _, _, chunks, _, _ in parts.kernels._axes)
+    load = np.linspace(1.0, 0.3, 6)
+    np.testing.assert_allclose(parts.solve(load).mean, whole.solve(load).mean, rtol=1e-12)
+
+
+@host
 def test_more_threads_than_voxels_and_wide_indices(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums over any number of threads, and 64-bit indices, which only huge grids would take."""
     _, narrow = pair((5, 6, 7), True, "cut")
