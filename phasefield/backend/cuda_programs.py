@@ -178,8 +178,8 @@ class CudaProgram:
         self._combine = []
         for op, function in kinds.items():
             if at := [i for i, (_, other) in enumerate(self._reductions) if other == op]:
-                rows: Any = at if len(at) < len(self._reductions) else slice(None)
-                self._combine.append((function.reduce, rows, [self._reductions[i][0] for i in at]))
+                some: Any = at if len(at) < len(self._reductions) else slice(None)
+                self._combine.append((function.reduce, some, [self._reductions[i][0] for i in at]))
         self._names_found = [name for name, _ in self._reductions]
 
     @staticmethod
