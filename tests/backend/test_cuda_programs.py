@@ -194,25 +194,6 @@ def test_graphs_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("adaptive", [True, False])
-@pytest.mark.parametrize("scheme", ["imex1", "etdms2", "sbdf2", "etdrk4"])
-def test_graphs_and_plain_launches_give_the_same_bits(scheme: str, adaptive: bool) -> None:
-    spec = spec_of(
-        *CASES["space"], f"time.scheme={scheme}", f"time.adaptive={adaptive}", "time.dt=0.01", "time.end=1e6"
-    )
-    sims = [Simulation(spec, backend=HostCuda(graphs=graphs)) for graphs in (True, False)]
-    for sim in sims:
-        for _ in range(20):
-            sim.advance(1e6)
-    states = [sim.backend.to_host(sim.carry.u).tobytes() for sim in sims]
-    assert states[0] == states[1]
-    streams = [sim.backend.stream for sim in sims]  # type: ignore[attr-defined]
-    assert 0 < len(streams[0].graphs) <= 6 * len(SCHEMES[scheme].stages) + 6
-    assert sum(g.launches for g in streams[0].graphs) >= 10
-    assert not streams[1].graphs
-
-
-@needs_compiler
 def test_steps_of_changing_size_agree_with_the_cpu() -> None:
     """dt, w and t all change between replays, and a source reads t."""
     cpu, gpu = both(*CASES["conserved source"], "time.adaptive=false")
