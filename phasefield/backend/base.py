@@ -6,6 +6,7 @@ This package is the only place that knows which device runs; nothing else import
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import platform
@@ -261,6 +262,7 @@ def gpu_wanted(device: str) -> bool:
         raise DeviceError(
             f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one."
         )
+    _say(reason)
     return False
 
 
@@ -276,6 +278,19 @@ def _tell_once(text: str) -> None:
     log.log(logging.DEBUG if known else logging.INFO, text)
 
 
+@functools.cache
+def _say(reason: str) -> None:
+    """Tells why ``auto`` is the CPU: loudly if somebody has installed CuPy, which is for a GPU, and not hidden the GPUs."""
+    from .cuda_errors import installed
+
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    text = f"no GPU: {reason}; running on the CPU"
+    if installed() and not hidden:
+        log.warning("%s", text)
+    else:
+        _tell_once(text)
+
+
 def select(device: str, precision: Precision, threads: int | None = None) -> Backend:
     """The backend for ``device`` = ``auto``, ``cpu`` or ``gpu``.
 
@@ -286,10 +301,6 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
         from .cuda import CudaBackend
 
         return CudaBackend(precision)
-    if device != "cpu":
-        from .cuda import why_unavailable
-
-        _tell_once(f"no GPU: {why_unavailable()}; running on the CPU")
     from .cpu import CpuBackend
 
     return CpuBackend(precision, cpu_threads(threads))
