@@ -369,7 +369,7 @@ def execute(
         outcome.reason,
         carry.t,
         carry.step,
-        simulation.controller.rejected,
+        simulation.rejected,
     )
     return outcome
 
@@ -449,5 +449,5 @@ def _loop(recorder: Recorder, stop: Stop, progress: Callable[[Progress], None] |
         if progress is not None:
             c = sim.carry
             energy = c.energy if math.isfinite(c.energy) else recorder.written.energy
-            progress(Progress(c.t, sim.spec.time.end, c.step, c.dt_old, energy, sim.controller.rejected))
+            progress(Progress(c.t, sim.spec.time.end, c.step, c.dt_old, energy, sim.rejected))
     return Outcome(recorder.end)

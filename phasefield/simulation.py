@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,10 +16,8 @@ from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, hos
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
 from .initial import Sample, slabs
-from .integrators import SCHEMES, Carry, Controller, Integrator, Trial
+from .integrators import SCHEMES, Carry, Integrator
 from .models import (
-    Amplification,
-    SourceResolution,
     SpectralSplit,
     Stabilizer,
     below,
@@ -33,9 +30,8 @@ from .observables import Factory, Observer, continuation
 from .problem import build_model, initial_cells, initial_condition, initial_of
 from .schedule import Beat
 from .specs import RunSpec
+from .stepping import AdaptiveSteps
 
-#: What round-off explains, in units of the precision's epsilon: of the sums of the free energy, and of a cell's value.
-_ROUNDOFF = 64.0
 #: Bytes for each number of the state that no run takes: what has so many to spare is not counted. Bytes that are counted at all.
 _PLENTY, _COUNTABLE = 1024, 2**58
 #: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
@@ -47,15 +43,6 @@ MAY_CHANGE = (
     "time.max_steps, output.every, output.history, output.checkpoint, output.picture, output.kernels, threads and device "
     "may change"
 )
-
-#: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
-#: the run gives up; how far below its longest step a step has collapsed.
-_JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
-
-#: Longest step against the time in which the fastest fluctuation grows by a factor of e.
-_FOLLOWED = 0.1
-
-log = logging.getLogger("phasefield")
 
 __all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
 
@@ -151,17 +138,14 @@ class Simulation:
         if checkpoint is None:
             curvature = self._stabilizer(cells)
             self.stabilizers, self._passing = curvature.visited, curvature.passing
-            self._energy_scale = self.grid.volume * energy_terms(self.model, cells)
-            self._samples = _spread(cells)
+            energy_scale, samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
             del sample, cells
         else:
             self._check_identity(checkpoint[1])
             self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
-            self._energy_scale = checkpoint[1]["energy_scale"]
-            self._samples = np.array(checkpoint[1]["samples"])
+            stepping = checkpoint[1]["stepping"] or {"energy_scale": 0.0, "samples": []}
+            energy_scale, samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
-        self._epsilon = float(np.finfo(self.backend.dtype).eps)
-        self._fields = self.model.slices()
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
         names, more = list(spec.output.observables), dict(observables or {})
@@ -172,22 +156,20 @@ class Simulation:
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
-        timed = SourceResolution.build(self.model, self.grid, self._samples, spec.time.end) if adaptive else None
-        self._sources = timed
-        self.controller = Controller(
-            # What oscillates gains less from a scheme's order beyond its estimate than what creeps.
-            tolerance=spec.time.tolerance * (1.0 if timed is None else 0.25),
-            order=self.scheme.error_order - 1,
-            groups=list(self._fields.values()),
-            epsilon=self._epsilon,
-            dt=spec.time.dt or self._first_step(),
-            dt_min=spec.time.dt_min or 0.0,
-            dt_max=spec.time.dt_max or math.inf,
-        )
-        self._amplification = Amplification(self.model, self.grid, _ROUNDOFF * self._epsilon)
-        self._refusal, self._told = "", set[str]()
+        self.steps: AdaptiveSteps | None = None
+        if adaptive:
+            self.steps = AdaptiveSteps(
+                spec.time,
+                self.model,
+                self.grid,
+                self.integrator,
+                samples,
+                energy_scale,
+                self._first_step(),
+                float(np.finfo(self.backend.dtype).eps),
+                self._diverged,
+            )
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
-        self._milestone = self.carry.step, self.carry.t, self.controller.dt
         #: When fixed steps are.
         self.beat = None if adaptive or spec.time.dt is None else self._beat(spec.time.dt, checkpoint)
 
@@ -282,10 +264,8 @@ class Simulation:
         history = {name: load(name) for name in list(arrays) if name != "u"}
         carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
-        if self.spec.time.adaptive:  # a fixed step is what the configuration says
-            self.controller.restore(meta["controller"])
-            if self._sources is not None:
-                self._sources.restore(meta["sources"])
+        if self.steps is not None:
+            self.steps.restore(meta["stepping"])
         return carry
 
     def _beat(self, dt: float, checkpoint: Checkpoint | None) -> Beat:
@@ -315,8 +295,8 @@ class Simulation:
         Raises:
             Diverged: no acceptable step exists.
         """
-        if self.spec.time.adaptive:
-            self._adaptive(target)
+        if self.steps is not None:
+            self.steps.advance(self.carry, target, self.stabilizers)
         else:
             self._fixed(target)
         step = self.carry.step
@@ -337,18 +317,14 @@ class Simulation:
         self.split.stabilize(self.stabilizers)
         # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
         self.integrator.restart(self.carry, self.carry.t)
-        if self.spec.time.adaptive:
-            self.controller.dt = max(0.05 * self.controller.dt, self.controller.dt_min)
-            self.controller.last = 0.0
+        if self.steps is not None:
+            controller = self.steps.controller
+            controller.dt, controller.last = max(0.05 * controller.dt, controller.dt_min), 0.0
 
-    def _size(self, proposal: float, target: float) -> tuple[float, float]:
-        """Step and end time: the last steps before a target are evened out instead of leaving a sliver."""
-        rest = target - self.carry.t
-        if proposal >= rest * (1 - 1e-9):
-            return rest, target
-        if proposal > 0.5 * rest:
-            return 0.5 * rest, self.carry.t + 0.5 * rest
-        return proposal, self.carry.t + proposal
+    @property
+    def rejected(self) -> int:
+        """Number of steps that were tried in vain."""
+        return 0 if self.steps is None else self.steps.controller.rejected
 
     @property
     def reached(self) -> float:
@@ -371,95 +347,6 @@ class Simulation:
     def _finite(self, modes: Any) -> bool:
         """Whether a buffer of modes is finite: one bad cell spoils the mean of its component."""
         return bool(np.isfinite(self.backend.to_host(modes[:, :1, :1, :1])).all())
-
-    def _adaptive(self, target: float) -> None:
-        carry, controller, integrator = self.carry, self.controller, self.integrator
-        floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self.spec.time.end)
-        for _ in range(200):
-            if self._sources is not None:
-                controller.dt = self._sources.limit(carry.t, min(controller.dt, target - carry.t))
-                self._tell("sources", self._sources.note)
-            size, t_new = self._size(controller.dt, target)
-            trial = integrator.attempt(carry, size, t_new)
-            ratio = controller.ratio(trial, size)
-            forced = size <= floor * 1.001 and controller.dt_min > 0
-            if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                why = self._objection(trial)
-                if not why:
-                    controller.accepted(trial, ratio, size)
-                    integrator.accept(carry, trial, size, t_new)
-                    self._follow(trial)
-                    self._judge()
-                    if self._sources is not None and (now := self._sources.switch(carry.t)) is not None:
-                        integrator.restart(carry, max(now, carry.t))
-                    return
-                ratio = math.inf
-            elif not math.isfinite(ratio):
-                why = "the step is not finite"
-            else:
-                why = "the local error stays above the tolerance"
-            self._refusal = why
-            if size <= floor:
-                break
-            controller.refused(ratio, size)
-        self._diverged(
-            f"{self._refusal}, even with dt = {size:.3g}",
-            "check the initial values and the energy's domain, or loosen time.tolerance",
-        )
-
-    def _follow(self, trial: Trial) -> None:
-        """Bounds the next steps by the growth of fluctuations: their error is small beside that of the pattern they precede."""
-        if self.controller.changed(trial):
-            rate = self._amplification.rate(trial.mean, trial.fluctuation)
-            self.controller.survey(trial, _FOLLOWED / rate if rate > 0 else math.inf)
-
-    def _judge(self) -> None:
-        """Tells of steps that have collapsed, and ends a run that would not."""
-        carry, controller = self.carry, self.controller
-        step, time, size = self._milestone
-        if carry.step - step < _JUDGED:
-            return
-        self._milestone = carry.step, carry.t, controller.dt
-        left = (self.spec.time.end - carry.t) / (carry.t - time) * (carry.step - step) if carry.t > time else math.inf
-        if controller.dt > 1.5 * size or left < _LONG:
-            return
-        reason = f"steps of {controller.dt:.3g} would need about {left:.2g} more of them to time.end = {self.spec.time.end:.6g}"
-        why = (
-            f"the last step refused: {self._refusal}"
-            if self._refusal
-            else "no step was refused: the error is at the tolerance"
-        )
-        hint = "check the energy's domain, the resolution and the sources, or loosen time.tolerance"
-        if left > _ENDLESS or controller.dt < _COLLAPSED * controller.longest:
-            self._diverged(f"{reason} ({why})", hint)
-        self._tell("steps", f"{reason} ({why}); {hint}")
-
-    def _tell(self, subject: str, text: str) -> None:
-        """A warning, once for every subject."""
-        if text and subject not in self._told:
-            self._told.add(subject)
-            log.warning("%s", text)
-
-    def _objection(self, trial: Trial) -> str:
-        """Why a completed step is no good, or nothing."""
-        if not math.isfinite(trial.energy):
-            return "the free energy is not finite"
-        if self.model.gradient_flow and trial.energy > self.carry.energy + self._energy_noise(trial):
-            return "the free energy rises"
-        return ""
-
-    def _energy_noise(self, trial: Trial) -> float:
-        """The rise in free energy that round-off explains: of the terms of its sum, and of the cells where it is stationary."""
-        sums = abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale
-        unit = _ROUNDOFF * self._epsilon
-        _, most = self.grid.wavenumbers
-        cells = sum(
-            (s + f.kappa * most) * (unit * math.hypot(mean, fluctuation)) ** 2
-            for (f, _), s, mean, fluctuation in zip(
-                self.model.components, self.stabilizers, trial.mean, trial.fluctuation, strict=True
-            )
-        )
-        return unit * sums + self.grid.volume * cells
 
     def _diverged(self, reason: str, hint: str) -> NoReturn:
         raise Diverged(self.carry.step, self.carry.t, self._suspect(), reason, hint)
@@ -539,12 +426,9 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
-            "energy_scale": self._energy_scale,
-            "samples": self._samples.tolist(),
-            "sources": {} if self._sources is None else self._sources.state(),
             "passing": self._passing,
             "bounds": self._bounds,
-            "controller": self.controller.state(),
+            "stepping": None if self.steps is None else self.steps.state(),
             "beat": None if self.beat is None else self.beat.state(),
         }
 

@@ -3,7 +3,7 @@
 from .base import EnergyModel, OrderParameter, SpectralSplit, Split
 from .continuation import below, bounds, continued
 from .growth import Amplification
-from .scales import energy_terms
+from .scales import energy_noise, energy_terms
 from .stabilizer import Curvature, Stabilizer, stabilizers
 from .timescales import SourceResolution
 
@@ -19,6 +19,7 @@ __all__ = [
     "below",
     "bounds",
     "continued",
+    "energy_noise",
     "energy_terms",
     "stabilizers",
 ]

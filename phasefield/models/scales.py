@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import sympy as sp
 
+from ..grid import Grid
 from .base import EnergyModel
 
 
@@ -22,3 +25,20 @@ def energy_terms(model: EnergyModel, cells: np.ndarray) -> float:
     terms[-len(points) :] *= np.abs(points)
     finite = np.isfinite(terms)
     return float(np.where(finite, terms, 0.0).sum() / max(points.shape[1], 1))
+
+
+def energy_noise(
+    model: EnergyModel, grid: Grid, stabilizers: Sequence[float], sizes: Sequence[float], sums: float, unit: float
+) -> float:
+    """The rise in free energy that round-off explains: of the terms of its sum, and of the cells where it is stationary.
+
+    Args:
+        stabilizers, sizes: of every component, its S as a bound on curvature and the root mean square of its values.
+        sums: size of the terms that add up to the free energy. unit: relative round-off.
+    """
+    _, most = grid.wavenumbers
+    cells = sum(
+        (s + f.kappa * most) * (unit * size) ** 2
+        for (f, _), s, size in zip(model.components, stabilizers, sizes, strict=True)
+    )
+    return unit * sums + grid.volume * cells

@@ -81,7 +81,7 @@ def test_a_start_far_outside_is_left_to_fail() -> None:
 def test_a_blend_from_pure_phases(chi: float, energy: float) -> None:
     """F(5) against an implicit solution: SciPy's Radau at rtol 1e-10 for the cells with the same Laplacian."""
     sim = run(Simulation(specify(*PURE, f"model.parameters.chi={chi}", "time.end=5")), 5.0)
-    print(chi, sim.carry.step, sim.controller.rejected, sim.carry.energy)
+    print(chi, sim.carry.step, sim.rejected, sim.carry.energy)
     assert sim.carry.energy == pytest.approx(energy, rel=1e-3)
     assert sim.carry.step < 3000
 

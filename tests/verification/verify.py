@@ -12,7 +12,7 @@ from sympy.printing.str import StrPrinter
 
 from phasefield.api import spec_of
 from phasefield.backend import cells_of
-from phasefield.config import presets
+from phasefield import presets
 from phasefield.models import EnergyModel
 from phasefield.simulation import Simulation, build_model, initial_cells
 from phasefield.specs import RunSpec
@@ -20,7 +20,7 @@ from phasefield.specs import RunSpec
 #: See tests/conftest.py.
 DEVICE = "cpu" if os.environ.get("PHASEFIELD_TEST_DEVICE", "cpu") == "cpu" else "gpu"
 X, Y, Z, T = sp.symbols("x y z t", real=True)
-PRESETS = presets("model")
+PRESETS = presets.names("model")
 
 
 class _Printer(StrPrinter):  # type: ignore[misc]
