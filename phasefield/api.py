@@ -286,7 +286,7 @@ class _LogFile(logging.FileHandler):
 @contextmanager
 def _logging_to(path: Path) -> Iterator[logging.Handler]:
     try:
-        handler = _LogFile(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

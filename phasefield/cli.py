@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from .console import console, finish, give_up
 from .errors import PhasefieldError
 from .signals import listening
 
@@ -55,23 +56,34 @@ def main(arguments: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [a for a in given if a != "--debug"]
+    with console():
+        sys.exit(finish(_main(given, debug)))
+
+
+def _main(given: list[str], debug: bool) -> int:
     try:
         with listening():
-            code = _dispatch(given)
+            return _dispatch(given)
     except PhasefieldError as error:
         if debug:
             import traceback
 
             traceback.print_exc()
         print(f"phasefield: error: {error}", file=sys.stderr)
-        code = error.exit_code
+        return error.exit_code
     except KeyboardInterrupt as error:
         print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
-        code = 128 + getattr(error, "number", 2)
+        return 128 + getattr(error, "number", 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+        give_up()
+        return 0
+    except OSError as error:  # a path with a name that is too long, a folder that may not be read, a full disk
+        if debug:
+            raise
+        where = f"{error.filename}:" if error.filename is not None else "standard output cannot be written:"
+        print(f"phasefield: error: {where} {error.strerror or error}", file=sys.stderr)
+        give_up() if error.filename is None else None
+        return 2
 
 
 def _dispatch(given: list[str]) -> int:
@@ -85,6 +97,8 @@ def _dispatch(given: list[str]) -> int:
         return 0
     if "COMP_LINE" in os.environ and "-sc" in given:
         return _complete(given, os.environ["COMP_LINE"])
+    if {"-sc", "--shell-completion"} & set(given):
+        _check_completion(given)
     if any(a in ("-sc", "--shell-completion", "--hydra-help", "--info", "-i") for a in given):
         return _hydra(given, lambda config: None)
     name = given[0] if given and given[0] in COMMANDS else "run"
@@ -92,6 +106,17 @@ def _dispatch(given: list[str]) -> int:
     if name == "run" or rest[:1] == ["show"] or rest[:1] == ["validate"]:
         _refuse_words(rest if name == "run" else rest[1:])
     return COMMANDS[name](rest)
+
+
+def _check_completion(given: list[str]) -> None:
+    at = min(given.index(a) for a in ("-sc", "--shell-completion") if a in given)
+    action, _, shell = (given[at + 1] if at + 1 < len(given) else "").partition("=")
+    if action not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
+        asked = f" {given[at + 1]}" if at + 1 < len(given) else ""
+        raise PhasefieldError(
+            f"{given[at]}{asked}: install=SHELL or uninstall=SHELL is expected, SHELL one of bash, zsh, fish\n"
+            '  e.g. eval "$(phasefield -sc install=bash)"'
+        )
 
 
 def _complete(given: list[str], line: str) -> int:
@@ -261,7 +286,10 @@ def homogenize(rest: list[str]) -> int:
         if sys.stderr.isatty():
             print(text, file=sys.stderr)
 
-    print(command.execute(rest[0], rest[1:], _command_line(), show).text)
+    outcome = command.execute(rest[0], rest[1:], _command_line(), show)
+    print(outcome.text, flush=True)
+    if outcome.failure is not None:
+        raise outcome.failure
     return 0
 
 

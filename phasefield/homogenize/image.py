@@ -6,6 +6,7 @@ phases) or ``fields`` (one diffuse indicator per phase or grain).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -223,7 +224,7 @@ def read_file(path: Path, levels: Sequence[float] | None = None) -> Image:
         ConfigError: no such file, a format that is not known, or content that is no image.
     """
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not os.path.exists(path):
         raise ConfigError(str(path), "there is no such file or folder")
     spacing = None
     try:
