@@ -57,13 +57,15 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     given = [a for a in given if a != "--debug"]
     with console():
-        sys.exit(finish(_main(given, debug)))
+        sys.exit(_main(given, debug))
 
 
 def _main(given: list[str], debug: bool) -> int:
     try:
         with listening():
-            return _dispatch(given)
+            code = _dispatch(given)
+        finish()
+        return code
     except PhasefieldError as error:
         if debug:
             import traceback
@@ -80,9 +82,8 @@ def _main(given: list[str], debug: bool) -> int:
     except OSError as error:  # a path with a name that is too long, a folder that may not be read, a full disk
         if debug:
             raise
-        where = f"{error.filename}:" if error.filename is not None else "standard output cannot be written:"
-        print(f"phasefield: error: {where} {error.strerror or error}", file=sys.stderr)
-        give_up() if error.filename is None else None
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"phasefield: error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
 
 

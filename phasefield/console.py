@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from .errors import OutputError
+
 
 class _Unfailing:
     """A stream for messages: that nobody can read them any more is no reason to stop."""
@@ -28,39 +30,63 @@ class _Unfailing:
             self._stream.flush()
 
 
+class _Output(_Unfailing):
+    """The stream for results: that they get lost is an error, but for a pipe that nobody reads any more (``| head``)."""
+
+    def write(self, text: str) -> int:
+        with self._told():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._told():
+            self._stream.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.close_quietly()
+            raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
+
+    def close_quietly(self) -> None:
+        """Lets Python close the stream without a complaint."""
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 @contextmanager
 def console() -> Iterator[None]:
-    """Characters that the terminal's encoding lacks are written as escapes, and messages to a closed stream are dropped."""
-    for stream in (sys.stdout, sys.stderr):
+    """Characters that the terminal's encoding lacks are written as escapes, and messages to a closed stream are dropped.
+
+    Raises:
+        OutputError: what is printed cannot be written.
+    """
+    before = sys.stdout, sys.stderr
+    for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    before = sys.stderr
-    if before is not None:
-        sys.stderr = _Unfailing(before)
+    sys.stdout, sys.stderr = (
+        kind(s) if s is not None else s for kind, s in zip((_Output, _Unfailing), before, strict=True)
+    )
     try:
         yield
     finally:
-        sys.stderr = before
+        sys.stdout, sys.stderr = before
 
 
-def finish(code: int) -> int:
-    """Writes out what waits in standard output; the exit code: that of the command, or 2 where its output went nowhere.
-
-    A pipe that nobody reads any more (``| head``) is no error.
-    """
+def finish() -> None:
+    """Writes out what waits in standard output. Raises OutputError."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
         give_up()
-    except OSError as error:
-        give_up()
-        print(f"phasefield: error: standard output cannot be written: {error.strerror or error}", file=sys.stderr)
-        return code or 2
-    return code
 
 
 def give_up() -> None:
-    """Lets Python close standard output without a complaint."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Drops what waits in standard output, which nobody reads any more."""
+    if isinstance(sys.stdout, _Output):
+        sys.stdout.close_quietly()

@@ -103,9 +103,10 @@ def _write(data: Any, target: Path) -> tuple[Path | None, OutputError | None]:
         write_dataset(data, target)
         return target, None
     except OutputError as error:
-        for folder in (Path.cwd(), Path(tempfile.gettempdir())):
-            spare = folder / f"{target.stem}_{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}.nc"
+        for find in (os.getcwd, tempfile.gettempdir):
             with suppress(OutputError, OSError):
+                folder = Path(find())
+                spare = folder / f"{target.stem}_{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}.nc"
                 if folder.resolve() != target.parent.resolve():
                     write_dataset(data, spare)
                     return spare, OutputError(f"{error}\n  the results are in {spare}")
