@@ -390,7 +390,7 @@ _turn = threading.Lock()
 def _logging_to(path: Path) -> Iterator[logging.Handler]:
     """Writes the messages of this thread's run to a file, and not those of another's."""
     try:
-        handler = _LogFile(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     thread = threading.get_ident()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .console import console, finish, give_up
 from .errors import PhasefieldError
 from .signals import listening
 
@@ -22,29 +23,41 @@ def main(arguments: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [a for a in given if a != "--debug"]
+    with console():
+        sys.exit(_main(given, debug))
+
+
+def _main(given: list[str], debug: bool) -> int:
     _level[0] = "DEBUG" if debug else "INFO"
     try:
         with listening():
             code = _dispatch(given)
+        finish()
+        return code
     except PhasefieldError as error:
         if debug:
             import traceback
 
             traceback.print_exc()
         print(f"phasefield: error: {error}", file=sys.stderr)
-        code = error.exit_code
+        return error.exit_code
     except MemoryError as error:
         if debug:
             raise
         print(f"phasefield: error: out of memory: {error}\n  use fewer cells or precision=single", file=sys.stderr)
-        code = 2
+        return 2
     except KeyboardInterrupt as error:
         print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
-        code = 128 + getattr(error, "number", 2)
+        return 128 + getattr(error, "number", 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+        give_up()
+        return 0
+    except OSError as error:  # a path with a name that is too long, a folder that may not be read, a full disk
+        if debug:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"phasefield: error: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def _dispatch(given: list[str]) -> int:
@@ -63,6 +76,8 @@ def _dispatch(given: list[str]) -> int:
         return 0
     if "COMP_LINE" in os.environ and "-sc" in given:
         return _complete(given, os.environ["COMP_LINE"])
+    if {"-sc", "--shell-completion"} & set(given):
+        _check_completion(given)
     if any(a in ("-sc", "--shell-completion", "--hydra-help", "--info", "-i") for a in given):
         return _hydra(given, lambda config: None)
     given = _with_search_path(given)
@@ -93,6 +108,17 @@ def _with_search_path(given: list[str]) -> list[str]:
     quoted = (f"file://{folder}".replace("\\", "\\\\").replace("'", "\\'") for folder in folders)
     listed = ",".join("'" + folder + "'" for folder in quoted)
     return [*out, f"hydra.searchpath=[{listed}]"]
+
+
+def _check_completion(given: list[str]) -> None:
+    at = min(given.index(a) for a in ("-sc", "--shell-completion") if a in given)
+    action, _, shell = (given[at + 1] if at + 1 < len(given) else "").partition("=")
+    if action not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
+        asked = f" {given[at + 1]}" if at + 1 < len(given) else ""
+        raise PhasefieldError(
+            f"{given[at]}{asked}: install=SHELL or uninstall=SHELL is expected, SHELL one of bash, zsh, fish\n"
+            '  e.g. eval "$(phasefield -sc install=bash)"'
+        )
 
 
 def _complete(given: list[str], line: str) -> int:
@@ -266,8 +292,10 @@ def homogenize(rest: list[str]) -> int:
     from .homogenize import command
 
     with display.working() as show:
-        text = command.execute(rest[0], rest[1:], _command_line(), show).text
-    print(text)
+        outcome = command.execute(rest[0], rest[1:], _command_line(), show)
+    print(outcome.text, flush=True)
+    if outcome.failure is not None:
+        raise outcome.failure
     return 0
 
 

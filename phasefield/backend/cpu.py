@@ -425,10 +425,12 @@ def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
             plans = plan()
             mine = repr(pyfftw.export_wisdom()).encode()
             try:
+                _drop_damaged(path)
                 cache.publish(path.parent, path.name, mine)
                 if path.read_bytes() == mine:
                     return plans
-            except OSError:
+            except OSError as error:
+                cache.tell("unusable", error.strerror or error)
                 return plans
             pyfftw.forget_wisdom()
             _import_wisdom(path)
@@ -441,8 +443,15 @@ def _import_wisdom(path: Any) -> bool:
     try:
         wisdom = ast.literal_eval(path.read_text())
         return all(pyfftw.import_wisdom(wisdom)[:2])
-    except (OSError, ValueError, SyntaxError, TypeError):
+    except (OSError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return False
+
+
+def _drop_damaged(path: Any) -> None:
+    """Removes wisdom that FFTW does not take, for else it would be planned for anew each time, and differently."""
+    if path.is_file() and not _import_wisdom(path):
+        cache.tell("damaged", path.name)
+        path.unlink()
 
 
 def _cpu_name() -> str:

@@ -49,7 +49,7 @@ def read_grains(path: str) -> Grains:
         ConfigError: the file cannot be read; an unknown or missing column; a row of another length; a label given twice.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("grains", f"{path} cannot be read: {error}", f"expected: {_FORM}") from error
     kept = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +63,7 @@ def read_file(path: Path, levels: Sequence[float] | None = None, spacing: Sequen
         ConfigError: no such file, a format that is not known, or content that is no image.
     """
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not os.path.exists(path):
         raise ConfigError(str(path), "there is no such file or folder")
     try:
         if suffix in ARRAYS:

@@ -179,7 +179,7 @@ def _content(name: str) -> Any:
     """What the file of a material holds."""
     import yaml
 
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.suffix not in (".yaml", ".yml"):
         path = folder("material") / f"{name}.yaml"
         if not path.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
     """
     grid, path = target.grid, target.base / Path(o["path"]).expanduser()
     key = f"{target.key}.path"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(key, f"there is no file {path}")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OutputError
+from ..store import expanded
 from .curves import curve_figures
 from .drawing import SIGNATURE, draw_strips, png_of, style, times_of, when_of
 from .page import formula_picture, key_figures, page_of
@@ -70,7 +71,7 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
         OutputError: a file is missing, unreadable or empty, or the report cannot be written.
     """
     folder = run_folder(folder)
-    references = [reference_of(Path(path)) for path in reference]
+    references = [reference_of(expanded(path)) for path in reference]
     state = standing(
         folder
     )  # before the files are read: what is reported of a run that ends meanwhile is then not its end
@@ -92,7 +93,7 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
     _remove_stale(folder / "report", {f"{figure.name}.png" for figure in figures})
     for figure in figures:
         _write(folder / "report" / f"{figure.name}.png", figure.png)
-    return _write(folder / "report.html", page.encode())
+    return _write(folder / "report.html", page.encode("utf-8", "surrogateescape"))
 
 
 def _remove_stale(folder: Path, kept: set[str]) -> None:

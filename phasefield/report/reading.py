@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutputError
-from ..store import SPACE, open_dataset
+from ..store import SPACE, expanded, open_dataset
 from .drawing import Array, decades_of, unit_of
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ SNAPSHOTS = 6  # panels in a row of snapshots
 
 
 def run_folder(folder: str | Path) -> Path:
-    path = Path(folder)
-    if not path.is_dir():
+    path = expanded(folder)
+    if not os.path.isdir(path):
         raise OutputError(f"{path}: no such run folder\n  Give the folder a run wrote (it holds fields.nc).")
     return path
 
@@ -32,7 +33,7 @@ def run_folder(folder: str | Path) -> Path:
 @contextmanager
 def opened(folder: Path, name: str) -> Iterator[xr.Dataset]:
     path = folder / name
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise OutputError(f"{path}: missing, so this is no run folder\n  Give the folder a run wrote, or run it again.")
     if path.stat().st_size == 0:
         raise OutputError(f"{path}: the file is empty (0 bytes)\n  The run stopped before it wrote; run it again.")

@@ -96,7 +96,7 @@ def put_attrs(target: Any, attrs: Mapping[str, Any]) -> None:
     """Sets attributes of an h5py object, text as characters of a fixed length."""
     for name, value in attrs.items():
         if isinstance(value, str):
-            text = value.encode()
+            text = value.encode("utf-8", "surrogateescape")  # a command line may hold bytes that are no UTF-8
             # Of one character h5netcdf makes bytes, and HDF5 has no text of none: both are filled up with zeros.
             value = np.array(text, h5py.string_dtype("utf-8", max(2, len(text))))
         elif np.isscalar(value):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from ..errors import OutputError
 from .files import replacing
 from .layout import (
     PART_AT,
@@ -41,6 +44,11 @@ def open_dataset(path: str | Path, **options: Any) -> xr.Dataset:
     """
     import xarray as xr
 
+    path = os.fspath(path)
+    try:
+        path.encode(sys.getfilesystemencoding())
+    except UnicodeEncodeError:  # in a locale without UTF-8, where the netCDF library opens no such name
+        options = {"engine": "h5netcdf", **options}
     return joined(xr.open_dataset(path, **{"decode_times": False, **options}))
 
 
@@ -117,36 +125,56 @@ def _whole(name: str, parts: Mapping[tuple[int, ...], Any]) -> Any:
 
 
 class _Unfailing:
-    """A file object for HDF5, which cannot close its file after a failing write: failures are kept for `check`."""
+    """A file object for HDF5, which crashes after a failing write: failures are kept for `check`, and what follows is dropped."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._descriptor = file.fileno()
+        self._position = self._size = 0
         self.error: OSError | None = None
-        self.seek, self.tell, self.truncate = file.seek, file.tell, file.truncate
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
     def flush(self) -> None:
         pass
 
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._position if size is None else size
+        return self._size
+
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        done = 0 if self.error else self._file.readinto(view)  # type: ignore[attr-defined]
-        view[done:] = bytes(len(view) - done)
+        view[:] = os.pread(self._descriptor, len(view), self._position).ljust(len(view), b"\0")
+        self._position += len(view)
         return len(view)
 
     def read(self, count: int = -1) -> bytes:
-        return self._file.read(count)
+        data = bytearray(max(0, self._size - self._position) if count < 0 else count)
+        self.readinto(data)
+        return bytes(data)
 
     def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        total = len(view)
         try:
-            if self.error is None:
-                return self._file.write(data)
+            while view and self.error is None:
+                done = os.pwrite(self._descriptor, view, self._position)
+                view, self._position = view[done:], self._position + done
         except OSError as error:
             self.error = error
-        return len(memoryview(data).cast("B"))
+        self._position += len(view)
+        self._size = max(self._size, self._position)
+        return total
 
     def check(self) -> None:
+        """Raises the first failure."""
         if self.error is not None:
             raise self.error
+        os.ftruncate(self._descriptor, self._size)
 
 
 def write_dataset(data: xr.Dataset, path: str | Path) -> None:
@@ -161,6 +189,10 @@ def write_dataset(data: xr.Dataset, path: str | Path) -> None:
     labels = {str(d): data[d].values.tolist() if d in data.coords else range(n) for d, n in data.sizes.items()}
     texts: dict[str, Mapping[str, Any]] = {"/": {"Conventions": "CF-1.11", **data.attrs}}
     besides = {str(n): set(c.dims) for n, c in data.coords.items() if n not in data.dims}
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     with replacing(Path(path)) as target:
         stream = _Unfailing(target)
         with h5netcdf.File(stream, "w") as file:

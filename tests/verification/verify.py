@@ -10,9 +10,9 @@ import numpy as np
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
+from phasefield import presets
 from phasefield.api import spec_of
 from phasefield.backend import cells_of
-from phasefield import presets
 from phasefield.models import EnergyModel
 from phasefield.simulation import Simulation, build_model, initial_cells
 from phasefield.specs import RunSpec
