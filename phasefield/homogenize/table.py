@@ -101,7 +101,9 @@ def _block(result: Result, image: Image, elsewhere: Sequence[str], united: bool)
     if "discretisation" in e:
         parts.append(f"voxel size {100 * e['discretisation']:.2g} %")
     if "mixing_spread" in e:
-        parts.append(f"mixing rule (spread to naive) {100 * e['mixing_spread']:.2g} %")
+        spread = e["mixing_spread"]
+        text = "not applicable" if np.isnan(spread) else f"(spread to naive) {100 * spread:.2g} %"
+        parts.append(f"mixing rule {text}")
     if "scale_ratio" in e:
         parts.append(f"cell l/L = {e['scale_ratio']:.2g}")
     if "certified_gap" in e:
@@ -112,7 +114,7 @@ def _block(result: Result, image: Image, elsewhere: Sequence[str], united: bool)
     if "asymmetry" in e:
         checks.append(f"asymmetry {e['asymmetry']:.1e}")
     if "voigt_margin" in e:
-        good = min(e["voigt_margin"], e["reuss_margin"]) > -1e-6
+        good = min(e["voigt_margin"], e["reuss_margin"]) > -max(1e-6, e.get("discretisation", 0.0))
         checks.append("Reuss <= C <= Voigt" if good else "outside Reuss and Voigt")
     if "margin_static_reuss" in e:
         chain = min(v for n, v in e.items() if n.startswith("margin_"))

