@@ -51,6 +51,7 @@ def phasefield(
     yield call
     log.handlers[:], log.propagate = before[0], before[1]
     log.setLevel(before[2])
+    log.disabled = False  # Hydra disables loggers that it does not know
 
 
 def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:

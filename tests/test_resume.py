@@ -189,7 +189,9 @@ def test_what_the_files_say_already_is_warned_of(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
-    pf.resume(run, "time.end=0.2", "title=another", "output.compression=3", f"output.dir={run}", "output.picture=false")
+    changes = ("title=another", "output.compression=3", f"output.dir={run}", "output.picture=false")
+    with caplog.at_level("WARNING", logger="phasefield"):
+        pf.resume(run, "time.end=0.2", *changes)
     assert "title: stays ''" in caplog.text
     assert "output.compression: stays 0" in caplog.text
     assert "title: ''" in (run / "config.yaml").read_text()
