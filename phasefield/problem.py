@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import ConfigError
-from .grid import Grid
+from .grid import AXIS_NAMES, Grid
 from .initial import Rows, Sample, initial_rows, merge_initial, slabs
 from .models import EnergyModel
 from .models.resolution import Resolution, resolution
-from .specs import RunSpec
+from .specs import ARRAY, RunSpec
 
 
 def build_model(spec: RunSpec) -> EnergyModel:
@@ -24,6 +29,21 @@ def initial_condition(spec: RunSpec, name: str) -> Any:
     """What a field begins with: the model's own with what is given for the run; None if there is neither."""
     default, given = spec.model.fields[name].initial, spec.initial.get(name)
     return default if given is None else given if default is None else merge_initial(default, given)
+
+
+def starting_point(spec: RunSpec, name: str) -> Any:
+    """What tells the initial condition of a field from others: what is configured, or a digest of an array from Python."""
+    condition = initial_condition(spec, name)
+    values = condition
+    if isinstance(condition, Mapping) and Path(str(condition.get("path", ""))).name == f"{ARRAY}{name}.npy":
+        with suppress(OSError, ValueError):
+            values = np.load(condition["path"], mmap_mode="r")
+    if not hasattr(values, "__array__"):
+        return json.loads(json.dumps(condition, default=str))  # as it comes back from a checkpoint
+    if hasattr(values, "dims"):
+        values = values.transpose(..., *(axis for axis in AXIS_NAMES if axis in values.dims))
+    digest = hashlib.sha256(np.ascontiguousarray(values, dtype=float).tobytes()).hexdigest()
+    return f"array {digest[:16]}"
 
 
 def initial_of(spec: RunSpec, model: EnergyModel, grid: Grid) -> Rows:

@@ -27,10 +27,10 @@ from .models import (
 )
 from .models.resolution import Resolution, resolution
 from .observables import Factory, Observer, continuation
-from .problem import build_model, initial_cells, initial_condition, initial_of
+from .problem import build_model, initial_cells, initial_of, starting_point
 from .schedule import Beat
 from .specs import RunSpec
-from .stepping import AdaptiveSteps
+from .stepping import AdaptiveSteps, NoWay
 
 #: Bytes for each number of the state that no run takes: what has so many to spare is not counted. Bytes that are counted at all.
 _PLENTY, _COUNTABLE = 1024, 2**58
@@ -167,7 +167,6 @@ class Simulation:
                 energy_scale,
                 self._first_step(),
                 float(np.finfo(self.backend.dtype).eps),
-                self._diverged,
             )
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         #: When fixed steps are.
@@ -296,7 +295,10 @@ class Simulation:
             Diverged: no acceptable step exists.
         """
         if self.steps is not None:
-            self.steps.advance(self.carry, target, self.stabilizers)
+            try:
+                self.steps.advance(self.carry, target, self.stabilizers)
+            except NoWay as error:
+                self._diverged(error.reason, error.hint)
         else:
             self._fixed(target)
         step = self.carry.step
@@ -391,7 +393,7 @@ class Simulation:
                 "stabilizer": _plain(spec.model.fields[f.name].stabilizer),
             }.items()
         }
-        start = {f"initial.{f.name}": _plain(initial_condition(spec, f.name)) for f in model.order_parameters}
+        start = {f"initial.{f.name}": starting_point(spec, f.name) for f in model.order_parameters}
         return {
             "model.energy": model.text,
             **{f"model.parameters.{name}": value for name, value in model.parameters.items()},

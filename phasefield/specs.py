@@ -30,6 +30,10 @@ def _positive(key: str, value: Any, *, zero: bool = False, none: bool = False) -
         raise ConfigError(key, f"is {value!r}; a finite number {'>= 0' if zero else '> 0'} is expected")
 
 
+#: Arrays that fields start from lie in the run folder as ``initial_F.npy``.
+ARRAY = "initial_"
+
+
 @dataclass
 class FieldSpec:
     """One order parameter; see `phasefield.models.OrderParameter`."""

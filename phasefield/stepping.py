@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,13 +27,20 @@ _TIMED = 0.25
 _JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
 
 
+class NoWay(Exception):
+    """No step leads on, or none to the end: why, and what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.reason, self.hint = reason, hint
+
+
 class AdaptiveSteps:
     """Takes the steps of an integrator by the error of their rates, and by all else that bounds them.
 
     Args:
         time: the keys under ``time``. samples: states of the fields, shape ``(components, n)``, for sources that depend on them.
-        energy_scale: what round-off of the free energy is relative to. first: size of the first step.
-        fail: raises the error of a run that cannot go on, from a reason and advice.
+        energy_scale: what round-off of the free energy is relative to. first: size of the first step. epsilon: unit round-off.
     """
 
     def __init__(
@@ -46,11 +53,10 @@ class AdaptiveSteps:
         energy_scale: float,
         first: float,
         epsilon: float,
-        fail: Callable[[str, str], NoReturn],
     ) -> None:
         self._model, self._grid, self._integrator = model, grid, integrator
         self._end, self._samples, self._energy_scale = time.end, samples, energy_scale
-        self._epsilon, self._fail = epsilon, fail
+        self._epsilon = epsilon
         self._sources = SourceResolution.build(model, grid, samples, time.end)
         self._amplification = Amplification(model, grid, _ROUNDOFF * epsilon)
         self.controller = Controller(
@@ -84,7 +90,7 @@ class AdaptiveSteps:
         """One accepted step, not beyond ``target``, which is met exactly.
 
         Raises:
-            what ``fail`` does: no acceptable step exists, or steps would not come to the end.
+            NoWay: no acceptable step exists, or steps would not come to the end.
         """
         controller, integrator = self.controller, self._integrator
         floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self._end)
@@ -112,7 +118,7 @@ class AdaptiveSteps:
             if size <= floor:
                 break
             controller.refused(ratio, size)
-        self._fail(
+        raise NoWay(
             f"{self._refusal}, even with dt = {size:.3g}",
             "check the initial values and the energy's domain, or loosen time.tolerance",
         )
@@ -157,7 +163,7 @@ class AdaptiveSteps:
         reason = f"at steps of {size:.3g} ({why}) there are some {left:.2g} left to time.end = {self._end:.6g}"
         hint = "check the energy's domain, the resolution and the sources, or loosen time.tolerance"
         if left > _ENDLESS or size < _COLLAPSED * self.controller.longest:
-            self._fail(reason, hint)
+            raise NoWay(reason, hint)
         self._tell("steps", f"{reason}; {hint}")
 
     def _tell(self, subject: str, text: str) -> None:

@@ -72,6 +72,8 @@ def parse_unit(text: str, key: str) -> tuple[float, _Dimension]:
     Raises:
         ConfigError: a unit that is not known or cannot be read.
     """
+    # A locale without UTF-8 leaves the bytes of a µ as they came from the command line.
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     tokens = []
     at = 0
     while at < len(text):

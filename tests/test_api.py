@@ -145,7 +145,7 @@ def test_runs_in_threads_at_the_same_time(tmp_path: Path, monkeypatch: pytest.Mo
     for seed, run in zip((1, 2), alone, strict=True):
         assert np.array_equal(found[seed].fields.c, run.fields.c)
         log = (found[seed].path / "run.log").read_text()
-        assert (log.count(" cells, "), log.count("finished at")) == (1, 1)
+        assert (log.count(" cells, adaptive"), log.count("finished at")) == (1, 1)
 
 
 def test_within_an_application_of_hydra(tmp_path: Path) -> None:

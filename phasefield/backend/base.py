@@ -270,8 +270,8 @@ def _tell_once(text: str) -> None:
     """Logs what will not change before the machine does: for people once, in detailed logs always."""
     told = cache_folder() / "told" / platform.node()
     known = False
-    with contextlib.suppress(OSError):
-        known = told.is_file() and told.read_text() == text
+    with contextlib.suppress(OSError, ValueError):  # a damaged file tells nothing
+        known = told.is_file() and told.read_bytes() == text.encode()
         if not known:
             told.parent.mkdir(parents=True, exist_ok=True)
             told.write_text(text)

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..specs import ARRAY
 
 #: Initial conditions, which may be arrays.
 _INITIAL = re.compile(r"^(?:initial\.(\w+)|model\.fields\.(\w+)\.initial)$")
 #: Mappings that are one value.
 _WHOLE = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|output\.(every|history)|homogenize\.\w+)$")
 _WORD = re.compile(r"^[A-Za-z_][\w.-]*$", re.ASCII)
-#: How the names of files begin that hold arrays a run was started from.
-ARRAY = "initial_"
 
 
 def overrides_of(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
