@@ -32,10 +32,12 @@ from . import tensors
 from .tensors import Array
 from .voxels import Voxels, mix
 
-#: Contrast up to which cut voxels are laminates.
-_LAMINATES = 30.0
+#: Contrast up to which cut voxels are laminates: in conduction they are the better ones up to 40, in elasticity up to 100.
+_LAMINATES = 50.0
 #: How closely what is lost keeps to the direction of the normal: power of the cosine.
 _DIRECTED = 4
+#: Shares of a voxel that are the tail of an interface and those that are a layer of their own, where no neighbour takes them.
+_TAIL = (0.1, 0.3)
 #: Contrast that stands for any above it where a number is needed.
 _INFINITE = 1e12
 #: Entries mixed at once.
@@ -50,7 +52,7 @@ class Merged(Voxels):
         merged: t of every entry. stiffer, softer: what its winning phase gains, in volumes of a voxel along every axis, (entries,
             3), from neighbours where that phase is the stiffer one, and from those where it is the softer one.
         loss: what an entry gave away of the phase that fills less of it. partner: the other phase of an entry, or of the
-            neighbours that a pure one gains from.
+            neighbours that a pure one gains from. sizes: of the phases' tensors.
     """
 
     merged: Array
@@ -58,6 +60,7 @@ class Merged(Voxels):
     softer: Array
     loss: Array
     partner: NDArray[np.integer]
+    sizes: Array
 
     @property
     def cut(self) -> NDArray[np.bool_]:
@@ -92,7 +95,7 @@ class Merged(Voxels):
         """Tensors of some entries."""
         a, b = pure[self.first[some]], pure[self.second[some]]
         f, t = self.fraction[some][:, None, None], self.merged[some][:, None, None]
-        sizes = np.trace(pure, axis1=1, axis2=2)
+        sizes = self.sizes
         winner, other = self.winners[some], self.losers[some]
         out = mix("laminate", a, b, self.fraction[some], self.normal[some])
         stiff = (sizes[winner] >= sizes[other])[:, None, None]
@@ -139,13 +142,20 @@ def merged(voxels: Voxels, pure: Array, periodic: bool = True) -> Voxels:
     """
     if voxels.rule != "laminate":
         return voxels
-    sizes = np.trace(pure, axis1=1, axis2=2)
+    sizes = _sizes(pure)
     low, high = (pick(sizes[voxels.first], sizes[voxels.second]) for pick in (np.minimum, np.maximum))
     contrast = np.divide(high, low, out=np.full(len(low), np.inf), where=low > 0)
     share = np.where((high > 0) & (voxels.first != voxels.second), np.maximum(0.0, 1 - _LAMINATES / contrast), 0.0)
     if not share.any():
         return voxels
     return _with_neighbours(voxels, share, np.minimum(contrast, _INFINITE), sizes, periodic)
+
+
+def _sizes(pure: Array) -> Array:
+    """Geometric means of the eigenvalues: a nearly incompressible phase is as stiff as it resists shear."""
+    largest = np.abs(pure).max(axis=(1, 2))
+    scaled = pure / np.where(largest > 0, largest, 1.0)[:, None, None]
+    return np.asarray(largest * np.maximum(np.linalg.det(scaled), 0.0) ** (1 / pure.shape[-1]))
 
 
 def preconditioner(voxels: Voxels, table: Array) -> str:
@@ -191,10 +201,13 @@ def _with_neighbours(voxels: Voxels, share: Array, contrast: Array, sizes: Array
         weights.append(np.where(fits, np.maximum(cosine, 0.0) ** _DIRECTED / length**2, 0.0))
     weight = np.array(weights)
     total = weight.sum(axis=0)
-    # Where no neighbour takes it, as in layers thinner than a voxel, the voxel keeps what it has, unless that has no end.
-    kept = givers[(total == 0) & (c < _INFINITE)]
-    share, loss[kept] = share.copy(), 0.0
-    share[kept] = 0.0
+    # Where no neighbour takes it the voxel keeps it, as in layers thinner than a voxel, but for the tails of an interface
+    # that is no steeper than that, and for what has no end.
+    lonely = (total == 0) & (c < _INFINITE)
+    goes = 1 - np.clip((f[lonely] - _TAIL[0]) / (_TAIL[1] - _TAIL[0]), 0, 1)
+    share = share.copy()
+    share[givers[lonely]] *= goes
+    loss[givers[lonely]] *= goes
     part = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
     stiffer, softer = np.zeros((2, voxels.index.size, 3))
     partner = np.zeros(voxels.index.size, int)
@@ -202,11 +215,17 @@ def _with_neighbours(voxels: Voxels, share: Array, contrast: Array, sizes: Array
         for gain, which in ((stiffer, hard & (shares > 0)), (softer, ~hard & (shares > 0))):
             np.add.at(gain, taker[which], shares[which, None] * amount[which])
             partner[taker[which]] = winners[givers[which]]
-    return _expanded(voxels, share, stiffer, softer, loss, partner)
+    return _expanded(voxels, share, stiffer, softer, loss, partner, sizes)
 
 
 def _expanded(
-    voxels: Voxels, share: Array, stiffer: Array, softer: Array, loss: Array, partner: NDArray[np.integer]
+    voxels: Voxels,
+    share: Array,
+    stiffer: Array,
+    softer: Array,
+    loss: Array,
+    partner: NDArray[np.integer],
+    sizes: Array,
 ) -> Merged:
     """Pure voxels that gain something get entries of their own."""
     flat = voxels.index.ravel()
@@ -244,6 +263,7 @@ def _expanded(
         gained(softer),
         extended(loss, np.zeros(len(fresh))),
         other,
+        sizes,
     )
 
 

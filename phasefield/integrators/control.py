@@ -30,6 +30,7 @@ class Controller:
         last: ratio of error to tolerance at the last accepted step (0 before the first).
         rejected: number of rejected steps so far.
         rates: rate of change of every field (root mean square) and supply over the last steps, decaying.
+        peaks: largest root mean square of every field so far.
         longest: the longest step accepted so far.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
     """
@@ -44,6 +45,7 @@ class Controller:
     last: float = 0.0
     rejected: int = 0
     rates: list[float] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
     longest: float = 0.0
     limit: float = math.inf
     seen: list[float] = field(default_factory=list)
@@ -83,7 +85,9 @@ class Controller:
 
     def accepted(self, trial: Trial, ratio: float, size: float) -> None:
         """Sets the next step after an accepted one."""
-        rates = [change / size for _, change, _ in self._judged(trial)]
+        judged = self._judged(trial)
+        self.peaks = [state for *_, state in judged[: len(self.groups)]]
+        rates = [change / size for _, change, _ in judged]
         self.rates = [max(r, self.memory * old) for r, old in zip(rates, self.rates or rates, strict=True)]
         self.longest = max(self.longest, size)
         ratio = max(ratio, 1e-8)
@@ -117,7 +121,7 @@ class Controller:
         self.dt = self._bound(self.dt)
 
     #: What a checkpoint keeps.
-    STATE = ("dt", "last", "rejected", "rates", "longest", "limit", "seen")
+    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "seen")
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.STATE}

@@ -254,7 +254,7 @@ def test_local_fields_of_a_laminate() -> None:
 
 
 def test_mixtures_with_rigid_and_void_phases_are_sharp() -> None:
-    """Rules that mix by the field have none to offer: nothing is a mixture; the note tells what that makes of the fractions."""
+    """Rules that mix by the field have none to offer, so that nothing is a mixture."""
     for kind in ("void", "rigid"):
         system = build({"phases": {"matrix": {"conductivity": 1}, "other": kind}})
         settings = Settings(properties=("conductivity",), voxel="arithmetic", two_grid=False, mixing=False)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from verify import conserved, field_values, run, specify, steps
+from verify import field_values, run, specify, steps
 
 from phasefield.errors import Diverged
 from phasefield.integrators import SCHEMES
@@ -137,12 +137,13 @@ def test_sources_supply_what_they_say(source: str, end: float, amount: float) ->
     before = float(field_values(sim).mean())
     gained = float(field_values(run(sim, end)).mean()) - before
     print(f"{source}: {gained:.6g} for {amount:.6g}, {sim.carry.step} steps")
-    assert gained == pytest.approx(amount, abs=1e-4)
+    assert gained == pytest.approx(amount, abs=0.005 * max(abs(amount), 0.02))
 
 
 @pytest.mark.parametrize("preset", ["cahn_hilliard", "allen_cahn", "precipitate", "spinodal"])
 def test_growth_is_that_of_linear_theory_and_ends_with_it(preset: str) -> None:
-    sim = Simulation(specify(f"model={preset}", "grid.shape=[64]", *([] if conserved(preset) else ["initial.eta=0"])))
+    fields = {"precipitate": ("c", "eta"), "allen_cahn": ("eta",)}.get(preset, ("c",))
+    sim = Simulation(specify(f"model={preset}", "grid.shape=[64]", *(f"initial.{f}=0.1" for f in fields)))
     at = {"c": 0.5, "eta": 0.4 if preset == "precipitate" else 0.0}
     mean = [at[s.name] for s in sim.model.unknowns]
     growth = Amplification(sim.model, sim.grid, 1e-14)
