@@ -72,14 +72,11 @@ class Controller:
 
     def _judged(self, trial: Trial) -> list[tuple[float, float, float]]:
         """Error, change and size of all that is judged by itself: fields, and amounts that sources supply."""
-        found = [
-            (
-                math.hypot(*trial.error[part]),
-                math.hypot(*trial.change[part]),
-                math.hypot(*trial.mean[part], *trial.fluctuation[part]),
-            )
-            for part in self.groups
-        ]
+        found = []
+        for part, peak in zip(self.groups, self.peaks or [0.0] * len(self.groups), strict=True):
+            # Of a field that dies away what is below the round-off of its past is nothing to follow.
+            state = max(math.hypot(*trial.mean[part], *trial.fluctuation[part]), peak)
+            found.append((math.hypot(*trial.error[part]), math.hypot(*trial.change[part]), state))
         size = max((state for *_, state in found), default=0.0)
         return found + [(error, change, size) for error, change in trial.supply]
 
