@@ -65,6 +65,13 @@ class Axis:
             return np.minimum(i, self.n - i).astype(float)
         return i + 1.0 if self.basis == "dst" else i.astype(float)
 
+    @property
+    def mode_range(self) -> tuple[int, int]:
+        """Smallest and largest mode number."""
+        if self.boundary == "periodic":
+            return 0, self.n // 2
+        return (1, self.n) if self.boundary == "fixed" else (0, self.n - 1)
+
     @cached_property
     def k2(self) -> NDArray[np.floating]:
         """Squared wavenumber of every spectral index: minus the eigenvalue of the second derivative."""
@@ -152,10 +159,13 @@ class Grid:
     @property
     def wavenumbers(self) -> tuple[float, float]:
         """Smallest (but zero) and largest squared wavenumber of the modes, 1/length^2."""
-        lowest = sum(float(a.k2.min()) for a in self.axes)
-        if lowest == 0:
-            lowest = min((float(a.k2[a.k2 > 0].min()) for a in self.axes if a.k2.any()), default=0.0)
-        return lowest, sum(float(a.k2.max()) for a in self.axes)
+        # Without the arrays, whose length may be absurd before memory has been checked.
+        ranges = [a.mode_range for a in self.axes]
+        units = [((2 if a.boundary == "periodic" else 1) * math.pi / a.length) ** 2 for a in self.axes]
+        least = sum(u * low**2 for u, (low, _) in zip(units, ranges, strict=True))
+        if least == 0:
+            least = min((u for u, (_, high) in zip(units, ranges, strict=True) if high), default=0.0)
+        return least, sum(u * high**2 for u, (_, high) in zip(units, ranges, strict=True))
 
     @property
     def cells(self) -> int:
