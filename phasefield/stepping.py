@@ -155,7 +155,9 @@ class AdaptiveSteps:
             return
         self._milestone = carry.step, carry.t, size
         left = (self._end - carry.t) / (carry.t - time) * (carry.step - step) if carry.t > time else math.inf
-        if size > 1.5 * before or left < _LONG:
+        if (
+            size > 1.5 * before or left < _LONG or size >= self.controller.dt_max
+        ):  # what was asked for has not collapsed
             return
         why = (
             f"the last one refused: {self._refusal}" if self._refusal else "none was refused for anything but its error"

@@ -59,7 +59,7 @@ def signalled(at: int, number: int) -> Iterator[None]:
 CASES = {
     "etdms2": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdms2"),
     "sbdf2": ("grid.shape=[16,16]", "time.end=2", "time.scheme=sbdf2"),
-    "etdrk4": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdrk4"),
+    "etdrk4": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdrk4", "time.tolerance=0.002"),
     "etdms3": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdms3"),
     "etdms4": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdms4"),
     "etdms3 fixed": ("grid.shape=[16,16]", "time.end=2", "time.scheme=etdms3", "time.adaptive=false", "time.dt=0.03"),

@@ -51,7 +51,7 @@ def send_amid_error(number: int) -> None:
 
 
 WAYS = (send, send_in_callback, send_in_finaliser, send_amid_error)
-EARLY = ((api, "simulation_of"), (cache, "load"), (simulation, "initial_cells"), (simulation, "stabilizers"))
+EARLY = ((api, "simulation_of"), (cache, "load"), (simulation, "initial_of"), (simulation, "energy_terms"))
 LATE = ((api.RunFolder, "create"), (driver, "provenance"), (driver.RecordFile, "create"), (driver, "_write_kernels"),
         (driver.Recorder, "after_step"), (driver.Recorder, "checkpoint"), (simulation.Simulation, "advance"))  # fmt: skip
 

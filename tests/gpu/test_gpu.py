@@ -17,7 +17,9 @@ from phasefield.simulation import Simulation
 
 
 def build(device: str, *overrides: str, checkpoint: Any = None) -> Simulation:
-    spec = spec_of("time.end=1e6", "time.dt=0.01", "time.tolerance=1e-3", *overrides, f"device={device}")
+    spec = spec_of(
+        "time.end=1e6", "time.dt=0.01", "time.dt_max=0.01", "time.tolerance=0.05", *overrides, f"device={device}"
+    )
     return Simulation(spec, checkpoint)
 
 
