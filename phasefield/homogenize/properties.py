@@ -54,7 +54,7 @@ def _for_property(geometry: Voxels, pure: Array, extreme: NDArray[np.bool_], set
     as their mixtures have no properties.
     """
     if geometry.rule == "laminate":
-        return merged(geometry, pure, settings.boundary in ("periodic", "all"))
+        return merged(geometry, pure, settings.boundary in ("periodic", "all"), settings.solver.scheme != "rotated")
     return _sharpened(geometry, extreme)
 
 
