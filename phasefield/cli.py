@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 2 error, 130/143/138 stopped by SIGINT/SIGTERM/SIGUSR1 with a checkpoint written."""
+"""The command line.
+
+Exit codes: 0 done, 1 members of a sweep failed, 2 error, 128 + n stopped by signal n (SIGINT, SIGTERM, SIGHUP, SIGUSR1).
+"""
 
 from __future__ import annotations
 
@@ -7,45 +10,12 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from .console import console, finish, give_up
 from .errors import PhasefieldError
-
-HELP = """\
-phasefield - spectral phase-field simulation from free-energy expressions, on CPU and GPU
-
-usage: phasefield [run] [key=value ...]         run the configured job (the default command)
-       phasefield run -m key=v1,v2 ...          sweep: one run per combination
-       phasefield resume DIR [key=value ...]    continue a stopped run from its checkpoint
-       phasefield homogenize DIR|IMAGE material=NAME [key=value ...]   effective properties of a microstructure
-       phasefield report DIR [--reference CSV]  pictures, curves and one HTML page from a run folder
-       phasefield config show [key=value ...]   print the configuration a command would use
-       phasefield config validate [key=value ...]   check it without running
-       phasefield --version | --help
-
-examples:
-  phasefield                                             spinodal decomposition, about ten seconds
-  phasefield model=grain_growth time.end=500 output.dir=grains
-  phasefield experiment=pfhub/1b
-  phasefield homogenize grains material=cu properties=[stiffness,expansion] times=all
-  phasefield model=cahn_hilliard 'model.energy=W*(c-a)**2*(b-c)**2' model.parameters.W=5 grid.shape=[512,512]
-  phasefield 'initial.c=0.5+0.1*cos(2*pi*x/256)' time.scheme=sbdf2 device=gpu precision=single
-
-keys (phasefield config show prints all of them with their values; those of homogenize: phasefield homogenize --help):
-  model=NAME           {models}
-  model.energy         free-energy density: + - * / **, exp log sqrt sin cos tanh abs min max piecewise sum
-  model.parameters.P, model.fields.F.(kinetics|mobility|kappa|components|source)
-  initial.F            an expression in x, y, z, or {{kind: noise|circles|voronoi|slab|file|sum, ...}}
-  grid.shape, grid.length, grid.boundary (periodic|no-flux|fixed), grid.dealias
-  time.scheme (imex1|sbdf2|etd1|etdms2|etdms3|etdms4|etdrk2|etdrk4), time.adaptive, time.dt, time.tolerance, time.end, time.steady
-  output.dir, output.every, output.history, output.checkpoint, output.observables, homogenize.KEY (of properties among these)
-  device (auto|cpu|gpu), precision (double|single), seed, threads.cpu
-  experiment=NAME      {experiments}
-  hydra.searchpath=[file:///DIR]   adds presets of your own: DIR/model/NAME.yaml, DIR/experiment/NAME.yaml
-
-options: --debug shows the traceback of an error; -sc install=bash prints how to install shell completion (bash, zsh, fish)
-exit codes: 0 done; 2 error; 130, 143, 138 stopped by SIGINT, SIGTERM, SIGUSR1 after writing a checkpoint
-"""
+from .signals import listening
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -53,27 +23,51 @@ def main(arguments: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [a for a in given if a != "--debug"]
+    with console():
+        sys.exit(_main(given, debug))
+
+
+def _main(given: list[str], debug: bool) -> int:
+    _level[0] = "DEBUG" if debug else "INFO"
     try:
-        code = _dispatch(given)
+        with listening():
+            code = _dispatch(given)
+        finish()
+        return code
     except PhasefieldError as error:
         if debug:
             import traceback
 
             traceback.print_exc()
         print(f"phasefield: error: {error}", file=sys.stderr)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        print("phasefield: interrupted", file=sys.stderr)
-        code = 130
+        return error.exit_code
+    except MemoryError as error:
+        if debug:
+            raise
+        print(f"phasefield: error: out of memory: {error}\n  use fewer cells or precision=single", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
+        return 128 + getattr(error, "number", 2)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+        give_up()
+        return 0
+    except OSError as error:  # a path with a name that is too long, a folder that may not be read, a full disk
+        if debug:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"phasefield: error: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def _dispatch(given: list[str]) -> int:
     if {"-h", "--help"} & set(given) or given[:1] == ["help"]:
-        print(_help("homogenize" in (given[:1] + given[1:2] if given[0] == "help" else given[:1])))
+        from . import usage
+
+        words = given[1:] if given[:1] == ["help"] else given
+        if given[:1] == ["help"] and words and words[0] not in COMMANDS:
+            _refuse_words(words[:1])
+        print(usage.text(words[0] if words and words[0] in COMMANDS else ""))
         return 0
     if "--version" in given:
         from .provenance import version
@@ -82,8 +76,11 @@ def _dispatch(given: list[str]) -> int:
         return 0
     if "COMP_LINE" in os.environ and "-sc" in given:
         return _complete(given, os.environ["COMP_LINE"])
+    if {"-sc", "--shell-completion"} & set(given):
+        _check_completion(given)
     if any(a in ("-sc", "--shell-completion", "--hydra-help", "--info", "-i") for a in given):
         return _hydra(given, lambda config: None)
+    given = _with_search_path(given)
     name = given[0] if given and given[0] in COMMANDS else "run"
     rest = given[1:] if given and given[0] in COMMANDS else given
     if name == "run" or rest[:1] == ["show"] or rest[:1] == ["validate"]:
@@ -91,11 +88,44 @@ def _dispatch(given: list[str]) -> int:
     return COMMANDS[name](rest)
 
 
+def _with_search_path(given: list[str]) -> list[str]:
+    """``--config-dir DIR`` as the key that it is short for."""
+    out, folders = [], []
+    rest = iter(given)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag not in ("--config-dir", "-cd"):
+            out.append(word)
+            continue
+        folder = value if equals else next(rest, "")
+        if not folder:
+            raise PhasefieldError("--config-dir needs a folder, in which presets lie in model/ and experiment/")
+        folders.append(os.path.abspath(os.path.expanduser(folder)))
+    if not folders:
+        return given
+    if any(word.lstrip("+").startswith("hydra.searchpath=") for word in out):
+        raise PhasefieldError("--config-dir and hydra.searchpath are the same; give one of them")
+    quoted = (f"file://{folder}".replace("\\", "\\\\").replace("'", "\\'") for folder in folders)
+    listed = ",".join("'" + folder + "'" for folder in quoted)
+    return [*out, f"hydra.searchpath=[{listed}]"]
+
+
+def _check_completion(given: list[str]) -> None:
+    at = min(given.index(a) for a in ("-sc", "--shell-completion") if a in given)
+    action, _, shell = (given[at + 1] if at + 1 < len(given) else "").partition("=")
+    if action not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
+        asked = f" {given[at + 1]}" if at + 1 < len(given) else ""
+        raise PhasefieldError(
+            f"{given[at]}{asked}: install=SHELL or uninstall=SHELL is expected, SHELL one of bash, zsh, fish\n"
+            '  e.g. eval "$(phasefield -sc install=bash)"'
+        )
+
+
 def _complete(given: list[str], line: str) -> int:
     """Offers for the last word of a line: commands and presets from here, keys and values from Hydra."""
     import re
 
-    from .config import presets
+    from . import presets
 
     words = line.split(" ")
     last = words[-1]
@@ -108,7 +138,7 @@ def _complete(given: list[str], line: str) -> int:
         return 0  # folders are the shell's to complete
     group, _, name = last.partition("=")
     if group == "experiment":  # Hydra offers no presets in subfolders
-        print("\n".join(f"{group}={preset}" for preset in presets(group) if preset.startswith(name)))
+        print("\n".join(f"{group}={preset}" for preset in presets.names(group) if preset.startswith(name)))
         return 0
     # Hydra knows of keys alone.
     os.environ["COMP_LINE"] = re.sub(r"^(\S+) +(run|config +\w+|resume +\S+) +", r"\1 ", line)
@@ -137,21 +167,12 @@ def _refuse_words(arguments: list[str]) -> None:
         )
 
 
-def _help(homogenize: bool = False) -> str:
-    if homogenize:
-        from .homogenize.settings import usage_text
-
-        return usage_text()
-    from .config import presets
-
-    return HELP.format(
-        models=", ".join(presets("model")),
-        experiments=", ".join(presets("experiment")),
-    )
-
-
 def _command_line() -> str:
     return shlex.join(["phasefield", *sys.argv[1:]])
+
+
+#: Of the messages shown; a list, for one command sets it and the runs of its sweep read it.
+_level = ["INFO"]
 
 
 def _announce() -> None:
@@ -164,8 +185,8 @@ def _announce() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
-        log.setLevel(logging.INFO)
         log.propagate = False
+    log.setLevel(_level[0])
 
 
 def _finish(run: Any) -> int:
@@ -191,44 +212,57 @@ def _finish(run: Any) -> int:
 
 def run(rest: list[str]) -> int:
     """``phasefield run``"""
+    words = [word for word in rest if word not in ("-m", "--multirun")]
+    _refuse_flags(words, "run")
     _announce()
-    if {"-m", "--multirun"} & set(rest):
-        return _hydra(rest, _sweep_job)
-    _refuse_flags(rest, "run")
+    if len(words) < len(rest):
+        return _sweep(words)
     from . import api, config
 
     return _finish(api.run_config(config.compose(rest), _command_line(), progress=True))
 
 
-def _check_sweep(given: list[str]) -> list[str]:
-    """Checks every run of a sweep before the first one starts; returns the overrides Hydra needs besides."""
-    from . import config
+def _sweep(words: list[str]) -> int:
+    """``phasefield run -m``: all runs are checked before the first one starts."""
+    from . import config, sweep
 
-    overrides = given[1:] if given[:1] == ["run"] else given
-    _refuse_words(overrides)
-    own = [o for o in overrides if not o.startswith("hydra")]
-    config.parse(own)
-    if len(own) == len(overrides):  # other sweepers choose their values as they go
-        for job in config.combinations(own):
-            config.to_spec(config.compose(job))
-    folder = [o for o in own if o.startswith("output.dir=")]
-    if folder or any(o.startswith("hydra.sweep.dir=") for o in overrides):
-        return []
-    import datetime
-
-    return [f"hydra.sweep.dir=runs/{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}_sweep"]
+    keys = [word.lstrip("+") for word in words]
+    config.parse([key for key in keys if not key.startswith("hydra")])
+    # Other sweepers choose their values as they go.
+    jobs = [] if any(key.startswith("hydra/sweeper=") for key in keys) else sweep.combinations(words)
+    named = {key.partition("=")[0].strip(): key.partition("=")[2].strip() for key in keys}
+    folder = named.get("hydra.sweep.dir") or named.get("output.dir")
+    path = [key for key in keys if key.startswith("hydra.searchpath=")]
+    where = sweep.prepare(folder and config.unquoted(folder), jobs, path, _command_line())
+    more = [] if folder else [f"hydra.sweep.dir={where}"]
+    try:
+        _hydra(["-m", *words, *more], _sweep_job)
+    except PhasefieldError:
+        sweep.abandon(where)
+        raise
+    except (SystemExit, KeyboardInterrupt) as stop:
+        code = sweep.summary(where)
+        if isinstance(stop, KeyboardInterrupt):
+            raise
+        return code
+    return sweep.summary(where)
 
 
 def _sweep_job(composed: Any) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from . import api
+    from . import api, sweep
 
     _announce()
     at = HydraConfig.get()
-    print(f"run {at.job.num}: {' '.join(o.lstrip('+') for o in at.overrides.task)}", file=sys.stderr)
-    code = _finish(api.run_config(composed, _command_line(), at.runtime.output_dir, progress=True))
-    if code:
+    own = list(at.overrides.task)
+    print(f"run {at.job.num}: {' '.join(sweep.readable(o) for o in own if not o.endswith('=null'))}", file=sys.stderr)
+    near = os.path.relpath(at.runtime.output_dir)
+    folder = at.runtime.output_dir if near.startswith("..") else near
+    code = sweep.run_member(
+        Path(folder), at.job.num, own, lambda: _finish(api.run_config(composed, _command_line(), folder, progress=True))
+    )
+    if code >= 128:
         raise SystemExit(code)
 
 
@@ -236,11 +270,15 @@ def resume(rest: list[str]) -> int:
     """``phasefield resume``"""
     if not rest or "=" in rest[0]:
         raise PhasefieldError("resume: the run folder is missing; usage: phasefield resume DIR [key=value ...]")
+    new_files = "--new-files" in rest
+    rest = [argument for argument in rest if argument != "--new-files"]
     _refuse_flags(rest, "resume")
     _announce()
-    from . import api
+    from . import api, sweep
 
-    return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line()))
+    if sweep.is_sweep(rest[0]):
+        return sweep.resume(rest[0], rest[1:], _finish, _command_line(), new_files)
+    return _finish(api.resume(rest[0], *rest[1:], progress=True, command=_command_line(), new_files=new_files))
 
 
 def homogenize(rest: list[str]) -> int:
@@ -250,31 +288,40 @@ def homogenize(rest: list[str]) -> int:
             "homogenize: the run folder or image is missing; usage: phasefield homogenize DIR|IMAGE material=NAME [key=value ...]"
         )
     _refuse_flags(rest, "homogenize")
+    from . import display
     from .homogenize import command
 
-    def show(text: str) -> None:
-        if sys.stderr.isatty():
-            print(text, file=sys.stderr)
-
-    print(command.execute(rest[0], rest[1:], _command_line(), show).text)
+    with display.working() as show:
+        outcome = command.execute(rest[0], rest[1:], _command_line(), show)
+    print(outcome.text, flush=True)
+    if outcome.failure is not None:
+        raise outcome.failure
     return 0
 
 
 def report(rest: list[str]) -> int:
     """``phasefield report``"""
-    references = []
-    while "--reference" in rest:
-        at = rest.index("--reference")
-        if at + 1 >= len(rest):
+    references, folders = [], []
+    words = iter(rest)
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in ("--reference", "reference"):
+            folders.append(word)
+            continue
+        file = value if equals else next(words, "")
+        if not file:
             raise PhasefieldError("report: --reference needs a CSV file with the columns time, free_energy")
-        references.append(rest[at + 1])
-        rest = rest[:at] + rest[at + 2 :]
-    _refuse_flags(rest, "report")
-    if len(rest) != 1:
+        references.append(file)
+    _refuse_flags(folders, "report")
+    if len(folders) != 1:
         raise PhasefieldError("report: one run folder is expected; usage: phasefield report DIR [--reference CSV ...]")
     from .report import report as write
 
-    print(write(rest[0], references))
+    if os.path.isfile(os.path.join(folders[0], "sweep.yaml")):
+        from . import sweep
+
+        return sweep.report(folders[0], references, write)
+    print(write(folders[0], references))
     return 0
 
 
@@ -312,7 +359,9 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 def _refuse_flags(rest: list[str], command: str) -> None:
     for argument in rest:
         if argument.startswith("-"):
-            raise PhasefieldError(f"{command}: unknown option {argument}\n  phasefield --help lists the options")
+            raise PhasefieldError(
+                f"{command}: unknown option {argument}\n  phasefield {command} --help lists the options"
+            )
 
 
 def _hydra(arguments: list[str], task: Callable[[Any], None]) -> int:
@@ -323,8 +372,6 @@ def _hydra(arguments: list[str], task: Callable[[Any], None]) -> int:
 
     from . import config
 
-    if {"-m", "--multirun"} & set(arguments):
-        arguments = [*arguments, *_check_sweep([a for a in arguments if not a.startswith("-")])]
     new = config.register([a for a in arguments if "=" in a and not a.startswith("-")])
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us as exceptions, and one message goes out
     rest = arguments[1:] if arguments[:1] == ["run"] else arguments

@@ -378,7 +378,10 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         "",
         # NaN must survive every select, so reordering is allowed but assuming finite values is not.
         "FAST = {'contract', 'reassoc', 'nsz', 'arcp'}",
-        "OPTIONS = dict(no_cpython_wrapper=True, no_cfunc_wrapper=True, nogil=True, fastmath=FAST, error_model='numpy')",
+        # Everything goes into the entry: of a function that stands alone, a process that has just compiled it would run another
+        # version than one that takes the entry from the cache, and a resumed run would differ in its last bits.
+        "OPTIONS = dict(no_cpython_wrapper=True, no_cfunc_wrapper=True, nogil=True, forceinline=True, fastmath=FAST,",
+        "               error_model='numpy')",
         "",
     ]
     helpers = {
@@ -400,6 +403,11 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     functions, calls = _group_functions(kernel, code, parts, tabulated)
     out += [*functions, *_entry(kernel, "entry", tabulated, calls)]
     return "\n".join(out) + "\n"
+
+
+def table_values(kernel: Kernel) -> int:
+    """How many values per mode `loop_source` tabulates with ``mirror``."""
+    return len(lower(kernel).exponentials)
 
 
 def _columns(kernel: Kernel) -> list[tuple[str, int]]:

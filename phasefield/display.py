@@ -71,3 +71,35 @@ def progress(every: float = 10.0) -> Iterator[Callable[[Progress], None]]:
             )
 
     yield line
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str], None] | None]:
+    """A function to call with what is being done, shown with the time it has taken; on a terminal only, else None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from .homogenize.watch import watched
+
+    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=Console(stderr=True), refresh_per_second=4, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        what, shown = [""], [0.0]
+
+        def say(text: str) -> None:
+            what[0] = text
+            bar.update(task, description=text)
+
+        def follow(load: str, iteration: int, error: float, tolerance: float) -> None:
+            if (now := time.monotonic()) - shown[0] > 0.2:
+                shown[0] = now
+                bar.update(
+                    task, description=f"{what[0]}: {load}, iteration {iteration}, {error:.1e} of {tolerance:.0e}"
+                )
+
+        with watched(follow):
+            yield say

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ExpressionError
+from .units import power as unit_power
 
 AXIS_NAMES = ("x", "y", "z")
 BOUNDARIES = ("periodic", "no-flux", "fixed")
@@ -48,6 +49,11 @@ class Axis:
     def centers(self) -> NDArray[np.floating]:
         """Cell centres, shape ``(n,)``."""
         return np.asarray((np.arange(self.n) + 0.5) * self.spacing)
+
+    @property
+    def modes(self) -> int:
+        """Number of spectral indices."""
+        return self.n // 2 + 1 if self.basis == "rfft" else self.n
 
     @cached_property
     def _mode(self) -> NDArray[np.floating]:
@@ -98,11 +104,19 @@ class Grid:
         shape: number of cells per axis.
         lengths: length per axis, in the model's unit of length.
         boundary: boundary per axis, see `Axis`.
+        units: the unit of length, ``1`` where it is not known; written to files.
     """
 
     shape: tuple[int, ...]
     lengths: tuple[float, ...]
     boundary: tuple[str, ...]
+    units: str = field(default="1", compare=False)
+
+    def length_unit(self, power: int = 1) -> str:
+        """The unit of a length to a power, in words where the unit is not known."""
+        if power == 0:
+            return "1"
+        return unit_power("length" if self.units == "1" else self.units, power)
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -133,7 +147,15 @@ class Grid:
 
     @property
     def spectral_shape(self) -> tuple[int, ...]:
-        return tuple(a.k2.size for a in self.axes)
+        return tuple(a.modes for a in self.axes)
+
+    @property
+    def wavenumbers(self) -> tuple[float, float]:
+        """Smallest (but zero) and largest squared wavenumber of the modes, 1/length^2."""
+        lowest = sum(float(a.k2.min()) for a in self.axes)
+        if lowest == 0:
+            lowest = min((float(a.k2[a.k2 > 0].min()) for a in self.axes if a.k2.any()), default=0.0)
+        return lowest, sum(float(a.k2.max()) for a in self.axes)
 
     @property
     def cells(self) -> int:

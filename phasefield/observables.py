@@ -7,7 +7,7 @@ over the cells and one over the modes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ def free_energy(model: EnergyModel, grid: Grid) -> Observable:
         bulk, grad = v["bulk"] * grid.cell_volume, v["gradient"] * grid.volume
         return {"free_energy": bulk + grad, "free_energy_bulk": bulk, "free_energy_gradient": grad}
 
-    energy = {"units": "energy density x length^d"}
+    energy = {"units": f"energy density x {grid.length_unit(grid.dim)}"}
     return Observable(
         finish,
         {"bulk": Reduction("sum", density)},
@@ -121,7 +121,10 @@ def interface_area(model: EnergyModel, grid: Grid) -> Observable:
         finish,
         real,
         attrs={
-            f"interface_area_{f.name}": {"long_name": f"interface area of {f.name}", "units": f"length^{grid.dim - 1}"}
+            f"interface_area_{f.name}": {
+                "long_name": f"interface area of {f.name}",
+                "units": grid.length_unit(grid.dim - 1),
+            }
             for f in model.order_parameters
         },
     )
@@ -146,9 +149,23 @@ def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
         finish,
         spectral=spectral,
         attrs={
-            f"characteristic_length_{f.name}": {"long_name": f"characteristic length of {f.name}", "units": "length"}
+            f"characteristic_length_{f.name}": {
+                "long_name": f"characteristic length of {f.name}",
+                "units": grid.length_unit(),
+            }
             for f in model.order_parameters
         },
+    )
+
+
+def continuation(model: EnergyModel, grid: Grid, arguments: Sequence[tuple[sp.Expr, float]]) -> Observable:
+    """Number of cells where a logarithm or power of the energy is continued, below these bounds of its argument."""
+    outside = [(1, a.xreplace(model.on("u")) < bound) for a, bound in arguments]
+    where = " or ".join(f"{a} < {bound:.3g}" for a, bound in arguments)
+    return Observable(
+        lambda v: {"continued_cells": v["cells"]},
+        {"cells": Reduction("sum", sp.Piecewise(*outside, (0, True)))},
+        attrs={"continued_cells": {"long_name": f"cells where the energy is continued: {where}", "units": "1"}},
     )
 
 

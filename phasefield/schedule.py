@@ -1,12 +1,16 @@
-"""When something is due: at times without drift, or at steps."""
+"""When something is due: at times without drift, or at steps; and when steps of equal length are."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from .errors import ConfigError
+
+#: Times of a plan that are compared with those of steps.
+_LOOK = 1000
 
 
 class Schedule:
@@ -28,7 +32,7 @@ class Schedule:
         return self.time(self.count)
 
     def due(self, t: float, step: int) -> bool:
-        """Whether it fires now; counts if so. Due times are landed on exactly."""
+        """Whether it fires now; counts if so. Adaptive steps land on due times exactly, equal ones pass them."""
         fired = False
         while self.time(self.count) <= t:
             self.count += 1
@@ -90,6 +94,37 @@ class Logarithmic(Schedule):
             return 0.0
         exponent = (index - 1) / self.per_decade
         return self.start * 10**exponent if exponent < 308 else math.inf
+
+
+class Beat:
+    """Times of equal steps: ``start + n dt`` at step ``first + n``, of the decimal numbers as written: 3 steps of 0.1 make 0.3.
+
+    Attributes:
+        dt: size of a step. slack: how far two times may lie apart to be the same.
+    """
+
+    def __init__(self, dt: float, start: float = 0.0, first: int = 0) -> None:
+        self.dt, self.start, self.first = float(dt), float(start), first
+        self.slack = 1e-9 * self.dt
+        self._dt, self._start = Fraction(repr(self.dt)), Fraction(repr(self.start))
+
+    def time(self, step: int) -> float:
+        return float(self._start + (step - self.first) * self._dt)
+
+    def at(self, t: float) -> float:
+        """Time of the first step that reaches ``t``."""
+        return self.time(self.first + math.ceil((t - self.slack - self.start) / self.dt))
+
+    def shifted(self, plan: Schedule, end: float) -> list[float]:
+        """When a plan fires if only steps count, in order; nothing if every one of its times is that of a step."""
+        asked = [t for t in map(plan.time, range(_LOOK)) if self.start <= t <= end + self.slack]
+        steps = [self.at(t) for t in asked]
+        same = all(abs(a - b) <= self.slack for a, b in zip(asked, steps, strict=True))
+        return [] if same else list(dict.fromkeys(steps))
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: arguments of another one that goes on alike."""
+        return {"dt": self.dt, "start": self.start, "first": self.first}
 
 
 def build(spec: Any, key: str) -> Schedule:

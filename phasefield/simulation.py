@@ -2,56 +2,92 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Forward, Inverse, Layout, cells_of, select
+from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, host_memory_available, put_cells, select
 from .errors import CheckpointMismatch, ConfigError, Diverged
 from .grid import Grid
-from .initial import initial_field, merge_initial
-from .integrators import SCHEMES, Carry, Controller, Integrator
-from .models import EnergyModel, SpectralSplit, stabilizers
-from .observables import Factory, Observer
+from .initial import Sample, slabs
+from .integrators import SCHEMES, Carry, Integrator
+from .models import (
+    SpectralSplit,
+    Stabilizer,
+    below,
+    bounds,
+    continued,
+    energy_terms,
+)
+from .models.resolution import Resolution, resolution
+from .observables import Factory, Observer, continuation
+from .problem import build_model, initial_cells, initial_of, starting_point
+from .schedule import Beat
 from .specs import RunSpec
+from .stepping import AdaptiveSteps, NoWay
 
-#: A rise in free energy that round-off explains, in units of the precision's epsilon.
-_ROUNDOFF = 64.0
+#: Bytes for each number of the state that no run takes: what has so many to spare is not counted. Bytes that are counted at all.
+_PLENTY, _COUNTABLE = 1024, 2**58
+#: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
+_LOOK = 8
+
+#: What resuming a run allows.
+MAY_CHANGE = (
+    "resuming goes on with the same problem: only time.end, time.dt, time.dt_min, time.dt_max, time.tolerance, time.steady, "
+    "time.max_steps, output.every, output.history, output.checkpoint, output.picture, output.kernels, threads and device "
+    "may change"
+)
+
+__all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
 
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
 
 
-def build_model(spec: RunSpec) -> EnergyModel:
-    """The model a specification describes."""
-    fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
-    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
+def _plain(value: Any) -> Any:
+    """A value of the configuration as it comes back from JSON."""
+    return json.loads(json.dumps(value, default=str))
 
 
-def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
-    """Initial values of all components, shape ``(components, *grid.shape)``.
+@dataclass(frozen=True)
+class Footprint:
+    """Most memory that a run holds at a time beyond what the program itself takes, bytes.
+
+    Attributes:
+        device: in the device's memory. host: beside it in the host's, 0 on the CPU, where both are one.
+    """
+
+    device: int
+    host: int
+
+
+def footprint(
+    spec: RunSpec, backend: Backend | None = None, observables: Mapping[str, Factory] | None = None
+) -> Footprint:
+    """What a run of a specification will allocate, by building and stepping it with arrays that take no memory.
 
     Raises:
-        ConfigError: a field without an initial condition, or one that cannot be made.
+        ConfigError, DeviceError: as `Simulation`, but for initial values, which are not made.
     """
-    unknown = set(spec.initial) - set(spec.model.fields)
-    if unknown:
-        raise ConfigError(
-            f"initial.{min(unknown)}", f"there is no such field; fields of the model: {', '.join(spec.model.fields)}"
-        )
-    parts = []
-    for f in model.order_parameters:
-        default, given = spec.model.fields[f.name].initial, spec.initial.get(f.name)
-        condition = default if given is None else given if default is None else merge_initial(default, given)
-        if condition is None:
-            raise ConfigError(
-                f"initial.{f.name}",
-                "is missing; every field needs an initial condition",
-                f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
-            )
-        parts.append(initial_field(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
-    return np.concatenate(parts)
+    ghost = Rehearsal(backend or select(spec.device, spec.precision, spec.threads.cpu))  # type: ignore[arg-type]
+    sim = Simulation(spec, backend=ghost, observables=observables)
+    waiting = ghost.snapshot(sim.observe(sim.carry, measure=False)[0])
+    with suppress(Diverged, ArithmeticError):  # nothing is computed, which a controller may find strange
+        sim.advance(spec.time.end)
+    del waiting
+    sim.state(lend=True)
+    return Footprint(ghost.device, ghost.host)
+
+
+def _spread(cells: np.ndarray, count: int = 16) -> np.ndarray:
+    """Some of the cells, spread over the grid: shape ``(components, n)``."""
+    flat = cells.reshape(len(cells), -1)
+    return flat[:, np.unique(np.linspace(0, flat.shape[1] - 1, count).astype(int))].astype(float)
 
 
 class Simulation:
@@ -83,30 +119,63 @@ class Simulation:
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
-        self._check_memory()
+        if not isinstance(self.backend, Rehearsal):
+            self._check_memory(observables, 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values()))
         if checkpoint is None:
-            initial = initial_cells(spec, self.model, self.grid)
-            self.stabilizers = stabilizers(self.model, initial)
+            initial, sample = self._initial()
+            cells = sample.array()
+            self._few: np.ndarray | None = sample.few()
+            self._bounds = bounds(
+                self.model, cells, max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
+            )
+        else:
+            self._few = None
+            self._bounds = checkpoint[1].get("bounds", {})
+        self.model = continued(self.model, self._bounds)
+        self.continuation = below(self.model, self._bounds)
+        # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
+        self._stabilizer = Stabilizer(self.model, 0.5 if self.scheme.memory == 0 else 1.0)
+        if checkpoint is None:
+            curvature = self._stabilizer(cells)
+            self.stabilizers, self._passing = curvature.visited, curvature.passing
+            energy_scale, samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
+            del sample, cells
         else:
             self._check_identity(checkpoint[1])
-            self.stabilizers = list(checkpoint[1]["stabilizers"])
+            self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
+            stepping = checkpoint[1]["stepping"] or {"energy_scale": 0.0, "samples": []}
+            energy_scale, samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
-        self._epsilon = float(np.finfo(self.backend.dtype).eps)
-        self._fields = self.model.slices()
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
-        self.observer = Observer(spec.output.observables, self.model, self.layout, self.backend, observables)
+        names, more = list(spec.output.observables), dict(observables or {})
+        if self.continuation:
+            names.append("continuation")
+            more["continuation"] = partial(continuation, arguments=self.continuation)
+        self.observer = Observer(names, self.model, self.layout, self.backend, more)
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
-        self.controller = Controller(
-            tolerance=spec.time.tolerance,
-            order=self.scheme.error_order,
-            dt=spec.time.dt or self._first_step(),
-            dt_min=spec.time.dt_min or 0.0,
-            dt_max=spec.time.dt_max or math.inf,
-        )
+        self.steps: AdaptiveSteps | None = None
+        if adaptive:
+            self.steps = AdaptiveSteps(
+                spec.time,
+                self.model,
+                self.grid,
+                self.integrator,
+                samples,
+                energy_scale,
+                self._first_step(),
+                float(np.finfo(self.backend.dtype).eps),
+            )
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
+        #: When fixed steps are.
+        self.beat = None if adaptive or spec.time.dt is None else self._beat(spec.time.dt, checkpoint)
+
+    @cached_property
+    def resolution(self) -> Resolution | None:
+        """What the grid makes of the model, from the initial values; None where a run goes on or an energy does not tell."""
+        return None if self._few is None else resolution(self.model, self.grid, self._few)
 
     def _check_sources(self) -> None:
         """The kernels would take a coordinate that the grid has not for 0."""
@@ -118,43 +187,59 @@ class Simulation:
                     names = (symbol.name for symbol in source.free_symbols)
                     self.grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
 
-    def _check_memory(self) -> None:
-        components = len(self.model.components)
-        # Not from the layout: its axes would already be arrays, of a length that may be absurd.
-        *outer, last = self.grid.shape
-        numbers = components * math.prod(outer) * 2 * (last // 2 + 1)
-        buffers = (
-            (4 if self.spec.time.adaptive else 3)
-            + self.scheme.stage_buffers(self.spec.time.adaptive)
-            + len(self.scheme.history(self.spec.time.adaptive))
-        )
-        largest = numbers * np.dtype(self.backend.dtype).itemsize
-        periodic = set(self.grid.boundary) == {"periodic"}
-        need = buffers * largest + self.backend.transform_memory(largest, periodic)
-        have = self.backend.memory_available()
-        if need > have:
-            raise ConfigError(
-                "grid.shape",
-                f"{list(self.grid.shape)} with {components} component(s) needs about {need / 2**30:.3g} GiB on "
-                f"{self.backend.name}; {have / 2**30:.3g} GiB are free",
-                "use fewer cells, precision=single, or a scheme with fewer stages",
-            )
+    def _check_memory(self, observables: Mapping[str, Factory] | None, loaded: int) -> None:
+        """Refuses what does not fit. ``loaded``: bytes of a checkpoint, which are given back as buffers take them over."""
+        numbers = len(self.model.components) * self.grid.cells
+        device, host = self.backend.memory_available(), host_memory_available() + loaded
+        device = min(device, host) if self.backend.name == "cpu" else device
+        if numbers * _PLENTY <= min(device, host):
+            return
+        large = numbers * 16 > _COUNTABLE
+        need = Footprint(numbers * 16, 0) if large else footprint(self.spec, self.backend, observables)
+        for wanted, have, where in ((need.device, device, self.backend.name), (need.host, host, "the host")):
+            if wanted > have:
+                shape = list(self.grid.shape)
+                fitting = [max(2, math.floor(n * (have / wanted) ** (1 / self.grid.dim))) for n in shape]
+                raise ConfigError(
+                    "grid.shape",
+                    f"{shape} with {len(self.model.components)} component(s) in {self.spec.precision} precision needs "
+                    f"{'more than' if large else 'about'} {wanted / 2**30:.3g} GiB on {where} "
+                    f"({wanted / self.grid.cells:.0f} bytes per cell); {have / 2**30:.3g} GiB are free",
+                    "use fewer cells"
+                    + ("" if large else f" ({fitting} would fit)")
+                    + (", precision=single" if self.spec.precision == "double" else "")
+                    + ", or a scheme that keeps fewer arrays, such as time.scheme=etd1",
+                )
 
     def _first_step(self) -> float:
         """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
+        _, most = self.grid.wavenumbers
         rates = [
-            f.mobility * s * (s / f.kappa if f.kinetics == "conserved" and f.kappa > 0 else 1.0)
+            f.mobility * s * (min(s / f.kappa, most) if f.kappa > 0 else most)
+            if f.kinetics == "conserved"
+            else f.mobility * s
             for (f, _), s in zip(self.model.components, self.stabilizers, strict=True)
         ]
-        return min(0.02 / max([*rates, 1e-12]), self.spec.time.end)
+        fastest = max(rates)
+        return min(0.02 / fastest, self.spec.time.end) if fastest > 0 else self.spec.time.end
 
-    def _start(self, initial: np.ndarray) -> Carry:
-        """The carry of the initial condition. States are scaled so that an inverse transform needs no factor."""
+    def _initial(self) -> tuple[Any, Sample]:
+        """The initial cells in a buffer, and a sample of them. States are scaled so that an inverse transform needs no factor."""
         components = len(self.model.components)
-        host = np.zeros(self.layout.buffer_shape(components), self.backend.dtype)
-        cells_of(self.layout, host)[...] = initial / self.grid.norm
-        state = self.backend.buffer(self.layout, components)
-        self.backend.from_host(host, state)
+        state, sample = self.backend.buffer(self.layout, components), Sample(self.grid, components)
+        if isinstance(self.backend, Rehearsal):
+            sample = Sample(Grid((1,), (1.0,), ("periodic",)), components)
+            sample.add(slice(0, 1), np.zeros((components, 1)))
+            return state, sample
+        rows = initial_of(self.spec, self.model, self.grid)
+        for slab in slabs(self.grid):
+            values = rows(slab)
+            sample.add(slab, values)
+            put_cells(self.backend, self.layout, state, slab, values / self.grid.norm)
+        return state, sample
+
+    def _start(self, state: Any) -> Carry:
+        """The carry of the initial condition, whose cells are in ``state``."""
         self._to_modes({"u": state})
         carry = self.carry = self.integrator.start(state, 0.0)
         if not self._finite(carry.n):
@@ -166,57 +251,93 @@ class Simulation:
         return carry
 
     def _restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Carry:
+        """The carry of a checkpoint, whose arrays are let go one by one if they are in a dictionary."""
+
         def load(name: str) -> Any:
-            buffer = self.backend.buffer(self.layout, arrays[name].shape[0])
-            self.backend.from_host(arrays[name], buffer)
+            array = arrays.pop(name) if isinstance(arrays, dict) else arrays[name]
+            buffer = self.backend.buffer(self.layout, array.shape[0])
+            self.backend.from_host(array, buffer)
             return buffer
 
         number = meta["carry"]
-        history = {name: load(name) for name in arrays if name != "u"}
+        history = {name: load(name) for name in list(arrays) if name != "u"}
         carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
         carry.gradient = number["gradient"]
-        for key, value in meta["controller"].items():
-            if key != "dt" or self.spec.time.adaptive:  # a fixed step is what the configuration says
-                setattr(self.controller, key, value)
+        if self.steps is not None:
+            self.steps.restore(meta["stepping"])
         return carry
+
+    def _beat(self, dt: float, checkpoint: Checkpoint | None) -> Beat:
+        """A resumed run keeps the beat, so that times are the same to the last bit, or begins a new one with another step."""
+        beat = Beat(dt, self.carry.t, self.carry.step)
+        if checkpoint is not None and (before := checkpoint[1].get("beat")) is not None and before["dt"] == beat.dt:
+            beat = Beat(**before)
+        return beat
 
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
+        scratch = self._cells(carry)
+        values = self.observer(scratch, carry.u, measure)
+        return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
+
+    def _cells(self, carry: Carry) -> Any:
         scratch = self.integrator.scratch[: self.split.components]
         self.backend.copy(carry.u, scratch)
         self._to_cells({"u": scratch})
-        values = self.observer(scratch, carry.u, measure)
-        return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
+        return scratch
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
     def advance(self, target: float) -> None:
-        """One accepted step, not beyond ``target``; lands on it exactly when it is near.
+        """One accepted step: an adaptive one not beyond ``target``, which it meets exactly; a fixed one of its size in any case.
 
         Raises:
             Diverged: no acceptable step exists.
         """
-        if self.spec.time.adaptive:
-            self._adaptive(target)
+        if self.steps is not None:
+            try:
+                self.steps.advance(self.carry, target, self.stabilizers)
+            except NoWay as error:
+                self._diverged(error.reason, error.hint)
         else:
             self._fixed(target)
+        step = self.carry.step
+        # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
+        # their order, which a new start at low order would spoil.
+        uncertain = self.spec.time.adaptive and (bool(self.continuation) or not self.model.gradient_flow)
+        if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
+            self._stabilize()
 
-    def _size(self, proposal: float, target: float) -> tuple[float, float]:
-        """Step and end time: the last steps before a target are evened out instead of leaving a sliver."""
-        rest = target - self.carry.t
-        if proposal >= rest * (1 - 1e-9):
-            return rest, target
-        if proposal > 0.5 * rest:
-            return 0.5 * rest, self.carry.t + 0.5 * rest
-        return proposal, self.carry.t + proposal
+    def _stabilize(self) -> None:
+        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
+        found = self._stabilizer(cells_of(self.layout, self.backend.to_host(self._cells(self.carry))))
+        self._passing = found.passing
+        pairs = list(zip(found.visited, self.stabilizers, strict=True))
+        if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):
+            return
+        self.stabilizers = found.visited
+        self.split.stabilize(self.stabilizers)
+        # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
+        self.integrator.restart(self.carry, self.carry.t)
+        if self.steps is not None:
+            controller = self.steps.controller
+            controller.dt, controller.last = max(0.05 * controller.dt, controller.dt_min), 0.0
+
+    @property
+    def rejected(self) -> int:
+        """Number of steps that were tried in vain."""
+        return 0 if self.steps is None else self.steps.controller.rejected
+
+    @property
+    def reached(self) -> float:
+        """Time up to which the state has come: what is due by then is due now. Equal steps reach what they miss by round-off."""
+        return self.carry.t if self.beat is None else self.carry.t + self.beat.slack
 
     def _fixed(self, target: float) -> None:
-        carry, proposal = self.carry, self.controller.dt
-        rest = target - carry.t
-        left = max(1, math.ceil(rest / proposal * (1 - 1e-9)))
-        # Equal steps up to the target: dt itself where it divides the interval, a little less where not.
-        size = rest / left
-        self.integrator.step(carry, size, target if left == 1 else carry.t + size)
+        assert self.beat is not None
+        carry = self.carry
+        t_new = self.beat.time(carry.step + 1)
+        self.integrator.step(carry, self.beat.dt, target if abs(t_new - target) <= self.beat.slack else t_new)
         if carry.step % self.backend.readback_every == 0:
             self.check()
 
@@ -229,49 +350,6 @@ class Simulation:
         """Whether a buffer of modes is finite: one bad cell spoils the mean of its component."""
         return bool(np.isfinite(self.backend.to_host(modes[:, :1, :1, :1])).all())
 
-    def _adaptive(self, target: float) -> None:
-        carry, controller, integrator = self.carry, self.controller, self.integrator
-        floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self.spec.time.end)
-        why = ""
-        for _ in range(200):
-            size, t_new = self._size(controller.dt, target)
-            trial = integrator.attempt(carry, size, t_new)
-            ratio = controller.ratio(trial, self._fields)
-            forced = size <= floor * 1.001 and controller.dt_min > 0
-            if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                why = self._objection(trial.energy)
-                if not why:
-                    controller.accepted(ratio, size)
-                    integrator.accept(carry, trial, size, t_new)
-                    return
-                ratio = math.inf
-            elif not math.isfinite(ratio):
-                why = "the step is not finite"
-            else:
-                why = "the local error stays above the tolerance"
-            if size <= floor:
-                break
-            controller.refused(ratio, size)
-        self._diverged(
-            f"{why}, even with dt = {size:.3g}",
-            "check the initial values and the energy's domain, or loosen time.tolerance",
-        )
-
-    def _objection(self, energy: float) -> str:
-        """Why a completed step is no good, or nothing."""
-        if not math.isfinite(energy):
-            return "the free energy is not finite"
-        if self.model.gradient_flow:
-            allowed = _ROUNDOFF * self._epsilon * (abs(self.carry.bulk) + abs(self.carry.gradient) + self._energy_scale)
-            if energy > self.carry.energy + allowed:
-                return "the free energy rises"
-        return ""
-
-    @property
-    def _energy_scale(self) -> float:
-        """Energy at stake, so that round-off of a run that starts at zero energy is judged fairly."""
-        return self.grid.volume * max(self.stabilizers) * 1e-4
-
     def _diverged(self, reason: str, hint: str) -> NoReturn:
         raise Diverged(self.carry.step, self.carry.t, self._suspect(), reason, hint)
 
@@ -281,11 +359,12 @@ class Simulation:
             scratch = self.integrator.scratch[: self.split.components]
             self.backend.copy(state, scratch)
             self._to_cells({"u": scratch})
-            cells = cells_of(self.layout, self.backend.to_host(scratch))
-            flat = cells.reshape(len(cells), -1).astype(float)
-            finite = np.isfinite(flat).all(axis=1) & np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(
-                axis=1
-            )
+            cells = cells_of(self.layout, self.backend.lend(scratch))
+            finite = np.ones(len(cells), dtype=bool)
+            for slab in slabs(self.grid):  # memory may be short
+                flat = cells[:, slab].reshape(len(cells), -1).astype(float)
+                finite &= np.isfinite(flat).all(axis=1)
+                finite &= np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(axis=1)
             if not finite.all():
                 return self.model.components[int(np.argmin(finite))][0].name
         return self.model.components[0][0].name
@@ -311,8 +390,10 @@ class Simulation:
                 "mobility": f.mobility,
                 "kappa": f.kappa,
                 "source": None if f.source is None else str(f.source),
+                "stabilizer": _plain(spec.model.fields[f.name].stabilizer),
             }.items()
         }
+        start = {f"initial.{f.name}": starting_point(spec, f.name) for f in model.order_parameters}
         return {
             "model.energy": model.text,
             **{f"model.parameters.{name}": value for name, value in model.parameters.items()},
@@ -324,28 +405,42 @@ class Simulation:
             "precision": self.backend.precision,
             "time.scheme": spec.time.scheme,
             "time.adaptive": spec.time.adaptive,
+            "seed": spec.seed,
+            **start,
         }
 
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and numbers of a checkpoint."""
-        carry = self.carry
-        arrays = {"u": self.backend.to_host(carry.u)}
-        arrays |= {name: self.backend.to_host(a) for name, a in carry.history.items()}
+    @property
+    def _kept(self) -> dict[str, Any]:
+        """The arrays that a checkpoint holds."""
+        return {"u": self.carry.u, **self.carry.history}
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the arrays of a checkpoint."""
+        return sum(a.nbytes for a in self._kept.values())
+
+    def state(self, lend: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and numbers of a checkpoint; ``lend`` gives the arrays themselves where it can, until the next step."""
+        carry, host = self.carry, self.backend.lend if lend else self.backend.to_host
+        arrays = {name: host(a) for name, a in self._kept.items()}
         numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "gradient": carry.gradient}
         return arrays, {
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
-            "controller": self.controller.state(),
+            "passing": self._passing,
+            "bounds": self._bounds,
+            "stepping": None if self.steps is None else self.steps.state(),
+            "beat": None if self.beat is None else self.beat.state(),
         }
 
     def _check_identity(self, meta: Mapping[str, Any]) -> None:
         theirs = meta.get("identity", {})
         mine = self.identity
         for key in dict.fromkeys([*mine, *theirs]):
+            if key not in theirs and (key == "seed" or key.startswith("initial.") or key.endswith(".stabilizer")):
+                continue  # checkpoints of earlier versions do not tell
             if theirs.get(key) != mine.get(key):
                 raise CheckpointMismatch(
-                    f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n"
-                    "  resuming goes on with the same problem: only time.end, time.dt, time.tolerance, time.steady, output, "
-                    "threads and device may change"
+                    f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n  {MAY_CHANGE}"
                 )

@@ -12,6 +12,7 @@ from typing import Any
 from .errors import ConfigError
 from .grid import AXIS_NAMES, BOUNDARIES, Grid
 from .schedule import build as schedule
+from .units import check_unit
 
 _MOST_THREADS, _MOST_RECORDS, _MOST_COMPONENTS = 1024, 1e7, 1000
 
@@ -27,6 +28,10 @@ def _positive(key: str, value: Any, *, zero: bool = False, none: bool = False) -
         or (value == 0 and not zero)
     ):
         raise ConfigError(key, f"is {value!r}; a finite number {'>= 0' if zero else '> 0'} is expected")
+
+
+#: Arrays that fields start from lie in the run folder as ``initial_F.npy``.
+ARRAY = "initial_"
 
 
 @dataclass
@@ -46,16 +51,23 @@ class FieldSpec:
 
 @dataclass
 class ModelSpec:
-    """A free-energy density and its fields."""
+    """A free-energy density and its fields.
+
+    ``log_bound``: logarithms and broken powers are continued smoothly below this part of the largest initial value of their
+    argument (see `phasefield.models.continuation`); raised to the square root of round-off where that is larger.
+    """
 
     name: str = "custom"
     description: str = ""
     energy: str = "???"
     fields: dict[str, FieldSpec] = field(default_factory=dict)
     parameters: dict[str, float] = field(default_factory=dict)
+    log_bound: float = 1e-7
 
     def __post_init__(self) -> None:
+        _positive("model.log_bound", self.log_bound)
         for name, f in self.fields.items():
+            check_unit(f.units, f"model.fields.{name}.units")
             if f.components is not None and not 1 <= f.components <= _MOST_COMPONENTS:
                 raise ConfigError(
                     f"model.fields.{name}.components",
@@ -65,13 +77,19 @@ class ModelSpec:
 
 @dataclass
 class GridSpec:
-    """Shape, lengths and boundary; a single number or word stands for every axis."""
+    """Shape, lengths and boundary; a single number or word stands for every axis.
+
+    ``units`` is that of all lengths, also of those in initial conditions and parameters; it is written to the files.
+    """
 
     shape: list[int] = field(default_factory=lambda: [256, 256])
     length: Any = None
     boundary: Any = "periodic"
     dealias: bool = False
     units: str = "1"
+
+    def __post_init__(self) -> None:
+        check_unit(self.units, "grid.units", "m")
 
     def build(self) -> Grid:
         """The grid; `ConfigError` for anything that is none."""
@@ -98,7 +116,8 @@ class GridSpec:
                 raise ConfigError(
                     "grid.boundary", f"is {value!r}; expected one of {', '.join(BOUNDARIES)} (one, or one per axis)"
                 )
-        return Grid(tuple(int(n) for n in self.shape), tuple(float(v) for v in lengths), tuple(boundary))
+        shape, sizes = tuple(int(n) for n in self.shape), tuple(float(v) for v in lengths)
+        return Grid(shape, sizes, tuple(boundary), self.units)
 
 
 @dataclass
@@ -110,7 +129,7 @@ class TimeSpec:
     dt: float | None = None
     dt_min: float | None = None
     dt_max: float | None = None
-    tolerance: float = 2e-3
+    tolerance: float = 0.05
     end: float = 100.0
     steady: float | None = None
     max_steps: int | None = None
@@ -119,6 +138,7 @@ class TimeSpec:
     def __post_init__(self) -> None:
         from .integrators import SCHEMES
 
+        check_unit(self.units, "time.units", "s")
         if self.scheme not in SCHEMES:
             raise ConfigError("time.scheme", f"is {self.scheme!r}; expected one of {', '.join(SCHEMES)}")
         for name in ("dt", "dt_min", "dt_max", "steady", "max_steps"):

@@ -19,6 +19,7 @@ import json
 import math
 import platform
 import statistics
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -28,9 +29,15 @@ from typing import Any
 
 import benchmark_homogenize as homogenization
 import numpy as np
+import sympy as sp
+from benchmark_peers import PEERS
+from waves import Problem, chirp, filled, release
 
 from phasefield.api import spec_of
-from phasefield.backend import Backend, Forward, Inverse, Layout
+from phasefield.backend import Backend, Forward, Inverse, Layout, Run, select
+from phasefield.codegen import Kernel, array_symbol
+from phasefield.errors import PhasefieldError
+from phasefield.grid import Grid
 from phasefield.homogenize.solver import Options
 from phasefield.provenance import version
 from phasefield.simulation import Simulation
@@ -65,20 +72,38 @@ def fan_chen(components: int) -> tuple[str, ...]:
 def cases(device: str, quick: bool) -> list[Case]:
     if quick:
         return [Case("periodic", (64, 64), "etdms2"), Case("adaptive", (64, 64), "etdms2", adaptive=True)]
-    planes = ([256] * 2, [512] * 2, [1024] * 2, [2048] * 2, [128] * 3, [256] * 3)
+    walls = (*CAHN_HILLIARD, "grid.boundary=no-flux")
     if device == "gpu":
-        planes = ([512] * 2, [2048] * 2, [256] * 3, [512] * 3)
+        return gpu_cases(walls)
+    planes = ([256] * 2, [512] * 2, [1024] * 2, [2048] * 2, [128] * 3, [256] * 3)
     rows = [Case("periodic", tuple(s), scheme) for s in planes for scheme in SCHEMES]
     rows += [Case("periodic", tuple(s), "etdms2", "single") for s in planes]
     rows += [Case("adaptive", tuple(s), "etdms3", adaptive=True) for s in planes]
-    walls = (*CAHN_HILLIARD, "grid.boundary=no-flux")
     rows += [
         Case("no-flux", s, "etdms2", overrides=walls) for s in ((256, 256), (512, 512), (1024, 1024), (128, 128, 128))
     ]
-    rows += [Case(f"{n} fields", (256, 256), "etdms2", overrides=fan_chen(n)) for n in (4, 20)]
-    if device == "gpu":
-        rows += [Case("periodic", (1024,) * 3, "etd1", "single"), Case("periodic", (512,) * 3, "etd1", "single")]
-    return rows
+    return rows + [Case(f"{n} fields", (256, 256), "etdms2", overrides=fan_chen(n)) for n in (4, 20)]
+
+
+def gpu_cases(walls: tuple[str, ...]) -> list[Case]:
+    """Few, for a card may be lent for minutes; those that matter most first."""
+    return [
+        Case("periodic", (512,) * 3, "imex1", "single"),
+        Case("periodic", (512,) * 3, "etd1", "single"),
+        Case("periodic", (1024,) * 3, "imex1", "single"),
+        Case("periodic", (1024,) * 3, "etd1", "single"),
+        Case("periodic", (512,) * 3, "imex1"),
+        Case("periodic", (512,) * 3, "etdms3"),
+        Case("adaptive", (512,) * 3, "etdms3", adaptive=True),
+        Case("periodic", (256,) * 3, "etdms3"),
+        Case("adaptive", (256,) * 3, "etdms3", adaptive=True),
+        Case("periodic", (512, 512), "imex1"),
+        Case("adaptive", (512, 512), "etdms3", adaptive=True),
+        Case("adaptive", (2048, 2048), "etdms3", adaptive=True),
+        Case("no-flux", (512, 512), "etdms3", overrides=walls),
+        Case("no-flux", (256,) * 3, "etdms3", overrides=walls),
+        Case("20 fields", (256, 256), "etdms3", overrides=fan_chen(20)),
+    ]
 
 
 # -- measuring --------------------------------------------------------------------------------------------------------
@@ -139,25 +164,24 @@ def bare_pair(backend: Backend, layout: Layout, components: int) -> Callable[[],
     return pair
 
 
-def copy_bandwidth(backend: Backend, layout: Layout, rounds: int) -> float:
-    """Bytes per second of a scaled copy ``b = s a`` through a compiled kernel, read and written bytes counted."""
-    import sympy as sp
+def copy_bandwidth(backend: Backend, shape: tuple[int, ...], rounds: int) -> tuple[int, float]:
+    """Bytes of an array, and bytes per second of a scaled copy ``b = s a`` through a compiled kernel, reads and writes counted.
 
-    from phasefield.backend import Run
-    from phasefield.codegen import Kernel, array_symbol
-
+    The numbers differ from cell to cell: of equal ones a device's memory needs less power, and runs faster.
+    """
+    layout = Layout(Grid(shape, (1.0,) * len(shape), ("periodic",) * len(shape)))
     # Reads one array and writes another, so that no compiler turns it into a library call.
     scale = sp.Symbol("scale", real=True)
     kernel = Kernel("scaled_copy", "real", {"a": 1, "b": 1}, {"b": [scale * array_symbol("a", 0)]}, scalars=["scale"])
     program = backend.program(layout, [Run(kernel)])
-    arrays = {name: backend.buffer(layout, 1) for name in "ab"}
-    for array in arrays.values():
-        array[...] = 1.0
+    start = chirp(len(shape), amplitude=0.5)
+    arrays = {name: filled(backend, layout, start, transform=False) for name in "ab"}
     times = alternate({"copy": lambda: program(arrays, {"scale": 1.5})}, rounds, 0.1, backend)["copy"]
-    return 2 * layout.grid.cells * np.dtype(backend.dtype).itemsize / statistics.median(times)
+    size = layout.grid.cells * np.dtype(backend.dtype).itemsize
+    return size, 2 * size / statistics.median(times)
 
 
-def traffic(sim: Simulation) -> float:
+def traffic(sim: Simulation | Problem) -> float:
     """Bytes per cell of a step whose passes all go to memory."""
     kernels = [k.kernel for k in sim.integrator.kernels if not k.kernel.name.startswith("start_")]
     components, channels = sim.split.components, sim.split.channels
@@ -170,26 +194,44 @@ def traffic(sim: Simulation) -> float:
     return fields * np.dtype(sim.backend.dtype).itemsize
 
 
-def measure(case: Case, device: str, threads: int | None, rounds: int, seconds: float) -> dict[str, Any]:
-    """One row of the table."""
-    Simulation(case.spec(device, threads))  # compiles: what is left to the second one is arrays and plans
+def prepared(case: Case, device: str, threads: int | None) -> tuple[Simulation | Problem, float]:
+    """A problem that has made its first steps, and the bytes it holds."""
+    spec = case.spec(device, threads)
+    if device != "cpu":  # filled there: initial values on the host would take longer than the measurement
+        backend = select(device, case.precision, threads)  # type: ignore[arg-type]
+        free = backend.memory_available()
+        problem = Problem(spec, backend, chirp(len(case.shape)))
+        stepping(problem, case.adaptive)
+        return problem, free - backend.memory_available()
+    Simulation(spec)  # compiles: what is left to the second one is arrays and plans
     tracemalloc.start()
-    sim = Simulation(case.spec(device, threads))
-    backend, layout = sim.backend, sim.layout
+    sim = Simulation(spec)
+    stepping(sim, case.adaptive)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return sim, kept
+
+
+def stepping(sim: Simulation | Problem, adaptive: bool) -> Callable[[], None]:
+    """A step; some have been made, for the first ones may need what the later ones do not."""
 
     def step() -> None:
-        if case.adaptive:
+        if adaptive:
             sim.integrator.attempt(sim.carry, 0.01, sim.carry.t + 0.01)
         else:
             sim.integrator.step(sim.carry, 0.01, sim.carry.t + 0.01)
 
-    for _ in range(4):  # the first steps may need what the later ones do not
+    for _ in range(4):
         step()
-    kept = tracemalloc.get_traced_memory()[0] if backend.name == "cpu" else math.nan
-    tracemalloc.stop()
-    times = alternate(
-        {"pair": bare_pair(backend, layout, sim.split.components), "step": step}, rounds, seconds, backend
-    )
+    return step
+
+
+def measure(case: Case, device: str, threads: int | None, rounds: int, seconds: float) -> dict[str, Any]:
+    """One row of the table."""
+    sim, kept = prepared(case, device, threads)
+    backend, layout, step = sim.backend, sim.layout, stepping(sim, case.adaptive)
+    jobs = {"pair": bare_pair(backend, layout, sim.split.components), "step": step}
+    times = alternate(jobs, rounds, seconds, backend)
     ratios = [s / p for s, p in zip(times["step"], times["pair"], strict=True)]
     cells = math.prod(case.shape)
     step_time = statistics.median(times["step"])
@@ -202,80 +244,6 @@ def measure(case: Case, device: str, threads: int | None, rounds: int, seconds: 
         "cells_per_second": cells / step_time, "bytes_per_cell": traffic(sim),
         "bytes_per_second": traffic(sim) * cells / step_time, "fields_kept": kept / field,
     }  # fmt: skip
-
-
-# -- other programs on the same work ---------------------------------------------------------------------------------
-
-
-def numpy_script(n: int) -> Callable[[], Any]:
-    """The semi-implicit Cahn-Hilliard step as it is commonly written."""
-    rng = np.random.default_rng(1)
-    k = 2 * np.pi * np.fft.fftfreq(n)
-    k2 = k[:, None] ** 2 + (2 * np.pi * np.fft.rfftfreq(n)) ** 2
-    u_hat = np.fft.rfft2(0.01 * rng.standard_normal((n, n)))
-    dt, kappa = 0.01, 1.0
-    state = [u_hat]
-
-    def step() -> None:
-        u = np.fft.irfft2(state[0], s=(n, n))
-        state[0] = (state[0] - dt * k2 * np.fft.rfft2(u**3 - u)) / (1 + dt * kappa * k2**2)
-
-    return step
-
-
-def pde_step(n: int) -> Callable[[], Any]:
-    """py-pde: finite differences, explicit Euler; its step is one evaluation of the right-hand side."""
-    import pde
-
-    grid = pde.CartesianGrid([[0, n], [0, n]], [n, n], periodic=True)
-    equation = pde.CahnHilliardPDE()
-    state = pde.ScalarField(grid, 0.01 * np.random.default_rng(1).standard_normal((n, n)))
-    if hasattr(equation, "make_pde_rhs_numba"):
-        rhs = equation.make_pde_rhs_numba(state)
-        return lambda: rhs(state.data, 0.0)
-    return lambda: equation.evolution_rate(state)
-
-
-def exponax_step(n: int) -> Callable[[], Any]:
-    """exponax: ETDRK2 of the Allen-Cahn equation in single precision, two pairs a step (it has no Cahn-Hilliard step)."""
-    import equinox
-    import exponax
-    import jax
-
-    stepper = equinox.filter_jit(exponax.stepper.reaction.AllenCahn(2, float(n), n, 0.01, order=2))
-    state = [0.01 * jax.random.normal(jax.random.PRNGKey(1), (1, n, n))]
-
-    def step() -> None:
-        state[0] = stepper(state[0]).block_until_ready()
-
-    return step
-
-
-def evoxels_step(n: int) -> Callable[[], Any]:
-    """evoxels: its pseudo-spectral semi-implicit Cahn-Hilliard step through JAX, in single precision."""
-    from evoxels.pdes import CahnHilliard
-    from evoxels.solvers import TimeDependentSolver
-    from evoxels.timesteppers import PseudoSpectralIMEX
-    from evoxels.voxelfields import VoxelFields
-
-    fields = VoxelFields((n, n, 1))
-    fields.add_field("c", 0.5 + 0.01 * np.random.default_rng(1).standard_normal((n, n, 1)))
-    solver = TimeDependentSolver(fields, "c", "jax", CahnHilliard, PseudoSpectralIMEX, device="cpu")
-    problem = {"eps": 3.0, "D": 1.0, "mu_hom": None, "bc": ("periodic",) * 3}
-    state, advance = [solver._init_fields()], solver._init_stepper(0.01, problem, True)
-
-    def step() -> None:
-        state[0] = advance(0.0, state[0]).block_until_ready()
-
-    return step
-
-
-PEERS: dict[str, tuple[str | None, Callable[[int], Callable[[], Any]]]] = {
-    "numpy script": (None, numpy_script),
-    "py-pde (explicit)": ("pde", pde_step),
-    "exponax (ETDRK2)": ("exponax", exponax_step),
-    "evoxels": ("evoxels", evoxels_step),
-}
 
 
 def peers(n: int, rounds: int, threads: int | None) -> list[dict[str, Any]]:
@@ -317,8 +285,8 @@ def markdown(record: dict[str, Any]) -> str:
     """The table for people."""
     bandwidth = record["copy_bytes_per_second"]
     out = [
-        f"{record['rows'][0]['device']}, phasefield {record['version']}, {record['platform']}; scaled copy of 64 MiB "
-        f"{bandwidth / 1e9:.0f} GB/s; medians of {record['rounds']} rounds.",
+        f"{record['rows'][0]['device']}, phasefield {record['version']}, {record['platform']}; scaled copy of "
+        f"{record['copy_bytes'] >> 20} MiB {bandwidth / 1e9:.0f} GB/s; medians of {record['rounds']} rounds.",
         "",
         "| problem | grid | scheme | precision | step ms | pair ms | ratio | min-max | Mcells/s | B/cell | GB/s | fields kept |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -392,39 +360,51 @@ def selected(rows: Sequence[Case], options: argparse.Namespace) -> list[Case]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--threads", type=int, help="threads on the CPU (default: all)")
-    parser.add_argument("--schemes", nargs="+", help="only these schemes")
-    parser.add_argument("--problems", nargs="+", help="only these: periodic, adaptive, no-flux, '20 fields' ...")
-    parser.add_argument("--grids", nargs="+", help="only these grids, e.g. 512x512")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--peers", action="store_true", help="time other programs that are installed, too")
-    parser.add_argument(
-        "--output", type=Path, help="write OUTPUT.json, the table OUTPUT.md and the roofline OUTPUT.png"
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    out.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    out.add_argument("--threads", type=int, help="threads on the CPU (default: all)")
+    out.add_argument("--schemes", nargs="+", help="only these schemes")
+    out.add_argument("--problems", nargs="+", help="only these: periodic, adaptive, no-flux, '20 fields' ...")
+    out.add_argument("--grids", nargs="+", help="only these grids, e.g. 512x512")
+    out.add_argument("--rounds", type=int, default=7)
+    out.add_argument("--peers", action="store_true", help="time other programs that are installed, too")
+    out.add_argument(
+        "--output",
+        type=Path,
+        help="write OUTPUT.json and the table OUTPUT.md, after every row, and the roofline OUTPUT.png",
     )
-    parser.add_argument("--quick", action="store_true", help="tiny grids, to see that it runs")
-    options = parser.parse_args()
+    out.add_argument("--quick", action="store_true", help="tiny grids, to see that it runs")
+    return out
+
+
+def main() -> int:
+    options = parser().parse_args()
     seconds = 0.005 if options.quick else 0.15
     chosen = selected(cases(options.device, options.quick), options)
     if not chosen:
-        parser.error("no case is left; see --schemes, --problems and --grids")
+        parser().error("no case is left; see --schemes, --problems and --grids")
 
-    large = Simulation(
-        Case("", (64, 64) if options.quick else (4096, 2048), "imex1").spec(options.device, options.threads)
-    )
-    bandwidth = copy_bandwidth(large.backend, large.layout, options.rounds)
-    print(f"{large.backend.description}; scaled copy of 64 MiB: {bandwidth / 1e9:.1f} GB/s\n{HEAD}")
-    del large
-    rows = []
-    for case in chosen:
-        rows.append(measure(case, options.device, options.threads, options.rounds, seconds))
-        print(line(rows[-1], bandwidth), flush=True)
-    record = {
+    # Far more than a cache holds.
+    shape = (64, 64) if options.quick else (512, 512, 512) if options.device == "gpu" else (4096, 2048)
+    backend = select(options.device, "double", options.threads)
+    size, bandwidth = copy_bandwidth(backend, shape, options.rounds)
+    print(f"{backend.description}; scaled copy of {size >> 20} MiB: {bandwidth / 1e9:.1f} GB/s\n{HEAD}")
+    del backend
+    release(options.device)
+    record: dict[str, Any] = {
         "version": version(), "platform": platform.platform(), "numpy": np.__version__, "rounds": options.rounds,
-        "copy_bytes_per_second": bandwidth, "rows": rows,
+        "copy_bytes": size, "copy_bytes_per_second": bandwidth, "rows": [], "errors": [],
     }  # fmt: skip
+    for case in chosen:
+        try:
+            record["rows"].append(measure(case, options.device, options.threads, options.rounds, seconds))
+            print(line(record["rows"][-1], bandwidth), flush=True)
+        except PhasefieldError as error:  # the others are worth having
+            record["errors"].append(f"{case.label} {case.shape} {case.scheme} {case.precision}: {error}")
+            print(record["errors"][-1], flush=True)
+        release(options.device)
+        write(record, options.output)  # at once: what was found stays if a later case fails or comes too late
     if options.peers:
         record["peers"] = peers(64 if options.quick else 512, options.rounds, options.threads)
         print(f"\n{'program':>20} {'step ms':>9} {'of the pair':>11}")
@@ -433,14 +413,21 @@ def main() -> None:
     if options.device == "cpu" and (options.peers or options.quick):
         print(f"\n{homogenization.HEAD}")
         solver = Options(tolerance=homogenization.TOLERANCE, threads=options.threads)
-        size = 16 if options.quick else None
-        record["homogenization"] = homogenization.measure(size, options.rounds, options.peers, solver)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-        options.output.with_suffix(".md").write_text(markdown(record))
+        grid = 16 if options.quick else None
+        record["homogenization"] = homogenization.measure(grid, options.rounds, options.peers, solver)
+    write(record, options.output)
+    if options.output and record["rows"]:
         roofline(record, options.output.with_suffix(".png"))
+    return 1 if record["errors"] else 0
+
+
+def write(record: dict[str, Any], output: Path | None) -> None:
+    """The data and the table."""
+    if output and record["rows"]:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+        output.with_suffix(".md").write_text(markdown(record))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,8 @@
     python scripts/gpu_checks.py graphs --json graphs.json         # graphs against plain launches: bits and times
     python scripts/gpu_checks.py large --json large.json           # grids that fill the card, against a coarse grid on the CPU
     python scripts/gpu_checks.py homogenize --json homogenize.json # effective properties: CPU and GPU, and times of large images
+    python scripts/gpu_checks.py pairs --json pairs.json           # the bare pair of transforms by the length of its rows
+    python scripts/gpu_checks.py profile --json profile.json       # what each operation of a step and of a solve takes
 
 The exit status is 0 only if every case is within its bounds.
 """
@@ -11,26 +13,25 @@ The exit status is 0 only if every case is within its bounds.
 from __future__ import annotations
 
 import argparse
-import gc
+import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sympy as sp
+from waves import Problem, chirp, filled, release
 
 from phasefield.api import spec_of
-from phasefield.backend import Backend, Forward, Layout, Run, cells_of, select
-from phasefield.codegen import Kernel
+from phasefield.backend import Backend, Layout, Run, cells_of, select, traffic
 from phasefield.errors import PhasefieldError
+from phasefield.grid import Grid
 from phasefield.homogenize import tensors
 from phasefield.homogenize.solver import CellProblem, Options
-from phasefield.integrators import SCHEMES, Integrator
-from phasefield.models import SpectralSplit
-from phasefield.simulation import Simulation, build_model
+from phasefield.simulation import Simulation
 
 PRECIPITATE = (
     "model=precipitate",
@@ -45,10 +46,19 @@ AGREEMENT = {
     "precipitate": (*PRECIPITATE, "grid.shape=[96,100]"),
     "logarithms": ("model=flory_huggins", "grid.shape=[96,80]"),
 }
+#: Grids, to tell what a step costs on the host.
 GRAPHS = ([64, 64], [128, 128], [256, 256], [512, 512], [1024, 1024], [32] * 3, [64] * 3, [128] * 3)
 LARGE = ((1536, "double", "imex1"), (2048, "single", "imex1"), (1536, "double", "etdms2"))
+#: Cells per axis, precision, scheme, adaptive: whose operations are timed one by one.
+PROFILED = ((512, "single", "imex1", False), (512, "double", "imex1", False), (512, "double", "etdms3", True))
 #: Property, voxels per axis, contrast of two random phases, loads, seconds that a load may take.
 IMAGES = (("stiffness", 256, 10.0, 6, 2.0 / 6), ("conductivity", 512, 100.0, 3, 2.0))
+#: Discretisation, grid and precisions of solutions that are compared with the CPU's.
+COMPARED = (
+    ("q1", (48, 45, 40), ("double", "single")),
+    ("rotated", (48, 45, 40), ("double",)),
+    ("q1", (128, 96), ("double",)),
+)
 STEPS = 100
 
 Row = dict[str, Any]
@@ -61,9 +71,9 @@ def run(spec: Any, backend: Backend, steps: int) -> Simulation:
     return sim
 
 
-def agreement(device: str) -> Iterator[Row]:
+def agreement(device: str, cases: Any = AGREEMENT, steps: int = STEPS) -> Iterator[Row]:
     """Largest deviation of the cells from the CPU's, over the largest cell."""
-    for name, overrides in AGREEMENT.items():
+    for name, overrides in cases.items():
         for precision, adaptive, bound in (("double", True, 1e-10), ("double", False, 1e-10), ("single", False, 1e-4)):
             spec = spec_of(
                 "time.end=1e6", "time.dt=0.01", "time.tolerance=1e-3", f"time.adaptive={adaptive}",
@@ -71,18 +81,18 @@ def agreement(device: str) -> Iterator[Row]:
             )  # fmt: skip
             cells = []
             for kind in ("cpu", device):
-                sim = run(spec, select(kind, precision), STEPS)  # type: ignore[arg-type]
+                sim = run(spec, select(kind, precision), steps)  # type: ignore[arg-type]
                 cells.append(cells_of(sim.layout, sim.backend.to_host(sim.observe(sim.carry)[0])))
             deviation = float(np.abs(cells[1] - cells[0]).max() / np.abs(cells[0]).max())
             yield {
-                "case": name, "precision": precision, "adaptive": adaptive, "steps": STEPS,
+                "case": name, "precision": precision, "adaptive": adaptive, "steps": steps,
                 "deviation": deviation, "bound": bound, "passed": deviation < bound,
             }  # fmt: skip
 
 
-def graphs(make: Callable[[bool], Backend]) -> Iterator[Row]:
+def graphs(make: Callable[[bool], Backend], shapes: Any = GRAPHS, steps: int = STEPS) -> Iterator[Row]:
     """Microseconds per step with graphs and with plain launches, which have to give the same bits."""
-    for shape in GRAPHS:
+    for shape in shapes:
         for adaptive in (False, True):
             spec = spec_of(
                 "model=cahn_hilliard",
@@ -96,16 +106,16 @@ def graphs(make: Callable[[bool], Backend]) -> Iterator[Row]:
                 sim = run(spec, make(on), 20)
                 sim.backend.synchronize()
                 start = time.perf_counter()
-                for _ in range(STEPS):
+                for _ in range(steps):
                     sim.advance(1e6)
                 sim.backend.synchronize()
-                micro["graphs" if on else "plain"] = 1e6 * (time.perf_counter() - start) / STEPS
+                micro["graphs" if on else "plain"] = 1e6 * (time.perf_counter() - start) / steps
                 states.append(sim.backend.to_host(sim.carry.u).tobytes())
             yield {"shape": shape, "adaptive": adaptive, "us_per_step": micro, "passed": states[0] == states[1]}
 
 
-class Waves:
-    """A problem made of a few long waves, so that any grid has the same energies and amplitudes; built where it runs.
+class Waves(Problem):
+    """A problem made of a few long waves, so that any grid has the same energies and amplitudes.
 
     Their energies are sums over all cells, so an index that goes astray in a large grid shows in them.
     """
@@ -115,17 +125,8 @@ class Waves:
             "model=cahn_hilliard", f"grid.shape={[n] * 3}", "grid.length=[20,20,20]", "time.adaptive=false",
             "time.dt=0.05", "time.end=1e6", f"time.scheme={scheme}", f"precision={precision}",
         )  # fmt: skip
-        model, self.layout = build_model(spec), Layout(spec.grid.build())
-        split = SpectralSplit(model, self.layout, [1.0], monitor=True)
-        kappas = [f.kappa for f, _ in model.components]
-        self.backend = backend
-        self.integrator = Integrator(SCHEMES[scheme], split, self.layout, backend, kappas, adaptive=False)
         x, y, z = (sp.cos(2 * sp.pi / 20 * s) for s in sp.symbols("x y z", real=True))
-        start = (sp.Float(0.5) + sp.Float(0.1) * (x + y * z) + sp.Float(0.05) * x * y) / sp.Float(self.layout.grid.norm)
-        fill = Run(Kernel("waves", "real", {"u": 1}, {"u": [start]}))
-        state = backend.buffer(self.layout, 1)
-        backend.program(self.layout, [fill, Forward("u", 1)])({"u": state})
-        self.carry = self.integrator.start(state, 0.0)
+        super().__init__(spec, backend, sp.Float(0.5) + sp.Float(0.1) * (x + y * z) + sp.Float(0.05) * x * y)
         self.mean = self.modes()[0, 0, 0]
 
     def modes(self) -> np.ndarray:
@@ -133,8 +134,9 @@ class Waves:
         corner = self.backend.to_host(self.carry.u[:1, :3, :3, :6])[0]
         return np.hypot(corner[..., ::2], corner[..., 1::2])
 
-    def step(self) -> float:
-        self.integrator.step(self.carry, 0.05, self.carry.t + 0.05)
+    def energy(self) -> float:
+        """The bulk energy after one more step."""
+        self.step(0.05)
         return self.carry.bulk
 
 
@@ -148,15 +150,15 @@ def large(device: str, cases: Any = LARGE, coarse: int = 48, steps: int = 8) -> 
             backend = select(device, precision)
             before = backend.memory_available()
             waves = Waves(n, precision, scheme, backend)
-            energies = [abs(waves.step() / reference.step() - 1) for _ in range(steps)]
+            energies = [abs(waves.energy() / reference.energy() - 1) for _ in range(steps)]
             backend.synchronize()
             start = time.perf_counter()
             for _ in range(steps):
-                waves.step()
+                waves.energy()
             backend.synchronize()
             seconds = (time.perf_counter() - start) / steps
             for _ in range(steps):
-                reference.step()
+                reference.energy()
             modes, others = waves.modes(), reference.modes()
             row |= {
                 "energy": max(energies), "modes": float(np.abs(modes - others).max() / others.max()),
@@ -168,7 +170,7 @@ def large(device: str, cases: Any = LARGE, coarse: int = 48, steps: int = 8) -> 
             del waves, backend
         except PhasefieldError as error:
             row["error"] = str(error)
-        free()
+        release(device)
         yield row
 
 
@@ -180,11 +182,12 @@ def two_phases(name: str, shape: tuple[int, ...], contrast: float, device: str, 
     return CellProblem(index, table, (1.0,) * len(shape), Options(device=device, **options))
 
 
-def homogenization(device: str, images: Any = IMAGES) -> Iterator[Row]:
+def homogenization(device: str, images: Any = IMAGES, compared: Any = COMPARED) -> Iterator[Row]:
     """Mean stress or flux against the CPU's, and seconds a load on large images, at a tolerance of 1e-6."""
     for name in ("stiffness", "conductivity"):
-        for scheme, shape in (("q1", (48, 45, 40)), ("rotated", (48, 45, 40)), ("q1", (128, 96))):
-            for precision, bound in (("double", 1e-8), ("single", 1e-3)):
+        for scheme, shape, precisions in compared:
+            for precision in precisions:
+                bound = {"double": 1e-8, "single": 1e-3}[precision]
                 more = {"scheme": scheme, "precision": precision, "tolerance": bound / 10}
                 found = []
                 for kind in ("cpu", device):
@@ -229,8 +232,82 @@ def homogenization(device: str, images: Any = IMAGES) -> Iterator[Row]:
             del problem, u, p, w, kernels
         except PhasefieldError as error:
             row["error"] = str(error)
-        free()
+        release(device)
         yield row
+
+
+def pairs(backend: Any, n: int = 512, rows: Sequence[int] = (514, 528, 544), repeats: int = 20) -> Iterator[Row]:
+    """Milliseconds of a forward and an inverse transform, in place with rows of some lengths and out of place.
+
+    cuFFT's passes along the other axes stride by whole rows, and not every stride suits the memory.
+    """
+    kind = np.result_type(np.dtype(backend.dtype), np.complex64)
+    for row, apart in (*((row, False) for row in rows), (rows[0], True)):
+        forward, inverse = (backend.plan((n, n, n), 1, direction, row) for direction in (True, False))
+        layout = Layout(Grid((n, n, row - 2), (1.0,) * 3, ("periodic",) * 3))
+        cells = filled(backend, layout, chirp(3), transform=False)
+        other = backend.buffer(layout, 1) if apart else cells
+        modes = other.view(kind)
+
+        def pair(cells: Any = cells, modes: Any = modes, forward: Any = forward, inverse: Any = inverse) -> None:
+            with backend.stream:
+                forward.fft(cells, modes, -1)
+                inverse.fft(modes, cells, 1)
+            backend.synchronize()
+
+        for _ in range(2):
+            pair()
+        yield {
+            "shape": [n] * 3, "precision": backend.precision, "row": row, "in_place": not apart,
+            "milliseconds": best_of(pair, repeats), "passed": True,
+        }  # fmt: skip
+        del cells, other, modes, forward, inverse, pair
+        release("gpu")
+
+
+def profile(make: Callable[[str], Any], cases: Any = PROFILED, repeats: int = 10) -> Iterator[Row]:
+    """Milliseconds and registers of every operation of a step, launched one by one."""
+    for n, precision, scheme, adaptive in cases:
+        backend = make(precision)
+        spec = spec_of(
+            "model=cahn_hilliard", f"grid.shape={[n] * 3}", f"time.adaptive={adaptive}", "time.dt=0.01", "time.end=1e6",
+            f"time.scheme={scheme}", f"precision={precision}",
+        )  # fmt: skip
+        problem = Problem(spec, backend, chirp(3))
+        program = problem.integrator._method.update
+        times: list[list[float]] = [[] for _ in program._steps]
+
+        def timed(step: Any, found: list[float], backend: Any = backend) -> Callable[[Any], None]:
+            def run(arrays: Any) -> None:
+                backend.synchronize()
+                start = time.perf_counter()
+                step(arrays)
+                backend.synchronize()
+                found.append(1e3 * (time.perf_counter() - start))
+
+            return run
+
+        program._recorder.recording = False
+        program._steps = [timed(step, found) for step, found in zip(program._steps, times, strict=True)]
+        for _ in range(repeats):
+            problem.step()
+        kernels = iter(program.kernels)
+        operations = []
+        for operation, found in zip(program.operations, times, strict=True):
+            kernel = next(kernels) if isinstance(operation, Run) else None
+            moved = traffic(problem.layout, [operation]) * problem.grid.cells * np.dtype(backend.dtype).itemsize
+            operations.append(
+                {
+                    "operation": kernel.kernel.name if kernel else type(operation).__name__.lower(),
+                    "registers": kernel.registers if kernel else None,
+                    "milliseconds": sorted(found)[len(found) // 2],
+                    "bytes": moved,
+                }
+            )
+        row = {"shape": [n] * 3, "precision": precision, "scheme": scheme, "adaptive": adaptive}
+        yield row | {"operations": operations, "passed": True}
+        del problem, program, backend, kernels
+        release("gpu")
 
 
 def best_of(call: Callable[[], Any], repeats: int = 5) -> float:
@@ -243,32 +320,33 @@ def best_of(call: Callable[[], Any], repeats: int = 5) -> float:
     return min(times)
 
 
-def free() -> None:
-    """Gives the pool's memory back, so that the next case finds all of it."""
-    gc.collect()
-    if "cupy" in sys.modules:
-        sys.modules["cupy"].get_default_memory_pool().free_all_blocks()
-
-
 def with_graphs(on: bool) -> Backend:
     from phasefield.backend.cuda import CudaBackend
 
     return CudaBackend("double", graphs=on)
 
 
+CHECKS: dict[str, Callable[[], Iterator[Row]]] = {
+    "agreement": lambda: agreement("gpu"),
+    "graphs": lambda: graphs(with_graphs),
+    "large": lambda: large("gpu"),
+    "homogenize": lambda: homogenization("gpu"),
+    "pairs": lambda: itertools.chain.from_iterable(pairs(select("gpu", p)) for p in ("single", "double")),
+    "profile": lambda: profile(lambda precision: select("gpu", precision)),  # type: ignore[arg-type]
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    out.add_argument("check", choices=list(CHECKS))
+    out.add_argument("--json", type=Path)
+    return out
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("check", choices=("agreement", "graphs", "large", "homogenize"))
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser().parse_args()
     rows = []
-    checks = {
-        "agreement": lambda: agreement("gpu"),
-        "graphs": lambda: graphs(with_graphs),
-        "large": lambda: large("gpu"),
-        "homogenize": lambda: homogenization("gpu"),
-    }
-    for row in checks[options.check]():
+    for row in CHECKS[options.check]():
         rows.append(row)
         print(json.dumps(row), flush=True)
         if options.json:  # at once: what was found stays if a later case fails

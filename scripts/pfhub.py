@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import phasefield as pf
+from phasefield.report.reading import reference_of
 
 DATA = Path(__file__).resolve().parents[1] / "docs" / "data" / "pfhub"
 TIMES = (0.0, 1.0, 10.0, 100.0, 1000.0, 10000.0)
@@ -23,8 +24,8 @@ def community(benchmark: str) -> dict[str, np.ndarray]:
     """Upload -> array of (time, free energy)."""
     curves = {}
     for path in sorted(DATA.glob(f"{benchmark}_*.csv")):
-        rows = np.genfromtxt(path, delimiter=",", skip_header=1)[:, :2]
-        rows = rows[np.isfinite(rows).all(axis=1)]
+        _, t, f = reference_of(path)
+        rows = np.column_stack([t, f])
         curves[path.stem.removeprefix(f"{benchmark}_")] = rows[np.argsort(rows[:, 0], kind="stable")]
     return curves
 

@@ -90,7 +90,7 @@ def measure(sim: Simulation) -> tuple[list[float], int, float]:
         try:
             while sim.carry.t < target and pairs < MOST_PAIRS:
                 sim.advance(target)
-                pairs = each * (sim.carry.step + sim.controller.rejected)
+                pairs = each * (sim.carry.step + sim.rejected)
         except PhasefieldError:
             break
         seconds += time.perf_counter() - start
@@ -125,7 +125,7 @@ def points_of(
         energies, pairs, seconds = measure(sim)
         errors = [abs(a / b - 1) for a, b in zip(energies, exact, strict=True)]
         name = f"{setting[0]}={setting[1]:g}"
-        yield Point(scheme, name, pairs, sim.carry.step, sim.controller.rejected, seconds, errors)
+        yield Point(scheme, name, pairs, sim.carry.step, sim.rejected, seconds, errors)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -36,8 +37,6 @@ def phasefield(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
     """Runs a command line in this process, in an empty folder."""
-    import logging
-
     monkeypatch.chdir(tmp_path)
     log = logging.getLogger("phasefield")
     before = log.handlers[:], log.propagate, log.level
@@ -52,6 +51,7 @@ def phasefield(
     yield call
     log.handlers[:], log.propagate = before[0], before[1]
     log.setLevel(before[2])
+    log.disabled = False  # Hydra disables loggers that it does not know
 
 
 def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -83,6 +83,49 @@ def test_help_is_quick_and_complete() -> None:
         "examples",
     ):
         assert word in out
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "report", "config", "homogenize"])
+def test_every_command_has_help_of_its_own(phasefield: Command, command: str) -> None:
+    answers = [phasefield(line).out for line in (f"{command} --help", f"{command} x=1 -h", f"help {command}")]
+    assert len(set(answers)) == 1
+    assert answers[0].splitlines()[0].startswith(f"usage: phasefield {'[run]' if command == 'run' else command}")
+    assert answers[0] != phasefield("--help").out
+    assert "did you mean" in phasefield(f"help {command}x").err
+
+
+def test_that_there_is_no_gpu_is_said_once(
+    phasefield: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phasefield.backend import base, cuda, select
+
+    monkeypatch.setattr(cuda, "why_unavailable", lambda: "it is away")
+    monkeypatch.setenv("PHASEFIELD_CACHE", str(tmp_path / "cache"))
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append((record.levelname, record.getMessage()))  # type: ignore[method-assign]
+    log = logging.getLogger("phasefield")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        for _ in range(2):
+            base._say.cache_clear()  # as another process
+            select("auto", "double", 1)
+    finally:
+        log.removeHandler(handler)
+    text = "no GPU: it is away; running on the CPU"
+    assert said == [("INFO", text), ("DEBUG", text)]
+
+
+def test_presets_in_a_folder_of_ones_own(phasefield: Command, tmp_path: Path) -> None:
+    (tmp_path / "my presets" / "model").mkdir(parents=True)
+    (tmp_path / "my presets" / "model" / "mine.yaml").write_text(
+        "energy: c**4/4 - c**2/2\nfields: {c: {kinetics: conserved, initial: 0.1*sin(x)}}\n"
+    )
+    for flag in ("--config-dir 'my presets'", "--config-dir='my presets'"):
+        answer = phasefield(f"config validate {flag} model=mine {TINY}")
+        assert answer.code == 0, answer.err
+    assert "there is no folder" in phasefield("config show --config-dir nowhere").err
 
 
 def test_version_and_completion_script(phasefield: Command) -> None:
@@ -186,7 +229,7 @@ def test_sweep(phasefield: Command, tmp_path: Path) -> None:
     # Again into the same folders.
     answer = phasefield(f"run -m {TINY} seed=1,2 output.dir=many")
     assert answer.code == 2
-    assert "already holds a run" in answer.err
+    assert "already holds a run or a sweep" in answer.err
 
 
 def test_presets_of_ones_own(phasefield: Command, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from omegaconf import OmegaConf
 from phasefield import config
 from phasefield.api import spec_of
 from phasefield.errors import ConfigError, PhasefieldError
-from phasefield.simulation import Simulation
+from phasefield.simulation import Simulation, build_model, initial_cells
 from phasefield.specs import RunSpec
 
 TINY = ("grid.shape=[8,8]", "threads.cpu=1", "device=cpu", "time.end=1")
@@ -99,6 +100,19 @@ WRONG = [
     (["initial.c={kind: nois}"], "initial.c.kind", "did you mean 'noise'?"),
     (["initial.c={kind: noise, meen: 1}"], "initial.c.meen", "did you mean 'mean'?"),
     (["initial.c={kind: file, path: /nowhere.npy}"], "initial.c.path", "no file"),
+    (["initial.c={kind: noise, mean: 0.5}"], "initial.c.amplitude", "missing: kind 'noise' needs it"),
+    (["model=grain_growth", "initial.eta.grains=1e9"], "initial.eta.grains", "more than the grid has cells (64)"),
+    (["model=precipitate"], "initial.c.count", "set a smaller initial.c.count or initial.c.radius"),
+    (["experiment=shrinking_circle", "grid.length=32"], "initial.eta.radii", "cover the whole grid"),
+    (["experiment=shrinking_circle", "grid.length=16", "grid.boundary=no-flux"], "initial.eta.centers[0]", "larger grid.length"),
+    (["initial.c={kind: circles, count: 1000000000, radius: 1}"], "initial.c.count", "more room than the grid has"),
+    (["grid.units=parsec"], "grid.units", "no known unit"),
+    (["grid.units=s"], "grid.units", "a length is expected, e.g. nm"),
+    (["time.units=nm"], "time.units", "a time is expected, e.g. s"),
+    (["model.fields.c.units=atoms"], "model.fields.c.units", "no known unit"),
+    (["model=mine.yaml"], "model", "there is no file mine.yaml"),
+    (["hydra.searchpath=[file:///nowhere]"], "hydra.searchpath", "there is no folder /nowhere"),
+    (["hydra.searchpath=[pkg://nowhere.at.all]"], "hydra.searchpath", "there is no package nowhere.at.all"),
 ]  # fmt: skip
 
 
@@ -173,6 +187,14 @@ RIGHT = [
      {"kind": "circles", "centers": [[64, 64]], "radii": 20, "inside": 1, "outside": -1, "width": 1}),
     (["experiment=shrinking_circle", "initial.eta={kind: noise, mean: 0, amplitude: 1}"], "initial.eta",
      {"kind": "noise", "mean": 0, "amplitude": 1}),
+    (["model=precipitate", "initial.c={kind: circles, centers: [[1,2]], radii: 3}"], "initial.c",
+     {"kind": "circles", "centers": [[1, 2]], "radii": 3}),
+    (["experiment=shrinking_circle", "initial.eta.kind=noise", "initial.eta.mean=0", "initial.eta.amplitude=1"], "initial.eta",
+     {"kind": "noise", "mean": 0, "amplitude": 1}),
+    (['initial.c={"kind": "noise", "mean": 0.5, "amplitude": 0.01}'], "initial.c",
+     {"kind": "noise", "mean": 0.5, "amplitude": 0.01}),
+    (["grid.units=nm"], "grid.units", "nm"),
+    (["model.fields.c.units=mol/m^3"], "model.fields.c.units", "mol/m^3"),
     (["grid.shape=[16]"], "grid.shape", [16]),
     (["grid.shape=[4,5,6]"], "grid.shape", [4, 5, 6]),
     (["grid.length=7"], "grid.length", 7),
@@ -203,6 +225,43 @@ def test_documented_keys(overrides: list[str], path: str, expected: object) -> N
     assert value(spec, path) == expected
     # And the file in the run folder says the same.
     assert config.to_spec(OmegaConf.create(config.to_yaml(config.compose(overrides)))) == spec
+
+
+def test_a_kind_replaces_the_condition_of_the_preset() -> None:
+    circle = "{kind: circles, centers: [[4, 4]], radii: 2, inside: 0.7, outside: 0.35}"
+    start = initial_cells_of(
+        "model=precipitate", f"initial.c={circle}", "initial.eta={kind: circles, count: 1, radius: 2}"
+    )
+    assert sorted(set(start[0].ravel())) == [0.35, 0.7]
+    assert sorted(set(start[1].ravel())) == [0.0, 1.0]
+    # Without a kind, keys of the preset's are changed.
+    start = initial_cells_of("initial.c.mean=0.25")
+    assert abs(start[0].mean() - 0.25) < 1e-15
+    assert 0.04 < abs(start[0] - 0.25).max() <= 0.1
+
+
+def initial_cells_of(*overrides: str) -> np.ndarray:
+    spec = spec_of(*TINY, *overrides)
+    return initial_cells(spec, build_model(spec), spec.grid.build())
+
+
+def test_presets_that_are_files(tmp_path: Path) -> None:
+    model = "energy: c**4/4 - c**2/2\nfields: {c: {kinetics: conserved, initial: 0.1*sin(x)}}\n"
+    (tmp_path / "my model.yaml").write_text(model)
+    (tmp_path / "two.yml").write_text("defaults: [{override /model: spinodal}]\ngrid: {shape: [4, 4]}\n")
+    spec = spec_of(f"model={tmp_path}/my model.yaml", "model.fields.d.kinetics=nonconserved")
+    assert (spec.model.name, list(spec.model.fields)) == ("my model", ["c", "d"])
+    spec = spec_of(f"experiment={tmp_path}/two.yml")
+    assert (spec.model.name, spec.grid.shape) == ("spinodal", [4, 4])
+    for text, says in (
+        ("energy: [", "cannot be read"),
+        ("- 1", "holds no mapping"),
+        ("energi: c", "the key 'energi', which means nothing there\n  keys of a model: name,"),
+        ("grid: {}", r"experiment=.*my model.yaml"),
+    ):
+        (tmp_path / "my model.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=says):
+            spec_of(f"model={tmp_path}/my model.yaml")
 
 
 def test_a_new_field() -> None:

@@ -14,8 +14,8 @@ import pytest
 import xarray as xr
 
 import phasefield as pf
-from phasefield.driver import Stop
 from phasefield.errors import ConfigError, Diverged, OutputError, PhasefieldError
+from phasefield.signals import listening
 from phasefield.store import RunFolder, load_checkpoint
 
 TINY = ("grid.shape=[8,8]", "threads.cpu=1", "device=cpu", "output.picture=false")
@@ -25,7 +25,6 @@ def go(folder: Path, *overrides: str) -> pf.Run:
     return pf.run(*TINY, f"output.dir={folder}", *overrides)
 
 
-@pytest.mark.parametrize("steps", [("time.adaptive=true",), ("time.adaptive=false", "time.dt=0.03")], ids=str)
 @pytest.mark.parametrize(
     ("every", "times"),
     [
@@ -37,19 +36,66 @@ def go(folder: Path, *overrides: str) -> pf.Run:
     ],
     ids=str,
 )
-def test_snapshots_are_at_their_times_exactly(
-    tmp_path: Path, every: str, times: list[float], steps: tuple[str, ...]
-) -> None:
-    run = go(tmp_path / "run", "time.end=1", f"output.every={every}", "output.history={steps: 1000000}", *steps)
+def test_snapshots_are_at_their_times_exactly(tmp_path: Path, every: str, times: list[float]) -> None:
+    run = go(tmp_path / "run", "time.end=1", f"output.every={every}", "output.history={steps: 1000000}")
     assert run.fields.time.values.tolist() == times
     # Every snapshot has its row of the history.
     assert run.history.time.values.tolist() == times
 
 
 def test_a_hundred_periods(tmp_path: Path) -> None:
-    fixed = ("time.adaptive=false", "time.dt=0.15")
+    fixed = ("time.adaptive=false", "time.dt=0.05")
     run = go(tmp_path / "run", "time.end=10", "output.every={steps: 1000000}", "output.history=0.1", *fixed)
     assert run.history.time.values.tolist() == [min(n * 0.1, 10.0) for n in range(101)]
+    assert int(run.history.step[-1]) == 200
+
+
+FIXED = ("model=cahn_hilliard", "initial.c=0.5+0.1*cos(pi*x/4)", "time.adaptive=false", "output.history={steps: 1}")
+
+
+@pytest.mark.parametrize(
+    ("keys", "steps", "end", "snapshots", "told"),
+    [
+        # The default plan, a tenth of the end, has two steps' time between its snapshots.
+        (("time.dt=5", "time.end=10"), 2, 10, [0, 5, 10], "at 0, 5, 10"),
+        (("time.dt=3", "time.end=10", "output.every=5"), 4, 12, [0, 6, 12], "the run ends at 12"),
+        (("time.dt=0.1", "time.end=0.7", "output.every=0.35"), 7, 0.7, [0, 0.4, 0.7], "at 0, 0.4, 0.7"),
+        (("time.dt=0.1", "time.end=1", "output.every={times: [0.3, 0.7]}"), 10, 1, [0, 0.3, 0.7, 1], ""),
+        (("time.dt=0.3333333333333333", "time.end=1", "output.every=1"), 3, 1, [0, 1], ""),
+        (("time.dt=7", "time.end=2", "output.every=2"), 1, 7, [0, 7], "the run ends at 7"),
+    ],
+    ids=str,
+)
+def test_fixed_steps_are_those_asked_for(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    keys: tuple[str, ...],
+    steps: int,
+    end: float,
+    snapshots: list[float],
+    told: str,
+) -> None:
+    with caplog.at_level("WARNING", logger="phasefield"):
+        run = go(tmp_path / "run", *FIXED, *keys)
+    dt = float(keys[0].split("=")[1])
+    assert np.array_equal(run.history.dt, [0.0, *[dt] * steps])
+    assert float(run.history.time[-1]) == end
+    assert run.fields.time.values.tolist() == snapshots
+    for text in (caplog.text, (run.path / "run.log").read_text()):
+        assert text.count(told) == 1 if told else "time.dt" not in text
+
+
+def test_outputs_change_nothing_about_fixed_steps(tmp_path: Path) -> None:
+    """Nor does a run that is taken up again, with times that are no multiples of the step."""
+    last = []
+    for name, every in (("none", "output.every={steps: 100}"), ("many", "output.every=0.07")):
+        run = go(tmp_path / name, *FIXED, "time.dt=0.1", "time.end=2.05", every)
+        last.append(run.fields.c.isel(time=-1).values.tobytes())
+    go(tmp_path / "parts", *FIXED, "time.dt=0.1", "time.end=0.95", "output.every={steps: 100}")
+    run = pf.resume(tmp_path / "parts", "time.end=2.05")
+    last.append(run.fields.c.isel(time=-1).values.tobytes())
+    assert run.history.time.values.tolist() == [round(0.1 * n, 1) for n in range(22)]
+    assert last[0] == last[1] == last[2]
 
 
 def test_records_by_steps(tmp_path: Path) -> None:
@@ -72,8 +118,10 @@ def test_files_explain_themselves(tmp_path: Path) -> None:
         "seed=5",
     )
     with xr.open_dataset(run.path / "fields.nc") as fields, xr.open_dataset(run.path / "history.nc") as history:
-        assert fields.c.dims == fields.eta.dims == ("time", "x", "y", "z")
-        assert fields.c.shape == (11, 8, 6, 4)
+        assert fields.c.dims == fields.eta.dims == ("time", "z", "y", "x")
+        assert fields.c.shape == (11, 4, 6, 8)
+        assert run.fields.c.dims == ("time", "x", "y", "z")
+        assert np.array_equal(run.fields.c, fields.c.transpose("time", "x", "y", "z"))
         assert fields.x.values.tolist() == [1, 3, 5, 7, 9, 11, 13, 15]
         assert {"step", "dt", "free_energy", "free_energy_bulk", "free_energy_gradient"} <= set(history)
         for name in ("c", "eta"):
@@ -224,14 +272,14 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert in_child(limited(150_000, lambda: go(tmp_path / "full", *busy))) == 2
     assert 1 < len(xr.load_dataset(tmp_path / "full" / "fields.nc").time) < len(whole.fields.time)
     pf.resume(tmp_path / "full")
-    assert np.array_equal(xr.load_dataset(tmp_path / "full" / "fields.nc").c, whole.fields.c)
+    assert np.array_equal(pf.open_run(tmp_path / "full").fields.c, whole.fields.c)
 
 
 def test_a_run_in_another_thread(tmp_path: Path) -> None:
     found: list[Any] = []
 
     def work() -> None:
-        with Stop() as stop:
+        with listening() as stop:
             found.append(stop.received)
         found.append(go(tmp_path / "run", "time.end=0.01").outcome.reason)
 

@@ -479,6 +479,69 @@ def test_resampling_is_linear_at_cell_centres(tmp_path):
     assert np.allclose(values, make("cos(2*pi*x/10)", grid=wave[1]), atol=(2 * math.pi / 64) ** 2 / 8)
 
 
+def test_a_coarser_grid_takes_means(tmp_path):
+    """What a coarse grid would step over keeps its volume, also where its cells cut those of the file."""
+    values = np.zeros((96, 24))
+    values[::4] = 1.0
+    np.save(tmp_path / "c.npy", values)
+    for n in (24, 17):
+        coarse = make({"kind": "file", "path": "c.npy", "resample": True}, grid=make_grid((n, 24)), base=tmp_path)
+        assert coarse.mean() == pytest.approx(0.25, rel=1e-12)
+    assert np.allclose(
+        make({"kind": "file", "path": "c.npy", "resample": True}, grid=make_grid((24, 24)), base=tmp_path), 0.25
+    )
+
+
+def test_what_is_stretched_is_told(tmp_path, caplog):
+    Image.fromarray(np.arange(48 * 24, dtype=np.uint32).reshape(24, 48).astype(np.uint8)).save(tmp_path / "c.png")
+    spec = {"kind": "file", "path": "c.png", "range": [0, 1], "resample": True}
+    make(spec, grid=make_grid((64, 32)), base=tmp_path)
+    assert not caplog.records
+    make(spec, grid=make_grid((32, 32)), base=tmp_path)
+    assert "c.png is stretched by 2 along y: it has 48 x 24 cells" in caplog.text
+    caplog.clear()
+    make(spec, grid=make_grid((32, 32), (64, 32)), base=tmp_path)
+    assert not caplog.records
+    # The spacing of the file counts, also where no cell is resampled.
+    tifffile.imwrite(
+        tmp_path / "c.tif", np.eye(8, dtype=np.uint8) * 255, resolution=(1e4, 2e4), resolutionunit="CENTIMETER"
+    )
+    spec = {"kind": "file", "path": "c.tif", "range": [0, 1]}
+    make(spec, grid=make_grid((8, 8), (2, 1)), base=tmp_path)
+    assert not caplog.records
+    make(spec, grid=make_grid((8, 8)), base=tmp_path)
+    assert "stretched by 2 along y" in caplog.text
+    caplog.clear()
+    coords = {"x": 0.5 * np.arange(8), "y": np.arange(8)}
+    xr.DataArray(np.eye(8), dims=["x", "y"], coords=coords, name="c").to_netcdf(tmp_path / "c.nc")
+    make({"kind": "file", "path": "c.nc"}, grid=make_grid((8, 8)), base=tmp_path)
+    assert "stretched by 2 along x" in caplog.text
+
+
+@pytest.mark.parametrize(("top", "dtype"), [(1, np.uint8), (300, np.uint16)])
+def test_a_picture_that_uses_little_of_its_scale(tmp_path, top, dtype):
+    """Values 0 and 1 of 255 would become 0 and 0.004."""
+    tifffile.imwrite(tmp_path / "c.tif", (np.indices((24, 32)).sum(axis=0) % 2 * top).astype(dtype))
+    spec = {"kind": "file", "path": "c.tif", "range": [0, 1]}
+    caught = error(spec, base=tmp_path)
+    assert caught.key == "initial.c.scale"
+    assert f"run from 0 to {top} only" in caught.problem
+    assert f"scale: [0, {top}]" in caught.hint
+    for scale in ([0, top], "data"):
+        assert set(np.unique(make({**spec, "scale": scale}, base=tmp_path))) == {0, 1}
+    assert make({**spec, "scale": "full"}, base=tmp_path).max() == top / np.iinfo(dtype).max
+    assert "two different grey values" in error({**spec, "scale": [1, 1]}, base=tmp_path).problem
+    assert "full, data or two" in error({**spec, "scale": "half"}, base=tmp_path).problem
+
+
+def test_axes_that_the_grid_lacks_are_not_taken_for_others(tmp_path):
+    xr.DataArray(np.eye(24), dims=["x", "z"], name="c").to_netcdf(tmp_path / "c.nc")
+    caught = error({"kind": "file", "path": "c.nc"}, grid=make_grid((24, 24)), base=tmp_path)
+    assert "has the axes x, z, the grid x, y" in caught.problem
+    xr.DataArray(np.eye(24)[None], dims=["z", "y", "x"], name="c").to_netcdf(tmp_path / "c.nc")
+    assert make({"kind": "file", "path": "c.nc"}, grid=make_grid((24, 24)), base=tmp_path)[0, 3, 3] == 1
+
+
 def test_file_errors(tmp_path, data):
     def fail(path, **keys):
         return error({"kind": "file", "path": path, **keys}, base=tmp_path)
@@ -563,7 +626,7 @@ def test_what_is_no_specification(spec):
 def test_merging():
     noise = {"kind": "noise", "mean": 0.5, "amplitude": 0.1}
     assert merge_initial(noise, {"amplitude": 0.2}) == {**noise, "amplitude": 0.2}
-    assert merge_initial(noise, {"kind": "noise", "mean": "x"}) == {**noise, "mean": "x"}
+    assert merge_initial(noise, {"kind": "noise", "mean": "x"}) == {"kind": "noise", "mean": "x"}
     assert merge_initial(noise, {"kind": "voronoi"}) == {"kind": "voronoi"}
     assert merge_initial(noise, "x") == "x"
     assert merge_initial(noise, 0.0) == 0.0
@@ -571,7 +634,8 @@ def test_merging():
     assert merge_initial("x", noise) == noise
     assert merge_initial(None, "x") == "x"
     circles = {"kind": "circles", "count": 3, "radius": 2}
-    assert merge_initial(circles, {"kind": "spheres", "radius": 1}) == {**circles, "radius": 1}
+    assert merge_initial(circles, {"kind": "spheres", "radius": 1}) == {"kind": "spheres", "radius": 1}
+    assert merge_initial(circles, {"radius": 1}) == {**circles, "radius": 1}
     assert noise == {"kind": "noise", "mean": 0.5, "amplitude": 0.1}
 
 

@@ -166,7 +166,11 @@ def test_reference_changes_the_energy_curve(run2d, tmp_path):
     assert "Dashed: reference a_much_longer_label." in (run2d / "report.html").read_text()
 
 
-@pytest.mark.parametrize("content", ["", "time,free_energy\n", "hello\nworld,1\n", None])
+@pytest.mark.parametrize(
+    "content",
+    ["", "time,free_energy\n", "hello\nworld,1\n", None, "x,y\n1,2\n", "time,mass\n1,2\n", "1,2,3\n4,5,6\n",
+     "step,free_energy\n1,2\n", "time,free_energy,free energy\n1,2,3\n", "time,free_energy\n1,high\n"],
+)  # fmt: skip
 def test_useless_reference_is_refused(run2d, tmp_path, content):
     file = tmp_path / "ref.csv"
     if content is not None:

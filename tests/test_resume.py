@@ -16,8 +16,10 @@ import pytest
 import xarray as xr
 
 import phasefield as pf
-from phasefield.errors import CheckpointMismatch, OutputError
+from phasefield.cli import main
+from phasefield.errors import CheckpointMismatch, ConfigError, OutputError
 from phasefield.simulation import Simulation
+from phasefield.store import RecordFile, load_checkpoint, open_dataset, save_checkpoint
 
 COMMON = ("threads.cpu=1", "device=cpu", "output.picture=false")
 
@@ -159,6 +161,10 @@ def test_another_fixed_step(tmp_path: Path) -> None:
         ("grid.dealias=true", "grid.dealias"),
         ("precision=single", "precision"),
         ("time.scheme=sbdf2", "time.scheme"),
+        ("seed=2", "seed = 1, this run has 2"),
+        ("initial.c=0.4", "initial.c"),
+        ("initial.c.mean=0.4", "initial.c"),
+        ("model.fields.c.stabilizer=3", "model.fields.c.stabilizer = auto, this run has 3"),
     ],
 )
 def test_other_physics(finished: Path, override: str, says: str) -> None:
@@ -167,6 +173,95 @@ def test_other_physics(finished: Path, override: str, says: str) -> None:
         pf.resume(finished, override)
     assert says in str(caught.value)
     assert (finished / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "override", ["output.dir=elsewhere", "output.observables=[free_energy]", "homogenize.material=cu"]
+)
+def test_keys_that_resuming_cannot_change(finished: Path, override: str) -> None:
+    before = (finished / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        pf.resume(finished, "time.end=1", override)
+    assert (finished / "config.yaml").read_text() == before
+
+
+def test_what_the_files_say_already_is_warned_of(
+    finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    changes = ("title=another", "output.compression=3", f"output.dir={run}", "output.picture=false")
+    with caplog.at_level("WARNING", logger="phasefield"):
+        pf.resume(run, "time.end=0.2", *changes)
+    assert "title: stays ''" in caplog.text
+    assert "output.compression: stays 0" in caplog.text
+    assert "title: ''" in (run / "config.yaml").read_text()
+
+
+def test_checkpoints_of_earlier_versions(finished: Path, tmp_path: Path) -> None:
+    """They tell nothing of the seed, the initial state and the stabiliser; the configuration does."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    arrays, meta = load_checkpoint(run / "checkpoint.npz")
+    new = {key for key in meta["identity"] if key == "seed" or key.startswith("initial.") or key.endswith("stabilizer")}
+    assert new == {"seed", "initial.c", "model.fields.c.stabilizer"}
+    meta["identity"] = {key: value for key, value in meta["identity"].items() if key not in new}
+    save_checkpoint(run / "checkpoint.npz", arrays, meta)
+    for override in ("seed=2", "initial.c=0.4", "model.fields.c.stabilizer=3"):
+        with pytest.raises(ConfigError, match=f"{override.partition('=')[0]}.*cannot become"):
+            pf.resume(run, "time.end=0.2", override)
+    assert pf.resume(run, "time.end=0.2").outcome.reason == "finished"
+
+
+@pytest.mark.parametrize("name", ["fields.nc", "history.nc"])
+@pytest.mark.parametrize("fault", ["missing", "damaged", "shorter", "another grid", "another seed"])
+def test_a_lost_file_is_begun_anew_where_asked_for(finished: Path, tmp_path: Path, name: str, fault: str) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    file = run / name
+    if fault == "missing":
+        file.unlink()
+    elif fault == "damaged":
+        file.write_bytes(file.read_bytes()[:1000])
+    elif fault == "shorter":
+        RecordFile.open(file).truncate(1)
+    else:
+        other = {"another grid": ("grid.shape=[8,4]", "output.observables=[]"), "another seed": ("seed=2",)}[fault]
+        pf.run(*COMMON, "grid.shape=[8,8]", "time.end=0.1", *other, f"output.dir={tmp_path}/other")
+        shutil.copy(tmp_path / "other" / name, file)
+    before = {p: p.read_bytes() for p in run.iterdir() if p.is_file() and p.name not in ("run.log", ".lock")}
+    with pytest.raises(pf.PhasefieldError, match=rf"{name}(.|\n)*--new-files"):
+        pf.resume(run, "time.end=0.2")
+    assert {p: p.read_bytes() for p in before if p.name != "config.yaml"} == {
+        p: b for p, b in before.items() if p.name != "config.yaml"
+    }
+    with signalled(1, signal.SIGTERM):
+        assert pf.resume(run, "time.end=0.2", new_files=True).outcome.reason == "stopped"
+    resumed = pf.resume(run)  # the new file counts from here on
+    whole = pf.run(*COMMON, "grid.shape=[8,8]", "time.end=0.1", f"output.dir={tmp_path}/whole")
+    whole = pf.resume(whole.path, "time.end=0.2")
+    for part, all_ in ((resumed.fields, whole.fields), (resumed.history, whole.history)):
+        kept = all_.sel(time=part.time)
+        assert part.time[-1] == 0.2
+        for variable in all_.data_vars:
+            assert np.array_equal(part[variable], kept[variable], equal_nan=True), variable
+    begun = xr.open_dataset(run / name, decode_times=False).time
+    assert begun[0] == 0.1
+    assert (run / f"{name}.1").exists() == (fault != "missing")
+    if fault != "missing":
+        assert (run / f"{name}.1").read_bytes() == before[file]
+
+
+def test_a_picture_that_was_missed_is_drawn_on_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the last checkpoint and the picture, then again with a picture of an earlier end."""
+    run = tmp_path / "run"
+    pf.run(*COMMON[:-1], "grid.shape=[8,8]", "time.end=0.1", f"output.dir={run}")
+    for _ in range(2):
+        with pytest.raises(SystemExit) as caught:
+            main(["resume", str(run)])
+        assert caught.value.code == 0
+        drawn = (run / "fields.png").stat().st_mtime_ns
+        with pytest.raises(SystemExit):
+            main(["resume", str(run)])
+        assert (run / "fields.png").stat().st_mtime_ns == drawn
+        pf.resume(run, "time.end=0.2")
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +330,30 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert killed - early >= 2
     assert pf.resume(parts).outcome.reason == "finished"
     same(whole, parts)
+
+
+def as_written_before(path: Path) -> None:
+    """Rewrites a fields.nc as earlier versions did: axes x before y, a component axis, strings of variable length."""
+    with open_dataset(path) as data:
+        old = data.load().rename({}).copy()
+    old.time.attrs["axis"], old.x.attrs["axis"] = "T", "X"
+    old.to_netcdf(
+        path, engine="h5netcdf", unlimited_dims=["time"], encoding={n: {"chunksizes": None} for n in old.data_vars}
+    )
+    with xr.open_dataset(path) as raw:
+        assert raw.eta.dims == ("time", "component_eta", "x", "y")
+
+
+def test_a_run_of_an_earlier_version_goes_on_in_its_own_layout(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        with signalled(9 if folder == parts else 10**9, signal.SIGTERM):
+            pf.run(*COMMON, *CASES["grains"], f"output.dir={folder}")
+    as_written_before(parts / "fields.nc")
+    pf.resume(parts)
+    with xr.open_dataset(parts / "fields.nc") as raw:
+        assert raw.eta.dims == ("time", "component_eta", "x", "y")
+    left, right = pf.open_run(whole).fields, pf.open_run(parts).fields
+    assert left.eta.dims == right.eta.dims
+    assert np.array_equal(left.time, right.time)
+    assert np.array_equal(left.eta, right.eta)

@@ -31,7 +31,7 @@ def test_pfhub_1a_free_energy_against_a_converged_reference(tmp_path: Path) -> N
         "grid.shape=[128,128]",
         f"initial.c={{kind: file, path: {tmp_path}/start.npy}}",
         "time.end=10",
-        "time.tolerance=2e-4",
+        "time.tolerance=0.002",
         "output.every={times: [1, 10]}",
         f"output.dir={tmp_path}/run",
     )

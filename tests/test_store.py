@@ -21,7 +21,6 @@ import h5py
 import netCDF4
 import numpy as np
 import pytest
-import xarray as xr
 
 from phasefield.errors import CheckpointMismatch, ConfigError, OutputError
 from phasefield.store import (
@@ -32,47 +31,60 @@ from phasefield.store import (
     checkpoint,
     journal,
     load_checkpoint,
+    open_dataset,
     save_checkpoint,
 )
 
 ROOT = Path(__file__).parents[1]
 SHAPE = (6, 5)
+LABELS = ("Fe", "Cr", "α")
 
 
-def create(path: Path) -> RecordFile:
+def create(path: Path, eta: bool = False) -> RecordFile:
+    """A file for `records`, with a field ``eta`` that has components if wanted."""
     return RecordFile.create(
         path,
         {
             "x": (np.arange(6.0), {"units": "m"}),
             "y": (np.arange(5.0), {}),
-            "component": (np.array(["Fe", "Cr", "α"]), {}),
+            "component": (np.array(LABELS), {}),
         },
         [
             Variable("time", ("time",), "f8", {"long_name": "time"}),
             Variable("step", ("time",), "i8"),
             Variable("mass", ("time", "component"), "f8"),
             Variable("c", ("time", "x", "y"), "f4", {"long_name": "composition", "units": "1"}),
+            *[Variable("eta", ("time", "component", "x", "y"), "f4", {"long_name": "order", "units": "1"})][: int(eta)],
         ],
         {"title": "a run", "empty": "", "lengths": np.array([1.0, 2.0])},
     )
 
 
-def records(first: int, count: int = 1) -> dict[str, np.ndarray]:
+def records(first: int, count: int = 1, eta: bool = False) -> dict[str, np.ndarray]:
     """Records whose every value tells their number."""
     k = np.arange(first, first + count)
-    return {
+    values = {
         "time": k * 0.5,
         "step": k,
         "mass": k[:, None] + np.array([0.1, 0.2, 0.3]),
         "c": (k[:, None, None] + np.random.default_rng(0).random(SHAPE)).astype("f4"),
+        "eta": (k[:, None, None, None] + np.random.default_rng(1).random((3, *SHAPE))).astype("f4"),
     }
+    return values if eta else {name: v for name, v in values.items() if name != "eta"}
 
 
 def check(path: Path, n: int) -> None:
     """The file holds exactly the records 0 .. n - 1."""
     with h5py.File(path) as data:
-        for name, values in records(0, n).items():
+        for name, values in on_disk(records(0, n, "eta_Fe" in data)).items():
             assert np.array_equal(data[name][()], values)
+
+
+def on_disk(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Records as they lie in the file: y before x, a variable for each component of a field."""
+    parts = {f"eta_{label}": values["eta"][:, k] for k, label in enumerate(LABELS) if "eta" in values}
+    rest = {name: v for name, v in values.items() if name != "eta"}
+    return {name: v.swapaxes(-1, -2) if v.shape[1:] == SHAPE else v for name, v in (rest | parts).items()}
 
 
 def leftovers(path: Path) -> list[str]:
@@ -85,15 +97,17 @@ def leftovers(path: Path) -> list[str]:
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
 def test_records_read_back_with_xarray(tmp_path, engine):
     path = tmp_path / "a.nc"
-    file = create(path)
+    file = create(path, eta=True)
     check(path, 0)
-    file.append(records(0, 3))
-    RecordFile.open(path).append(records(3))
-    with xr.open_dataset(path, engine=engine) as data:
+    file.append(records(0, 3, True))
+    RecordFile.open(path).append(records(3, 1, True))
+    with open_dataset(path, engine=engine) as data:
         assert data.encoding["unlimited_dims"] == {"time"}
-        for name, values in records(0, 4).items():
+        for name, values in records(0, 4, True).items():
             np.testing.assert_array_equal(data[name].values, values)
             assert data[name].dtype == values.dtype
+        assert data["eta"].dims == ("time", "component", "x", "y")
+        assert data["eta"].attrs == {"long_name": "order", "units": "1"}
         assert list(data["component"].values) == ["Fe", "Cr", "α"]
         assert data["x"].attrs == {"units": "m"}
         assert data["c"].attrs == {"long_name": "composition", "units": "1"}
@@ -105,26 +119,29 @@ def test_records_read_back_with_xarray(tmp_path, engine):
 
 def test_records_read_back_with_netcdf4(tmp_path):
     path = tmp_path / "a.nc"
-    create(path).append(records(0, 2))
+    create(path, eta=True).append(records(0, 2, True))
     with netCDF4.Dataset(path) as data:
         assert data.data_model == "NETCDF4"
         assert data.dimensions["time"].isunlimited()
         assert not data.dimensions["x"].isunlimited()
-        np.testing.assert_array_equal(data["c"][:], records(0, 2)["c"])
-        assert data["c"].chunking()[1:] == list(SHAPE)
+        for name, values in on_disk(records(0, 2, True)).items():
+            np.testing.assert_array_equal(data[name][:], values)
+        assert data["c"].dimensions == ("time", "y", "x")
+        assert data["eta_α"].long_name == "order α"
+        assert data["c"].chunking()[1:] == list(SHAPE[::-1])
         assert data["time"].chunking() == [1024]
         assert not data["time"].filters()["zlib"]
 
 
 def test_netcdf4_can_append_to_our_file_and_we_to_its(tmp_path):
     path = tmp_path / "a.nc"
-    create(path).append(records(0))
+    create(path, eta=True).append(records(0, 1, True))
     with netCDF4.Dataset(path, "a") as data:
-        for name, values in records(1).items():
+        for name, values in on_disk(records(1, 1, True)).items():
             data[name][1:2] = values
     file = RecordFile.open(path)
     assert len(file) == 2
-    file.append(records(2))
+    file.append(records(2, 1, True))
     check(path, 3)
 
 

@@ -11,10 +11,12 @@ from .base import (
     Program,
     Run,
     cells_of,
+    put_cells,
     select,
     traffic,
 )
 from .cache import cache_folder
+from .memory import Rehearsal, host_memory_available
 
 __all__ = [
     "DTYPES",
@@ -25,9 +27,12 @@ __all__ = [
     "Layout",
     "Operation",
     "Program",
+    "Rehearsal",
     "Run",
     "cache_folder",
     "cells_of",
+    "host_memory_available",
+    "put_cells",
     "select",
     "traffic",
 ]

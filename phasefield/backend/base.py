@@ -5,8 +5,11 @@ This package is the only place that knows which device runs; nothing else import
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +20,7 @@ import numpy as np
 from ..codegen import Kernel
 from ..errors import DeviceError
 from ..grid import AXIS_NAMES, Grid
+from .cache import cache_folder
 
 log = logging.getLogger("phasefield")
 
@@ -183,6 +187,9 @@ class Backend(Protocol):
 
     def synchronize(self) -> None: ...
 
+    def lend(self, buffer: Any) -> np.ndarray:
+        """A buffer on the host to be read before anything changes it: the buffer itself where it is there already."""
+
     def memory_available(self) -> int:
         """Free bytes on the device."""
 
@@ -195,19 +202,45 @@ class Backend(Protocol):
     def transform_memory(self, largest: int, periodic: bool) -> int:
         """Bytes that transforms need beside the buffers, the largest of which has ``largest`` bytes; an estimate."""
 
+    def table_memory(self, layout: Layout, operations: Sequence[Operation]) -> int:
+        """Bytes of the arrays of the size of a field that the program of these operations makes for itself."""
+
 
 def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:
     """View of a host buffer's cells, shape ``(component, *grid.shape)``."""
     return host[..., : layout.cells[2]].reshape(host.shape[0], *layout.grid.shape)
 
 
+def put_cells(backend: Backend, layout: Layout, buffer: Any, rows: slice, values: np.ndarray) -> None:
+    """Writes the cells of part of the grid's first axis, shape ``(component, rows, ...)``, into a zeroed buffer."""
+    for component, part in enumerate(values):
+        if layout.grid.dim == 1:
+            staged, target = part.reshape(1, 1, -1).astype(backend.dtype), buffer[component, :, :, rows]
+        else:
+            cells = part.reshape(part.shape[0], *layout.cells[1:])
+            staged, target = np.zeros((*cells.shape[:2], layout.row), backend.dtype), buffer[component, rows]
+            staged[..., : layout.cells[2]] = cells
+        backend.from_host(staged, target)
+
+
+#: More threads than any machine has cores for; the attempt to start them would end the process.
+MOST_THREADS = 1024
+
+
 def cpu_threads(requested: int | None = None) -> int:
-    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else the cores this process may use."""
-    if requested:
-        return requested
-    for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
-        value = os.environ.get(variable, "").split(",")[0]
+    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else the cores this process may use.
+
+    Raises:
+        DeviceError: more than `MOST_THREADS`.
+    """
+    asked = {"threads.cpu": str(requested or "")}
+    asked |= {name: os.environ.get(name, "").split(",")[0] for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")}
+    for name, value in asked.items():
         if value.isdigit() and int(value) > 0:
+            if int(value) > MOST_THREADS:
+                raise DeviceError(
+                    f"{name}: is {value}; at most {MOST_THREADS} threads are started\n  set threads.cpu=N"
+                )
             return int(value)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -229,7 +262,33 @@ def gpu_wanted(device: str) -> bool:
         raise DeviceError(
             f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one."
         )
+    _say(reason)
     return False
+
+
+def _tell_once(text: str) -> None:
+    """Logs what will not change before the machine does: for people once, in detailed logs always."""
+    told = cache_folder() / "told" / platform.node()
+    known = False
+    with contextlib.suppress(OSError, ValueError):  # a damaged file tells nothing
+        known = told.is_file() and told.read_bytes() == text.encode()
+        if not known:
+            told.parent.mkdir(parents=True, exist_ok=True)
+            told.write_text(text)
+    log.log(logging.DEBUG if known else logging.INFO, text)
+
+
+@functools.cache
+def _say(reason: str) -> None:
+    """Tells why ``auto`` is the CPU: loudly if somebody has installed CuPy, which is for a GPU, and not hidden the GPUs."""
+    from .cuda_errors import installed
+
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    text = f"no GPU: {reason}; running on the CPU"
+    if installed() and not hidden:
+        log.warning("%s", text)
+    else:
+        _tell_once(text)
 
 
 def select(device: str, precision: Precision, threads: int | None = None) -> Backend:
@@ -242,10 +301,6 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
         from .cuda import CudaBackend
 
         return CudaBackend(precision)
-    if device != "cpu":
-        from .cuda import why_unavailable
-
-        log.info("no GPU: %s; running on the CPU", why_unavailable())
     from .cpu import CpuBackend
 
     return CpuBackend(precision, cpu_threads(threads))

@@ -1,59 +1,229 @@
-"""The cache folder: compiled kernels and FFT plans, shared by all processes of a user."""
+"""The cache folder: compiled kernels and FFT plans, shared by all processes of a user.
+
+Nothing in it is needed: what is damaged is made anew, and where nothing can be kept kernels are compiled for the process at hand.
+numba trusts its files, and damaged machine code would crash the process; so their checksums are kept beside them.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import importlib.util
+import json
+import logging
 import os
 import sys
 import tempfile
+import time
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from .. import signals
 from ..codegen import digest
+
+log = logging.getLogger("phasefield")
+
+_told: set[str] = set()
+#: Seconds to wait for another process that compiles the same kernel.
+_PATIENCE = 60.0
 
 
 def cache_folder() -> Path:
     """Where compiled kernels and FFT plans are kept: ``$PHASEFIELD_CACHE``, else the user's cache folder."""
     if folder := os.environ.get("PHASEFIELD_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "phasefield"
+        return Path(os.path.expanduser(folder))
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "phasefield"
+
+
+def tell(what: str, *why: object) -> None:
+    """Logs, once in a process, that the cache is ``damaged`` or ``unusable``."""
+    if what not in _told:
+        _told.add(what)
+        reason = " ".join(str(w) for w in why if str(w))
+        if what == "damaged":
+            log.warning(
+                "%s: damaged files in the cache of compiled kernels were made anew (%s)", cache_folder(), reason
+            )
+        else:
+            log.warning(
+                "%s: the cache of compiled kernels cannot be used (%s), so they are compiled for this process alone\n"
+                "  set PHASEFIELD_CACHE to a folder that can be written and has room",
+                cache_folder(),
+                reason,
+            )
 
 
 def load(source: str, name: str) -> ModuleType:
-    """Imports generated source from the cache folder (a private temporary folder where that is not writable)."""
+    """Imports generated source, with its compiled code from the cache folder; else that is compiled and, if possible, kept."""
+    signals.check()
     module_name = f"phasefield_kernel_{name}_{digest(source)}"
     if module_name in sys.modules:
         return sys.modules[module_name]
-    folder = cache_folder() / "kernels"
-    try:
-        path = publish(folder, f"{module_name}.py", source.encode())
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="phasefield-"))
-        path = publish(folder, f"{module_name}.py", source.encode())
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    path = cache_folder() / "kernels" / f"{module_name}.py"
+    for attempt in range(2):
+        try:
+            publish(path.parent, path.name, source.encode(), exact=True)
+            with _alone(path):  # of several processes one compiles, and the others find what it made
+                seal = _Seal(path)
+                if not seal.whole():
+                    tell("damaged", path.name)
+                    seal.drop()
+                module = _imported(path, module_name)
+                seal.renew()
+        except Exception as error:  # numba raises anything for a damaged file
+            if attempt or not os.path.isfile(path):
+                tell("unusable", getattr(error, "strerror", None) or error)
+                break
+            _Seal(path).drop()
+        else:
+            if attempt:
+                tell("damaged", path.name)
+            return module
+    return _uncached(source, module_name)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Holds a lock on a file, unless another keeps it for very long or the filesystem knows none."""
+    with open(path, "rb") as file:
+        give_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno == errno.EWOULDBLOCK and time.monotonic() < give_up:
+                    time.sleep(0.01)
+                    continue
+            break
+        yield  # closing the file gives the lock back
+
+
+def _imported(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[module_name]
+        del sys.modules[name]
         raise
     return module
 
 
-def publish(folder: Path, name: str, content: bytes) -> Path:
-    """Writes a cache file atomically unless it exists: among many processes the first one wins and all see its bytes."""
+def _uncached(source: str, name: str) -> ModuleType:
+    module = ModuleType(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(source.replace("cache=True", "cache=False"), f"<{name}>", "exec"), module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+class _Seal:
+    """Checksums of the compiled code of a kernel, as this version of Python and numba wrote it."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder, self._stem = path.parent / "__pycache__", path.stem
+        self._tag = f"py{sys.version_info[0]}{sys.version_info[1]}"
+        self._path = path.with_name(f"{path.stem}.{self._tag}.sums")
+        self._sums: dict[str, int] | None = None
+        self._stamps: list[tuple[int, int] | None] = []
+
+    def whole(self) -> bool:
+        """Whether all files are as they were written; files that no checksum tells of are taken for whole."""
+        try:
+            self._sums = dict(json.loads(self._path.read_bytes()))
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError, TypeError):
+            return False
+        self._stamps = [self._stamp(name) for name in self._sums]
+        return all(self._sum(name) in (known, None) for name, known in self._sums.items())
+
+    def renew(self) -> None:
+        """After the import: numba has written code that was not there, or code for another processor beside it."""
+        if self._sums is not None and self._stamps == [self._stamp(name) for name in self._sums]:
+            return
+        with contextlib.suppress(OSError):
+            sums = {name: self._sum(name) for name in self._files()}
+            _replace(self._path, json.dumps(sums).encode())
+
+    def drop(self) -> None:
+        for path in (*(self._folder / name for name in self._files()), self._path):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        self._sums = None
+
+    def _files(self) -> list[str]:
+        try:
+            return [n for n in os.listdir(self._folder) if n.startswith(f"{self._stem}.") and f".{self._tag}." in n]
+        except OSError:
+            return []
+
+    def _sum(self, name: str) -> int | None:
+        try:
+            return zlib.crc32((self._folder / name).read_bytes())
+        except FileNotFoundError:
+            return None  # numba then makes it anew
+
+    def _stamp(self, name: str) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._folder / name)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+def publish(folder: Path, name: str, content: bytes, exact: bool = False) -> Path:
+    """Writes a cache file atomically unless it exists: among many processes the first one wins and all see its bytes.
+
+    Args:
+        exact: whether a file of other content is damaged, and replaced.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     path = folder / name
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}.", delete=False) as handle:
-            handle.write(content)
-        # numba ties compiled code to the file's modification time; a fixed one keeps it valid whoever wrote the file.
-        os.utime(handle.name, (1_000_000_000, 1_000_000_000))
-        with contextlib.suppress(FileExistsError):
-            os.link(handle.name, path)
-        os.unlink(handle.name)
+    try:
+        if not exact:
+            os.stat(path)
+            return path
+        if path.read_bytes() == content:
+            return path
+        tell("damaged", name)
+    except FileNotFoundError:
+        exact = False
+    except PermissionError:  # of a file that another cannot take the place of either, if the folder is not ours
+        exact = True
+    _replace(path, content, only_new=not exact)
     return path
+
+
+def _replace(path: Path, content: bytes, only_new: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+        # numba ties compiled code to the file's modification time; a fixed one keeps it valid whoever wrote the file.
+        os.utime(temporary, (1_000_000_000, 1_000_000_000))
+        os.chmod(temporary, 0o644)
+        if only_new:
+            try:
+                os.link(temporary, path)
+                return
+            except FileExistsError:
+                return
+            except OSError:  # a filesystem without links
+                pass
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)

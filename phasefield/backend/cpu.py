@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import math
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +20,12 @@ from typing import Any
 import numpy as np
 import pyfftw
 
-from ..codegen import Kernel, digest, loop_source
+from ..codegen import Kernel, digest, loop_source, table_values
+from ..errors import DeviceError
 from . import cache
 from .base import DTYPES, Forward, Inverse, Layout, Operation, Precision, Run
 from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Plan
+from .memory import host_memory_available
 from .workers import Job, address, native, workers
 
 #: Jobs on fewer cells than this are not worth another thread's while.
@@ -65,7 +66,7 @@ class CpuBackend:
         size = math.prod(shape[1:])
         # Components a multiple of a page apart would compete for the same places in the cache.
         apart = size + (_SKEW - size % _PAGE) % _PAGE if components > 1 else size
-        flat = pyfftw.zeros_aligned(components * apart, self.dtype, n=64)
+        flat = _zeros(components * apart, np.dtype(self.dtype))
         return flat.reshape(components, apart)[:, :size].reshape(shape)
 
     def program(self, layout: Layout, operations: Sequence[Operation]) -> CpuProgram:
@@ -90,6 +91,9 @@ class CpuBackend:
     def synchronize(self) -> None:
         pass
 
+    def lend(self, buffer: np.ndarray) -> np.ndarray:
+        return buffer
+
     def snapshot(self, buffer: np.ndarray) -> Callable[[], np.ndarray]:
         host = buffer.copy()
         return lambda: host
@@ -97,13 +101,42 @@ class CpuBackend:
     def transform_memory(self, largest: int, periodic: bool) -> int:
         return 0
 
+    def table_memory(self, layout: Layout, operations: Sequence[Operation]) -> int:
+        kernels = [o.kernel for o in operations if isinstance(o, Run)]
+        return sum(math.prod(_table_shape(k, layout, table_values(k))) for k in kernels if _mirrored(k, layout)) * (
+            np.dtype(self.dtype).itemsize
+        )
+
     def memory_available(self) -> int:
-        try:
-            with open("/proc/meminfo") as info:
-                table = dict(line.split(":", 1) for line in info)
-            return int(table["MemAvailable"].split()[0]) * 1024
-        except (OSError, KeyError):
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return host_memory_available()
+
+
+def _zeros(count: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Zeros that begin where a cache line does and take memory only when they are touched.
+
+    Raises:
+        DeviceError: the system gives no more memory.
+    """
+    line = 64
+    try:
+        raw = np.zeros(count * dtype.itemsize + line, np.uint8)
+    except MemoryError as error:
+        raise DeviceError(
+            f"grid.shape: the system gives no more memory ({count * dtype.itemsize / 2**30:.3g} GiB were asked for)\n"
+            "  Use fewer cells, precision=single, or a scheme with fewer stages; or raise the limit (ulimit -v)."
+        ) from error
+    start = -raw.ctypes.data % line
+    return raw[start : start + count * dtype.itemsize].view(dtype)
+
+
+def _mirrored(kernel: Kernel, layout: Layout) -> bool:
+    """Whether what contains exponentials is tabulated."""
+    return kernel.space == "spectral" and layout.mirrored
+
+
+def _table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:
+    outer, rows, length = layout.extent(kernel.space)
+    return values, outer // 2 + 1, rows // 2 + 1, length
 
 
 class LoopKernel:
@@ -113,11 +146,11 @@ class LoopKernel:
 
     def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
         self.kernel = kernel
-        self.source = loop_source(kernel, layout.parts, dtype, kernel.space == "spectral" and layout.mirrored)
+        self.source = loop_source(kernel, layout.parts, dtype, _mirrored(kernel, layout))
         module = cache.load(self.source, kernel.name)
         self.address: int = module.entry.address
         self._extent = layout.extent(kernel.space)
-        self.indices, rows, length = self._extent
+        self.indices = self._extent[0]
         self._buffer = layout.buffer_shape(1)[1:]
         self._axes = [layout.axis_array(name, dtype) for name in kernel.axis_arrays]
         # One partial per outermost index: the result is the same for any number of threads.
@@ -125,9 +158,8 @@ class LoopKernel:
         self._sums = all(r.op == "sum" for r in kernel.reductions.values())
         self._scalars = np.zeros(max(1, len(kernel.scalars)))
         self.tabulate: int | None = module.tabulate.address if hasattr(module, "tabulate") else None
-        self.table_indices = self.indices // 2 + 1
-        values = module.TABULATED if self.tabulate else 0
-        self._table = np.empty((values, self.table_indices, rows // 2 + 1, length), dtype)
+        self._table = np.empty(_table_shape(kernel, layout, module.TABULATED if self.tabulate else 0), dtype)
+        self.table_indices = self._table.shape[1]
         self._tabulated: list[float] | None = None
 
     def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -393,10 +425,12 @@ def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
             plans = plan()
             mine = repr(pyfftw.export_wisdom()).encode()
             try:
+                _drop_damaged(path)
                 cache.publish(path.parent, path.name, mine)
                 if path.read_bytes() == mine:
                     return plans
-            except OSError:
+            except OSError as error:
+                cache.tell("unusable", error.strerror or error)
                 return plans
             pyfftw.forget_wisdom()
             _import_wisdom(path)
@@ -409,8 +443,15 @@ def _import_wisdom(path: Any) -> bool:
     try:
         wisdom = ast.literal_eval(path.read_text())
         return all(pyfftw.import_wisdom(wisdom)[:2])
-    except (OSError, ValueError, SyntaxError, TypeError):
+    except (OSError, ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return False
+
+
+def _drop_damaged(path: Any) -> None:
+    """Removes wisdom that FFTW does not take, for else it would be planned for anew each time, and differently."""
+    if path.is_file() and not _import_wisdom(path):
+        cache.tell("damaged", path.name)
+        path.unlink()
 
 
 def _cpu_name() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import signals
 from . import cache
 
 #: Looks for work before a thread goes to sleep, each some tenths of a microsecond: longer than what is done between two steps.
@@ -56,6 +57,7 @@ class Workers:
     def run(self, job: np.ndarray, phases: np.ndarray, operations: np.ndarray, counters: np.ndarray) -> None:
         """Does a job (see ``native.py``) with all threads. ``job`` holds addresses and lengths of the tables."""
         native, control = self._native, self._control
+        signals.check()
         if not self._calls:
             native.alone(phases, operations)
             return

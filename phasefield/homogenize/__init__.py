@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .image import Image, Snapshots, from_array
+from .image import Image, Snapshots, from_array, read_file
 from .materials import MaterialSystem, build, load
 from .properties import homogenize
 from .result import Result
@@ -15,5 +15,5 @@ from .voxels import Voxels
 
 __all__ = [
     "CellProblem", "Image", "MaterialSystem", "Options", "Result", "Settings", "Snapshots", "Voxels", "build", "from_array",
-    "homogenize", "load",
+    "homogenize", "load", "read_file",
 ]  # fmt: skip

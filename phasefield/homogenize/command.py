@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, OutputError
-from ..store import RunFolder
+from ..raster import NETCDF
+from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
 from .image import Image, Snapshots, read_file
 from .materials import MaterialSystem, system_of
@@ -28,22 +32,27 @@ class Outcome:
     """What came of a call.
 
     Attributes:
-        path: the file written. replaced: whether it took the place of an earlier one.
+        path: the file written; None if that failed, with the ``failure``. replaced: whether it took the place of an earlier one.
         notes: on what was taken for what was asked.
     """
 
-    path: Path
+    path: Path | None
     records: list[Record]
     system: MaterialSystem
     replaced: bool
     notes: list[str]
+    failure: OutputError | None = None
 
     @property
     def text(self) -> str:
         """What the terminal shows."""
         replaced = " (replaces an earlier one)" if self.replaced else ""
         notes = [wrapped("note", note) for note in self.notes]
-        last = f"{self.path}{replaced}: tensors, evidence and descriptors"
+        last = (
+            f"{self.path}{replaced}: tensors, evidence and descriptors"
+            if self.path
+            else "no file was written, see below"
+        )
         return "\n".join([*notes, *[""][: len(notes)], table(self.records, self.system), "", last])
 
 
@@ -56,16 +65,18 @@ def run(
         ConfigError: see the messages. NotConverged: a solve failed. OutputError: the file cannot be written.
     """
     outcome = execute(path, overrides, command, show)
+    if outcome.failure is not None or outcome.path is None:
+        raise outcome.failure or OutputError(f"{path}: nothing was written")
     return outcome.path, outcome.records, outcome.system
 
 
 def execute(
     path: str | Path, overrides: Sequence[str], command: str = "", show: Callable[[str], None] | None = None
 ) -> Outcome:
-    """The same with all that the terminal tells; raises what `run` raises."""
+    """The same with all that the terminal tells; raises what `run` raises, but for a file that cannot be written."""
     request = parse(overrides)
     system = system_of(request.material)
-    where = Path(path)
+    where = expanded(path)
     images, count, notes = _images(where, request)
     target = _target(where, request.output)
     records: list[Record] = []
@@ -77,22 +88,40 @@ def execute(
         last = number == count - 1
         records.append(measure(image, system, request if last else early, start))
         if not last:
-            records[-1].image = image.outline
+            records[-1].image = records[-1].image.outline
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
         for result in records[-1].results:
             result.fluctuations = []
     data = dataset(records, system, request, command, notes)
-    replaced = target.exists()
-    _write(data, target)
-    return Outcome(target, records, system, replaced, notes)
+    replaced = os.path.exists(target)
+    written, failure = _write(data, target)
+    return Outcome(written, records, system, replaced and written == target, notes, failure)
+
+
+def _write(data: Any, target: Path) -> tuple[Path | None, OutputError | None]:
+    """Writes the results where they belong, else where there is room for what may have taken hours; and what went wrong."""
+    try:
+        write_dataset(data, target)
+        return target, None
+    except OutputError as error:
+        for find in (os.getcwd, tempfile.gettempdir):
+            with suppress(OutputError, OSError):
+                folder = Path(find())
+                spare = folder / f"{target.stem}_{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}.nc"
+                if folder.resolve() != target.parent.resolve():
+                    write_dataset(data, spare)
+                    return spare, OutputError(f"{error}\n  the results are in {spare}")
+        return None, OutputError(
+            f"{error}\n  only the table above is left of the results; give another file, output=NAME.nc"
+        )
 
 
 def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[str]]:
     """The images asked for, read one by one, how many they are, and notes on what was taken instead of what was asked."""
     spacing = request.spacing
-    if not where.exists():
+    if not os.path.exists(where):
         raise ConfigError(str(where), "there is no such file or folder", f"usage: {USAGE}")
-    if not where.is_dir() and where.suffix.lower() != ".nc":
+    if not where.is_dir() and where.suffix.lower() not in NETCDF:
         if request.times != "last":
             raise ConfigError("times", f"is {request.times!r}, but {where.name} is one image")
         if request.field is not None:
@@ -132,7 +161,8 @@ def _spaced(image: Image, spacing: list[float] | None) -> Image:
     steps = spacing * len(image.shape) if len(spacing) == 1 else spacing
     if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):
         raise ConfigError("spacing", f"is {spacing}; one positive number, or {len(image.shape)}, are expected")
-    return dataclasses.replace(image, spacing=tuple(steps))
+    text = " x ".join(f"{s:.6g}" for s in steps)
+    return dataclasses.replace(image, spacing=tuple(steps)).told("spacing", f"{text}, given")
 
 
 def _target(where: Path, output: str | None) -> Path:
@@ -142,25 +172,14 @@ def _target(where: Path, output: str | None) -> Path:
         ConfigError: it is something else, or a run will write there.
     """
     beside = where / "properties.nc" if where.is_dir() else where.with_name(f"{where.stem}_properties.nc")
-    target = Path(output) if output else beside
+    target = expanded(output) if output else beside
     hint = "give another file, output=NAME.nc"
-    if target.is_dir():
+    if os.path.isdir(target):
         raise ConfigError("output", f"{target} is a folder", hint)
     run = RunFolder(target.parent)
-    if run.fields.exists() and target.name in {p.name for p in run.files()}:
+    if os.path.exists(run.fields) and target.name in {p.name for p in run.files()}:
         raise ConfigError("output", f"{target} is a file of the run", hint)
-    if target.exists() and not holds_properties(target):
+    if os.path.exists(target) and not holds_properties(target):
         what = "the image itself" if not where.is_dir() and target.samefile(where) else "there and holds something else"
         raise ConfigError("output", f"{target} is {what}; only effective properties are replaced", hint)
     return target
-
-
-def _write(data: Any, target: Path) -> None:
-    temporary = target.with_name(target.name + ".tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        data.to_netcdf(temporary, engine="h5netcdf", invalid_netcdf=False)
-        os.replace(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error

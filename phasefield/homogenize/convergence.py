@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import NotConverged
 from .tensors import Array
+from .watch import tell
 
 #: Reduction of the squared residual beyond which nothing is left but rounding.
 _EXHAUSTED = 1e-29
@@ -71,6 +72,7 @@ class Progress:
         window = 3 + len(self._drops) // 10
         error, enough = self._error(alpha, residual, sums, after, window)
         self.history.append(error)
+        tell(self.name, len(self._drops), error, self.tolerance)
         self.done = enough or (len(self._drops) >= window and error <= self.tolerance)
         self.done |= after <= _EXHAUSTED * self.first
         if not self.done and len(self._drops) >= self.max_iterations:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..provenance import git_commit, version
+from ..store import open_dataset
 from . import tensors
-from .image import Image
 from .materials import PROPERTIES, STRAINS, MaterialSystem
+from .microstructure import Image
 from .records import Record
 from .result import Result, computed
 from .settings import Request
@@ -54,10 +55,8 @@ _OTHERS = {
 
 def holds_properties(path: Path) -> bool:
     """Whether a file is one that `dataset` made."""
-    import xarray
-
     try:
-        with xarray.open_dataset(path) as data:
+        with open_dataset(path) as data:
             return str(data.attrs.get("title", "")).startswith(_TITLE)
     except Exception:  # readers raise anything for a file of another kind
         return False
@@ -67,6 +66,8 @@ def holds_properties(path: Path) -> bool:
 _LENGTH = {"comment": "in the unit of length of image_spacing"}
 _PER_LENGTH = {"comment": "in one over the unit of length of image_spacing"}
 _ONE = {"units": "1"}
+#: Names of the attributes that say what the image was taken for, where ``image_`` before the word is another's.
+_TAKEN = {"spacing": "image_spacing_from"}
 _DESCRIBED = {
     "interface_area": _PER_LENGTH,
     "correlation_length": _LENGTH,
@@ -156,17 +157,7 @@ def dataset(
         if series[-1].fields:
             _local_fields(variables, coords, series[-1], records[-1].image, system.united)
         _loaded(variables, coords, series, system)
-    names = [system.phases[k].name for k in first.phases]
-    grains = len(set(names)) < len(names)
-    coords["phase"] = ("phase", [f"{label:g}" for label in first.image.labels] if grains else names)
-    if grains:
-        coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
-    variables["volume_fraction"] = (("time", "phase"), np.stack([r.fractions for r in records]), {"units": "1"})
-    if (turns := first.rotations) is not None:
-        angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
-        coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
-        text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
-        variables["orientation"] = (("phase", "angle"), angles, text)
+    _phases(variables, coords, records, system)
     _constants(variables, coords, system, request)
     _describe_variables(variables, coords, records)
     attrs = {
@@ -189,10 +180,37 @@ def dataset(
         "notes": "\n".join(notes),
         "image_shape": list(first.image.shape),
         "image_spacing": list(first.image.spacing),
+        "image_boundary": " ".join(first.image.boundary),
     }
+    attrs |= {_TAKEN.get(what, f"image_{what}"): text for what, text in records[-1].image.taken}
     if first.image.kind == "field":
         attrs["image_levels"] = list(first.image.levels)
     return xarray.Dataset(variables, coords, attrs)
+
+
+def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Record], system: MaterialSystem) -> None:
+    """Shares and orientations of the phases of the image, by their labels: grains that come or go have no share in a snapshot."""
+    labels = sorted({label for r in records for label in r.image.labels})
+    at = {label: k for k, label in enumerate(labels)}
+    fractions = np.zeros((len(records), len(labels)))
+    names, turns = [""] * len(labels), np.zeros((len(labels), 3, 3))
+    for row, record in enumerate(records):
+        place = [at[label] for label in record.image.labels]
+        fractions[row, place] = record.fractions
+        for k, number in zip(place, record.phases, strict=True):
+            names[k] = system.phases[number].name
+        if record.rotations is not None:
+            turns[place] = record.rotations
+    grains = len(set(names)) < len(names)
+    coords["phase"] = ("phase", [f"{label:g}" for label in labels] if grains else names)
+    if grains:
+        coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
+    variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
+    if records[0].rotations is not None:
+        angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
+        coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
+        text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
+        variables["orientation"] = (("phase", "angle"), angles, text)
 
 
 def _constants(variables: dict[str, Any], coords: dict[str, Any], system: MaterialSystem, request: Request) -> None:
@@ -290,7 +308,7 @@ def _loaded(variables: dict[str, Any], coords: dict[str, Any], series: list[Resu
 
 
 def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], records: list[Record]) -> None:
-    if not all(r.descriptors for r in records):
+    if not all(r.descriptors for r in records) or len({r.image.labels for r in records}) > 1:
         return
     one = records[0].descriptors[0]
     coords["lag"] = ("lag", one.lag, {"long_name": "distance", **_LENGTH})

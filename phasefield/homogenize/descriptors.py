@@ -56,7 +56,8 @@ def describe(share: Array, spacing: Sequence[float], periodic: Sequence[bool]) -
     longest = min(s * n for s, n in zip(spacing, share.shape, strict=True) if n > 1) / 2
     out.lag = np.arange(max(2, int(longest / step) + 1)) * step
     out.two_point, out.wavenumber, out.structure_factor = correlations(share, spacing, periodic, out.lag)
-    out.lineal_path, out.chord_density, out.mean_chord = lines(inside, spacing, periodic, out.lag)
+    out.two_point[0] = out.fraction  # of one point; the square of a cut voxel's share is of two points within the voxel
+    out.lineal_path, out.chord_density, out.mean_chord = lines(share, spacing, periodic, out.lag)
     out.correlation_length = correlation_length(out.lag, out.two_point, out.fraction)
     labels, count = pieces(inside)
     joined = _joined(count, [_faces(labels, axis) for axis, wrap in enumerate(periodic) if wrap])
@@ -159,10 +160,14 @@ def correlation_length(lag: Array, two_point: Array, fraction: float) -> float:
     return float(x0 + (y0 - np.exp(-1)) / (y0 - y1) * (x1 - x0))
 
 
-def lines(
-    inside: np.ndarray, spacing: Sequence[float], periodic: Sequence[bool], lag: Array
-) -> tuple[Array, Array, float]:
-    """Lineal path function and chord-length density (means over the axes), and the mean chord length."""
+def lines(share: Array, spacing: Sequence[float], periodic: Sequence[bool], lag: Array) -> tuple[Array, Array, float]:
+    """Lineal path function and chord-length density (means over the axes), and the mean chord length.
+
+    Chords are runs of voxels of which the phase fills a half or more, made longer or shorter, all alike, so that together they
+    fill its volume: what it has of cut voxels.
+    """
+    inside = share >= 0.5
+    filled = float(share.sum()) / max(int(inside.sum()), 1)
     path = np.zeros(len(lag))
     density = np.zeros(len(lag))
     means, axes = [], 0
@@ -171,7 +176,7 @@ def lines(
         if n < 2:
             continue
         axes += 1
-        chords = _chords(np.moveaxis(inside, axis, -1).reshape(-1, n), wrap) * h
+        chords = _chords(np.moveaxis(inside, axis, -1).reshape(-1, n), wrap) * (h * filled)
         # A segment of length z fits into a chord of length c at c - z of its positions.
         order = np.sort(chords)
         tail = np.concatenate([np.cumsum(order[::-1])[::-1], [0.0]])

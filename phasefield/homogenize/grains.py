@@ -49,7 +49,7 @@ def read_grains(path: str) -> Grains:
         ConfigError: the file cannot be read; an unknown or missing column; a row of another length; a label given twice.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("grains", f"{path} cannot be read: {error}", f"expected: {_FORM}") from error
     kept = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
@@ -108,12 +108,17 @@ def _is_number(text: str) -> bool:
 
 
 def match(
-    grains: Grains | None, labels: Sequence[float], system: MaterialSystem, seed: int
+    grains: Grains | None,
+    labels: Sequence[float],
+    system: MaterialSystem,
+    seed: int,
+    drawn: Sequence[int] | None = None,
 ) -> tuple[tuple[int, ...], Array]:
     """Phase number and rotation of every label of an image: the grain's own, else that of its phase, else a random one.
 
     Args:
         grains: None for random orientations of a material of one phase.
+        drawn: which of the random orientations of ``seed`` each label gets; by default they are in the order of the labels.
 
     Returns:
         Phase numbers, and rotations (labels, 3, 3).
@@ -144,7 +149,8 @@ def match(
         phases = [0] * count
     else:
         phases = [_phase(grains.phases[row], system, grains.source) for row in rows]
-    rotations = tensors.random_rotations(count, seed)
+    which = list(range(count)) if drawn is None else list(drawn)
+    rotations = tensors.random_rotations(max(which, default=-1) + 1, seed)[which]
     for k, (row, phase) in enumerate(zip(rows, phases, strict=True)):
         own = grains.rotations[row] if grains is not None else None
         known_rotation = own if own is not None else system.phases[phase].rotation

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..units import quantity
 from . import tensors
 from .materials import PROPERTIES, Property, unknown
 from .tensors import Array
-from .units import quantity
 
 _KEYS = {4: ("strain", "stress"), 2: ("gradient", "flux")}
 

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..presets import folder
+from ..presets import names as preset_names
+from ..units import quantity
 from . import tensors
 from .tensors import Array
-from .units import quantity
 
 
 @dataclass(frozen=True)
@@ -154,21 +156,14 @@ class MaterialSystem:
 
 
 def unknown(key: str, name: str, known: list[str], what: str) -> ConfigError:
-    """The error for a name that does not exist, with the closest that does."""
-    close = difflib.get_close_matches(name, known, 1)
+    """The error for a name that does not exist, with the one it may be a slip of, if there is one so close."""
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.8)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     return ConfigError(key, f"there is no {what} {name!r}{guess}", f"known: {', '.join(known)}")
 
 
-def folder() -> Path:
-    """Where the presets lie, in a checkout and in an installed package."""
-    here = Path(__file__).resolve().parents[1]
-    inside = here / "configs" / "material"
-    return inside if inside.is_dir() else here.parent / "configs" / "material"
-
-
 def presets() -> list[str]:
-    return sorted(p.stem for p in folder().glob("*.yaml"))
+    return preset_names("material")
 
 
 def load(name: str) -> MaterialSystem:
@@ -184,9 +179,9 @@ def _content(name: str) -> Any:
     """What the file of a material holds."""
     import yaml
 
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.suffix not in (".yaml", ".yml"):
-        path = folder() / f"{name}.yaml"
+        path = folder("material") / f"{name}.yaml"
         if not path.is_file():
             raise unknown("material", name, presets(), "preset")
     try:

@@ -49,13 +49,13 @@ class Merged(Voxels):
     """Voxels for one property.
 
     Attributes:
-        share: t of every entry. stiffer, softer: what its winning phase gains, in volumes of a voxel along every axis, (entries,
+        merged: t of every entry. stiffer, softer: what its winning phase gains, in volumes of a voxel along every axis, (entries,
             3), from neighbours where that phase is the stiffer one, and from those where it is the softer one.
         loss: what an entry gave away of the phase that fills less of it. partner: the other phase of an entry, or of the
             neighbours that a pure one gains from. sizes: of the phases' tensors.
     """
 
-    share: Array
+    merged: Array
     stiffer: Array
     softer: Array
     loss: Array
@@ -85,7 +85,7 @@ class Merged(Voxels):
 
     def packed(self, pure: Array) -> Array:
         out = super().packed(pure)
-        changed = np.flatnonzero((self.share > 0) | self._gains)
+        changed = np.flatnonzero((self.merged > 0) | self._gains)
         for at in range(0, len(changed), _CHUNK):
             some = changed[at : at + _CHUNK]
             out[some] = pack(self._changed(some, pure))
@@ -94,7 +94,7 @@ class Merged(Voxels):
     def _changed(self, some: NDArray[np.integer], pure: Array) -> Array:
         """Tensors of some entries."""
         a, b = pure[self.first[some]], pure[self.second[some]]
-        f, t = self.fraction[some][:, None, None], self.share[some][:, None, None]
+        f, t = self.fraction[some][:, None, None], self.merged[some][:, None, None]
         sizes = self.sizes
         winner, other = self.winners[some], self.losers[some]
         out = mix("laminate", a, b, self.fraction[some], self.normal[some])

@@ -72,7 +72,9 @@ def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Gr
         return Image("fields", values, spacing, boundary, source=field)
 
     with _under("homogenize"):  # what the first row would refuse is refused before the run
-        prepared(image_of(np.zeros((components, *(2 for _ in spacing)))), system, request)
+        assignment = prepared(image_of(np.zeros((components, *(2 for _ in spacing)))), system, request)
+    for note in assignment.notes:
+        log.warning("%s: %s", name, note)
     unit = system.unit(name)
     axes = ("row", "column") if PROPERTIES[name].order == 4 else ("i", "j")
     labels = tensors.NAMES if PROPERTIES[name].order == 4 else tensors.AXES

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..backend.voxel import unpack
 from ..errors import ConfigError, NotConverged
 from . import bounds, tensors
-from .assignment import Assignment, assign
+from .assignment import Assignment, assign, resolved
 from .certify import lower_bound
 from .evidence import (
     crosswise,
@@ -197,6 +197,7 @@ def prepared(image: Image, system: MaterialSystem, settings: Settings) -> Assign
     if settings.plane == "stress" and dim != 2:
         problem = f"is stress, which is for images of two axes, but {image.source} has {dim}"
         raise ConfigError("plane", problem, "leave it out")
+    image = resolved(image, system, settings)
     assignment = assign(image, system, settings)
     for name in settings.properties:
         if name in STRAINS and settings.plane == "stress":
@@ -226,6 +227,7 @@ def homogenize(
         NotConverged: a solve did not reach its tolerance.
     """
     settings = settings or Settings()
+    image = resolved(image, system, settings)
     assignment = prepared(image, system, settings)
     geometry = image.voxels(settings.voxel)
     results: dict[str, Result] = {}

@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .assignment import assign
+from .assignment import assign, resolved
 from .descriptors import Descriptors, describe
-from .image import Image
 from .materials import MaterialSystem
+from .microstructure import Image
 from .properties import homogenize
 from .result import Result
 from .settings import Request
 from .tensors import Array
+from .voxels import Voxels
 
 #: Correlation length over cell size above which the cell is small.
 _SMALL_CELL = 0.1
+#: Phases that are told one by one, and described.
+_TOLD = _DESCRIBED = 8
 
 
 @dataclass
@@ -40,27 +43,27 @@ def measure(
     image: Image, system: MaterialSystem, request: Request, start: Mapping[str, Sequence[np.ndarray]] | None = None
 ) -> Record:
     """The record of an image; ``start`` and what is raised as in `homogenize`."""
+    image = resolved(image, system, request)
     results = homogenize(image, system, request, start)
     geometry, assignment = image.voxels(request.voxel), assign(image, system, request)
-    described = _describe(image) if request.descriptors else []
+    described = _describe(image, geometry) if request.descriptors else []
+    if image.kind == "labels" and len(set(assignment.phase)) > 1 and image.phases <= _TOLD:
+        pairs = zip(image.names, assignment.phase, strict=True)
+        image = image.told("phases", ", ".join(f"{label} is {system.phases[k].name}" for label, k in pairs))
+    elif image.kind == "field":
+        low, high = (system.phases[k].name for k in assignment.phase)
+        image = image.told("phases", f"{low} is low, {high} is high" if low != high else f"both are {low}")
     _scale_warning(image, results, described)
     # A copy leaves the voxels behind.
     return Record(replace(image), results, geometry.volume_fractions, described, assignment.phase, assignment.turns)
 
 
-def _describe(image: Image) -> list[Descriptors]:
-    periodic = [b == "periodic" for b in image.boundary]
-    if image.kind == "field":
-        high = np.clip(image.indicator, 0, 1)
-        shares: list[Array] = [1 - high, high]
-    elif image.phases > 8:
+def _describe(image: Image, geometry: Voxels) -> list[Descriptors]:
+    """Of the phases as the voxels hold them, which is what the properties are of."""
+    if image.phases > _DESCRIBED:
         return []
-    elif image.kind == "labels":
-        shares = [(image.values == k).astype(float) for k in range(image.phases)]
-    else:
-        winner = image.values.argmax(axis=0)
-        shares = [(winner == k).astype(float) for k in range(image.phases)]
-    return [describe(share, image.spacing, periodic) for share in shares]
+    periodic = [b == "periodic" for b in image.boundary]
+    return [describe(geometry.share(k), image.spacing, periodic) for k in range(image.phases)]
 
 
 def _scale_warning(image: Image, results: list[Result], described: list[Descriptors]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import config_error
 from ..errors import ConfigError, PhasefieldError
+from ..units import quantity
 from . import loads
 from .grains import read_grains
 from .keys import about, check_choices, described
@@ -102,10 +103,14 @@ class Request(Settings):
     )
     field: str | None = option(default=None, metadata=about("variable of the file; by default the order parameter"))
     levels: list[float] | None = option(
-        default=None, metadata=about("values of the field in its two phases; found if not given")
+        default=None,
+        metadata=about("values of the field in its two phases; by default the wells of the model, or found"),
     )
     spacing: list[float] | None = option(
-        default=None, metadata=about("edge length of a voxel, one or one per axis; by default that of the file")
+        default=None,
+        metadata=about(
+            "edge length of a voxel, one or one per axis, in m with a unit (2 um); by default that of the file"
+        ),
     )
     times: Any = option(default="last", metadata=about("last, all, or a list of times"))
     descriptors: bool = option(default=True, metadata=about("describe the microstructure"))
@@ -115,8 +120,9 @@ class Request(Settings):
 
 
 _PURPOSE = (
-    "Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF or PNG image. Prints a table and writes "
-    "properties.nc into the run folder, or NAME_properties.nc beside the image; an earlier such file is replaced whole."
+    "Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF, PNG, JPEG or BMP image. Prints a table, and "
+    "above it what the image was taken for; writes properties.nc into the run folder, or NAME_properties.nc beside the image; an "
+    "earlier such file is replaced whole."
 )
 
 
@@ -167,6 +173,16 @@ def parse(overrides: Sequence[str]) -> Request:
     return request
 
 
+def _lengths(spacing: Any) -> Any:
+    """Spacings as numbers; those with a unit are in metres then."""
+    if not isinstance(spacing, list) or not any(isinstance(s, str) for s in spacing):
+        return spacing
+    read = [quantity(s, "m", "spacing") for s in spacing]
+    if len({united for _, united in read}) > 1:
+        raise ConfigError("spacing", f"is {spacing}; units are given everywhere or nowhere")
+    return [number for number, _ in read]
+
+
 def request_of(values: Mapping[str, Any]) -> Request:
     """The request from nested keys and values; ``threads`` and ``device`` are short for ``solver.threads`` and so on.
 
@@ -195,6 +211,7 @@ def request_of(values: Mapping[str, Any]) -> Request:
             given[name] = [v.strip() for v in given[name].split(",")]
         elif isinstance(given.get(name), int | float):
             given[name] = [given[name]]
+    given["spacing"] = _lengths(given.get("spacing"))
     try:
         request = OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.create(given)))
     except OmegaConfBaseException as error:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.base import MOST_THREADS
 from ..backend.voxel import kernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors
@@ -79,8 +80,10 @@ class Options:
             raise ConfigError("solver.tolerance", f"is {self.tolerance!r}; a number between 0 and 1 is expected")
         if self.max_iterations < 1:
             raise ConfigError("solver.max_iterations", f"is {self.max_iterations!r}; at least 1 is expected")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError("threads", f"is {self.threads}; at least 1 is expected, or null for all")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise ConfigError(
+                "threads", f"is {self.threads}; at least 1 and at most {MOST_THREADS} are expected, or null for all"
+            )
 
 
 @dataclass(frozen=True)
@@ -280,9 +283,7 @@ class CellProblem:
             if wanted != "green" and used.min() <= 0:
                 raise ConfigError("solver.preconditioner", f"is {wanted}, which cannot be used with voids", "use green")
             if wanted == "green-schwarz" and not surface:
-                raise ConfigError(
-                    "solver.preconditioner", f"is {wanted}, which neither GPUs nor the Fourier scheme have", "use green"
-                )
+                raise ConfigError("solver.preconditioner", f"is {wanted}, which the Fourier scheme lacks", "use green")
             return wanted
         if used.min() <= 0 or used.max() < 3 * used.min():
             return "green"

@@ -9,8 +9,8 @@ import numpy as np
 
 from . import tensors
 from .dataset import mandel_factor
-from .image import Image
 from .materials import PROPERTIES, MaterialSystem
+from .microstructure import Image
 from .records import Record
 from .result import Result
 from .tensors import Array
@@ -54,7 +54,8 @@ def table(records: list[Record], system: MaterialSystem) -> str:
     sums = np.bincount(numbers, shares, minlength=len(system.phases))
     listed = ", ".join(f"{system.phases[k].name} {100 * sums[k]:.4g} %" for k in dict.fromkeys(numbers))
     more = f" in {len(shares)} grains" if len(set(numbers)) < len(shares) else ""
-    out.append(wrapped(image.source, f"{size} voxels; {listed}{more}"))
+    head = [wrapped(image.source, f"{size} voxels; {listed}{more}")]
+    out.append("\n".join([*head, *(wrapped(what, text, 2) for what, text in image.taken)]))
     if len(records) > 1:
         out.append(_series(records))
     results = records[-1].results

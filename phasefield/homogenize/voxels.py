@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from ..backend.voxel import pack
 from ..errors import ConfigError
+from ..raster import cell_means
 from . import tensors
+from .pieces import Pieces
 from .tensors import Array
 
 RULES = ("laminate", "sharp", "arithmetic", "harmonic", "geometric")
@@ -75,6 +77,11 @@ class Voxels:
         out = np.bincount(self.first, self.counts * self.fraction, minlength=self.phases)
         out = out + np.bincount(self.second, self.counts * (1 - self.fraction), minlength=self.phases)
         return np.asarray(out / self.index.size)
+
+    def share(self, phase: int) -> Array:
+        """Volume fraction of a phase in every voxel, shape of the image."""
+        part = self.fraction * (self.first == phase) + (1 - self.fraction) * (self.second == phase)
+        return np.asarray(part[self.index])
 
     def tensors(self, pure: Array) -> Array:
         """The property's tensor of every entry, (entries, n, n), from those of the phases, (phases, n, n)."""
@@ -464,6 +471,7 @@ def from_fields(
     rule: str = "laminate",
     spacing: Sequence[float] | None = None,
     boundary: str | Sequence[str] = "periodic",
+    pieces: Pieces | None = None,
 ) -> Voxels:
     """Voxels of many phases from one indicator per phase, e.g. the order parameters of a polycrystal.
 
@@ -472,6 +480,7 @@ def from_fields(
 
     Args:
         fields: shape (phases, ...), each 1 in its phase and 0 elsewhere.
+        pieces: of the fields, if each of them is a phase of its own.
     """
     if rule not in ("laminate", "sharp"):
         raise ConfigError("voxel", f"is {rule!r}; fields of several phases take laminate or sharp")
@@ -490,13 +499,13 @@ def from_fields(
         if phases > 2
         else np.array([np.zeros(shape, int), np.ones(shape, int)])
     )
-    pair = np.take_along_axis(stack, order, axis=0)
-    swap = pair[0] > pair[1]
-    winner, second = np.where(swap, order[0], order[1]), np.where(swap, order[1], order[0])
-    if rule == "sharp":
-        return from_labels(winner, space, phases)
+    winner = stack.argmax(axis=0)
+    second = np.where(order[0] == winner, order[1], order[0])
     walls = [boundary] * len(shape) if isinstance(boundary, str) else list(boundary)
-    best, next_ = pair.max(axis=0), pair.min(axis=0)
+    whole, count = (winner, phases) if pieces is None else (_piece_numbers(pieces, winner, walls), len(pieces.labels))
+    if rule == "sharp":
+        return from_labels(whole, space, count)
+    best, next_ = (np.take_along_axis(stack, w[None], axis=0)[0] for w in (winner, second))
     near = np.flatnonzero(next_ > 0.02 * best)  # psi < 2: further away the interface cannot cut the voxel
     a, b = winner.ravel()[near], second.ravel()[near]
 
@@ -505,24 +514,33 @@ def from_fields(
         return np.asarray(0.5 * np.log(np.maximum(va, 1e-7) / np.maximum(vb, 1e-7)))
 
     cut, part, n = _planes(near, psi, shape, space, walls)
+    at = near[cut]
+    other = second
+    if pieces is not None:  # of the second field the piece that the interface is one of
+        beside = pieces.nearest(b[cut], at, [w == "periodic" for w in walls])
+        part = np.where(beside < 0, 1.0, part)
+        other = whole.copy()
+        other.reshape(-1)[at] = np.where(beside < 0, whole.ravel()[at], beside)
     fraction = np.ones(stack[0].size)
     normal = np.zeros((len(shape), stack[0].size))
-    fraction[near[cut]] = part
-    normal[:, near[cut]] = n.T
+    fraction[at] = part
+    normal[:, at] = n.T
     full_normal = normal.reshape(len(shape), *shape)
-    return _laminates(fraction.reshape(shape), full_normal, second, winner, space, phases)
+    return _laminates(fraction.reshape(shape), full_normal, other, whole, space, count)
+
+
+def _piece_numbers(pieces: Pieces, winner: Array, walls: Sequence[str]) -> NDArray[np.integer]:
+    """The piece of every voxel; one of the field that is the largest there, where the pieces come from a finer image."""
+    number = pieces.number.astype(np.int64)
+    astray = np.flatnonzero(pieces.owner[number] != winner)
+    found = pieces.nearest(winner.ravel()[astray], astray, [w == "periodic" for w in walls])
+    number.reshape(-1)[astray] = np.where(found < 0, number.ravel()[astray], found)
+    return number
 
 
 def coarsened(field: Array, axes: Sequence[int]) -> Array:
     """The field on half as many voxels along ``axes``: exact means over the coarse voxels, also where they cut fine ones."""
     out = np.asarray(field, float)
     for d in axes:
-        n = out.shape[d]
-        m = max(1, round(n / 2))
-        edges = np.arange(m + 1) * n / m
-        cumulative = np.concatenate([np.zeros_like(np.take(out, [0], axis=d)), np.cumsum(out, axis=d)], axis=d)
-        whole = np.minimum(edges.astype(int), n)
-        part = (edges - whole).reshape([-1 if a == d else 1 for a in range(out.ndim)])
-        inside = np.take(out, np.minimum(whole, n - 1), axis=d)
-        out = np.diff(np.take(cumulative, whole, axis=d) + part * inside, axis=d) * m / n
+        out = cell_means(out, d, max(1, round(out.shape[d] / 2)))
     return out

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..grid import Axis
-from ..pixels import TIFF, read_array, read_pixels
+from ..pixels import PICTURES
+from ..raster import (
+    ARRAYS,
+    AXES,
+    NETCDF,
+    Raster,
+    cell_means,
+    increasing,
+    read_indexed,
+    read_picture,
+    space_of,
+    step_of,
+    stretch,
+)
+from ..store import open_dataset
 from .geometry import place
 from .options import (
     Array,
     Option,
     Target,
+    expected,
     read_component,
     read_flag,
     read_integer,
@@ -26,6 +43,24 @@ from .options import (
     suggest,
 )
 
+log = logging.getLogger("phasefield")
+
+#: A picture whose grey values span less of its full scale holds labels or counts, or is all but black.
+_DIM = 0.01
+#: How unequally a picture may be stretched along the axes without a word: a cell more or less is rounding.
+_STRETCH = 1.02
+
+
+def _read_scale(target: Target, key: str, value: Any) -> Any:
+    if value in ("full", "data"):
+        return value
+    if isinstance(value, str):
+        raise expected(key, "full, data or two grey values [low, high]", value)
+    low, high = read_pair(target, key, value)
+    if low == high:
+        raise expected(key, "two different grey values", value)
+    return low, high
+
 
 @register_kind(
     "file",
@@ -34,24 +69,27 @@ from .options import (
         "variable": Option(read_text, None),
         "time": Option(read_integer, None),
         "range": Option(read_pair, None),
+        "scale": Option(_read_scale, None),
         "resample": Option(read_flag, False),
         "component": Option(read_component, None),
     },
 )
 def _make_file(target: Target, o: dict[str, Any]) -> Array:
-    """Values from NetCDF, NumPy (.npy) or an image (PNG, JPEG, BMP, TIFF).
+    """Values from NetCDF, NumPy (.npy) or an image (PNG, JPEG, BMP, TIFF), with the axes as in `raster`.
 
     NetCDF: ``variable`` (default: the field's name) at index ``time`` (default: the last). Dimensions called x, y and z
     may come in any order, others count in the order of the file. Arrays have the axes x, y, z, and before them one for
     the components if there are any; ``component`` fills one of them and leaves the others 0.
 
-    Images: grey values from 0 to full scale become ``range``; colours are reduced to luminance, rows run from the top
-    (largest y) down, and the pages of a TIFF are z. For other data, floating-point and signed images among them,
-    ``range`` is what their minimum and maximum become. ``resample`` interpolates linearly between cell centres.
+    Images: grey values from 0 to full scale become ``range``; colours are reduced to luminance, columns are x, rows run from the
+    top (largest y) down, and the pages of a TIFF are z. For other data, floating-point and signed images among them,
+    ``range`` is what their minimum and maximum become. ``scale`` says otherwise: ``full``, ``data`` (minimum to maximum) or the
+    two values that become ``range``; an image that uses less than 1 % of its full scale needs it. ``resample`` interpolates
+    linearly between cell centres, and takes means where the cells of the grid are larger.
     """
     grid, path = target.grid, target.base / Path(o["path"]).expanduser()
     key = f"{target.key}.path"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(key, f"there is no file {path}")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -59,25 +97,21 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
     if reader is not _read_netcdf and (extra := [k for k in ("variable", "time") if o[k] is not None]):
         raise ConfigError(f"{target.key}.{extra[0]}", f"applies to NetCDF files, not to {path.name}", "remove this key")
     try:
-        data, full = reader(target, path, o)
-    except ConfigError:
-        raise
+        raster = reader(target, path, o)
+    except ConfigError as error:
+        if error.key != str(path):
+            raise
+        raise ConfigError(key, f"{path} {error.problem}", error.hint) from None
     except Exception as error:  # the libraries raise almost anything on a damaged file
         hint = "is it complete, and of the type that its suffix says?"
         raise ConfigError(key, f"{path} cannot be read: {error}", hint) from error
+    data = raster.values
     if data.dtype.kind not in "biuf":
         raise ConfigError(key, f"{path} holds {data.dtype} values; expected real numbers")
     data = data.astype(float)
     if bad := int(np.count_nonzero(~np.isfinite(data))):
         raise ConfigError(key, f"{bad} of {data.size} values in {path} are not finite")
-    if o["range"] is not None:
-        low, high = o["range"]
-        bottom, top = (0.0, full) if full else (float(data.min()), float(data.max()))
-        if bottom == top:
-            raise ConfigError(f"{target.key}.range", f"all values in {path} are equal", "remove range")
-        data = low + (high - low) * ((data - bottom) / (top - bottom))
-    elif full:
-        raise ConfigError(f"{target.key}.range", "missing: an image needs it", "for example range: [0, 1]")
+    data, scaled = _scaled(target, path, data, raster.full, o)
     single = target.components is None or o["component"] is not None
     if single and data.ndim == grid.dim:
         data = data[None]
@@ -85,21 +119,81 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
         wanted = grid.shape if single else (target.n, *grid.shape)
         hint = "set component to fill one of the components" if data.ndim == grid.dim else ""
         raise ConfigError(key, f"{path} has shape {data.shape}; expected {wanted}", hint)
-    if data.shape[1:] != grid.shape:
-        if not o["resample"]:
-            raise ConfigError(
-                key,
-                f"{path} has shape {data.shape[1:]} and the grid {grid.shape}",
-                f"set grid.shape={list(data.shape[1:])} or resample: true",
-            )
-        for d, axis in enumerate(grid.axes, start=1):
-            data = _resample(data, d, axis)
+    if data.shape[1:] != grid.shape and not o["resample"]:
+        raise ConfigError(
+            key,
+            f"{path} has shape {data.shape[1:]} and the grid {grid.shape}",
+            f"set grid.shape={list(data.shape[1:])} or resample: true",
+        )
+    log.info("%s: %s: %s", target.key, path.name, "; ".join([raster.axes, *raster.told, *scaled]))
+    _tell_lengths(target, path, data.shape[1:], raster)
+    for d, axis in enumerate(grid.axes, start=1):
+        data = _resample(data, d, axis)
     return data if target.components is None or o["component"] is None else place(target, o["component"], data[0])
 
 
+def _scaled(
+    target: Target, path: Path, data: Array, full: float | None, o: Mapping[str, Any]
+) -> tuple[Array, tuple[str, ...]]:
+    """The data with their scale brought to ``range``, and what is told of it."""
+    key = f"{target.key}.range"
+    if o["range"] is None:
+        if o["scale"] is not None:
+            raise ConfigError(key, "missing: scale says what becomes range", "for example range: [0, 1]")
+        if full:
+            raise ConfigError(key, "missing: an image needs it", "for example range: [0, 1]")
+        return data, ()
+    scale = o["scale"]
+    least, most = float(data.min()), float(data.max())
+    if scale is None and full is not None and full > 1 and most > 0 and min(most, most - least or most) < _DIM * full:
+        raise ConfigError(
+            f"{target.key}.scale",
+            f"missing: the grey values of {path} run from {least:g} to {most:g} only, full scale is {full:g}",
+            f"give the values that become range, scale: [{least:g}, {most:g}], or scale: full",
+        )
+    if isinstance(scale, tuple):
+        bottom, top = scale
+    elif scale == "data" or full is None:
+        if scale == "full":
+            raise ConfigError(f"{target.key}.scale", f"is full, but the values in {path} have none", "use data")
+        bottom, top = least, most
+    else:
+        bottom, top = 0.0, full
+    if bottom == top:
+        raise ConfigError(key, f"all values in {path} are equal", "remove range")
+    low, high = o["range"]
+    return low + (high - low) * ((data - bottom) / (top - bottom)), (f"{bottom:g} becomes {low:g}, {top:g} {high:g}",)
+
+
+def _tell_lengths(target: Target, path: Path, shape: tuple[int, ...], raster: Raster) -> None:
+    """Says where the grid shows the file's content longer along one axis than along another, or of another size."""
+    grid, spacing = target.grid, raster.spacing
+    factors = stretch(shape, spacing, grid.lengths)
+    if max(factors) > _STRETCH:
+        cells = " x ".join(map(str, shape))
+        steps = f" with cells of {' x '.join(f'{h:.4g}' for h in spacing)}" if spacing else ""
+        listed = ", ".join(f"{f:.3g} along {n}" for n, f in zip(grid.names, factors, strict=True) if f > _STRETCH)
+        sides = " x ".join(f"{length:g}" for length in grid.lengths)
+        log.warning(
+            "%s: %s is stretched by %s: it has %s cells%s, the grid the lengths %s; set grid.length to keep its proportions",
+            target.key, path.name, listed, cells, steps, sides,
+        )  # fmt: skip
+    elif spacing and raster.unit != "m" and not math.isclose(grid.lengths[0], shape[0] * spacing[0], rel_tol=1e-3):
+        was = " x ".join(f"{n * h:.6g}" for n, h in zip(shape, spacing, strict=True))
+        log.info(
+            "%s: %s has the lengths %s, the grid %s", target.key, path.name, was, " x ".join(map(str, grid.lengths))
+        )
+
+
 def _resample(data: Array, d: int, axis: Axis) -> Array:
-    """Linear interpolation along dimension ``d`` from the cells of the data to those of ``axis``."""
+    """From the cells of the data along dimension ``d`` to those of ``axis``: linear interpolation, or means over larger cells,
+    which keep the volume of what a coarse grid would step over.
+    """
     n = data.shape[d]
+    if n == axis.n:
+        return data
+    if n > axis.n:
+        return cell_means(data, d, axis.n)
     position = (np.arange(axis.n) + 0.5) * (n / axis.n) - 0.5
     if axis.boundary != "periodic":
         position = position.clip(0, n - 1)
@@ -108,15 +202,13 @@ def _resample(data: Array, d: int, axis: Axis) -> Array:
     return (1 - weight) * data.take(left % n, axis=d) + weight * data.take((left + 1) % n, axis=d)
 
 
-def _read_npy(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray[Any], None]:
-    return read_array(path), None
+def _read_npy(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
+    return read_indexed(path)
 
 
-def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray[Any], None]:
-    import xarray  # takes half a second to import
-
+def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
     name = o["variable"] or target.name
-    with xarray.open_dataset(path, decode_times=False) as dataset:
+    with open_dataset(path) as dataset:
         if name not in dataset.data_vars:
             present = sorted(map(str, dataset.data_vars))
             problem = f"{path} has no variable {name!r}{suggest(name, present)}"
@@ -129,32 +221,37 @@ def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDAr
             variable = variable.isel({times[0]: index})
         elif o["time"] is not None:
             raise ConfigError(f"{target.key}.time", f"{name!r} in {path} has no dimension time", "remove this key")
-        if set(target.grid.names) <= set(variable.dims):
-            variable = variable.transpose(..., *target.grid.names)
-        return variable.values, None
+        names = target.grid.names
+        variable = variable.isel({d: 0 for d in set(AXES) - set(names) if variable.sizes.get(d) == 1})
+        space = space_of(variable)
+        if set(space) <= set(AXES):
+            if tuple(space) != names:
+                has = f"{name!r} in {path} has the axes {', '.join(space)}, the grid {', '.join(names)}"
+                raise ConfigError(f"{target.key}.path", has, "give the grid the axes of the file")
+            variable = variable.transpose(..., *names)
+        variable, turned = increasing(variable, str(path))
+        space = [str(d) for d in variable.dims[-len(names) :]]
+        steps = [step_of(variable, d, str(path)) for d in space]
+        known = [s for s in steps if s is not None]
+        spacing = tuple(known) if len(known) == len(names) else None
+        told = tuple(f"{d} falls in the file and was turned round" for d in turned)
+        axes = ", ".join(f"{d} is {a}" if d != a else d for d, a in zip(space, names, strict=False))
+        return Raster(variable.values, f"the axes {axes} of the file", spacing, told=told)
 
 
-def _read_image(target: Target, path: Path, o: Mapping[str, Any]) -> tuple[NDArray[Any], float | None]:
-    """Grey values with the axes x, y, z and full scale, ``None`` for types of pixel that have none."""
-    key = f"{target.key}.path"
-    try:
-        pixels, _ = read_pixels(path, target.grid.dim)
-    except ConfigError as error:
-        raise ConfigError(key, f"{path} {error.problem}", error.hint) from None
-    full = {"b": 1.0, "u": float(2 ** (8 * pixels.dtype.itemsize) - 1)}.get(pixels.dtype.kind)
-    pages = pixels if pixels.ndim > 2 else pixels[None]
-    values = pages[:, ::-1].transpose(2, 1, 0)
-    for name in ("z", "y"):
-        if name not in target.grid.names and values.shape[-1] == 1:
-            values = values[..., 0]
+def _read_image(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
+    raster = read_picture(path, target.grid.dim)
+    values, spacing = raster.values, raster.spacing
+    while values.ndim > target.grid.dim and values.shape[-1] == 1:
+        values, spacing = values[..., 0], spacing and spacing[:-1]
     if values.ndim != target.grid.dim:
         size = " x ".join(map(str, values.shape))
-        raise ConfigError(key, f"{path} is an image of {size} cells; the grid is {target.grid.dim}-D")
-    return values, full
+        raise ConfigError(f"{target.key}.path", f"{path} is an image of {size} cells; the grid is {target.grid.dim}-D")
+    return Raster(values, raster.axes, spacing, raster.unit, raster.full, raster.colours, raster.told)
 
 
-_READERS: dict[str, Callable[[Target, Path, Mapping[str, Any]], tuple[NDArray[Any], float | None]]] = {
-    **dict.fromkeys((".nc", ".nc4", ".cdf", ".h5"), _read_netcdf),
-    ".npy": _read_npy,
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", *TIFF), _read_image),
+_READERS: dict[str, Callable[[Target, Path, Mapping[str, Any]], Raster]] = {
+    **dict.fromkeys(NETCDF, _read_netcdf),
+    **dict.fromkeys(ARRAYS, _read_npy),
+    **dict.fromkeys(PICTURES, _read_image),
 }

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
-from ..grid import Axis, Grid
+from ..grid import Axis
 from .options import Array, Option, Target, read_at_least_zero, read_component, read_number
-
-CHUNK = 2**18  # cells that are worked on at a time, to stay in cache and to bound temporary memory
 
 
 def nearest_image(offset: Array, axis: Axis) -> Array:
@@ -25,12 +23,6 @@ def distance_of(squares: Sequence[Array]) -> Array:
     return np.sqrt(reduce(np.add.outer, squares))
 
 
-def slabs(grid: Grid) -> Iterator[slice]:
-    """Parts of the first axis with about ``CHUNK`` cells each."""
-    rows = max(1, CHUNK * grid.shape[0] // grid.cells)
-    return (slice(i, i + rows) for i in range(0, grid.shape[0], rows))
-
-
 def profile(distance: Array, o: Mapping[str, Any]) -> Array:
     if o["width"] == 0:
         return np.where(distance <= 0, o["inside"], o["outside"])
@@ -38,10 +30,12 @@ def profile(distance: Array, o: Mapping[str, Any]) -> Array:
 
 
 def place(target: Target, component: int | None, values: Array) -> Array:
-    """The field whose only values, or those of one component, are given; the other components are zero."""
+    """The field whose only values, or those of one component, are given, in all cells or those of some rows; the other components
+    are zero.
+    """
     if component is None:
         return values[None]
-    out = target.zeros()
+    out = np.zeros((target.n, *values.shape))
     out[component - 1] = values
     return out
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from hashlib import blake2b
 
 import numpy as np
 
-from .options import Array, Target
+from .options import CHUNK, Array, Target
 
 
 def cell_noise(seed: int, stream: str, start: int, count: int, distribution: str) -> Array:
@@ -46,12 +47,33 @@ def uniform_noise(target: Target, stream: str, start: int, count: int) -> Array:
     return 0.5 + 0.5 * cell_noise(target.seed, f"{stream}{term}", start, count, "uniform")
 
 
-def fixed_order_mean(values: Array) -> float:
-    """Mean by pairwise summation in a fixed order: np.mean follows the vector width of the processor."""
-    total = values
+def fixed_order_mean(values: Callable[[int, int], Array], size: int) -> float:
+    """Mean by pairwise summation in a fixed order: np.mean follows the vector width of the processor.
+
+    The second half is added to the first, to it the last number if that is over, and so on until one number is left.
+
+    Args:
+        values: gives the numbers ``start <= i < stop``; it is asked for a few thousand at a time. size: how many there are.
+    """
+    sizes = [size]
+    while sizes[-1] > CHUNK:
+        sizes.append(sizes[-1] // 2)
+
+    def folded(level: int, start: int, stop: int) -> Array:
+        if level == 0:
+            return values(start, stop)
+        half = sizes[level]
+        total = folded(level - 1, start, stop) + folded(level - 1, half + start, half + stop)
+        if start == 0 and sizes[level - 1] % 2:
+            total[:1] += folded(level - 1, 2 * half, 2 * half + 1)
+        return total
+
+    step = max(1, CHUNK >> 4)
+    parts = [folded(len(sizes) - 1, i, min(i + step, sizes[-1])) for i in range(0, sizes[-1], step)]
+    total = np.concatenate(parts)
     while total.size > 1:
         half = total.size // 2
-        folded = total[:half] + total[half : 2 * half]
-        folded[: total.size % 2] += total[2 * half :]
-        total = folded
-    return float(total[0]) / values.size
+        rest = total[:half] + total[half : 2 * half]
+        rest[: total.size % 2] += total[2 * half :]
+        total = rest
+    return float(total[0]) / size

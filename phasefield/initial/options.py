@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,10 +19,17 @@ from ..grid import AXIS_NAMES, Grid
 from ..symbolic import Symbols, parse
 
 Array: TypeAlias = NDArray[np.float64]
-Spec: TypeAlias = str | float | Sequence[Any] | Mapping[str, Any]
+Spec: TypeAlias = str | float | Sequence[Any] | Mapping[str, Any] | NDArray[Any]
 
 
 _ALIASES = {"spheres": "circles"}
+CHUNK = 2**18  # cells that are worked on at a time, to stay in cache and to bound temporary memory
+
+
+def slabs(grid: Grid) -> Iterator[slice]:
+    """Parts of the first axis with about ``CHUNK`` cells each."""
+    rows = max(1, CHUNK * grid.shape[0] // grid.cells)
+    return (slice(i, min(i + rows, grid.shape[0])) for i in range(0, grid.shape[0], rows))
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,12 @@ class Target:
     def n(self) -> int:
         return self.components or 1
 
-    def zeros(self) -> Array:
-        return np.zeros((self.n, *self.grid.shape))
+    def zeros(self, rows: slice | None = None) -> Array:
+        """Zeros of all components in all cells or those of some rows."""
+        shape = list(self.grid.shape)
+        if rows is not None:
+            shape[0] = len(range(*rows.indices(shape[0])))
+        return np.zeros((self.n, *shape))
 
 
 class Option(NamedTuple):
@@ -52,12 +63,17 @@ class Option(NamedTuple):
     default: Any = ...
 
 
-_Kind: TypeAlias = Callable[[Target, dict[str, Any]], Array]
+#: Values in the cells whose index along the first axis is in the slice, shape ``(components, *shape of these cells)``.
+Rows: TypeAlias = Callable[[slice], Array]
+_Kind: TypeAlias = Callable[[Target, dict[str, Any]], "Array | Rows"]
 _KINDS: dict[str, tuple[dict[str, Option], _Kind]] = {}
 
 
 def register_kind(name: str, options: dict[str, Option]) -> Callable[[_Kind], _Kind]:
-    """Register a kind: its function gets the target and the converted value of every option."""
+    """Register a kind: its function gets the target and the converted value of every option.
+
+    It returns all values, or better a function that makes those of any rows of the grid: no second copy of it is then needed.
+    """
 
     def register(function: _Kind) -> _Kind:
         _KINDS[name] = options, function
@@ -66,7 +82,10 @@ def register_kind(name: str, options: dict[str, Option]) -> Callable[[_Kind], _K
     return register
 
 
-def read_field(target: Target, spec: Any) -> Array:
+def read_field(target: Target, spec: Any) -> Rows:
+    if hasattr(spec, "__array__") and np.ndim(spec):
+        array = read_values(target, target.key, spec)
+        return lambda rows: array[:, rows]
     if not isinstance(spec, Mapping):
         return read_expression(target, target.key, spec)
     given = {k: v for k, v in spec.items() if v is not None}
@@ -90,7 +109,8 @@ def read_field(target: Target, spec: Any) -> Array:
         key: option.read(target, f"{target.key}.{key}", given[key]) if key in given else option.default
         for key, option in options.items()
     }
-    return function(target, values)
+    made = function(target, values)
+    return made if callable(made) else lambda rows: made[:, rows]
 
 
 def kind_name(spec: Mapping[str, Any]) -> Any:
@@ -115,7 +135,7 @@ def _is_list(value: Any) -> bool:
 
 def read_number(target: Target, key: str, value: Any) -> float:
     if isinstance(value, str):
-        return float(_evaluate(replace(target, grid=Grid((), (), ())), key, value))
+        return float(_evaluate(replace(target, grid=Grid((), (), ())), key, value)(slice(None)))
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise expected(key, "a finite number", value)
     return float(value)
@@ -134,6 +154,8 @@ def read_positive(target: Target, key: str, value: Any) -> float:
 
 
 def read_integer(target: Target, key: str, value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1e3, say
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise expected(key, "an integer", value)
     return int(value)
@@ -213,48 +235,97 @@ def read_raw(target: Target, key: str, value: Any) -> Any:
     return value
 
 
-def read_expression(target: Target, key: str, value: Any) -> Array:
-    """One expression for all components or a list with one for each: shape ``(n, *shape)``."""
-    out = target.zeros()
+def read_expression(target: Target, key: str, value: Any) -> Rows:
+    """One expression for all components or a list with one for each."""
     if not _is_list(value):
-        out[:] = _evaluate(target, key, value)
-        return out
-    if target.components is None:
+        functions = [_evaluate(target, key, value)] * target.n
+    elif target.components is None:
         raise ConfigError(key, f"field {target.name!r} has no components; expected one expression, not a list")
-    if len(value) != target.n:
+    elif len(value) != target.n:
         raise ConfigError(key, f"expected {target.n} expressions, one per component; got {len(value)}")
-    for i, text in enumerate(value):
-        out[i] = _evaluate(target, f"{key}[{i}]", text)
-    return out
+    else:
+        functions = [_evaluate(target, f"{key}[{i}]", text) for i, text in enumerate(value)]
+
+    def make(rows: slice) -> Array:
+        out = target.zeros(rows)
+        for i, function in enumerate(functions):
+            out[i] = out[i - 1] if i and function is functions[i - 1] else function(rows)
+        return out
+
+    return make
 
 
-def _evaluate(target: Target, key: str, value: Any) -> Array:
-    """An expression at the cell centres, shape ``grid.shape`` (read-only)."""
+def read_values(target: Target, key: str, value: Any) -> Array:
+    """An array with the axes (component,) x, y, z, or in any order if it has names for them (xarray)."""
+    names = target.grid.names
+    if set(names) <= set(getattr(value, "dims", ())):
+        value = value.transpose(..., *names)
+    array = np.asarray(value)
+    wanted = target.grid.shape if target.components is None else (target.n, *target.grid.shape)
+    if array.dtype.kind not in "biuf":
+        raise ConfigError(key, f"is an array of {array.dtype}; real numbers are expected")
+    if array.shape != wanted and array.shape[-target.grid.dim :] != target.grid.shape:
+        hint = f"set grid.shape={list(array.shape)}" if array.ndim == target.grid.dim else ""
+        raise ConfigError(
+            key, f"is an array of shape {array.shape}; the cells of the grid are {target.grid.shape}", hint
+        )
+    if array.shape != wanted:
+        many = f"{target.n} components" if target.components else "no components"
+        raise ConfigError(
+            key, f"is an array of shape {array.shape}; {wanted} is expected, for {target.name} has {many}"
+        )
+    if bad := int(np.count_nonzero(~np.isfinite(array))):
+        raise ConfigError(key, f"{bad} of the {array.size} values of the array are not finite")
+    return array.astype(float).reshape(target.n, *target.grid.shape)
+
+
+def _evaluate(target: Target, key: str, value: Any) -> Rows:
+    """An expression at the cell centres of rows, without an axis for components (read-only)."""
     grid = target.grid
+
+    def shape(rows: slice) -> tuple[int, ...]:
+        return (len(range(*rows.indices(grid.shape[0]))), *grid.shape[1:]) if grid.dim else ()
+
     if not isinstance(value, str):
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise expected(key, "a number, an expression or a mapping with kind", value)
-        return np.broadcast_to(read_number(target, key, value), grid.shape)
+        number = read_number(target, key, value)
+        return lambda rows: np.broadcast_to(number, shape(rows))
     expr = parse(value, key, Symbols({}, tuple(target.parameters), AXIS_NAMES if grid.dim else ()))
     grid.check_coordinates((s.name for s in expr.free_symbols), key, value)
     # np.float64, because a zero parameter in a denominator must give inf rather than ZeroDivisionError.
     arguments: dict[str, Any] = {n: np.float64(v) for n, v in target.parameters.items()}
-    arguments |= zip(grid.names, grid.coordinates(), strict=True)
-    function = sympy.lambdify([sympy.Symbol(n, real=True) for n in arguments], expr, "numpy", cse=True)
-    with np.errstate(all="ignore"):
-        values = np.asarray(function(*arguments.values()))
-    values = np.broadcast_to(values if values.dtype.kind in "fc" else values.astype(float), grid.shape)
-    bad = ~np.isfinite(values) | (values.imag != 0)
-    if bad.any():
-        raise ConfigError(key, f"the value of {value!r} is not a finite real number {_where(target, bad)}")
-    return values.real.astype(float, copy=False)
+    symbols = [sympy.Symbol(n, real=True) for n in (*arguments, *grid.names)]
+    function = sympy.lambdify(symbols, expr, "numpy", cse=True)
+
+    def evaluate(rows: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        coordinates = [c[rows] if d == 0 else c for d, c in enumerate(grid.coordinates())]
+        with np.errstate(all="ignore"):
+            values = np.asarray(function(*arguments.values(), *coordinates))
+        values = np.broadcast_to(values if values.dtype.kind in "fc" else values.astype(float), shape(rows))
+        return values, ~np.isfinite(values) | (values.imag != 0)
+
+    def make(rows: slice) -> Array:
+        values, bad = evaluate(rows)
+        if bad.any():
+            everywhere = slabs(grid) if grid.dim else [slice(None)]
+            where = _where(target, ((part, evaluate(part)[1]) for part in everywhere))
+            raise ConfigError(key, f"the value of {value!r} is not a finite real number {where}")
+        return values.real.astype(float, copy=False)
+
+    return make
 
 
-def _where(target: Target, bad: NDArray[np.bool_]) -> str:
-    """How many cells are marked, and the position of the first."""
+def _where(target: Target, marked: Iterable[tuple[slice, NDArray[np.bool_]]]) -> str:
+    """How many cells are marked, and the position of the first, from the marks of all rows in turn."""
     grid = target.grid
     if not grid.dim:
         return "for these parameters"
-    first = np.unravel_index(int(bad.argmax()), bad.shape)[-grid.dim :]
-    at = ", ".join(f"{n} = {a.centers[i]:.6g}" for n, a, i in zip(grid.names, grid.axes, first, strict=True))
-    return f"in {np.count_nonzero(bad)} of {bad.size} cells, for example at {at}"
+    count, at = 0, ""
+    for rows, bad in marked:
+        if not count and bad.any():
+            first = list(np.unravel_index(int(bad.argmax()), bad.shape))
+            first[0] += rows.start
+            at = ", ".join(f"{n} = {a.centers[i]:.6g}" for n, a, i in zip(grid.names, grid.axes, first, strict=True))
+        count += int(np.count_nonzero(bad))
+    return f"in {count} of {grid.cells} cells, for example at {at}"

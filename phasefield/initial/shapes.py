@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
-from .geometry import CHUNK, PROFILE, check_component, distance_of, nearest_image, place, profile
+from .geometry import PROFILE, check_component, distance_of, nearest_image, place, profile
 from .noise import cell_noise, fixed_order_mean, uniform_noise
 from .options import (
+    CHUNK,
     Array,
     Option,
+    Rows,
     Target,
     expected,
     read_at_least_zero,
@@ -38,18 +41,23 @@ _SATURATED = 28.0  # widths from the interface beyond which the tanh profile is 
 
 
 @register_kind("expression", {"value": Option(read_expression)})
-def _make_expression(target: Target, o: dict[str, Any]) -> Array:
+def _make_expression(target: Target, o: dict[str, Any]) -> Rows:
     """The same as the bare expression, number or list."""
     return o["value"]
 
 
 @register_kind("sum", {"terms": Option(read_list_of(read_raw, "specifications"))})
-def _make_sum(target: Target, o: dict[str, Any]) -> Array:
+def _make_sum(target: Target, o: dict[str, Any]) -> Rows:
     """Sum of specifications. Noise in different terms is independent."""
-    out = target.zeros()
-    for i, term in enumerate(o["terms"]):
-        out += read_field(replace(target, key=f"{target.key}.terms[{i}]"), term)
-    return out
+    terms = [read_field(replace(target, key=f"{target.key}.terms[{i}]"), term) for i, term in enumerate(o["terms"])]
+
+    def make(rows: slice) -> Array:
+        out = target.zeros(rows)
+        for term in terms:
+            out += term(rows)
+        return out
+
+    return make
 
 
 @register_kind(
@@ -61,21 +69,37 @@ def _make_sum(target: Target, o: dict[str, Any]) -> Array:
         "conserve_mean": Option(read_flag, True),
     },
 )
-def _make_noise(target: Target, o: dict[str, Any]) -> Array:
+def _make_noise(target: Target, o: dict[str, Any]) -> Rows:
     """White noise about ``mean``: within ``amplitude`` if uniform, of that standard deviation if normal.
 
     With ``conserve_mean`` the sample mean of the noise is subtracted, so that the field's mean is that of ``mean``.
     """
-    out = target.zeros() if o["mean"] is None else o["mean"]
-    noise = np.empty(target.grid.cells)
-    for i, values in enumerate(out, start=1):
-        for start in range(0, noise.size, CHUNK):
-            part = noise[start : start + CHUNK]
-            part[:] = cell_noise(target.seed, f"{target.key}/{i}", start, part.size, o["distribution"])
-        if o["conserve_mean"]:
-            noise -= fixed_order_mean(noise)
-        values += o["amplitude"] * noise.reshape(target.grid.shape)
-    return out
+    grid, row = target.grid, target.grid.cells // target.grid.shape[0]
+    kept: list[Array | None] = [None] * target.n  # of a small grid, so that its noise is made once
+
+    def noise(i: int, start: int, stop: int) -> Array:
+        whole = kept[i]
+        if whole is not None:
+            return whole[start:stop]
+        return cell_noise(target.seed, f"{target.key}/{i + 1}", start, stop - start, o["distribution"])
+
+    if grid.cells <= CHUNK:
+        kept = [noise(i, 0, grid.cells) for i in range(target.n)]
+    means: dict[int, float] = {}
+
+    def make(rows: slice) -> Array:
+        out = target.zeros(rows) if o["mean"] is None else o["mean"](rows)
+        start, stop, _ = rows.indices(grid.shape[0])
+        for i, values in enumerate(out):
+            part = noise(i, start * row, stop * row)
+            if o["conserve_mean"]:
+                if i not in means:
+                    means[i] = fixed_order_mean(partial(noise, i), grid.cells)
+                part = part - means[i]
+            values += o["amplitude"] * part.reshape(values.shape)
+        return out
+
+    return make
 
 
 @register_kind(
@@ -90,7 +114,7 @@ def _make_noise(target: Target, o: dict[str, Any]) -> Array:
         **PROFILE,
     },
 )
-def _make_circles(target: Target, o: dict[str, Any]) -> Array:
+def _make_circles(target: Target, o: dict[str, Any]) -> Rows:
     """Union of circles (intervals in 1-D, spheres in 3-D), given by ``centers`` and ``radii`` or placed at random.
 
     ``count`` circles of ``radius`` (a number or uniform in [min, max]) do not overlap, keep a gap of ``spacing`` and
@@ -106,16 +130,31 @@ def _make_circles(target: Target, o: dict[str, Any]) -> Array:
     centers, radii = _circles(target, o)
     reach = _SATURATED * o["width"]
     groups = target.n if o["assign"] else 1
-    distance = np.full((groups, *target.grid.shape), np.inf)
-    for k, (center, radius) in enumerate(zip(centers, radii, strict=True)):
-        offsets = [nearest_image(a.centers - c, a) for a, c in zip(target.grid.axes, center, strict=True)]
-        near = [np.flatnonzero(np.abs(d) <= radius + reach) for d in offsets]
-        cells = np.ix_(*near)
-        signed = distance_of([d[i] ** 2 for d, i in zip(offsets, near, strict=True)]) - radius
-        group = distance[k % groups]
-        group[cells] = np.minimum(group[cells], signed)
-    values = profile(distance, o)
-    return values if o["assign"] else place(target, o["component"], values[0])
+    axes = target.grid.axes
+    uncovered = False
+
+    def make(rows: slice) -> Array:
+        distance = np.full((groups, *target.zeros(rows).shape[1:]), np.inf)
+        at = [a.centers[rows] if d == 0 else a.centers for d, a in enumerate(axes)]
+        for k, (center, radius) in enumerate(zip(centers, radii, strict=True)):
+            offsets = [nearest_image(x - c, a) for x, c, a in zip(at, center, axes, strict=True)]
+            near = [np.flatnonzero(np.abs(d) <= radius + reach) for d in offsets]
+            cells = np.ix_(*near)
+            signed = distance_of([d[i] ** 2 for d, i in zip(offsets, near, strict=True)]) - radius
+            group = distance[k % groups]
+            group[cells] = np.minimum(group[cells], signed)
+        nonlocal uncovered
+        uncovered = uncovered or bool((distance.min(axis=0) > 0).any())
+        if not uncovered and rows.indices(axes[0].n)[1] == axes[0].n:  # rows come in order
+            raise ConfigError(
+                f"{target.key}.radii" if o["centers"] is not None else f"{target.key}.count",
+                f"the circles cover the whole grid of length {list(target.grid.lengths)}",
+                f"set smaller {target.key}.radii, or a larger grid.length",
+            )
+        values = profile(distance, o)
+        return values if o["assign"] else place(target, o["component"], values[0])
+
+    return make
 
 
 def _circles(target: Target, o: Mapping[str, Any]) -> tuple[Array, Array]:
@@ -128,13 +167,45 @@ def _circles(target: Target, o: Mapping[str, Any]) -> tuple[Array, Array]:
         centers, radii = o["centers"], o["radii"]
         if len(radii) not in (1, len(centers)):
             raise ConfigError(f"{target.key}.radii", f"expected one radius or {len(centers)}, got {len(radii)}")
-        return centers, np.broadcast_to(np.array(radii), len(centers))
+        radii = np.broadcast_to(np.array(radii), len(centers))
+        for k, (center, radius) in enumerate(zip(centers, radii, strict=True)):
+            for c, a in zip(center, target.grid.axes, strict=True):
+                if a.boundary != "periodic" and not -radius < c < a.length + radius:
+                    raise ConfigError(
+                        f"{target.key}.centers[{k}]",
+                        f"a circle of radius {radius:g} at {c:g} lies outside of the walls at 0 and {a.length:g}",
+                        f"set {target.key}.centers, or a larger grid.length",
+                    )
+        return centers, radii
     low, high = o["radius"][0], o["radius"][-1]
     if len(o["radius"]) > 2 or low > high:
         raise expected(f"{target.key}.radius", "a number or [min, max]", o["radius"])
+    _check_room(target, o["count"], low)
     # The largest first: large circles no longer fit between small ones.
     radii = np.sort(low + (high - low) * uniform_noise(target, "radii", 0, o["count"]))[::-1]
     return _scatter(target, radii, o["spacing"]), radii
+
+
+def _check_room(target: Target, count: int, smallest: float) -> None:
+    """Refuses at once what cannot fit in any arrangement."""
+    grid = target.grid
+    ball = math.pi ** (grid.dim / 2) / math.gamma(grid.dim / 2 + 1) * smallest**grid.dim
+    size = f"their radius is {smallest:g} or more"
+    if any(2 * smallest > a.length for a in grid.axes):
+        raise _no_room(target, f"only 0 of {count} circles fit: {size}, the grid has the length {list(grid.lengths)}")
+    if count * ball > grid.volume:
+        room = f"more room than the grid has ({grid.volume:g})"
+        raise _no_room(target, f"not all of {count} circles fit: {size}, so that they take {room}")
+
+
+def _no_room(target: Target, problem: str) -> ConfigError:
+    """The message for circles that do not fit; they may be those of a preset, which the user has never seen."""
+    return ConfigError(
+        f"{target.key}.count",
+        problem,
+        f"set a smaller {target.key}.count or {target.key}.radius (the same in all fields that share the circles), or a larger "
+        "grid.shape or grid.length",
+    )
 
 
 def _scatter(target: Target, radii: Array, spacing: float) -> Array:
@@ -154,10 +225,11 @@ def _scatter(target: Target, radii: Array, spacing: float) -> Array:
                 centers[k] = points[free.argmax()]
                 break
         else:
-            raise ConfigError(
-                f"{target.key}.count",
-                f"only {k} of {len(radii)} circles fit without overlap after {_TRIES} random positions each",
-                "reduce count, radius or spacing",
+            room = f"{radii[-1]:g} to {radii[0]:g}" if radii[0] > radii[-1] else f"{radius:g}"
+            raise _no_room(
+                target,
+                f"only {k} of {len(radii)} circles fit without overlap after {_TRIES} random positions each; their radii are "
+                f"{room}, the grid has the length {list(target.grid.lengths)}",
             )
     return centers
 
@@ -172,7 +244,7 @@ def _scatter(target: Target, radii: Array, spacing: float) -> Array:
         **PROFILE,
     },
 )
-def _make_slab(target: Target, o: dict[str, Any]) -> Array:
+def _make_slab(target: Target, o: dict[str, Any]) -> Rows:
     """The layer ``from`` .. ``to`` across an axis, or everything below a front at ``position``.
 
     On a periodic axis there are two interfaces: a layer may wrap around, and ``position`` counts from 0. On other axes
@@ -202,5 +274,10 @@ def _make_slab(target: Target, o: dict[str, Any]) -> Array:
         distance = np.maximum(start - axis.centers, axis.centers - end)
     across = [1] * target.grid.dim
     across[o["axis"]] = axis.n
-    values = np.broadcast_to(profile(distance, o).reshape(across), target.grid.shape)
-    return place(target, o["component"], values)
+    layer = profile(distance, o).reshape(across)
+
+    def make(rows: slice) -> Array:
+        values = layer[rows] if o["axis"] == 0 else layer
+        return place(target, o["component"], np.broadcast_to(values, target.zeros(rows).shape[1:]))
+
+    return make

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .geometry import distance_of, nearest_image, slabs
+from .geometry import distance_of, nearest_image
 from .noise import uniform_noise
-from .options import Array, Option, Target, read_at_least_zero, read_count, read_points, register_kind
+from .options import Array, Option, Rows, Target, read_at_least_zero, read_count, read_points, register_kind, slabs
 
 
 @register_kind(
@@ -24,7 +24,7 @@ from .options import Array, Option, Target, read_at_least_zero, read_count, read
         "width": Option(read_at_least_zero, 0.0),
     },
 )
-def _make_voronoi(target: Target, o: dict[str, Any]) -> Array:
+def _make_voronoi(target: Target, o: dict[str, Any]) -> Rows:
     """Grains: a cell belongs to the nearest of ``grains`` random points (default one per component) or of ``centers``.
 
     The component of a cell's grain is 1, the others are 0. If there are more grains than components, grains that touch
@@ -36,6 +36,12 @@ def _make_voronoi(target: Target, o: dict[str, Any]) -> Array:
         raise ConfigError(f"{target.key}.kind", f"voronoi needs components, and {target.name!r} is a scalar field")
     grid, centers = target.grid, o["centers"]
     grains = o["grains"] or (target.n if centers is None else len(centers))
+    if grains > grid.cells:
+        raise ConfigError(
+            f"{target.key}.grains",
+            f"is {grains}, more than the grid has cells ({grid.cells})",
+            "reduce grains, or take a finer grid (grid.shape)",
+        )
     if centers is None:
         points = uniform_noise(target, "grains", 0, grains * grid.dim).reshape(grains, grid.dim)
         centers = points * np.array(grid.lengths)
@@ -47,28 +53,32 @@ def _make_voronoi(target: Target, o: dict[str, Any]) -> Array:
         for grain in range(grains):
             yield grain, distance_of([squares[0][grain, slab], *(s[grain] for s in squares[1:])])
 
+    owner = np.zeros(grid.shape, dtype=np.int32)
     nearest = np.full(grid.shape, np.inf)
-    owner = np.zeros(grid.shape, dtype=np.int64)
     for slab in slabs(grid):
         for grain, distance in distances(slab):
             owner[slab][distance < nearest[slab]] = grain
             np.minimum(nearest[slab], distance, out=nearest[slab])
     component = _components_of(target, owner, grains)
-    out = target.zeros()
-    if o["width"] == 0:
-        of_cell = component[owner]
+
+    def sharp(rows: slice) -> Array:
+        out = target.zeros(rows)
+        of_cell = component[owner[rows]]
         for i, eta in enumerate(out):
             eta[:] = of_cell == i
         return out
-    for slab in slabs(grid):
-        part = out[:, slab]
-        for grain, distance in distances(slab):
-            part[component[grain]] += np.exp((nearest[slab] - distance) / (math.sqrt(2) * o["width"]))
-        part /= part.sum(axis=0)
-    return out
+
+    def diffuse(rows: slice) -> Array:
+        out = target.zeros(rows)
+        for grain, distance in distances(rows):
+            out[component[grain]] += np.exp((nearest[rows] - distance) / (math.sqrt(2) * o["width"]))
+        out /= out.sum(axis=0)
+        return out
+
+    return diffuse if o["width"] else sharp
 
 
-def _components_of(target: Target, owner: NDArray[np.int64], grains: int) -> NDArray[np.int64]:
+def _components_of(target: Target, owner: NDArray[np.int32], grains: int) -> NDArray[np.int64]:
     """Component of every grain such that grains with a common cell face differ, shape ``(grains,)``."""
     if grains <= target.n:
         return np.arange(grains)
@@ -79,7 +89,7 @@ def _components_of(target: Target, owner: NDArray[np.int64], grains: int) -> NDA
             inner = tuple(slice(-1) if e == d else slice(None) for e in range(owner.ndim))
             here, there = here[inner], there[inner]
         touching = here != there
-        for pair in np.unique(here[touching] * grains + there[touching]):
+        for pair in np.unique(here[touching].astype(np.int64) * grains + there[touching]):
             a, b = divmod(int(pair), grains)
             neighbours[a].add(b)
             neighbours[b].add(a)

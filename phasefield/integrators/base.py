@@ -61,12 +61,17 @@ class Trial:
     """A step before it is accepted.
 
     Attributes:
-        error: root mean square local error of every component; scale: root mean square fluctuation of every component.
+        error, change: root mean squares over the cells of the local error and of what the step changed, of every component.
+        mean, fluctuation: the new state's mean, and its root mean square departure from it.
+        supply: error and change of the mean of every component whose mean nothing but a source changes.
         bulk, gradient: parts of the free energy at the end of the step, NaN where the split does not monitor them.
     """
 
     error: list[float]
-    scale: list[float]
+    change: list[float]
+    mean: list[float]
+    fluctuation: list[float]
+    supply: list[tuple[float, float]]
     bulk: float
     gradient: float
 
@@ -105,6 +110,12 @@ class Integrator:
         self._names = [*split.scalars, "dt", *_RATIO_NAMES]
         self._evaluate = backend.program(layout, split.operations("work"))
         self._method = self._compile(scheme)
+        self._first_error: Program | None = None
+        if adaptive and scheme.first_error is not None:
+            error = self._expressions(scheme.first_error)
+            reductions = self._squares("error", error)
+            reductions |= {f"missupply_{i}": Reduction("sum", self._uniform * error[i]) for i in split.supplied}
+            self._first_error = backend.program(layout, [Run(self._kernel("first_error", {}, **reductions))])
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starter = self._compile(SCHEMES[scheme.starter]) if scheme.starter and not adaptive else None
         self._stages = [self._buffer(split.channels) for _ in range(scheme.stage_buffers(adaptive))]
@@ -189,11 +200,26 @@ class Integrator:
 
     def _attempt_kernel(self, scheme: Scheme) -> Kernel:
         new, error = self._expressions(scheme.update, 1), self._expressions(scheme.error)
-        fluctuates = PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
-        reductions = {f"error_{i}": Reduction("sum", PerMode(WEIGHT) * e**2) for i, e in enumerate(error)}
-        reductions |= {f"scale_{i}": Reduction("sum", fluctuates * e**2) for i, e in enumerate(new)}
+        before = [array_symbol("u", i) for i in range(self.split.components)]
+        reductions = self._squares("error", error)
+        change = [e - u_i for e, u_i in zip(new, before, strict=True)]
+        reductions |= self._squares("change", change)
+        uniform, varying = self._uniform, PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
+        reductions |= {f"mean_{i}": Reduction("sum", uniform * e) for i, e in enumerate(new)}
+        for i in self.split.supplied:
+            reductions |= {f"missupply_{i}": Reduction("sum", uniform * error[i])}
+            reductions |= {f"supply_{i}": Reduction("sum", uniform * change[i])}
+        reductions |= {f"fluctuation_{i}": Reduction("sum", varying * e**2) for i, e in enumerate(new)}
         gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(self._kappas, new, strict=True))
         return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
+
+    #: Takes the mean out of a field's modes.
+    _uniform = PerMode(sp.Piecewise((0, K2 > 0), (sp.sqrt(WEIGHT), True)))
+
+    @staticmethod
+    def _squares(name: str, values: Sequence[sp.Expr]) -> dict[str, Reduction]:
+        """Mean squares over the cells, by Parseval's theorem."""
+        return {f"{name}_{i}": Reduction("sum", PerMode(WEIGHT) * e**2) for i, e in enumerate(values)}
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
@@ -202,10 +228,16 @@ class Integrator:
     ) -> Carry:
         """A carry from a state in spectral space (adopted, not copied); evaluates N there."""
         kept = {name: history[name] if history else self._buffer(self._size(name)) for name in self._history}
-        carry = Carry(t, step, list(sizes), state, self._buffer(self.split.channels), kept)
-        self.backend.copy(state, carry.n[: self.split.components])
-        carry.bulk = self.split.bulk(self._evaluate({"work": carry.n}, {**self.split.scalars, "t": t}))
+        carry = Carry(t, step, [], state, self._buffer(self.split.channels), kept)
+        self.restart(carry, t)
+        carry.sizes = list(sizes)
         return carry
+
+    def restart(self, carry: Carry, t: float) -> None:
+        """Goes on from ``t`` without the past: N of the state anew, steps before this one forgotten."""
+        self.backend.copy(carry.u, carry.n[: self.split.components])
+        carry.bulk = self.split.bulk(self._evaluate({"work": carry.n}, {**self.split.scalars, "t": t}))
+        carry.t, carry.sizes = t, []
 
     def _scalars(self, carry: Carry, size: float) -> dict[str, float]:
         return {**self.split.scalars, "dt": size, **carry.ratios(size), "t": math.nan}
@@ -251,10 +283,16 @@ class Integrator:
         arrays = self._arrays(self._method, carry, scalars)
         scalars["t"] = t_new
         found = self._method.update({**arrays, "new": self._new, "work": self.scratch}, scalars)
+        if self._first_error is not None and not carry.sizes:
+            found |= self._first_error({**arrays, "n1": self.scratch}, scalars)
+
         components = range(self.split.components)
-        error = [math.sqrt(found[f"error_{i}"]) for i in components]
-        scale = [math.sqrt(found[f"scale_{i}"]) for i in components]
-        return Trial(error, scale, self.split.bulk(found), found["gradient"] * self.layout.grid.volume)
+        roots = ([math.sqrt(found[f"{name}_{i}"]) for i in components] for name in ("error", "change", "fluctuation"))
+        error, change, fluctuation = roots
+        mean = [found[f"mean_{i}"] for i in components]
+        supply = [(abs(found[f"missupply_{i}"]), abs(found[f"supply_{i}"])) for i in self.split.supplied]
+        bulk, gradient = self.split.bulk(found), found["gradient"] * self.layout.grid.volume
+        return Trial(error, change, mean, fluctuation, supply, bulk, gradient)
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

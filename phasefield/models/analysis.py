@@ -45,7 +45,11 @@ def fastest_growing_wavenumber(model: EnergyModel, state: Mapping[str, float]) -
     Raises:
         ConfigError: as `growth_rates`, or growth without bound (a component without gradient energy).
     """
-    hessian = _hessian(model, state)
+    return fastest_of(model, _hessian(model, state))
+
+
+def fastest_of(model: EnergyModel, hessian: Array) -> float:
+    """`fastest_growing_wavenumber` of a state with these second derivatives of f, shape ``(components, components)``."""
     depth = -float(np.linalg.eigvalsh(hessian)[0])
     if depth <= 0:
         return 0.0
@@ -62,7 +66,8 @@ def fastest_growing_wavenumber(model: EnergyModel, state: Mapping[str, float]) -
 
     # No wave grows beyond the cutoff; the highest sample there brackets the maximum between its neighbours.
     samples = np.linspace(0, math.sqrt(depth / kappa), 512)
-    best = int(np.argmax(growth_rates(model, state, samples)[:, -1]))
+    rates = np.linalg.eigvalsh(np.array([_growth_matrix(model, hessian, q)[0] for q in samples]))
+    best = int(np.argmax(rates[:, -1]))
     if best == 0 and slope(samples[1]) <= 0:
         return 0.0
     low, high = samples[max(best - 1, 0)], samples[min(best + 1, len(samples) - 1)]
@@ -70,6 +75,43 @@ def fastest_growing_wavenumber(model: EnergyModel, state: Mapping[str, float]) -
         middle = 0.5 * (low + high)
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)
     return float(0.5 * (low + high))
+
+
+def shortest_unstable(model: EnergyModel, hessian: Array) -> float:
+    """Wavenumber (1/length) above which every wave decays on a state with these second derivatives of f; 0 if all do.
+
+    H + diag(kappa) k^2 is positive beyond the largest k^2 that makes it singular; all kappa must be positive.
+    """
+    root = np.sqrt([f.kappa for f, _ in model.components])
+    largest = -float(np.linalg.eigvalsh(hessian / np.outer(root, root))[0])
+    return math.sqrt(max(largest, 0.0))
+
+
+class Density:
+    """A model's energy density and its derivatives, compiled once for values of any scale."""
+
+    def __init__(self, model: EnergyModel) -> None:
+        self._first = model.function([model.energy, *model.potentials])
+        scalar = len(model.components) == 1
+        self._second = model.function([model.energy, *model.potentials, *model.curvatures]) if scalar else None
+
+    def __call__(self, points: Array) -> Array:
+        """f and df/du_i at points ``(components, n)``: shape ``(1 + components, n)``."""
+        return self._first(points)
+
+    def second(self, values: Array) -> Array:
+        """f, f' and f'' of one component at values ``(n,)``: shape ``(3, n)``."""
+        assert self._second is not None
+        return self._second(values[None])
+
+    def hessian(self, state: Array, scales: Array) -> Array:
+        """Second derivatives at a state: of several components by central differences over 1e-4 of their ``scales``."""
+        if self._second is not None:
+            return self.second(state)[2].reshape(1, 1)
+        steps = np.diag(1e-4 * scales)
+        ahead, behind = (self(state[:, None] + sign * steps)[1:] for sign in (1, -1))
+        hessian = (ahead - behind) / (2e-4 * scales)
+        return 0.5 * (hessian + hessian.T)
 
 
 def _hessian(model: EnergyModel, state: Mapping[str, float]) -> Array:
@@ -124,13 +166,19 @@ def equilibrium_phases(model: EnergyModel, guess_a: float, guess_b: float) -> tu
 
     point = np.array([guess_a, guess_b], dtype=float)
     values, jacobian = residual(point)
+    # Potentials are measured by the curvature and the gap, energies by these and the gap again: no unit is a special one.
+    size = abs(guess_b - guess_a) or 1.0
+    stiff = float(np.abs(jacobian[0]).max()) or 1.0
+    unit = stiff * np.array([[1.0], [size]])
     for _ in range(100):
-        if not np.isfinite(values).all() or abs(np.linalg.det(jacobian)) < 1e-300:
+        if not np.isfinite(values).all() or not np.isfinite(jacobian).all() or np.linalg.det(jacobian / unit) == 0:
             break
-        step = np.linalg.solve(jacobian, values)
+        step = np.linalg.solve(jacobian / unit, values / unit[:, 0])
         for _ in range(40):
             new_values, new_jacobian = residual(point - step)
-            if np.isfinite(new_values).all() and np.hypot(*new_values) < np.hypot(*values):
+            if np.isfinite(new_values).all() and np.hypot(*(new_values / unit[:, 0])) < np.hypot(
+                *(values / unit[:, 0])
+            ):
                 break
             step = step / 2
         else:
@@ -139,11 +187,11 @@ def equilibrium_phases(model: EnergyModel, guess_a: float, guess_b: float) -> tu
         point, values, jacobian = point - step, new_values, new_jacobian
         if not values.any():
             break
-    scale = 1e-11 * (1 + np.abs(jacobian).max())
+    scale = 1e-11 * (1 + np.abs(jacobian / unit).max()) * size
     if (
         not np.isfinite(values).all()
-        or np.abs(values).max() > scale
-        or abs(point[1] - point[0]) < 1e-6 * (1 + np.abs(point).max())
+        or np.abs(values / unit[:, 0]).max() > scale
+        or abs(point[1] - point[0]) < 1e-6 * max(size, np.abs(point).max())
     ):
         raise NotConverged(f"no common tangent of the energy {model.text} was found near {guess_a:g} and {guess_b:g}")
     return float(point[0]), float(point[1])

@@ -74,7 +74,7 @@ class EnergyModel:
         name: name of the model.
         energy: free-energy density f, symbolic in the order parameters and the parameters.
         order_parameters: the fields. parameters: values of the constants.
-        text: the expression as the user wrote it.
+        text: the expression as the user wrote it. written: what it says, where ``energy`` is continued beyond its domain.
     """
 
     name: str
@@ -82,6 +82,7 @@ class EnergyModel:
     order_parameters: tuple[OrderParameter, ...]
     parameters: Mapping[str, float] = field(default_factory=dict)
     text: str = ""
+    written: sp.Expr | None = None
 
     @cached_property
     def components(self) -> list[tuple[OrderParameter, sp.Symbol]]:
@@ -117,7 +118,12 @@ class EnergyModel:
     @cached_property
     def potentials(self) -> list[sp.Expr]:
         """df/du_i, the local part of the chemical potential or driving force of every component."""
-        return self._per_kind(lambda i: differentiate(self.energy, self.unknowns[i], "model.energy", self.text))
+        smooth = self.written is not None  # what was written has been checked, and was continued smoothly
+
+        def derive(i: int) -> sp.Expr:
+            return differentiate(self.energy, self.unknowns[i], "model.energy", self.text, allow_jumps=smooth)
+
+        return self._per_kind(derive)
 
     @cached_property
     def curvatures(self) -> list[sp.Expr]:
@@ -182,7 +188,8 @@ class EnergyModel:
         def at(points: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
                 values = function(*points)
-                return np.array([np.broadcast_to(np.asarray(v, dtype=float), points.shape[1:]) for v in values])
+                dtype = np.result_type(points.dtype, float)  # complex points serve complex steps
+                return np.array([np.broadcast_to(np.asarray(v, dtype=dtype), points.shape[1:]) for v in values])
 
         return at
 
@@ -277,6 +284,11 @@ class Split(Protocol):
     def linear(self) -> Sequence[sp.Expr]: ...
 
     @property
+    def supplied(self) -> Sequence[int]:
+        """Components whose mean nothing but a source changes."""
+        ...
+
+    @property
     def scalars(self) -> Mapping[str, float]: ...
 
     def explicit(self, array: str) -> list[sp.Expr]: ...
@@ -313,10 +325,10 @@ class SpectralSplit:
             if model.sources[i] is not None and f.kinetics == "conserved":
                 self._source_channel[i] = self.components + len(self._source_channel)
         self.channels = self.components + len(self._source_channel)
+        self.supplied = list(self._source_channel)
         self._dealias = dealias
-        self.scalars: dict[str, float] = model.scalars | {
-            model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)
-        }
+        self.scalars: dict[str, float] = dict(model.scalars)
+        self.stabilize(stabilizers)
         # An argument as well: kernels compile once for all sizes of grids.
         self.scalars[_SCALE.name] = 1 / layout.grid.norm
         self.kappas = [model.scalar("kappa", i) for i in range(self.components)]
@@ -324,6 +336,10 @@ class SpectralSplit:
             -self._kinetic(i) * (model.scalar("stabilizer", i) + kappa * K2) for i, kappa in enumerate(self.kappas)
         ]
         self._kernel = self._pointwise(monitor)
+
+    def stabilize(self, stabilizers: Sequence[float]) -> None:
+        """Sets S of every component. L and N change with it: values of N from before do not fit those to come."""
+        self.scalars |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)}
 
     def _kinetic(self, i: int) -> sp.Expr:
         conserved = self.model.components[i][0].kinetics == "conserved"
@@ -368,48 +384,3 @@ class SpectralSplit:
     def bulk(self, reduced: Mapping[str, float]) -> float:
         """The bulk free energy (NaN if not monitored)."""
         return reduced.get("bulk", math.nan) * self.layout.grid.cell_volume
-
-
-def stabilizers(model: EnergyModel, initial: np.ndarray) -> list[float]:
-    """The stabiliser S of every component: half the largest second derivative of f by its field, on the way down from the start.
-
-    A splitting with S >= max f''/2 is energy stable to first order (Shen and Yang, DCDS-A 28 (2010) 1669, lemma 2.3). The range
-    that counts is what the run will visit, so a sample of cells follows the steepest descent of f to its wells (conserved
-    components on f tilted by the mean potential, which leaves the common tangent level).
-
-    Args:
-        initial: initial cells, shape ``(components, ...)``.
-    """
-    flat = initial.reshape(initial.shape[0], -1)
-    picks = np.unique(np.linspace(0, flat.shape[1] - 1, 48).astype(int))
-    start = np.concatenate(
-        [flat[:, picks], flat[np.arange(len(flat)), :][:, flat.argmax(axis=1)], flat[:, flat.argmin(axis=1)]], axis=1
-    )
-    spread = np.maximum(np.ptp(flat, axis=1, keepdims=True), 1e-2)
-    rng = np.random.Generator(np.random.Philox(1))
-    points = np.concatenate([start, start + 0.2 * spread * rng.uniform(-1, 1, start.shape)], axis=1)
-    conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])[:, None]
-    energy, force, diagonal = (model.function(e) for e in ([model.energy], model.potentials, model.curvatures))
-    mean = np.nan_to_num(force(flat.mean(axis=1, keepdims=True))) * conserved
-    rate = np.full(points.shape[1], 1.0)
-    largest = np.zeros(len(flat))
-
-    def tilted(p: np.ndarray) -> np.ndarray:
-        return energy(p)[0] - (mean * p).sum(axis=0)
-
-    level = tilted(points)
-    for _ in range(60):
-        second = diagonal(points)
-        largest = np.fmax(largest, np.nanmax(np.where(np.isfinite(second), second, np.nan), axis=1, initial=0.0))
-        slope = force(points) - mean
-        curvature = np.fmax(np.nanmax(np.abs(second), axis=0), 1e-12)
-        trial = points - np.nan_to_num(rate * slope / curvature)
-        new = tilted(trial)
-        better = np.isfinite(new) & (new <= level)
-        points, level = np.where(better, trial, points), np.where(better, new, level)
-        rate = np.where(better, np.minimum(1.2 * rate, 1.5), 0.5 * rate)
-    parts = model.slices()
-    return [
-        f.stabilizer if f.stabilizer is not None else 0.5 * float(largest[parts[f.name]].max())
-        for f, _ in model.components
-    ]

@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OutputError
+from ..store import expanded
 from .curves import curve_figures
 from .drawing import SIGNATURE, draw_strips, png_of, style, times_of, when_of
 from .page import formula_picture, key_figures, page_of
 from .properties import property_pictures, property_provenance
 from .reading import fields_of, opened, reference_of, run_folder
 from .snapshots import field_figures, profiles, radial_structure_factor, slices_of, strips_of
+from .standing import standing
 
 __all__ = ["picture", "radial_structure_factor", "report"]
 
@@ -69,14 +71,21 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
         OutputError: a file is missing, unreadable or empty, or the report cannot be written.
     """
     folder = run_folder(folder)
-    references = [reference_of(Path(path)) for path in reference]
+    references = [reference_of(expanded(path)) for path in reference]
+    state = standing(
+        folder
+    )  # before the files are read: what is reported of a run that ends meanwhile is then not its end
     with opened(folder, "fields.nc") as data, opened(folder, "history.nc") as history, style():
         fields = fields_of(data, folder)
         figures, warnings = field_figures(fields, data)
         figures += curve_figures(history, [field.name for field in fields], references)
         attrs = {**history.attrs, **data.attrs}
         formula = formula_picture(str(attrs.get("model_formula", "")))
-        facts = key_figures(data, history, fields)
+        facts = [("Status", state.text), *key_figures(data, history, fields)]
+        if state.kind in ("running", "stopped"):
+            at = f"{float(times_of(history)[-1]):.4g}" if history.sizes["time"] else "0"
+            tells = "is still running; this page shows it" if state.running else "has not ended; this page shows it"
+            warnings.append(f"The run {tells} up to time {at}.")
         drawn, more_facts, more_warnings = property_pictures(folder / "properties.nc")
         figures, facts, warnings = figures + drawn, facts + more_facts, warnings + more_warnings
         attrs |= property_provenance(folder / "properties.nc")
@@ -84,7 +93,7 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
     _remove_stale(folder / "report", {f"{figure.name}.png" for figure in figures})
     for figure in figures:
         _write(folder / "report" / f"{figure.name}.png", figure.png)
-    return _write(folder / "report.html", page.encode())
+    return _write(folder / "report.html", page.encode("utf-8", "surrogateescape"))
 
 
 def _remove_stale(folder: Path, kept: set[str]) -> None:

@@ -191,6 +191,19 @@ def span_of(data: xr.DataArray, dim: str) -> Span:
     return Span(f"{dim} ({unit})" if unit else dim, float(centers[0] - half), float(centers[-1] + half))
 
 
+def reduced(image: Array, most: int = 1024) -> Array:
+    """Means over blocks of an image's pixels that leave at most ``most`` to each side: no picture here is larger, and matplotlib
+    makes some ten copies of what it is given.
+    """
+    for axis in (0, 1):
+        n = image.shape[axis]
+        if (block := -(-n // most)) > 1:
+            starts = np.arange(0, n, block)
+            counts = np.diff([*starts, n]).reshape([-1 if a == axis else 1 for a in range(image.ndim)])
+            image = np.add.reduceat(image, starts, axis=axis) / counts
+    return image
+
+
 def draw_strips(strips: list[Strip], cap: float = 3.4, width: float = 12.0) -> Figure:
     """Lay strips out below each other, to scale, in inches; ``cap`` limits the height of one strip's images.
 
@@ -236,7 +249,7 @@ def draw_strips(strips: list[Strip], cap: float = 3.4, width: float = 12.0) -> F
             before = sizes[i - column : i, 0].sum() + gap * column
             axes = place(side + before, top - head - row - line * pitch, w, h)
             edges = (panel.right.low, panel.right.high, panel.up.low, panel.up.high)
-            image = panel.image.swapaxes(0, 1)
+            image = reduced(panel.image.swapaxes(0, 1))
             limits = panel.limits or strip.limits
             if limits is None:
                 axes.imshow(image, extent=edges, aspect="auto")

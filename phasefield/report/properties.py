@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..store import open_dataset
 from .drawing import (
     COLORMAP,
     COLORS,
@@ -55,10 +56,8 @@ def property_pictures(path: Path) -> tuple[list[Picture], list[tuple[str, str]],
     """Pictures, key figures and warnings of a file of effective properties; nothing where there is none."""
     if not path.is_file():
         return [], [], []
-    import xarray as xr
-
     try:
-        with xr.open_dataset(path, decode_times=False) as data:
+        with open_dataset(path) as data:
             data.load()
             return _pictures(data)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -70,10 +69,8 @@ def property_provenance(path: Path) -> dict[str, str]:
     """Where a file of effective properties comes from, by what it is called in the report; nothing where there is none."""
     if not path.is_file():
         return {}
-    import xarray as xr
-
     try:
-        with xr.open_dataset(path, decode_times=False) as data:
+        with open_dataset(path) as data:
             return {f"{path.name}: {key}": str(value) for key, value in data.attrs.items() if str(value)}
     except (OSError, ValueError, RuntimeError):
         return {}  # the pictures say why
@@ -369,8 +366,9 @@ def _local(data: xr.Dataset, name: str) -> list[Picture]:
     if key is None:
         return []
     array = data[key]
-    load, component = (str(d) for d in array.dims[:2])
+    load, component = (str(d) for d in array.dims if d not in _AXES)
     space = [d for d in _AXES if d in array.dims]
+    array = array.transpose(load, component, *space)
     elastic = array.sizes[component] == 6
     loads = [str(n) for n in data[load].values]
     varying = [d for d in space if array.sizes[d] > 1]

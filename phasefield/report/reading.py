@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,18 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutputError
+from ..store import SPACE, expanded, open_dataset
 from .drawing import Array, decades_of, unit_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-SPACE = ("x", "y", "z")
 SNAPSHOTS = 6  # panels in a row of snapshots
 
 
 def run_folder(folder: str | Path) -> Path:
-    path = Path(folder)
-    if not path.is_dir():
+    path = expanded(folder)
+    if not os.path.isdir(path):
         raise OutputError(f"{path}: no such run folder\n  Give the folder a run wrote (it holds fields.nc).")
     return path
 
@@ -31,15 +33,12 @@ def run_folder(folder: str | Path) -> Path:
 @contextmanager
 def opened(folder: Path, name: str) -> Iterator[xr.Dataset]:
     path = folder / name
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise OutputError(f"{path}: missing, so this is no run folder\n  Give the folder a run wrote, or run it again.")
     if path.stat().st_size == 0:
         raise OutputError(f"{path}: the file is empty (0 bytes)\n  The run stopped before it wrote; run it again.")
-    import xarray as xr
-
     try:
-        # Times stay numbers: with units such as "s" xarray would turn them into dates.
-        data = xr.open_dataset(path, decode_times=False, cache=False)
+        data = open_dataset(path, cache=False)
         data.load() if name == "history.nc" else None
     except Exception as error:  # the engines raise whatever their library raises for a broken file
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -88,6 +87,8 @@ def fields_of(data: xr.Dataset, folder: Path) -> list[Field]:
             continue
         component = others[0] if others else None
         array = array.transpose("time", *others, *space)
+        falling = [d for d in space if d in array.coords and float(array[d][-1]) < float(array[d][0])]
+        array = array.isel({d: slice(None, None, -1) for d in falling})  # drawn as initial conditions are read
         if component and array.sizes[component] == 1:
             array, component = array.isel({component: 0}), None
         unit = unit_of(array.attrs)
@@ -120,25 +121,52 @@ def pick(times: Array, count: int = SNAPSHOTS) -> list[int]:
 
 
 def reference_of(path: Path) -> tuple[str, Array, Array]:
-    """Label, times and free energies of a CSV file: columns named so, else the first two."""
+    """Label, times and free energies of a CSV file, from the columns named so; of one without a header the two columns.
+
+    Raises:
+        OutputError: the file cannot be read, or its columns are not those of a free energy over time.
+    """
+    hint = "Give a CSV file with the columns time and free_energy."
     try:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path}: the reference cannot be read ({reason})\n  Give an existing CSV file.") from error
-    rows: list[list[float]] = []
-    header: list[str] = []
-    for line in filter(str.strip, lines):
-        cells = [c.strip(" \"'") for c in (line.split("," if "," in line else ";" if ";" in line else None))]
-        try:
-            rows.append([float(c) if c else math.nan for c in cells])
-        except ValueError:
-            header = header or [c.lower() for c in cells]
-    time = next((i for i, c in enumerate(header) if c in ("time", "t") or c.startswith("time")), 0)
-    energy = next((i for i, c in enumerate(header) if "energy" in c and i != time), 1 if time == 0 else 0)
-    points = np.array([(r[time], r[energy]) for r in rows if len(r) > max(time, energy)], dtype=float).reshape(-1, 2)
-    points = points[np.isfinite(points).all(axis=1)]
-    if not points.size:
-        hint = "Give a CSV file with the columns time and free_energy."
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    cells = [
+        [c.strip(" \"'") for c in line.split("," if "," in line else ";" if ";" in line else None)] for line in lines
+    ]
+    header = [c.lower() for c in cells[0]] if cells and not all(_is_number(c) for c in cells[0]) else []
+    if header:
+        time = [i for i, c in enumerate(header) if re.match(r"(time|t)\b", c.replace("_", " "))]
+        energy = [i for i, c in enumerate(header) if re.search(r"free[ _]?energy|^energy$|^f$", c)]
+        if len(time) != 1 or len(energy) != 1:
+            what = "time" if len(time) != 1 else "free_energy"
+            how = "no column" if not (time if what == "time" else energy) else "several columns"
+            raise OutputError(f"{path}: has {how} {what}; its columns are {', '.join(header)}\n  {hint}")
+        columns = time[0], energy[0]
+    elif cells and {len(row) for row in cells} != {2}:
+        raise OutputError(
+            f"{path}: has {len(cells[0])} columns and no header, so that none is known to be the time\n  {hint}"
+        )
+    else:
+        columns = 0, 1
+    points = []
+    for number, row in enumerate(cells[bool(header) :], start=1 + bool(header)):
+        pair = [row[k] if k < len(row) else "" for k in columns]
+        if not all(_is_number(c) or not c for c in pair):
+            raise OutputError(f"{path}: row {number} holds {' and '.join(map(repr, pair))}, not two numbers\n  {hint}")
+        points.append([float(c) if c else math.nan for c in pair])
+    table = np.array(points, dtype=float).reshape(-1, 2)
+    table = table[np.isfinite(table).all(axis=1)]
+    if not table.size:
         raise OutputError(f"{path}: the reference holds no row of two numbers\n  {hint}")
-    return path.stem, points[:, 0], points[:, 1]
+    return path.stem, table[:, 0], table[:, 1]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

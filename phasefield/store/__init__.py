@@ -5,8 +5,23 @@ written before is still there and readable.
 """
 
 from .checkpoint import load_checkpoint, save_checkpoint
+from .files import expanded, replacing
 from .folder import RunFolder
+from .layout import SPACE
+from .reading import open_dataset, write_dataset
 from .records import RecordFile, Variable
 from .writer import Writer
 
-__all__ = ["RecordFile", "RunFolder", "Variable", "Writer", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "SPACE",
+    "RecordFile",
+    "RunFolder",
+    "Variable",
+    "Writer",
+    "expanded",
+    "load_checkpoint",
+    "open_dataset",
+    "replacing",
+    "save_checkpoint",
+    "write_dataset",
+]

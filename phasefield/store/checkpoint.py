@@ -7,7 +7,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,11 +45,16 @@ def _member(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def save_checkpoint(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: Mapping[str, JSON]) -> None:
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    meta: Mapping[str, JSON],
+    done: Callable[[], None] = lambda: None,
+) -> None:
     """Write ``arrays`` (numbers, any shape) and ``meta`` (JSON values) to ``path`` in one step.
 
     The file is an uncompressed .npz, readable by ``numpy.load`` too, that ends in the SHA-256 of all before it. Equal
-    content gives equal bytes.
+    content gives equal bytes. ``done`` is called when the arrays have been read.
 
     Raises:
         OutputError: the file cannot be written; an older one at ``path`` is untouched.
@@ -61,10 +66,22 @@ def save_checkpoint(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarra
             archive.writestr(_member(_HEAD), json.dumps(head, sort_keys=True))
             for name in sorted(arrays):
                 with archive.open(_member(f"{name}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asarray(arrays[name], order="C"), allow_pickle=False)
+                    _write_array(member, np.asarray(arrays[name]))
             archive.comment = b"0" * _DIGEST
+        done()
         target.seek(-_DIGEST, os.SEEK_END)
         target.write(stream.sha.hexdigest().encode())
+
+
+def _write_array(member: Any, array: np.ndarray) -> None:
+    """What numpy.save would write, without a contiguous copy of all components at once."""
+    if array.flags.c_contiguous or array.dtype.hasobject:
+        np.lib.format.write_array(member, array, allow_pickle=False)
+        return
+    header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(member, header)
+    for part in array:
+        member.write(np.ascontiguousarray(part).data)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, JSON]]:

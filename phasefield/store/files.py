@@ -11,6 +11,11 @@ from typing import BinaryIO
 from ..errors import OutputError
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as a user writes it: ``~`` is the home folder."""
+    return Path(os.path.expanduser(path))
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and removals in ``folder`` durable, where the filesystem can."""
     with suppress(OSError):
@@ -24,9 +29,9 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file that takes the place of ``path`` in one step when the block ends well, and leaves no trace if not."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name[:200] + ".tmp")  # names have 255 bytes at most
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

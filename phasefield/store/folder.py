@@ -61,7 +61,7 @@ class RunFolder:
         made: list[Path] = []
         try:
             for folder in reversed([run.path, *run.path.parents]):
-                if not folder.exists():
+                if not os.path.exists(folder):
                     folder.mkdir(exist_ok=True)
                     made.append(folder)
             names = {entry.name for entry in run.path.iterdir()}
@@ -85,9 +85,9 @@ class RunFolder:
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
         """The folder of an earlier run. Raises OutputError if there is no configuration or no checkpoint in it."""
         run = cls(Path(path))
-        if not run.path.is_dir():
+        if not os.path.isdir(run.path):
             raise OutputError(f"{run.path}: there is no such run folder")
-        if missing := [p.name for p in (run.config, run.checkpoint) if not p.is_file()]:
+        if missing := [p.name for p in (run.config, run.checkpoint) if not os.path.isfile(p)]:
             raise OutputError(f"{run.path}: holds no run that can be resumed: {' and '.join(missing)} missing")
         return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,15 +18,17 @@ import numpy as np
 from ..errors import OutputError
 from .files import replacing
 from .journal import READER_PATIENCE, Transaction, journal_of, recover
+from .layout import PART_AT, PART_OF, SPACE, TEXT, named_order, parts_of, put_attrs, put_characters, readable, text_of
 
 _CHUNK_BYTES = 4 << 20
 _CHUNK_RECORDS = 1024
+_PART_BYTES = 4 * _CHUNK_BYTES
 _SMALL_RECORD = 256  # bytes; smaller records share chunks: a chunk's index entry would outweigh its data
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of a record file: ``dims[0]`` is ``"time"``, the others name coordinates of the file."""
+    """A variable of a record file: ``dims[0]`` is ``"time"``, the others name coordinates of the file, x, y, z last."""
 
     name: str
     dims: tuple[str, ...]
@@ -46,19 +49,88 @@ def _storage(shape: tuple[int, ...], itemsize: int, compression: int) -> dict[st
     return {"chunks": (1, *chunk), **filters}
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """How a variable lies in the file: shape of a record in the order of names, its parts, their axes as they lie there."""
+
+    shape: tuple[int, ...]
+    parts: Mapping[str, tuple[int, ...]]
+    axes: tuple[int, ...]
+
+    def of(self, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Names of the parts, and views of the values in each, time first."""
+        for name, at in self.parts.items():
+            of_part: Any = (slice(None), *at)
+            yield name, values[of_part].transpose(0, *self.axes)
+
+
+def _stored(disk: Mapping[str, tuple[Sequence[str], Sequence[int], Mapping[str, Any]]]) -> dict[str, _Stored]:
+    """The variables that those of a file (axes, extents and attributes of each) belong to."""
+    wholes: dict[str, _Stored] = {}
+    for name, (dims, sizes, attrs) in disk.items():
+        space = named_order(dims[1:])
+        extents = dict(zip(dims, sizes, strict=True))
+        shape, axes = tuple(extents[d] for d in space), tuple(1 + space.index(d) for d in dims[1:])
+        at = tuple(int(k) for k in np.atleast_1d(attrs[PART_AT])) if PART_OF in attrs else ()
+        whole = text_of(attrs[PART_OF]) if PART_OF in attrs else name
+        known = wholes.get(whole, _Stored((0,) * len(at) + shape, {}, axes))
+        outer = tuple(max(n, k + 1) for n, k in zip(known.shape, at, strict=False))
+        wholes[whole] = _Stored(outer + shape, {**known.parts, name: at}, axes)
+    return wholes
+
+
+def _dims(data: h5py.Dataset) -> list[str]:
+    """Names of the axes of a variable; made up for those that are no dimensions."""
+    return [axis[0].name.rpartition("/")[2] if len(axis) else f"axis{d}" for d, axis in enumerate(data.dims)]
+
+
+def _put(file: h5py.File, name: str, start: int, values: np.ndarray) -> None:
+    """Adds records to a variable that has ``start`` of them, chunk by chunk where they have to be put into order.
+
+    By h5py's low-level interface: the other one takes three times as long for a field of many components.
+    """
+    data = h5py.h5d.open(file.id, name.encode())
+    count, *shape = values.shape
+    data.set_extent((start + count, *shape))
+    space = data.get_space()
+    step = list(values.shape) if values.flags.c_contiguous else data.get_create_plist().get_chunk()
+    for corner in itertools.product(*(range(0, n, c) for n, c in zip(values.shape, step, strict=True))):
+        block = np.ascontiguousarray(values[tuple(slice(k, k + c) for k, c in zip(corner, step, strict=True))])
+        space.select_hyperslab((start + corner[0], *corner[1:]), block.shape)
+        data.write(h5py.h5s.create_simple(block.shape), space, block)
+
+
 class RecordFile:
     """A NetCDF-4 file that grows along its unlimited dimension ``time``; see ``create`` and ``open``.
+
+    Callers name axes in the order time, others, x, y, z; how that lies in the file is `layout`'s matter, and older files are
+    continued as they are.
 
     Between calls the file is closed, so any NetCDF reader may open it while the run goes on. Each change is atomic
     (``Transaction``): a process killed in the middle of one loses that change only, and ``open`` puts the file back
     into the state before. There must be one writer at a time; ``RunFolder.lock`` sees to that.
     """
 
-    def __init__(self, path: Path, shapes: dict[str, tuple[int, ...]], length: int) -> None:
+    def __init__(self, path: Path, variables: dict[str, _Stored], length: int, attrs: Mapping[str, Any]) -> None:
         self.path = path
-        self._shapes = shapes
+        #: Attributes of the file when it was opened.
+        self.attrs = attrs
+        self._variables = variables
         self._length = length
         self._patience = READER_PATIENCE
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of a record of each variable."""
+        return {name: stored.shape for name, stored in self._variables.items()}
+
+    def time(self, number: int) -> float:
+        """Time of a record. Raises OutputError."""
+        try:
+            with open(self.path, "rb") as raw, h5py.File(raw, "r") as file:
+                return float(file["time"][number])
+        except (OSError, RuntimeError, ValueError) as error:
+            raise OutputError(f"{self.path}: cannot be read: {error}") from error
 
     def __len__(self) -> int:
         """Number of records in the file."""
@@ -83,7 +155,8 @@ class RecordFile:
 
         Raises:
             OutputError: the file cannot be written.
-            ValueError: a variable does not start with ``time`` or uses an unknown dimension, or there is no ``time``.
+            ValueError: a variable does not start with ``time``, uses an unknown dimension or has axes in another order than that
+                of the names, or there is no ``time``.
         """
         path = Path(path)
         if not any(v.name == "time" and v.dims == ("time",) for v in variables):
@@ -91,25 +164,41 @@ class RecordFile:
         for variable in variables:
             if variable.dims[:1] != ("time",) or not set(variable.dims[1:]) <= set(coords):
                 raise ValueError(f'{variable.name}: dims {variable.dims} must be "time", then coordinates')
-        shapes = {v.name: tuple(len(coords[dim][0]) for dim in v.dims[1:]) for v in variables}
+            if named_order(variable.dims) != variable.dims:
+                raise ValueError(f"{variable.name}: dims {variable.dims} must end in x, y, z")
+        labels = {name: np.asarray(values).tolist() for name, (values, _) in coords.items() if name not in SPACE}
+        taken = {*coords, *(v.name for v in variables)}
+        sizes = {name: len(values) for name, (values, _) in coords.items()}
         # The empty file is small. Made in memory, it cannot fail half-way inside HDF5.
         image = io.BytesIO()
+        texts: dict[str, Mapping[str, Any]] = {"/": {"Conventions": "CF-1.11", **attrs}}
+        disk: dict[str, tuple[Sequence[str], Sequence[int], Mapping[str, Any]]] = {}
         with h5netcdf.File(image, "w") as file:
-            file.dimensions = {"time": None, **{name: len(values) for name, (values, _) in coords.items()}}
-            file.attrs.update({"Conventions": "CF-1.11", **attrs})
+            file.dimensions = {"time": None, **sizes}
             for name, (values, coord_attrs) in coords.items():
+                texts[name] = coord_attrs
                 values = np.asarray(values)
-                dtype = h5py.string_dtype() if values.dtype.kind == "U" else values.dtype
-                coord = file.create_variable(name, (name,), dtype, data=values.astype(dtype))
-                coord.attrs.update(coord_attrs)
+                if values.dtype.kind == "U":
+                    put_characters(file, name, (name,), values)
+                    texts[name] = {**coord_attrs, **TEXT}
+                else:
+                    values = readable(values)
+                    file.create_variable(name, (name,), values.dtype, data=values)
             for variable in variables:
-                options = _storage(shapes[variable.name], np.dtype(variable.dtype).itemsize, compression)
-                created = file.create_variable(variable.name, variable.dims, variable.dtype, **options)
-                created.attrs.update(variable.attrs)
+                for part in parts_of(variable.name, variable.dims, labels, variable.attrs, taken):
+                    dims = part.dims
+                    shape = tuple(sizes[d] for d in dims[1:])
+                    options = _storage(shape, np.dtype(variable.dtype).itemsize, compression)
+                    file.create_variable(part.name, dims, variable.dtype, **options)
+                    texts[part.name] = part.attrs
+                    disk[part.name] = dims, (0, *shape), part.attrs
+        with h5py.File(image, "r+") as raw:
+            for name, text in texts.items():
+                put_attrs(raw[name], text)
         with replacing(path) as target:
             target.write(image.getbuffer())
             journal_of(path).unlink(missing_ok=True)  # a journal left of the replaced file must not touch this one
-        return cls(path, shapes, 0)
+        return cls(path, _stored(disk), 0, dict(attrs))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RecordFile:
@@ -132,28 +221,32 @@ class RecordFile:
                 length = len(growing["time"])
                 if any(len(data) != length for data in growing.values()):
                     raise OutputError(f"{path}: is damaged: its variables differ in their number of records")
-                return cls(path, {name: data.shape[1:] for name, data in growing.items()}, length)
+                disk = {name: (_dims(data), data.shape, data.attrs) for name, data in growing.items()}
+                texts = {name: text_of(v) if isinstance(v, bytes) else v for name, v in file.attrs.items()}
+                return cls(path, _stored(disk), length, texts)
         except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises on a damaged file
             raise OutputError(f"{path}: cannot be opened as a NetCDF-4 file: {error}") from error
 
     def append(self, records: Mapping[str, np.ndarray]) -> None:
-        """Append m >= 1 records: for each growing variable an array of shape (m, *shape of one record).
+        """Append m >= 1 records: for each growing variable an array of shape (m, *shape of one record), axes in order of names.
+
+        Arrays need not be contiguous; no copy larger than a chunk (4 MiB) is made of one that is not.
 
         Raises:
             OutputError: the records could not be written; the earlier ones are safe and none of the new ones is there.
             ValueError: a variable is missing or unknown, or a shape does not fit.
         """
-        if set(records) != set(self._shapes):
-            raise ValueError(f"records of {sorted(records)} given, of {sorted(self._shapes)} needed")
+        if set(records) != set(self._variables):
+            raise ValueError(f"records of {sorted(records)} given, of {sorted(self._variables)} needed")
         count = np.shape(records["time"])[0] if np.ndim(records["time"]) else 0
-        for name, shape in self._shapes.items():
-            if count < 1 or np.shape(records[name]) != (count, *shape):
-                raise ValueError(f"{name}: shape {np.shape(records[name])}, expected {(max(count, 1), *shape)}")
+        for name, stored in self._variables.items():
+            if count < 1 or np.shape(records[name]) != (count, *stored.shape):
+                raise ValueError(f"{name}: shape {np.shape(records[name])}, expected {(max(count, 1), *stored.shape)}")
         end = self._length + count
         with self._changing() as file:
             for name, values in records.items():
-                file[name].resize(end, axis=0)
-                file[name][self._length :] = values
+                for part, view in self._variables[name].of(np.asarray(values)):
+                    _put(file, part, self._length, view)
         self._length = end
 
     def truncate(self, n: int) -> None:
@@ -166,14 +259,15 @@ class RecordFile:
             raise OutputError(f"{self.path}: holds {self._length} records, {n} were expected")
         if n < self._length:
             with self._changing() as file:
-                for name in self._shapes:
-                    file[name].resize(n, axis=0)
+                for stored in self._variables.values():
+                    for name in stored.parts:
+                        file[name].resize(n, axis=0)
             self._length = n
 
     def set_attrs(self, attrs: Mapping[str, Any]) -> None:
         """Set attributes of the file: strings, numbers or 1-D arrays of numbers. Raises OutputError."""
-        with self._changing() as file, h5netcdf.File(file, "r+") as netcdf:
-            netcdf.attrs.update(attrs)
+        with self._changing() as file:
+            put_attrs(file, attrs)
 
     @contextmanager
     def _changing(self) -> Iterator[h5py.File]:

@@ -9,14 +9,22 @@ from typing import Any
 
 from ..errors import OutputError, PhasefieldError
 
+_LARGE = 2**23
+
 
 class Writer:
     """A background thread that runs jobs in order, so that the solver need not wait for the disk.
 
-    At most ``depth`` jobs wait; then ``submit`` blocks, which bounds the memory. Arrays handed to a job must not be
-    changed afterwards. The first failure is raised at the caller's next ``submit``, ``flush`` or ``close`` (an
-    OutputError unless it is a PhasefieldError already), and later jobs are dropped.
+    At most ``depth`` jobs wait; then ``submit`` blocks. Arrays handed to a job must not be changed afterwards, and large ones
+    (`large`) should go one at a time, which bounds the memory: ``flush`` before one is copied, or ``lend`` the original. The
+    first failure is raised at the caller's next ``submit``, ``flush`` or ``close`` (an OutputError unless it is a
+    PhasefieldError already), and later jobs are dropped.
     """
+
+    @staticmethod
+    def large(size: int) -> bool:
+        """Whether arrays of so many bytes are too large to have several of them waiting."""
+        return size > _LARGE
 
     def __init__(self, depth: int = 4) -> None:
         self._jobs: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...]] | None] = queue.Queue(depth)
@@ -52,6 +60,22 @@ class Writer:
             raise RuntimeError("the writer is closed")
         self._check()
         self._jobs.put((function, args))
+
+    def lend(self, function: Callable[..., Any], *args: Any) -> None:
+        """`submit` for arrays that are only lent: returns when the job is through with them, which it says by calling its last
+        argument, or has ended. Raises an earlier job's error.
+        """
+        returned = threading.Event()
+
+        def job() -> None:
+            try:
+                function(*args, returned.set)
+            finally:
+                returned.set()
+
+        self.submit(job)
+        while not returned.wait(0.1):
+            self._check()  # a job that is dropped returns nothing
 
     def flush(self) -> None:
         """Wait until all jobs are done. Raises their first error."""

@@ -1,345 +1,125 @@
-"""The CUDA backend on host memory: the very kernel text compiled by g++, and cuFFT played by SciPy.
+"""The CUDA backend on host memory: `host_driver` in the place of CUDA's driver and cuFFT, SciPy in that of cupyx.
 
 Everything above the driver is the production code: launches, argument lists, plan parameters, the layout of buffers. Buffers
 are CuPy arrays over host memory where CuPy is installed (which takes no driver as long as nothing runs), else NumPy arrays.
-The stand-ins are hostile where CUDA is: plans destroy their complex input, padding comes back as NaN, threads run backwards,
-nothing queued in a stream happens before somebody waits for it, and page-locked memory holds NaN until then. A graph replays the
-very addresses and arguments it was recorded with.
+Page-locked memory holds NaN until what was queued for it has been waited for.
 """
 
 from __future__ import annotations
 
-import collections
-import ctypes
-import importlib.util
+import gc
 import math
-import re
-import shutil
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable
-from pathlib import Path
+import weakref
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyfftw
+import pytest
 import scipy.fft
+from host_driver import (
+    HAS_COMPILER,
+    HostCufft,
+    HostEvent,
+    HostFunction,
+    HostGraph,
+    HostPlan,
+    HostStream,
+    device_view,
+    host_view,
+    pointer,
+    signature,
+)
 
-from phasefield.backend import Layout, cache_folder
+from phasefield.backend import Layout, cuda, voxel
 from phasefield.backend.base import Precision
-from phasefield.backend.cuda import CosineTransform, CudaBackend, cufft_plan
-from phasefield.codegen import digest
+from phasefield.backend.cuda import CudaBackend
+from phasefield.backend.cuda_errors import device_errors
+from phasefield.backend.cuda_transforms import CosineTransform, cufft_plan
 from phasefield.integrators import SCHEMES, Integrator
 from phasefield.models import SpectralSplit
 from phasefield.observables import Observer
 from phasefield.simulation import build_model
 from phasefield.specs import RunSpec
 
-HAS_COMPILER = shutil.which("g++") is not None
-
-_HEADER = """\
-#include <cmath>
-using namespace std;
-#define __global__
-#define __device__
-#define __align__(n) __attribute__((aligned(n)))
-#define __shared__ static
-#define PHASE for (threadIdx.x = blockDim.x; threadIdx.x-- > 0;)
-static struct { unsigned x; } blockIdx, threadIdx, blockDim, gridDim;
-"""
-# Bsymbolic, for a kernel named like a function of the C library (step) must not call that instead.
-_OPTIONS = (
-    "-O2",
-    "-Wl,-Bsymbolic",
-    "-shared",
-    "-fPIC",
-    "-std=c++17",
-    "-fno-strict-aliasing",
-    "-Wall",
-    "-Wno-unknown-pragmas",
-    "-Werror=conversion-null",
-)
+__all__ = [
+    "HAS_COMPILER",
+    "HostCuda",
+    "HostCufft",
+    "HostFunction",
+    "HostGraph",
+    "HostPlan",
+    "HostStream",
+    "TextCuda",
+    "as_the_card",
+    "host_view",
+    "kernel_texts",
+    "pointer",
+    "signature",
+    "text_integrator",
+]
 
 
-def signature(source: str) -> list[tuple[str, str]]:
-    """Type and name of every argument of the kernel."""
-    found = re.search(r'extern "C" __global__ void \w+\((.*?)\) \{', source)
-    assert found
-    arguments = (a.replace("const ", "").replace("__restrict__ ", "").split() for a in found[1].split(", "))
-    return [(kind, name) for kind, name in arguments]
+class OutOfMemory(MemoryError):
+    """CuPy's error, as far as one can tell."""
 
-
-def pointer(array: Any) -> int:
-    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
-
-
-def host_view(array: Any) -> np.ndarray:
-    """A NumPy view of the host memory under a NumPy or CuPy array."""
-    if isinstance(array, np.ndarray):
-        return array
-    span = sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)) + array.dtype.itemsize
-    memory = (ctypes.c_char * span).from_address(pointer(array))
-    return np.ndarray(array.shape, array.dtype, memory, strides=array.strides)
-
-
-def device_view(host: np.ndarray) -> Any:
-    """A CuPy array over the memory of a NumPy array, or that array where CuPy is missing."""
-    if importlib.util.find_spec("cupy") is None:
-        return host
-    import cupy
-
-    memory = cupy.cuda.UnownedMemory(host.ctypes.data, host.nbytes, host, 0)
-    return cupy.ndarray(host.shape, host.dtype, cupy.cuda.MemoryPointer(memory, 0))
-
-
-class HostStream:
-    """A stream whose work is done when somebody waits for it and not before, in whichever thread that is."""
-
-    _here = threading.local()
-    _lock = threading.RLock()
-
-    def __init__(self) -> None:
-        self._queue: collections.deque[Callable[[], None]] = collections.deque()
-        self.queued = self.done = 0
-        self._recorded: list[Callable[[], None]] | None = None
-        self.graphs: list[HostGraph] = []
-
-    def __enter__(self) -> HostStream:
-        self._here.stack = [*getattr(self._here, "stack", []), self]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._here.stack.pop() is self
-
-    @classmethod
-    def current(cls) -> HostStream:
-        stack = getattr(cls._here, "stack", [])
-        assert stack, "work on the default stream, which waits for no other"
-        return stack[-1]
-
-    def submit(self, action: Callable[[], None]) -> None:
-        if self._recorded is not None:
-            self._recorded.append(action)
-            return
-        with self._lock:
-            self._queue.append(action)
-            self.queued += 1
-
-    def run_until(self, count: int) -> None:
-        with self._lock:
-            while self.done < count:
-                self.done += 1
-                self._queue.popleft()()
-
-    def synchronize(self) -> None:
-        assert self._recorded is None, "waiting while a graph is recorded"
-        self.run_until(self.queued)
-
-    def wait_event(self, event: HostEvent) -> None:
-        self.submit(event.synchronize)
-
-    def begin_capture(self) -> None:
-        assert self._recorded is None
-        self._recorded = []
-
-    def end_capture(self) -> HostGraph:
-        assert self._recorded is not None
-        self.graphs.append(HostGraph(self._recorded))
-        self._recorded = None
-        return self.graphs[-1]
-
-
-class HostEvent:
-    """Is reached when its stream has done what was queued before it was recorded."""
-
-    def record(self, stream: HostStream) -> None:
-        self._stream, self._count = stream, stream.queued
-
-    def synchronize(self) -> None:
-        self._stream.run_until(self._count)
-
-
-class HostGraph:
-    """Recorded calls."""
-
-    def __init__(self, actions: list[Callable[[], None]]) -> None:
-        self.actions, self.launches = actions, 0
-
-    def launch(self, stream: HostStream) -> None:
-        self.launches += 1
-        for action in self.actions:
-            stream.submit(action)
-
-
-class HostFunction:
-    """Calls a kernel for every thread of a launch, last thread first; threads of a block in step where they share memory."""
-
-    def __init__(self, source: str, name: str) -> None:
-        self.arguments = signature(source)
-        real = np.float64 if "typedef double real;" in source else np.float32
-        self.types = {"real*": real, "double*": np.float64, "int*": np.int32}
-        self.types |= {"real": real, "double": np.float64, "int": np.int32}
-        declared = re.search(rf"void {name}\((.*?)\) \{{", source)
-        assert declared
-        names = ", ".join(n for _, n in self.arguments)
-        every = "" if "__shared__" in source else "PHASE "
-        launcher = f"""
-extern "C" void launch(unsigned blocks, unsigned threads, {declared[1]}) {{
-    gridDim.x = blocks;
-    blockDim.x = threads;
-    for (blockIdx.x = blocks; blockIdx.x-- > 0;)
-        {every}{name}({names});
-}}
-"""
-        text = f"// {' '.join(_OPTIONS)}\n{_HEADER}{source}{launcher}"
-        folder = cache_folder() / "host"
-        folder.mkdir(parents=True, exist_ok=True)
-        library = folder / f"{name}_{digest(text)}.so"
-        if not library.exists():
-            # Built aside and renamed: tests run in several processes.
-            with tempfile.TemporaryDirectory(dir=folder) as aside:
-                code, built = Path(aside) / "kernel.cpp", Path(aside) / "kernel.so"
-                code.write_text(text)
-                subprocess.run(["g++", *_OPTIONS, "-o", str(built), str(code)], check=True)
-                built.replace(library)
-        self._launch = ctypes.CDLL(str(library)).launch
-        self._launch.restype = None
-
-    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
-        assert len(arguments) == len(self.arguments)
-        raw: list[Any] = []
-        for value, (kind, name) in zip(arguments, self.arguments, strict=True):
-            assert value.dtype == self.types[kind], name
-            if kind.endswith("*"):
-                assert value.flags.c_contiguous, name
-                raw.append(ctypes.c_void_p(pointer(value)))
-            else:
-                assert isinstance(value, np.generic), name
-                raw.append(np.ctypeslib.as_ctypes_type(value.dtype)(value.item()))
-        written = [pointer(a) for a in arguments if not isinstance(a, np.generic)]
-        assert len(set(written)) == len(written), "arrays overlap although they are declared __restrict__"
-        HostStream.current().submit(lambda: self._run(grid[0], block[0], raw, arguments))
-
-    def _run(self, blocks: int, threads: int, raw: list[Any], kept: Any) -> None:
-        self._launch(ctypes.c_uint(blocks), ctypes.c_uint(threads), *raw)
-
-
-class HostPlan:
-    """What a cuFFT plan does to memory, read off its parameters alone."""
-
-    def __init__(
-        self, shape: Any, inside: Any, step_in: int, next_in: int, outside: Any, step_out: int, next_out: int, types: Any,
-        batch: int, axis: int, last: int, limit: int,
-    ) -> None:  # fmt: skip
-        for number in (*shape, *inside, *outside, step_in, next_in, step_out, next_out, batch):
-            assert 0 < number < limit, "an argument leaves the range of its type"
-        self.shape, self.batch, self.types = tuple(shape), batch, types
-        self.forward = types[0].kind == "f"
-        half = (*shape[:-1], shape[-1] // 2 + 1)
-        extents = (self.shape, half) if self.forward else (half, self.shape)
-        assert axis == len(shape) - 1
-        assert last == extents[1][-1]
-        self.sides = list(
-            zip(extents, (tuple(inside), tuple(outside)), (step_in, step_out), (next_in, next_out), types, strict=True)
-        )
-
-    def _view(self, array: Any, side: int) -> np.ndarray:
-        extent, embed, step, distance, dtype = self.sides[side]
-        assert array.dtype == dtype
-        strides = [dtype.itemsize * step * math.prod(embed[d + 1 :]) for d in range(len(embed))]
-        span = dtype.itemsize * (distance * (self.batch - 1) + step * math.prod(embed))
-        assert span <= array.nbytes
-        memory = (ctypes.c_char * span).from_address(pointer(array))
-        return np.ndarray((self.batch, *extent), dtype, memory, strides=(dtype.itemsize * distance, *strides))
-
-    def fft(self, source: Any, target: Any, direction: int) -> None:
-        assert pointer(source) == pointer(target)
-        assert direction == (-1 if self.forward else 1)
-        HostStream.current().submit(lambda: self._run(source, target, self._view(source, 0), self._view(target, 1)))
-
-    def _run(self, source: Any, target: Any, inside: np.ndarray, outside: np.ndarray) -> None:
-        axes = tuple(range(1, inside.ndim))
-        data = inside.copy()
-        host_view(source)[...] = np.nan
-        if self.forward:
-            outside[...] = scipy.fft.rfftn(data, axes=axes)
-        else:
-            outside[...] = scipy.fft.irfftn(data, s=self.shape, axes=axes, norm="forward")
-
-
-class HostCufft:
-    """The names of `cupy.cuda.cufft` that the backend uses."""
-
-    CUFFT_D2Z, CUFFT_Z2D = np.dtypes.Float64DType(), np.dtypes.Complex128DType()
-    CUFFT_R2C, CUFFT_C2R = np.dtypes.Float32DType(), np.dtypes.Complex64DType()
-
-    @classmethod
-    def PlanNd(
-        cls, shape: Any, inembed: Any, istride: int, idist: int, onembed: Any, ostride: int, odist: int, fft_type: Any,
-        batch: int, order: str, last_axis: int, last_size: int,
-    ) -> HostPlan:  # fmt: skip
-        other = {
-            cls.CUFFT_D2Z: cls.CUFFT_Z2D, cls.CUFFT_Z2D: cls.CUFFT_D2Z,
-            cls.CUFFT_R2C: cls.CUFFT_C2R, cls.CUFFT_C2R: cls.CUFFT_R2C,
-        }[fft_type]  # fmt: skip
-        assert order == "C"
-        return HostPlan(
-            shape,
-            inembed,
-            istride,
-            idist,
-            onembed,
-            ostride,
-            odist,
-            (fft_type, other),
-            batch,
-            last_axis,
-            last_size,
-            2**31,
-        )
-
-    @staticmethod
-    def XtPlanNd(
-        shape: Any, inembed: Any, istride: int, idist: int, idtype: Any, onembed: Any, ostride: int, odist: int,
-        odtype: Any, batch: int, edtype: Any, *, order: str, last_axis: int, last_size: int,
-    ) -> HostPlan:  # fmt: skip
-        assert order == "C"
-        assert edtype == (idtype if idtype.kind == "c" else odtype)
-        return HostPlan(
-            shape,
-            inembed,
-            istride,
-            idist,
-            onembed,
-            ostride,
-            odist,
-            (idtype, odtype),
-            batch,
-            last_axis,
-            last_size,
-            2**63,
-        )
+    __module__ = "cupy.cuda.memory"
 
 
 class HostCuda(CudaBackend):
-    """`CudaBackend` with the driver's part played on the host."""
+    """`CudaBackend` with the driver's part played on the host.
 
-    name = "host-cuda"
+    Memory is counted: every array that is still alive, and for plans a work area as large as their data.
+    """
+
+    _memory: ClassVar[list[weakref.ref[np.ndarray]]] = []
 
     def __init__(self, precision: Precision = "double", processors: int = 1, graphs: bool | None = None) -> None:
         self.xp = np
-        self._set_up(precision, "host memory", processors, HostStream(), graphs)
+        self._set_up(precision, "host memory", processors, (2048, 65536), HostStream(), graphs)
         self.sources: dict[str, str] = {}
+
+    @classmethod
+    def used_bytes(cls, collect: bool = True) -> int:
+        """Bytes of all arrays that are alive."""
+        if collect:
+            gc.collect()
+        HostCuda._memory = [m for m in cls._memory if m() is not None]
+        return sum(host.nbytes for m in cls._memory if (host := m()) is not None)
+
+    @classmethod
+    def _counted(cls, host: np.ndarray) -> np.ndarray:
+        cls._memory.append(weakref.ref(host))
+        return host
+
+    @device_errors
+    def _zeros(self, shape: Sequence[int]) -> np.ndarray:
+        if 8 * math.prod(shape) > self.memory_available():
+            raise OutOfMemory(f"Out of memory allocating {8 * math.prod(shape)} bytes")
+        return self._counted(pyfftw.zeros_aligned(shape, self.dtype, n=64))
 
     def buffer(self, layout: Layout, components: int) -> Any:
         if layout.parts == 2:
             return self.zeros(layout.buffer_shape(components))
-        return pyfftw.zeros_aligned(layout.buffer_shape(components), self.dtype, n=64)
+        return self._zeros(layout.buffer_shape(components))
 
     def zeros(self, shape: tuple[int, ...]) -> Any:
-        return device_view(pyfftw.zeros_aligned(shape, self.dtype, n=64))
+        return device_view(self._zeros(shape))
+
+    def array(self, host: np.ndarray) -> Any:
+        return self._counted(np.array(host))
+
+    def allocator(self) -> Callable[[int], Any]:
+        return lambda size: HostCuda._counted(np.empty(size, np.uint8))
+
+    def integers(self, shape: tuple[int, ...]) -> Any:
+        return device_view(self._counted(np.zeros(shape, np.int32)))
+
+    def fill(self, host: np.ndarray, array: Any) -> None:
+        self.stream.synchronize()
+        assert host.dtype == array.dtype
+        host_view(array)[...] = host
 
     def clear(self, buffer: Any) -> None:
         self.stream.submit(lambda: host_view(buffer).fill(0))
@@ -347,8 +127,8 @@ class HostCuda(CudaBackend):
     def address(self, array: Any) -> int:
         return pointer(array)
 
-    def pinned(self, shape: Any, dtype: str) -> np.ndarray:
-        return np.full(shape, np.nan, dtype)
+    def page_locked(self, size: int) -> Any:
+        return bytearray(b"\xff" * size)  # NaN of either precision
 
     def duplicate(self, buffer: Any) -> Any:
         host = pyfftw.empty_aligned(buffer.shape, self.dtype, n=64)
@@ -365,12 +145,14 @@ class HostCuda(CudaBackend):
     def event(self) -> Any:
         return HostEvent()
 
-    def function(self, source: str, name: str) -> Any:
+    def compiled(self, source: str, name: str) -> Any:
         self.sources[name] = source
         return HostFunction(source, name)
 
-    def plan(self, shape: tuple[int, ...], batch: int, forward: bool) -> Any:
-        return cufft_plan(HostCufft, shape, batch, self.precision, forward)
+    def plan(self, shape: tuple[int, ...], batch: int, forward: bool, row: int | None = None) -> Any:
+        reals = batch * math.prod(shape[:-1]) * (row or 2 * (shape[-1] // 2 + 1))
+        self.area(reals * np.dtype(self.dtype).itemsize)
+        return cufft_plan(HostCufft, shape, batch, self.precision, forward, row)
 
     def cosine_library(self) -> Any:
         return scipy.fft
@@ -384,14 +166,23 @@ class HostCuda(CudaBackend):
         return host_view(buffer).copy()
 
     def from_host(self, array: np.ndarray, buffer: Any) -> None:
-        self.stream.synchronize()
-        host_view(buffer)[...] = np.ascontiguousarray(array, self.dtype)
+        self.fill(np.ascontiguousarray(array, self.dtype), buffer)
 
     def copy(self, source: Any, target: Any) -> None:
         self.stream.submit(lambda: np.copyto(host_view(target), host_view(source)))
 
     def memory_available(self) -> int:
         return 2**40
+
+    def release(self) -> None:
+        pass
+
+
+def as_the_card(patch: pytest.MonkeyPatch) -> None:
+    """``device=gpu`` and ``auto`` mean the stand-in, for all that asks the backend for a device."""
+    patch.setattr(cuda, "why_unavailable", lambda: None)
+    patch.setattr(cuda, "CudaBackend", HostCuda)
+    patch.setattr(voxel, "_gpu", HostCuda)
 
 
 class Deferred:
@@ -420,8 +211,9 @@ class TextCuda(HostCuda):
     def transform(self, layout: Layout, components: int) -> Any:
         return SimpleNamespace(forward=None, inverse=None)
 
-    def function(self, source: str, name: str) -> Any:
+    def compiled(self, source: str, name: str) -> Any:
         self.sources[name] = source
+        return SimpleNamespace(num_regs=40)
 
 
 def text_integrator(spec: RunSpec) -> tuple[Integrator, TextCuda]:

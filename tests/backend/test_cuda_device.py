@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from phasefield.backend import select
-from phasefield.backend.cuda import device_errors, why_unavailable
+from phasefield.backend import base, select
+from phasefield.backend.cuda_errors import device_errors, keep_compiled_kernels, why_unavailable
 from phasefield.errors import DeviceError
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     why_unavailable.cache_clear()
+    base._say.cache_clear()
     yield
     why_unavailable.cache_clear()
+    base._say.cache_clear()
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, cupy: Any) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupy.cuda.cufft", SimpleNamespace())
 
 
 def fails(message: str) -> Any:
@@ -36,9 +43,17 @@ def fails(message: str) -> Any:
     return call
 
 
-def fake(count: Any, version: Any = lambda: (13, 0)) -> Any:
+def fake(count: Any, launch: Any = None) -> Any:
+    """A CuPy that computes, unless ``launch`` raises."""
+
+    def kernel(grid: Any, block: Any, arguments: Any) -> None:
+        arguments[0][0] = 42
+
+    def compiled(source: str, name: str, options: Any) -> Any:
+        return launch or kernel
+
     runtime = SimpleNamespace(getDeviceCount=count)
-    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime, nvrtc=SimpleNamespace(getVersion=version)))
+    return SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), zeros=np.zeros, RawKernel=compiled)
 
 
 def test_missing_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +69,10 @@ def test_missing_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (fake(lambda: 0), "no GPU"),
         (fake(fails("insufficient driver\nmore")), r"insufficient driver\)"),
-        (fake(lambda: 1, fails("libnvrtc not found")), "libnvrtc"),
+        (fake(lambda: 1, fails("libnvrtc not found")), r"libnvrtc not found.*phasefield\[gpu\]"),
+        (fake(lambda: 1, fails("cannot open source file cuda_fp16.h")), r"phasefield\[gpu\]"),
+        (fake(lambda: 1, fails("nvrtc: error: invalid value for --gpu-architecture (-arch)")), r"phasefield\[gpu12\]"),
+        (fake(lambda: 1, lambda *_: None), "does not compute"),
         (None, "no usable GPU"),
     ],
 )
@@ -62,6 +80,44 @@ def test_unusable_gpu(monkeypatch: pytest.MonkeyPatch, cupy: Any, words: str) ->
     pretend(monkeypatch, cupy)
     with pytest.raises(DeviceError, match=words):
         select("gpu", "double")
+
+
+def test_usable_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, fake(lambda: 1))
+    assert why_unavailable() is None
+
+
+def test_a_cupy_that_cannot_be_used_is_worth_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody who has installed it expects a GPU; nobody else does, nor who has hidden the GPUs."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    pretend(monkeypatch, fake(fails("insufficient driver")))
+    for _ in range(2):
+        assert select("auto", "double", 1).name == "cpu"
+    assert [(r.levelno, "insufficient driver" in r.message) for r in caplog.records] == [(logging.WARNING, True)]
+    why_unavailable.cache_clear()
+    base._say.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    select("auto", "double", 1)
+    assert [r.levelno for r in caplog.records[1:]] == [logging.INFO]
+
+
+def test_compiled_kernels_are_kept_with_ours_whatever_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CuPy makes its folder when it is imported, and fails where it cannot."""
+    monkeypatch.delenv("CUPY_CACHE_DIR", raising=False)
+    monkeypatch.setenv("PHASEFIELD_CACHE", str(tmp_path / "cache"))
+    keep_compiled_kernels()
+    assert Path(os.environ["CUPY_CACHE_DIR"]) == tmp_path / "cache" / "cupy"
+    monkeypatch.delenv("CUPY_CACHE_DIR")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PHASEFIELD_CACHE", str(tmp_path / "file"))
+    keep_compiled_kernels()
+    assert Path(os.environ["CUPY_CACHE_DIR"]).is_dir()
+    monkeypatch.setenv("CUPY_CACHE_DIR", "mine")
+    keep_compiled_kernels()
+    assert os.environ["CUPY_CACHE_DIR"] == "mine"
 
 
 def test_missing_cufft(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +160,10 @@ def cupy_error(module: str, bases: tuple[type, ...], text: str) -> Exception:
         (
             cupy_error("cupy_backends.cuda.api.runtime", (RuntimeError,), "cudaErrorMemoryAllocation: out of memory"),
             "grid.shape: .*precision=single",
+        ),
+        (
+            cupy_error("cupy_backends.cuda.api.driver", (RuntimeError,), "CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+            "grid.shape: .*OUT_OF_MEMORY",
         ),
         (
             cupy_error("cupy_backends.cuda.api.runtime", (RuntimeError,), "cudaErrorECCUncorrectable: bad\nline"),

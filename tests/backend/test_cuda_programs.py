@@ -1,33 +1,25 @@
-"""How the GPU's programs run: recorded once per binding, replayed with new scalars, and snapshots beside them."""
+"""How the GPU's programs run: recorded once per binding, replayed with new scalars; what they move and hold."""
 
 from __future__ import annotations
 
 import gc
 import inspect
-import threading
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import sympy as sp
+from gpu_cases import CASES, STEPS, compare
 from host_cuda import HAS_COMPILER, HostCuda, HostGraph, HostStream, TextCuda, text_integrator
-from test_cuda_host import CASES, STEPS, both, compare
 
 from phasefield.api import spec_of
 from phasefield.backend import Forward, Inverse, Layout, Run, cells_of, traffic
 from phasefield.backend.cpu import CpuBackend
-from phasefield.backend.cuda import (
-    _GRAPHS,
-    _LEAVING,
-    _PARTS,
-    CosineTransform,
-    CudaBackend,
-    CudaProgram,
-    CufftTransform,
-    Outbox,
-    Scalars,
-)
+from phasefield.backend.cuda import CudaBackend
+from phasefield.backend.cuda_memory import Outbox
+from phasefield.backend.cuda_programs import _GRAPHS, _PARTS, CudaProgram, Scalars
+from phasefield.backend.cuda_transforms import CosineTransform, CufftTransform
 from phasefield.codegen import Kernel, Reduction, array_symbol
 from phasefield.errors import ConfigError
 from phasefield.grid import Grid
@@ -35,6 +27,12 @@ from phasefield.integrators import SCHEMES
 from phasefield.simulation import Simulation
 
 needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="g++ is not here")
+
+
+def both(*overrides: str, precision: Any = "double") -> tuple[Simulation, Simulation]:
+    spec = spec_of("time.end=1e6", "time.dt=0.01", "time.tolerance=1e-3", f"precision={precision}", *overrides)
+    return Simulation(spec, backend=CpuBackend(precision)), Simulation(spec, backend=HostCuda(precision))
+
 
 LAYOUT = Layout(Grid((6, 8), (1.0, 1.0), ("periodic",) * 2))
 
@@ -90,7 +88,7 @@ def test_every_binding_has_a_graph_of_its_own_and_few_are_kept() -> None:
     assert len(backend.stream.graphs) == 2
     for buffer in buffers * 3:
         program({"v": buffer}, values(1.0, 0.0))
-    assert len(program._graphs) == _GRAPHS
+    assert len(program._recorder.graphs) == _GRAPHS
 
 
 @needs_compiler
@@ -167,7 +165,6 @@ def test_a_driver_that_records_nothing_gets_plain_launches(
 def test_names_are_those_of_cupy() -> None:
     """What the stand-ins play has these names and arguments in the CuPy that is installed."""
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    cupyx = pytest.importorskip("cupyx", reason="CuPy is not installed")
 
     def arguments(function: Any) -> list[str]:
         return list(inspect.signature(function).parameters)
@@ -176,10 +173,15 @@ def test_names_are_those_of_cupy() -> None:
     assert {"block", "disable_timing"} <= set(arguments(cupy.cuda.Event.__init__))
     assert arguments(cupy.cuda.Event.record) == ["self", "stream"]
     assert arguments(cupy.cuda.Stream.wait_event) == ["self", "event"]
-    assert arguments(cupyx.empty_pinned)[:2] == ["shape", "dtype"]
     assert {"begin_capture", "end_capture", "synchronize", "__enter__", "__exit__"} <= set(dir(cupy.cuda.Stream))
     assert "launch(self, stream=None)" in cupy.cuda.Graph.launch.__doc__
     assert "get(self, stream=None, order='C', out=None, blocking=True)" in cupy.ndarray.get.__doc__
+    assert "num_regs" in dir(cupy.RawKernel)
+    assert arguments(cupy.cuda.PinnedMemory.__init__)[:2] == ["self", "size"]
+    locked = cupy.cuda.PinnedMemoryPointer(cupy.cuda.PinnedMemory(0), 0)  # of no size, which needs no driver
+    assert np.ndarray((0,), buffer=locked).size == 0
+    assert callable(cupy.cuda.MemoryPool.malloc)
+    assert callable(cupy.cuda.MemoryPool.free_all_blocks)
 
 
 def test_graphs_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,25 +191,6 @@ def test_graphs_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PHASEFIELD_GPU_GRAPHS")
     assert HostCuda().graphs
     assert not HostCuda(graphs=False).graphs
-
-
-@needs_compiler
-@pytest.mark.parametrize("adaptive", [True, False])
-@pytest.mark.parametrize("scheme", ["imex1", "etdms2", "sbdf2", "etdrk4"])
-def test_graphs_and_plain_launches_give_the_same_bits(scheme: str, adaptive: bool) -> None:
-    spec = spec_of(
-        *CASES["space"], f"time.scheme={scheme}", f"time.adaptive={adaptive}", "time.dt=0.01", "time.end=1e6"
-    )
-    sims = [Simulation(spec, backend=HostCuda(graphs=graphs)) for graphs in (True, False)]
-    for sim in sims:
-        for _ in range(20):
-            sim.advance(1e6)
-    states = [sim.backend.to_host(sim.carry.u).tobytes() for sim in sims]
-    assert states[0] == states[1]
-    streams = [sim.backend.stream for sim in sims]  # type: ignore[attr-defined]
-    assert 0 < len(streams[0].graphs) <= 6 * len(SCHEMES[scheme].stages) + 6
-    assert sum(g.launches for g in streams[0].graphs) >= 10
-    assert not streams[1].graphs
 
 
 @needs_compiler
@@ -244,84 +227,35 @@ def test_reductions_over_many_threads(shape: Any, op: Any, numpy: Any) -> None:
     assert program._total.shape == (2, _PARTS)
 
 
-# -- snapshots ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_snapshot_waits_for_nothing_and_outlives_its_buffer() -> None:
-    backend = HostCuda()
-    buffer = filled(backend)
-    before = backend.to_host(buffer)
-    done = backend.stream.done
-    arrived = backend.snapshot(buffer)
-    assert backend.stream.done == done
-    backend.copy(backend.buffer(LAYOUT, 1), buffer)  # the next step
-    assert np.isnan(backend._outbox._leaving[0]()).all()
-    found: list[np.ndarray] = []
-    thread = threading.Thread(target=lambda: found.append(arrived()))
-    thread.start()
-    thread.join()
-    assert np.array_equal(found[0], before)
-    assert not backend.to_host(buffer).any()
-
-
-def test_page_locked_memory_is_bounded() -> None:
-    backend = HostCuda()
-    buffer = filled(backend)
-
-    def held() -> int:
-        gc.collect()
-        return sum(host() is not None for host in backend._outbox._leaving)
-
-    waiting = [backend.snapshot(buffer) for _ in range(_LEAVING)]
-    done = backend.stream.done
-    plain = backend.snapshot(buffer)
-    assert backend.stream.done > done, "a plain copy waits"
-    assert np.array_equal(plain(), waiting[0]())
-    view = cells_of(LAYOUT, waiting.pop()())
-    assert held() == _LEAVING, "a view holds its memory"
-    waiting.clear()
-    assert held() == 1
-    waiting.append(backend.snapshot(buffer))
-    assert held() == 2
-    waiting.pop()()
-    del view
-    assert held() == 0
-
-
-@pytest.mark.parametrize("what", ["pinned", "duplicate"])
-def test_without_memory_to_spare_a_snapshot_is_a_plain_copy(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*_: Any) -> None:
-        raise refusal("cudaErrorMemoryAllocation: out of memory")
-
-    backend = HostCuda()
-    buffer = filled(backend)
-    monkeypatch.setattr(backend, what, fails)
-    assert np.array_equal(backend.snapshot(buffer)(), backend.to_host(buffer))
-
-
-def test_a_backend_in_host_memory_copies_at_once() -> None:
-    backend = CpuBackend()
-    buffer = backend.buffer(LAYOUT, 1)
-    buffer[...] = 1.0
-    arrived = backend.snapshot(buffer)
-    buffer[...] = 2.0
-    assert (arrived() == 1.0).all()
+@pytest.mark.parametrize(
+    ("registers", "resident"), [(16, 8), (32, 8), (33, 6), (40, 6), (41, 5), (64, 4), (72, 3), (126, 2), (255, 1)]
+)
+def test_blocks_are_a_multiple_of_what_runs_at_once(registers: int, resident: int) -> None:
+    """65536 registers a multiprocessor, given to threads by the eight; 2048 threads; blocks of 256."""
+    backend, function = HostCuda(processors=132), SimpleNamespace(num_regs=registers)
+    assert backend.blocks(function, 256, 10**9, summing=True) == 132 * resident
+    assert backend.blocks(function, 256, 10**9, summing=False) % (132 * resident) == 0
+    assert backend.blocks(function, 256, 1000, summing=True) == 4
+    assert backend.blocks(function, 256, 1, summing=False) == 1
 
 
 @needs_compiler
-@pytest.mark.parametrize("adaptive", ["true", "false"])
-def test_a_run_writes_what_the_cpu_writes(adaptive: str, tmp_path: Any) -> None:
-    import xarray as xr
-
-    from phasefield.driver import execute
-    from phasefield.store import RunFolder
-
-    spec = spec_of(*CASES["plane"], f"time.adaptive={adaptive}", "time.end=1", "time.dt=0.02", "output.every=0.1")
-    for name, backend in (("cpu", CpuBackend()), ("gpu", HostCuda())):
-        execute(Simulation(spec, backend=backend), RunFolder.create(tmp_path / name))
-    cpu, gpu = (xr.open_dataset(tmp_path / name / "fields.nc") for name in ("cpu", "gpu"))
-    assert len(gpu.time) == 11
-    np.testing.assert_allclose(gpu.c, cpu.c, rtol=0, atol=1e-10)
+def test_memory_goes_with_the_simulation_and_not_with_a_later_collection() -> None:
+    """The check of memory before the next run counts what is free."""
+    spec = spec_of(*CASES["plane"], "time.end=1e6", "time.scheme=etdms2")
+    before = HostCuda.used_bytes()
+    gc.disable()
+    try:
+        sim = Simulation(spec, backend=HostCuda())
+        for _ in range(8):
+            sim.advance(1e6)
+        sim.backend.snapshot(sim.carry.u)()  # type: ignore[attr-defined]
+        sim.backend.synchronize()
+        assert HostCuda.used_bytes(collect=False) > before
+        del sim
+        assert HostCuda.used_bytes(collect=False) == before
+    finally:
+        gc.enable()
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
@@ -364,7 +298,7 @@ def test_traffic_counts_every_array_once_and_every_axis_twice() -> None:
 def test_memory_is_asked_for_the_work_area_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CpuBackend().transform_memory(100, True) == 0
     assert HostCuda().transform_memory(100, True) == 100
-    assert HostCuda().transform_memory(100, False) == 400
+    assert HostCuda().transform_memory(100, False) == 900
     field = 8 * 64 * 64 * 66
     monkeypatch.setattr(HostCuda, "memory_available", lambda self: 5 * field - 1)
     with pytest.raises(ConfigError, match="are free"):
@@ -423,7 +357,8 @@ def test_the_backend_asks_cupy_on_its_own_stream(monkeypatch: pytest.MonkeyPatch
     stream = Watched()
     backend = object.__new__(CudaBackend)
     backend.xp = SimpleNamespace(**{name: stream.needed(name) for name in ("zeros", "asnumpy", "asarray")})
-    backend._set_up("double", "watched", 1, stream, None)
+    backend.xp.get_default_memory_pool = lambda: SimpleNamespace(malloc=None)
+    backend._set_up("double", "watched", 1, (2048, 65536), stream, None)
     array = type("Array", (), {"__setitem__": stream.needed("setitem"), "set": stream.needed("set")})()
     backend.buffer(LAYOUT, 1)
     backend.to_host(array)

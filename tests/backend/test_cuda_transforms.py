@@ -12,7 +12,8 @@ from host_cuda import HostCuda, HostCufft, host_view
 
 from phasefield.backend import DTYPES, Forward, Inverse, Layout, cells_of
 from phasefield.backend.cpu import CpuBackend
-from phasefield.backend.cuda import CufftTransform, WorkArea, cufft_plan
+from phasefield.backend.cuda_memory import WorkArea
+from phasefield.backend.cuda_transforms import CufftTransform, cufft_plan
 from phasefield.grid import Grid
 
 PERIODIC = [(8,), (9,), (6, 8), (7, 5), (4, 6, 8), (5, 3, 7), (4, 4, 2)]
@@ -101,7 +102,7 @@ def test_both_kinds_of_plan_agree(shape: Any, precision: Any, monkeypatch: pytes
     backend = HostCuda(precision)
     results = []
     for limit in (2**31, 0):
-        monkeypatch.setattr("phasefield.backend.cuda._INT", limit)
+        monkeypatch.setattr("phasefield.backend.cuda_transforms._INT", limit)
         buffer = backend.buffer(layout, 2)
         host_view(buffer)[...] = np.random.default_rng(1).normal(size=buffer.shape)
         transform = CufftTransform(backend, layout.grid.shape, 2)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phasefield.homogenize import descriptors
+from phasefield.homogenize import build, descriptors, from_array
+from phasefield.homogenize.records import measure
+from phasefield.homogenize.settings import request_of
 
 
 def test_of_a_laminate() -> None:
@@ -88,3 +90,25 @@ def test_single_phase() -> None:
     d = descriptors.describe(np.zeros((8, 8)), (1.0, 1.0), (True, True))
     assert d.components == 0
     assert d.percolates == (False, False)
+
+
+def test_correlations_are_those_of_the_material_not_of_the_field() -> None:
+    """Of a disk they are those of the disk, however wide its interface: the overlap of two disks."""
+    n, radius = 64, 20.0
+    x = np.arange(n) - n / 2 + 0.5
+    r = np.hypot(x[:, None], x)
+    system = build({"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 10}}})
+    request = request_of({"material": "cu", "properties": ["conductivity"], "two_grid": False, "mixing": False})
+    for width in (1.5, 3.0):
+        image = from_array(0.5 * (1 + np.tanh((radius - r) / width)), levels=[0, 1])
+        record = measure(image, system, request)
+        disk = record.descriptors[1]
+        assert disk.two_point[0] == disk.fraction == pytest.approx(record.fractions[1], abs=1e-12)
+        assert disk.fraction == pytest.approx(np.pi * radius**2 / n**2, rel=1e-4)
+        lag = disk.lag[2:20]
+        lens = 2 * radius**2 * np.arccos(lag / 2 / radius) - lag / 2 * np.sqrt(4 * radius**2 - lag**2)
+        np.testing.assert_allclose(disk.two_point[2:20], lens / n**2, rtol=0.015)
+        assert disk.lineal_path[0] == pytest.approx(disk.fraction, rel=1e-12)
+        chord = np.pi * radius / 2  # the mean one of a disk
+        assert disk.mean_chord == pytest.approx(chord, rel=0.02)
+        assert disk.interface_area == pytest.approx(2 * np.pi * radius / n**2, rel=0.03)

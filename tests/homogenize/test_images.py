@@ -107,10 +107,10 @@ def test_colours_become_luminance(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "c.tif", colours, photometric="rgb")
     Picture.fromarray(colours).save(tmp_path / "c.png")
     tiff, png = (read_file(tmp_path / f"c.{end}") for end in ("tif", "png"))
-    assert tiff.shape == png.shape == (8, 6)
+    assert tiff.shape == png.shape == (6, 8)
     assert tiff.names == png.names == ("29", "76")
     np.testing.assert_array_equal(tiff.values, png.values)
-    np.testing.assert_allclose(conductivity(tiff), series_along(0), atol=1e-6)
+    np.testing.assert_allclose(conductivity(tiff), series_along(1), atol=1e-6)
     tifffile.imwrite(tmp_path / "p.tif", np.moveaxis(colours, 2, 0), photometric="rgb", planarconfig="separate")
     with pytest.raises(ConfigError, match=r"(?s)3 planes of colours.*minisblack"):
         read_file(tmp_path / "p.tif")
@@ -122,8 +122,8 @@ def test_pages_rows_and_columns(tmp_path: Path) -> None:
     path = tmp_path / "s.tif"
     tifffile.imwrite(path, labels, photometric="minisblack")
     image = read_file(path)
-    assert image.shape == (3, 5, 6)
-    np.testing.assert_allclose(conductivity(image), series_along(2), atol=1e-6)
+    assert image.shape == (6, 5, 3)
+    np.testing.assert_allclose(conductivity(image), series_along(0), atol=1e-6)
     tifffile.imwrite(path, labels[0], photometric="miniswhite")
     assert read_file(path).names == ("254", "255")
 
@@ -135,9 +135,9 @@ def test_what_tifffile_cannot_decode_and_deep_pictures(tmp_path: Path) -> None:
     labels[:, 4:] = 200
     first, *rest = (Picture.fromarray(page) for page in labels)
     first.save(tmp_path / "lzw.tif", compression="tiff_lzw", save_all=True, append_images=rest)
-    np.testing.assert_array_equal(read_file(tmp_path / "lzw.tif").values, labels // 200)
+    np.testing.assert_array_equal(read_file(tmp_path / "lzw.tif").values, labels[:, ::-1].T // 200)
     first.convert("P").save(tmp_path / "p.tif", save_all=True, append_images=[p.convert("P") for p in rest])
-    assert read_file(tmp_path / "p.tif").shape == (3, 8, 6)
+    assert read_file(tmp_path / "p.tif").shape == (6, 8, 3)
     Picture.fromarray(labels[0].astype(np.uint16) * 300).save(tmp_path / "deep.png")
     assert read_file(tmp_path / "deep.png").names == ("0", "60000")
     tifffile.imwrite(tmp_path / "c.tif", np.stack([labels] * 2), imagej=True, metadata={"axes": "ZCYX"})
@@ -158,12 +158,15 @@ def test_calibrated_pictures(tmp_path: Path) -> None:
         return read_file(path).spacing
 
     micron = {"imagej": True, "resolution": (0.5, 0.25)}
-    assert spacing(page, **micron, metadata={"unit": "um"}) == pytest.approx((4e-6, 2e-6))
-    assert spacing(page, **micron, metadata={"unit": "micron"}) == pytest.approx((4e-6, 2e-6))
-    assert spacing(stack, **micron, metadata={"unit": "nm", "spacing": 3.0}) == pytest.approx((3e-9, 4e-9, 2e-9))
-    assert spacing(page, **micron, metadata={"unit": "pixel"}) == (1, 1)
-    assert spacing(page, resolution=(1e4, 2e4), resolutionunit="CENTIMETER") == pytest.approx((0.5e-6, 1e-6))
+    assert spacing(page, **micron, metadata={"unit": "um"}) == pytest.approx((2e-6, 4e-6))
+    assert spacing(page, **micron, metadata={"unit": "micron"}) == pytest.approx((2e-6, 4e-6))
+    assert spacing(stack, **micron, metadata={"unit": "nm", "spacing": 3.0}) == pytest.approx((2e-9, 4e-9, 3e-9))
+    assert spacing(page, **micron, metadata={"unit": "pixel"}) == (1, 2)  # edges in the ratio told, of a length unknown
+    assert spacing(stack, imagej=True, metadata={"spacing": 3.0}) == (1, 1, 3)
+    assert spacing(stack, imagej=True, resolution=(72, 72), metadata={"unit": "inch"}) == (1, 1, 1)
+    assert spacing(page, resolution=(1e4, 2e4), resolutionunit="CENTIMETER") == pytest.approx((1e-6, 0.5e-6))
     assert spacing(page, resolution=(72, 72), resolutionunit="INCH") == (1, 1)
+    assert spacing(page, resolution=(204, 102), resolutionunit="INCH") == (1, 2)
     assert spacing(page) == (1, 1)
 
 
@@ -177,11 +180,12 @@ def test_physical_sizes_of_ome(tmp_path: Path) -> None:
         return read_file(path).spacing
 
     sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeZ": 2}
-    assert spacing(stack, **sizes) == pytest.approx((2e-6, 0.25e-6, 0.5e-6))
+    assert spacing(stack, **sizes) == pytest.approx((0.5e-6, 0.25e-6, 2e-6))
     units = {"PhysicalSizeXUnit": "nm", "PhysicalSizeYUnit": "Å", "PhysicalSizeZUnit": "µm"}
-    assert spacing(stack, **sizes, **units) == pytest.approx((2e-6, 0.25e-10, 0.5e-9))
-    assert spacing(stack[:, :, 0], **sizes, **units) == pytest.approx((0.25e-10, 0.5e-9))
+    assert spacing(stack, **sizes, **units) == pytest.approx((0.5e-9, 0.25e-10, 2e-6))
+    assert spacing(stack[:, :, 0], **sizes, **units) == pytest.approx((0.5e-9, 0.25e-10))
     assert spacing(stack, PhysicalSizeX=0.5, PhysicalSizeY=0.5) == (1, 1, 1)
+    assert "along some axes only (Y 5e-07 m, X 5e-07 m)" in dict(read_file(path).taken)["axes"]
     assert spacing(stack, **sizes, **dict.fromkeys(units, "pixel")) == (1, 1, 1)
     assert spacing(stack) == (1, 1, 1)
     tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "TYX", **sizes})

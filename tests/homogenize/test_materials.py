@@ -12,7 +12,7 @@ import pytest
 
 from phasefield.errors import ConfigError
 from phasefield.homogenize import materials, tensors
-from phasefield.homogenize.units import parse_unit, quantity
+from phasefield.units import parse_unit, quantity
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from phasefield.homogenize.tensors import embed_plane, from_voigt, plane_stress,
 from phasefield.report import curves, properties, report
 from phasefield.report.drawing import Strip
 from phasefield.report.properties import directional_modulus, property_pictures
+from phasefield.store import open_dataset
 
 
 def cubic(c11: float, c12: float, c44: float) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_report_shows_the_properties(folder: Path) -> None:
     conductivities = [f"material.phases.{p}.conductivity={k} W/(m K)" for p, k in (("epoxy", 0.2), ("glass", 1.3))]
     options = ["times=all", "fields=true", "two_grid=false", "mixing=false", "properties=[stiffness,conductivity]"]
     target, _, _ = command.run(folder, ["material=epoxy_glass", *conductivities, *options])
-    with xarray.open_dataset(target) as data:  # the mean of the local stress is the stiffness
+    with open_dataset(target) as data:  # the mean of the local stress is the stiffness
         mean = data.stiffness_stress.mean(("x", "y")).values.T
         np.testing.assert_allclose(mean, data.stiffness.values[-1], atol=1e-2 * float(data.stiffness.max()))
     page = report(folder).read_text()
@@ -170,7 +171,7 @@ def test_local_fields_are_cut_across_the_fewest_voxels(
     for panel in (*elastic.panels, *conduction.panels):
         assert panel.image.shape == size
         assert (panel.right.label, panel.up.label) == (a, b)
-    with xarray.open_dataset(tmp_path / "image_properties.nc") as data:
+    with open_dataset(tmp_path / "image_properties.nc") as data:
         flux = np.sqrt((data.conductivity_heat_flux**2).sum("i")).sel(load_conductivity=a)
         cut = flux.isel({across: shape["xyz".index(across)] // 2}).values
     assert conduction.panels[0].title == f"unit gradient {a}"

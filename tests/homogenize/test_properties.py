@@ -141,7 +141,8 @@ def test_non_cubic_voxels() -> None:
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_single_phase_is_answered_exactly(value: int) -> None:
-    (result,) = homogenize(from_array(np.full((9, 8), value)), two_phases(), Settings(properties=("conductivity",)))
+    image = from_array(np.full((9, 8), value), levels=[0, 1])
+    (result,) = homogenize(image, two_phases(), Settings(properties=("conductivity",)))
     np.testing.assert_allclose(result.tensor, (0.2, 1.0)[value] * np.eye(3), rtol=1e-14)
     assert result.iterations == [0, 0, 0]
 

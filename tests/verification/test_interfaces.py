@@ -78,7 +78,6 @@ def test_flat_interface_energy_and_profile() -> None:
             *LANDAU,
             "grid.shape=[192]",
             f"grid.length={length}",
-            "time.tolerance=1e-3",
             "time.end=200",
             # A start that is off in width, height and position of the walls' profile.
             f"initial.phi={0.8 * PHASE}*tanh((12 - abs(x - 24))/{1.7 * WIDTH})",
@@ -119,7 +118,6 @@ def test_gibbs_thomson() -> None:
                 f"grid.shape=[{n},{n}]",
                 f"grid.length={length}",
                 "time.end=400",
-                "time.tolerance=3e-4",
                 f"initial.phi={{kind: circles, centers: [[{length / 2},{length / 2}]], radii: {radius}, "
                 f"inside: {PHASE}, outside: {-PHASE}, width: {WIDTH / math.sqrt(2)}}}",
             )

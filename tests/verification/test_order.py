@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sympy as sp
 from verify import T, X, field_values, model_of, run, solve, specify
 
+import phasefield as pf
 from phasefield.integrators import SCHEMES
 from phasefield.models.analysis import manufactured_source
 from phasefield.simulation import Simulation
@@ -46,6 +48,20 @@ def test_order_on_a_gradient_flow(scheme: str, reference: np.ndarray) -> None:
     measured = math.log2(errors[0] / errors[1])
     print(f"{scheme}: {measured:.3f}, errors {errors[0]:.1e} {errors[1]:.1e}")
     assert measured == pytest.approx(order, abs=0.1)
+
+
+def test_outputs_between_steps_leave_the_order_alone(tmp_path: Path, reference: np.ndarray) -> None:
+    """Steps that were shortened to land on outputs would break the sequence that a multistep scheme lives on."""
+    errors = []
+    for i in (1, 2):
+        run = pf.run(
+            "model=cahn_hilliard_landau", "grid.shape=[8]", f"grid.length={4 * math.pi}", "device=cpu",
+            "time.adaptive=false", f"time.dt={LARGEST[3] / 2**i}", "time.end=1", "output.every=0.0317",
+            "initial.phi=0.1+0.5*cos(x/2)+0.1*sin(x)", "output.picture=false", f"output.dir={tmp_path}/{i}",
+        )  # fmt: skip
+        assert int(run.history.step[-1]) == round(2**i / LARGEST[3])
+        errors.append(np.abs(run.fields.phi.isel(time=-1).values - reference).max())
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize("preset", ["allen_cahn", "cahn_hilliard"])

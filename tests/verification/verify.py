@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
-import phasefield
+from phasefield import presets
 from phasefield.api import spec_of
 from phasefield.backend import cells_of
 from phasefield.models import EnergyModel
 from phasefield.simulation import Simulation, build_model, initial_cells
 from phasefield.specs import RunSpec
 
-#: `scripts/gpu_session.sh` runs the same tests on a GPU.
-DEVICE = os.environ.get("PHASEFIELD_TEST_DEVICE", "cpu")
+#: See tests/conftest.py.
+DEVICE = "cpu" if os.environ.get("PHASEFIELD_TEST_DEVICE", "cpu") == "cpu" else "gpu"
 X, Y, Z, T = sp.symbols("x y z t", real=True)
-PRESETS = sorted(p.stem for p in (Path(phasefield.__file__).parents[1] / "configs" / "model").glob("*.yaml"))
+PRESETS = presets.names("model")
 
 
 class _Printer(StrPrinter):  # type: ignore[misc]

@@ -79,7 +79,7 @@ def on_gpu(
 
 
 def device_bytes(shape: tuple[int, int, int], components: int, precision: str) -> int:
-    """Bytes that a solver takes on a GPU, without those of a table of many entries.
+    """Bytes that a solver takes on a GPU, without those of a table of many entries and of a solve at the surface of laminates.
 
     Four fields, one of them padded, the work area of a transform, a scaling and the index of every voxel.
     """

@@ -6,7 +6,6 @@ host, wait for the device: u . K u with the mean stress in one copy, and the nor
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,19 +13,21 @@ from typing import Any
 import numpy as np
 
 from ...codegen import WIDE, reduce_source
-from ..cuda import CudaBackend, CufftTransform, on_stream
+from ..cuda import CudaBackend
+from ..cuda_errors import on_stream
+from ..cuda_programs import Recorder
+from ..cuda_transforms import CufftTransform
 from . import cuda_source
+from .cuda_surface import CudaSurface
 from .material import Material, symbols, wall_symbols
 
 #: Threads per block; blocks that share the second stage of a reduction, whose results the host adds up.
 _BLOCK, _PARTS = 128, 32
-#: The lines that walls transform at a time are this share of all, so that their scratch space stays small.
-_SHARES = 8
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(backend: CudaBackend, text: str, name: str) -> Any:
-    return backend.function(text, name)
+#: Threads a multiprocessor can hold at most.
+_THREADS = 2048
+#: Lines that walls transform at a time are all if they take fewer bytes than this, for small grids are bound by launches; else a
+#: share of them, so that their scratch space stays small.
+_LINES, _SHARES = 64 << 20, 8
 
 
 class DeviceMaterial(Material):
@@ -78,18 +79,20 @@ class CudaVoxelKernels:
         self.g = np.array([2.0 / h for h in spacing], self.dtype)
         self.padded = (*shape[:2], 2 * (shape[2] // 2 + 1))
         self._wide = components * math.prod(self.padded) >= WIDE
-        self._sizes = tuple(np.int32(n) for n in shape)
-        self._corner = tuple(self.dtype.type(g / 8) for g in self.g)  # modes are means over the corners
+        self.sizes = tuple(np.int32(n) for n in shape)
+        self.corner = tuple(self.dtype.type(g / 8) for g in self.g)  # modes are means over the corners
+        self.recorder = Recorder(self.stream, backend.graphs)
+        self._media: dict[bytes, Any] = {}
         self._functions: dict[tuple[Any, ...], Any] = {}
         self._prepare()
 
     @on_stream
     def _prepare(self) -> None:
         backend = self.backend
-        # Sums of one launch at most: work and stress. Kernels that sum up use many registers, so fewer threads do for them.
+        # Sums of one launch at most: work and stress.
         self._rows = {1: 4, 3: 7}[self.components]
-        self._summing = min(backend.threads // 2, _BLOCK * -(-self.components * self.voxels // _BLOCK))
-        self._partial = backend.array(np.zeros(self._rows * self._summing))
+        threads = min(backend.processors * _THREADS, _BLOCK * -(-self.components * self.voxels // _BLOCK))
+        self.partial = backend.array(np.zeros(self._rows * threads))
         self._loads = 0
         self._room(1)
         self._reduce = self._function(reduce_source, ["sum"], _BLOCK, _PARTS, name="reduce")
@@ -115,21 +118,30 @@ class CudaVoxelKernels:
         key = (source, *map(str, arguments))
         if key not in self._functions:
             name = name or source.__name__.removesuffix("_source")
-            self._functions[key] = _compiled(self.backend, source(*arguments), name)
+            self._functions[key] = self.backend.function(source(*arguments), name)
         return self._functions[key]
 
-    def _launch(
+    def launch(
         self, source: Callable[..., str], options: tuple[Any, ...], arguments: tuple[Any, ...], count: int
     ) -> int:
         """Queues a kernel over ``count`` cells; returns its number of threads."""
-        most = self._summing if any(a is self._partial for a in arguments) else self.backend.threads
-        blocks = max(1, min(most // _BLOCK, -(-count // _BLOCK)))
-        self._function(source, *options, self.dtype.name, self._wide)((blocks,), (_BLOCK,), arguments)
+        function = self._function(source, *options, self.dtype.name, self._wide)
+        summing = any(a is self.partial for a in arguments)
+        blocks = self.backend.blocks(function, _BLOCK, count, summing)
+        function((blocks,), (_BLOCK,), arguments)
         return blocks * _BLOCK
 
-    def _sum(self, load: int, rows: int, threads: int) -> None:
-        """Queues the sums over the threads of the last launch."""
-        self._reduce((rows * _PARTS,), (_BLOCK,), (self._partial, self._total[load], np.int32(threads)))
+    def summed(
+        self, source: Callable[..., str], options: tuple[Any, ...], arguments: tuple[Any, ...], count: int
+    ) -> float:
+        """The sum that a kernel leaves; waits for the device."""
+        self._sum(0, 1, self.launch(source, options, arguments, count))
+        return float(self._sums(1, 1)[0, 0])
+
+    def _sum(self, load: int, rows: int, threads: int, first: int = 0) -> None:
+        """Queues the sums over the threads of the last launch, to rows of a load from the ``first`` on."""
+        total = self._total[load, first : first + rows]
+        self._reduce((rows * _PARTS,), (_BLOCK,), (self.partial, total, np.int32(threads)))
 
     def _sums(self, loads: int, rows: int) -> np.ndarray:
         """The sums of all loads, (loads, rows); waits for the device."""
@@ -165,10 +177,10 @@ class CudaVoxelKernels:
     @on_stream
     def apply(self, u: Any, w: Any, material: DeviceMaterial) -> tuple[np.ndarray, np.ndarray]:
         options = (self.components, self.full, material.anisotropic, self.clamped)
-        known = (material.index, material.table, material.kind, self._partial, *self._sizes, *self._corner)
+        known = (material.index, material.table, material.kind, self.partial, *self.sizes, *self.corner)
         self._room(len(u))
         for load in range(len(u)):
-            threads = self._launch(cuda_source.apply_source, options, (u[load], w[load], *known), self.voxels)
+            threads = self.launch(cuda_source.apply_source, options, (u[load], w[load], *known), self.voxels)
             self._sum(load, self._rows, threads)
         total = self._sums(len(u), self._rows)
         return total[:, 0], total[:, 1:]
@@ -177,15 +189,15 @@ class CudaVoxelKernels:
     def load(self, w: Any, material: DeviceMaterial, table: np.ndarray) -> None:
         stress = self.backend.array(np.ascontiguousarray(table, self.dtype))
         for load in range(len(w)):
-            arguments = (w[load], material.index, stress[load], *self._sizes, *self._corner)
-            self._launch(cuda_source.load_source, (self.components, self.clamped), arguments, self.voxels)
+            arguments = (w[load], material.index, stress[load], *self.sizes, *self.corner)
+            self.launch(cuda_source.load_source, (self.components, self.clamped), arguments, self.voxels)
 
     @on_stream
     def corner_mean(self, material: DeviceMaterial, value: np.ndarray, power: float = 1.0) -> Any:
         out = self.backend.zeros(self.shape)
         values = self.backend.array(np.ascontiguousarray(value, np.float64))
-        arguments = (out, material.index, values, np.float64(power), *self._sizes)
-        self._launch(cuda_source.corner_mean_source, (), arguments, self.voxels)
+        arguments = (out, material.index, values, np.float64(power), *self.sizes)
+        self.launch(cuda_source.corner_mean_source, (), arguments, self.voxels)
         return out
 
     @on_stream
@@ -194,40 +206,58 @@ class CudaVoxelKernels:
         options = (self.components, bool(scaling))
         for load, length in enumerate(alpha):
             fields = (u[load], r[load], p[load], w[load])
-            arguments = (*fields, *scaling, self.dtype.type(length), *self._sizes)
-            self._launch(cuda_source.advance_source, options, arguments, self.components * self.voxels)
+            arguments = (*fields, *scaling, self.dtype.type(length), *self.sizes)
+            self.launch(cuda_source.advance_source, options, arguments, self.components * self.voxels)
 
     @on_stream
     def direction(self, beta: np.ndarray, p: Any, w: Any, jacobi: Any = None) -> None:
         scaling = () if jacobi is None else (jacobi,)
         options = (self.components, bool(scaling))
         for load, share in enumerate(beta):
-            arguments = (p[load], w[load], *scaling, self.dtype.type(share), *self._sizes)
-            self._launch(cuda_source.direction_source, options, arguments, self.components * self.voxels)
+            arguments = (p[load], w[load], *scaling, self.dtype.type(share), *self.sizes)
+            self.launch(cuda_source.direction_source, options, arguments, self.components * self.voxels)
 
     @on_stream
     def dot(self, u: Any, w: Any) -> np.ndarray:
         count = self.components * self.voxels
         self._room(len(u))
         for load in range(len(u)):
-            arguments = (u[load], w[load], self._partial, *self._sizes)
-            self._sum(load, 1, self._launch(cuda_source.dot_source, (self.components,), arguments, count))
+            arguments = (u[load], w[load], self.partial, *self.sizes)
+            self._sum(load, 1, self.launch(cuda_source.dot_source, (self.components,), arguments, count))
         return self._sums(len(u), 1)[:, 0]
 
     @on_stream
     def green(self, w: Any, reference: np.ndarray) -> np.ndarray:
-        medium = self.backend.array(np.ascontiguousarray(reference, self.dtype).ravel())
-        longest, scale = np.int32(max(self.shape)), self.dtype.type(1 / self.voxels)
         self._room(len(w))
+        key = ("green", self.backend.address(w), len(w), self.backend.address(self._total), reference.tobytes())
+        medium = self._medium(reference)
+        self.recorder.run(key, lambda: self._queue_green(w, medium))
+        return self._green_products(len(w))
+
+    def _medium(self, reference: np.ndarray) -> Any:
+        """The reference medium on the device; one does for all iterations, and recordings hold its address."""
+        key = reference.tobytes()
+        if key not in self._media:
+            self._media[key] = self.backend.array(np.ascontiguousarray(reference, self.dtype).ravel())
+        return self._media[key]
+
+    def _green_products(self, loads: int) -> np.ndarray:
+        return self._sums(loads, 1)[:, 0]
+
+    def _queue_green(self, w: Any, medium: Any) -> None:
+        longest, scale = np.int32(max(self.shape)), self.dtype.type(1 / self.voxels)
         for load, field in enumerate(w):
             for c in range(self.components):
                 self._transform.forward(field[c : c + 1])
-            arguments = (field, self._symbols, medium, self._partial, longest, *self._sizes, scale)
-            threads = self._launch(cuda_source.green_source, (self.components,), arguments, math.prod(self.padded) // 2)
+            arguments = (field, self._symbols, medium, self.partial, longest, *self.sizes, scale)
+            threads = self.launch(cuda_source.green_source, (self.components,), arguments, math.prod(self.padded) // 2)
             self._sum(load, 1, threads)
             for c in range(self.components):
                 self._transform.inverse(field[c : c + 1])
-        return self._sums(len(w), 1)[:, 0]
+
+    def surface(self, material: DeviceMaterial, stiff: np.ndarray) -> CudaSurface:
+        """The solver on the soft side of cut voxels; ``stiff`` is the size of every entry's tensor."""
+        return CudaSurface(self, material, stiff)
 
 
 class CudaWalledKernels(CudaVoxelKernels):
@@ -271,7 +301,8 @@ class CudaWalledKernels(CudaVoxelKernels):
                 continue
             length = 2 * n if self.clamped else 2 * (n - 1)
             every = self.voxels // n
-            each = -(-every // _SHARES)
+            whole = every * (length + 2) * self.dtype.itemsize <= _LINES
+            each = every if whole else -(-every // _SHARES)
             plan = self.backend.plan((length,), each, True)
             self._axes.append((d, each, -(-every // each), plan, length))
         self._lines = self.backend.zeros((max(each * (length + 2) for _, each, _, _, length in self._axes),))
@@ -282,28 +313,28 @@ class CudaWalledKernels(CudaVoxelKernels):
         for d, each, chunks, plan, length in self._axes:
             lines = self._lines[: each * (length + 2)]
             for chunk in range(chunks):
-                place = (np.int32(d), np.int32(chunk), np.int32(each), *self._sizes)
+                place = (np.int32(d), np.int32(chunk), np.int32(each), *self.sizes)
                 arguments = (w, lines, *place, self.dtype.type(face))
-                self._launch(cuda_source.extend_source, (self.clamped,), arguments, each * length)
+                self.launch(cuda_source.extend_source, (self.clamped,), arguments, each * length)
                 plan.fft(lines, lines.view(complex_type), -1)
-                self._launch(
+                self.launch(
                     cuda_source.restrict_lines_source, (self.clamped,), (w, lines, *place), each * self.shape[d]
                 )
 
-    @on_stream
-    def green(self, w: Any, reference: np.ndarray) -> np.ndarray:
-        products = np.zeros(len(w))
-        self._room(len(w))
-        for c, row in enumerate(reference):
+    def _medium(self, reference: np.ndarray) -> Any:
+        return reference
+
+    def _green_products(self, loads: int) -> np.ndarray:
+        return self._sums(loads, self.components).sum(axis=1)
+
+    def _queue_green(self, w: Any, medium: np.ndarray) -> None:
+        for c, row in enumerate(medium):
             floor = 1e-12 * float(np.tensordot(row, self._corners, 1).max())
             numbers = tuple(self.dtype.type(x) for x in (*row, floor, self._norm))
             for load, field in enumerate(w):
                 component = field[c]
                 self._transform_all(component, 2.0)
-                known = (self._symbols, self._partial, np.int32(max(self.shape)), *self._sizes, *numbers)
-                self._sum(
-                    load, 1, self._launch(cuda_source.wall_source, (self.clamped,), (component, *known), self.voxels)
-                )
+                known = (self._symbols, self.partial, np.int32(max(self.shape)), *self.sizes, *numbers)
+                threads = self.launch(cuda_source.wall_source, (self.clamped,), (component, *known), self.voxels)
+                self._sum(load, 1, threads, c)
                 self._transform_all(component, 1.0)
-            products += self._sums(len(w), 1)[:, 0]
-        return products

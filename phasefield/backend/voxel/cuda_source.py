@@ -28,26 +28,28 @@ from .element import (
 )
 
 _REAL = {"float64": "double", "float32": "float"}
-_SIZES = "const int n0, const int n1, const int n2"
-_G = "const real gx, const real gy, const real gz"
+SIZES = "const int n0, const int n1, const int n2"
+G = "const real gx, const real gy, const real gz"
 #: The mean of a voxel's modes over its corners: sums and differences of nodal values along y, x and z.
-_CORNERS = """\
+CORNERS = """\
 struct Modes { real x, y, z, xy, xz, yz, xyz; };
-__device__ inline Modes modes_of(const real* at, index_t c00, index_t c01, index_t c10, index_t c11, index_t k0, index_t k1) {
-    const real a = at[c00 + k0], b = at[c01 + k0], c = at[c10 + k0], d = at[c11 + k0];
-    const real e = at[c00 + k1], f = at[c01 + k1], g = at[c10 + k1], h = at[c11 + k1];
+__device__ inline Modes modes_from(real a, real b, real c, real d, real e, real f, real g, real h) {
     const real low = (a + b) + (c + d), low_y = (b - a) + (d - c), low_x = (c + d) - (a + b), low_xy = (d - c) - (b - a);
     const real up = (e + f) + (g + h), up_y = (f - e) + (h - g), up_x = (g + h) - (e + f), up_xy = (h - g) - (f - e);
     return {low_x + up_x, low_y + up_y, up - low, low_xy + up_xy, up_x - low_x, up_y - low_y, up_xy - low_xy};
 }
+__device__ inline Modes modes_of(const real* at, index_t c00, index_t c01, index_t c10, index_t c11, index_t k0, index_t k1) {
+    const real a = at[c00 + k0], b = at[c01 + k0], c = at[c10 + k0], d = at[c11 + k0];
+    return modes_from(a, b, c, d, at[c00 + k1], at[c01 + k1], at[c10 + k1], at[c11 + k1]);
+}
 """
 
 
-def _head(dtype: str, wide: bool) -> str:
+def head(dtype: str, wide: bool) -> str:
     return f"typedef {_REAL[dtype]} real;\ntypedef {'long long' if wide else 'int'} index_t;\n"
 
 
-def _kernel(name: str, arguments: str, count: str, body: Sequence[str], before: Sequence[str] = ()) -> str:
+def kernel(name: str, arguments: str, count: str, body: Sequence[str], before: Sequence[str] = ()) -> str:
     """A loop over ``count`` cells after some statements; ``sum_i`` in the text are sums over all of them."""
     rows = sum(f"double sum_{i} = 0;" in "\n".join(before) for i in range(7))
     lines = [
@@ -68,10 +70,10 @@ def _constants(lines: Sequence[Statement]) -> list[str]:
     return [f"const real {name} = {text};" for name, text in lines]
 
 
-_PLACES = ("const index_t k = cell % n2, outer = cell/n2;", "const index_t j = outer % n1, i = outer/n1;")
-_NODES = ("const index_t nodes = (index_t)n0*n1*n2;", "const int row = n2/2*2 + 2;")
+PLACES = ("const index_t k = cell % n2, outer = cell/n2;", "const index_t j = outer % n1, i = outer/n1;")
+NODES = ("const index_t nodes = (index_t)n0*n1*n2;", "const int row = n2/2*2 + 2;")
 #: The voxel for which this node is the upper corner along x, y, z if di, dj, dk, else the lower one; and where its nodes lie.
-_VOXEL = (
+VOXEL = (
     "const int di = corner >> 2, dj = corner >> 1 & 1, dk = corner & 1;",
     "const real sx = di ? 1 : -1, sy = dj ? 1 : -1, sz = dk ? 1 : -1;",
     "const index_t i0 = di ? (i > 0 ? i : n0) - 1 : i, i1 = di ? i : i + 1 < n0 ? i + 1 : 0;",
@@ -92,7 +94,7 @@ def _gather(component: str, forces: Sequence[str]) -> str:
     return f"node_{component} += {' + '.join(terms)};"
 
 
-def _branch(components: int, isotropic: bool, lines: Sequence[Statement], sums: bool) -> list[str]:
+def _branch(components: int, lines: Sequence[Statement], sums: bool) -> list[str]:
     """Statements, what they add to the node, and to the mean stress."""
     forces = [n for n, _ in lines if n.startswith("f")]
     out = _constants(lines) + [_gather(c, forces) for c in COMPONENTS[components]]
@@ -102,44 +104,64 @@ def _branch(components: int, isotropic: bool, lines: Sequence[Statement], sums: 
     return out
 
 
-def apply_source(components: int, full: bool, anisotropic: bool, clamped: bool, dtype: str, wide: bool) -> str:
-    """``apply(u, w, index, tensor, kind, partial, n0, n1, n2, gx, gy, gz)``: w = K u, with the sums of u w and of the stress.
+def forces_source(components: int, full: bool, anisotropic: bool, modes: Sequence[str], sums: bool) -> list[str]:
+    """Statements that add to ``node_u`` .. what the voxels around the node i, j, k do to it, voxel by voxel.
 
     Args:
         anisotropic: whether there are voxels of kind 1 (anisotropic) or 2 (anisotropic, constant polynomial alone), not only of
-            kind 0 (isotropic). clamped: whether the nodes on the faces are held.
+            kind 0 (isotropic).
+        modes: statements that define a voxel's modes ``u_x`` .. from where its nodes lie. sums: whether to add up the stress.
     """
-    names, packed = COMPONENTS[components], {1: 6, 3: 21}[components]
+    packed = {1: 6, 3: 21}[components]
     pad = "    "
-    used = MODES if full else MODES[:3]
-    body = [*_PLACES, "real " + ", ".join(f"node_{c} = 0" for c in names) + ";"]
-    body += ["#pragma unroll 1", "for (int corner = 0; corner < 8; corner++) {"]
     voxel = [
-        *_VOXEL,
+        *VOXEL,
         "const int entry = index[c00 + k0];",
         f"const real* __restrict__ t = tensor + (long long){packed}*entry;",
+        *modes,
     ]
-    for i, c in enumerate(names):
-        start = f"u + {i}*nodes" if i else "u"
-        voxel.append(f"const Modes {c}_modes = modes_of({start}, c00, c01, c10, c11, k0, k1);")
-        voxel.append("const real " + ", ".join(f"{c}_{m} = {c}_modes.{m}" for m in used) + ";")
     known = _constants([(n, f"t[{at}]") for n, at in ISOTROPIC[components].items()])
-    isotropic = known + _branch(components, True, statements(components, True, full), True)
+    isotropic = known + _branch(components, statements(components, True, full), sums)
     if anisotropic:
         first = statements(components, False, False)
         rest = statements(components, False, full)[len(first) :]
         voxel += ["const int sort = kind[entry];", "if (sort == 0) {", *(pad + line for line in isotropic), "} else {"]
-        voxel += [pad + line for line in _branch(components, False, first, True)]
+        voxel += [pad + line for line in _branch(components, first, sums)]
         if rest:
-            voxel += [
-                f"{pad}if (sort == 1) {{",
-                *(2 * pad + x for x in _branch(components, False, rest, False)),
-                f"{pad}}}",
-            ]
+            branch = _branch(components, rest, False)
+            voxel += [f"{pad}if (sort == 1) {{", *(2 * pad + x for x in branch), f"{pad}}}"]
         voxel.append("}")
     else:
         voxel += isotropic
-    body += [*(pad + line for line in voxel), "}"]
+    return ["#pragma unroll 1", "for (int corner = 0; corner < 8; corner++) {", *(pad + line for line in voxel), "}"]
+
+
+def modes_used(full: bool) -> Sequence[str]:
+    """The modes that have forces."""
+    return MODES if full else MODES[:3]
+
+
+def fixed_source(components: int, full: bool) -> list[str]:
+    """Statements before any voxel."""
+    if not full:
+        return []
+    return ["const real third = (real)1/3, ninth = (real)1/9;", *_constants(constants(components))]
+
+
+def apply_source(components: int, full: bool, anisotropic: bool, clamped: bool, dtype: str, wide: bool) -> str:
+    """``apply(u, w, index, tensor, kind, partial, n0, n1, n2, gx, gy, gz)``: w = K u, with the sums of u w and of the stress.
+
+    Args:
+        anisotropic: see `forces_source`. clamped: whether the nodes on the faces are held.
+    """
+    names = COMPONENTS[components]
+    body = [*PLACES, "real " + ", ".join(f"node_{c} = 0" for c in names) + ";"]
+    modes = []
+    for i, c in enumerate(names):
+        start = f"u + {i}*nodes" if i else "u"
+        modes.append(f"const Modes {c}_modes = modes_of({start}, c00, c01, c10, c11, k0, k1);")
+        modes.append("const real " + ", ".join(f"{c}_{m} = {c}_modes.{m}" for m in modes_used(full)) + ";")
+    body += forces_source(components, full, anisotropic, modes, True)
     place = "outer*row + k"
     if clamped:
         body.append(_ON_FACE)
@@ -147,24 +169,23 @@ def apply_source(components: int, full: bool, anisotropic: bool, clamped: bool, 
         at, to = (f"u[{i}*nodes + cell]", f"w[(index_t){i}*n0*n1*row + {place}]") if i else ("u[cell]", f"w[{place}]")
         body.append(f"sum_0 += (double){at}*node_{c};")
         body.append(f"{to} = {f'face ? 0 : node_{c}' if clamped else f'node_{c}'};")
-    before = [*_NODES, *(f"double sum_{i} = 0;" for i in range(1 + len(STRESS[components])))]
-    if full:
-        before += ["const real third = (real)1/3, ninth = (real)1/9;", *_constants(constants(components))]
+    before = [*NODES, *(f"double sum_{i} = 0;" for i in range(1 + len(STRESS[components])))]
+    before += fixed_source(components, full)
     arguments = (
         "const real* __restrict__ u, real* __restrict__ w, const int* __restrict__ index, const real* __restrict__ tensor, "
-        f"const int* __restrict__ kind, double* __restrict__ partial, {_SIZES}, {_G}"
+        f"const int* __restrict__ kind, double* __restrict__ partial, {SIZES}, {G}"
     )
-    return _head(dtype, wide) + _CORNERS + _kernel("apply", arguments, "nodes", body, before)
+    return head(dtype, wide) + CORNERS + kernel("apply", arguments, "nodes", body, before)
 
 
 def load_source(components: int, clamped: bool, dtype: str, wide: bool) -> str:
     """``load(w, index, table, n0, n1, n2, gx, gy, gz)``: w = B^T s for the stress ``table[entry, component, axis]``."""
     names = COMPONENTS[components]
-    body = [*_PLACES, "real " + ", ".join(f"node_{c} = 0" for c in names) + ";"]
+    body = [*PLACES, "real " + ", ".join(f"node_{c} = 0" for c in names) + ";"]
     body += [
         "#pragma unroll 1",
         "for (int corner = 0; corner < 8; corner++) {",
-        *(f"    {line}" for line in _VOXEL[:-1]),
+        *(f"    {line}" for line in VOXEL[:-1]),
     ]
     body.append(f"    const real* s = table + (long long){3 * components}*index[(i0*n1 + j0)*n2 + k0];")
     for i, c in enumerate(names):
@@ -175,13 +196,13 @@ def load_source(components: int, clamped: bool, dtype: str, wide: bool) -> str:
         body.append(
             f"w[(index_t){i}*n0*n1*row + outer*row + k] = {f'face ? 0 : node_{c}' if clamped else f'node_{c}'};"
         )
-    arguments = f"real* __restrict__ w, const int* __restrict__ index, const real* __restrict__ table, {_SIZES}, {_G}"
-    return _head(dtype, wide) + _kernel("load", arguments, "nodes", body, _NODES)
+    arguments = f"real* __restrict__ w, const int* __restrict__ index, const real* __restrict__ table, {SIZES}, {G}"
+    return head(dtype, wide) + kernel("load", arguments, "nodes", body, NODES)
 
 
 def corner_mean_source(dtype: str, wide: bool) -> str:
     """``corner_mean(out, index, value, power, n0, n1, n2)``: mean of value[entry] over the voxels around a node, to a power."""
-    body = [*_PLACES, "double total = 0;", "for (int corner = 0; corner < 8; corner++) {"]
+    body = [*PLACES, "double total = 0;", "for (int corner = 0; corner < 8; corner++) {"]
     body += [
         f"    const index_t {a}0 = corner >> {s} & 1 ? ({a} > 0 ? {a} : n{d}) - 1 : {a};"
         for d, (a, s) in enumerate(zip("ijk", (2, 1, 0), strict=True))
@@ -189,13 +210,13 @@ def corner_mean_source(dtype: str, wide: bool) -> str:
     body += ["    total += value[index[(i0*n1 + j0)*n2 + k0]];", "}", "out[cell] = (real)pow(total/8, power);"]
     arguments = (
         "real* __restrict__ out, const int* __restrict__ index, const double* __restrict__ value, "
-        f"const double power, {_SIZES}"
+        f"const double power, {SIZES}"
     )
-    return _head(dtype, wide) + _kernel("corner_mean", arguments, "nodes", body, _NODES[:1])
+    return head(dtype, wide) + kernel("corner_mean", arguments, "nodes", body, NODES[:1])
 
 
 def _all(components: int) -> tuple[str, ...]:
-    return (f"const index_t nodes = (index_t)n0*n1*n2, count = {components}*nodes;", _NODES[1])
+    return (f"const index_t nodes = (index_t)n0*n1*n2, count = {components}*nodes;", NODES[1])
 
 
 _PADDED = "const index_t at = cell/n2*row + cell % n2;"
@@ -213,24 +234,24 @@ def advance_source(components: int, scaled: bool, dtype: str, wide: bool) -> str
     scaling = "const real* __restrict__ jacobi, " if scaled else ""
     arguments = (
         "real* __restrict__ u, real* __restrict__ r, const real* __restrict__ p, real* __restrict__ w, "
-        f"{scaling}const real alpha, {_SIZES}"
+        f"{scaling}const real alpha, {SIZES}"
     )
-    return _head(dtype, wide) + _kernel("advance", arguments, "count", body, _all(components))
+    return head(dtype, wide) + kernel("advance", arguments, "count", body, _all(components))
 
 
 def direction_source(components: int, scaled: bool, dtype: str, wide: bool) -> str:
     """``direction(p, w, [jacobi,] beta, n0, n1, n2)``: p = jacobi w + beta p."""
     body = [_PADDED, f"p[cell] = {'jacobi[cell % nodes]*' if scaled else ''}w[at] + beta*p[cell];"]
     scaling = "const real* __restrict__ jacobi, " if scaled else ""
-    arguments = f"real* __restrict__ p, const real* __restrict__ w, {scaling}const real beta, {_SIZES}"
-    return _head(dtype, wide) + _kernel("direction", arguments, "count", body, _all(components))
+    arguments = f"real* __restrict__ p, const real* __restrict__ w, {scaling}const real beta, {SIZES}"
+    return head(dtype, wide) + kernel("direction", arguments, "count", body, _all(components))
 
 
 def dot_source(components: int, dtype: str, wide: bool) -> str:
     """``dot(u, w, partial, n0, n1, n2)``: the sum of u w."""
     body = [_PADDED, "sum_0 += (double)u[cell]*w[at];"]
-    arguments = f"const real* __restrict__ u, const real* __restrict__ w, double* __restrict__ partial, {_SIZES}"
-    return _head(dtype, wide) + _kernel("dot", arguments, "count", body, [*_all(components), "double sum_0 = 0;"])
+    arguments = f"const real* __restrict__ u, const real* __restrict__ w, double* __restrict__ partial, {SIZES}"
+    return head(dtype, wide) + kernel("dot", arguments, "count", body, [*_all(components), "double sum_0 = 0;"])
 
 
 def green_source(components: int, dtype: str, wide: bool) -> str:
@@ -239,7 +260,7 @@ def green_source(components: int, dtype: str, wide: bool) -> str:
     ``symbols`` holds, for values, derivatives and both, what `material.symbols` gives for three axes of ``longest`` numbers.
     """
     names = COMPONENTS[components]
-    body = ["const index_t k = cell % half, outer = cell/half;", _PLACES[1]]
+    body = ["const index_t k = cell % half, outer = cell/half;", PLACES[1]]
     for d, at in enumerate("ijk"):
         parts = (f"{n}{d} = symbols[{3 * kind + d}*longest + {at}]" for kind, n in enumerate("msf"))
         body.append(f"const real {', '.join(parts)};")
@@ -258,10 +279,10 @@ def green_source(components: int, dtype: str, wide: bool) -> str:
     ]
     arguments = (
         "real* __restrict__ w, const real* __restrict__ symbols, const real* __restrict__ r, double* __restrict__ partial, "
-        f"const int longest, {_SIZES}, const real scale"
+        f"const int longest, {SIZES}, const real scale"
     )
     mode = "struct __align__(2*sizeof(real)) Mode { real re, im; };\n"
-    return _head(dtype, wide) + mode + _kernel("green", arguments, "count", body, before)
+    return head(dtype, wide) + mode + kernel("green", arguments, "count", body, before)
 
 
 # -- walls -------------------------------------------------------------------------------------------------------------
@@ -272,11 +293,11 @@ _LINE = (
     "const index_t step = axis == 2 ? 1 : axis == 1 ? row : (index_t)n1*row;",
 )
 _LINES = (
-    _NODES[1],
+    NODES[1],
     "const int n = axis == 0 ? n0 : axis == 1 ? n1 : n2;",
     "const index_t first = (index_t)chunk*each, every = (index_t)n0*n1*n2/n;",
 )
-_CHUNK = f"const int axis, const int chunk, const int each, {_SIZES}"
+_CHUNK = f"const int axis, const int chunk, const int each, {SIZES}"
 
 
 def extend_source(odd: bool, dtype: str, wide: bool) -> str:
@@ -298,7 +319,7 @@ def extend_source(odd: bool, dtype: str, wide: bool) -> str:
     ]
     before = [*_LINES, f"const int length = {period};", "const index_t count = (index_t)length*each;"]
     arguments = f"const real* __restrict__ w, real* __restrict__ lines, {_CHUNK}, const real face"
-    return _head(dtype, wide) + _kernel("extend", arguments, "count", body, before)
+    return head(dtype, wide) + kernel("extend", arguments, "count", body, before)
 
 
 def restrict_lines_source(odd: bool, dtype: str, wide: bool) -> str:
@@ -312,7 +333,7 @@ def restrict_lines_source(odd: bool, dtype: str, wide: bool) -> str:
     ]
     before = [*_LINES, f"const int length = {'2*n' if odd else '2*(n - 1)'};", "const index_t count = (index_t)n*each;"]
     arguments = f"real* __restrict__ w, const real* __restrict__ lines, {_CHUNK}"
-    return _head(dtype, wide) + _kernel("restrict_lines", arguments, "count", body, before)
+    return head(dtype, wide) + kernel("restrict_lines", arguments, "count", body, before)
 
 
 def wall_source(odd: bool, dtype: str, wide: bool) -> str:
@@ -321,7 +342,7 @@ def wall_source(odd: bool, dtype: str, wide: bool) -> str:
     ``symbols`` holds `material.wall_symbols` of the values and of the derivatives, in the places of the nodes; the sum is that of
     w G w over the nodes. Symbols up to ``floor`` count as zero.
     """
-    body = list(_PLACES)
+    body = list(PLACES)
     for d, at in enumerate("ijk"):
         body.append(f"const real m{d} = symbols[{d}*longest + {at}], s{d} = symbols[{3 + d}*longest + {at}];")
     body += [
@@ -336,6 +357,6 @@ def wall_source(odd: bool, dtype: str, wide: bool) -> str:
     body.append(f"sum_0 += (double)before*after{weight};")
     arguments = (
         "real* __restrict__ w, const real* __restrict__ symbols, double* __restrict__ partial, const int longest, "
-        f"{_SIZES}, const real rx, const real ry, const real rz, const real floor, const real norm"
+        f"{SIZES}, const real rx, const real ry, const real rz, const real floor, const real norm"
     )
-    return _head(dtype, wide) + _kernel("wall", arguments, "nodes", body, [*_NODES, "double sum_0 = 0;"])
+    return head(dtype, wide) + kernel("wall", arguments, "nodes", body, [*NODES, "double sum_0 = 0;"])

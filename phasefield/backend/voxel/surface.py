@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Chebyshev steps, and upper over lower end of the interval they treat: twice the steps save hardly an iteration.
 _DEGREE, _RATIO = 6, 60.0
 #: Steps of the power iteration for the largest eigenvalue, and what its result is raised by.
-_POWER, _MARGIN = 30, 1.1
+POWER, MARGIN = 30, 1.1
 _NEIGHBOURS = 27
 #: Rows assembled at once.
 _ROWS = 1 << 13
@@ -33,6 +33,23 @@ _POSITION = {
     1: positions(3)[None, :, None, :],
     3: positions(6)[positions(3)[:, :, None, None], positions(3)],
 }
+
+
+def chebyshev(upper: float) -> list[tuple[float, float]]:
+    """Coefficients ``c1, c2`` of every step ``step = c1 step + c2 (right - A y)``, the first one from y = 0.
+
+    Args:
+        upper: the largest eigenvalue of A.
+    """
+    lower = upper / _RATIO
+    centre, half = (upper + lower) / 2, (upper - lower) / 2
+    rho = half / centre
+    out = [(0.0, 1 / centre)]
+    for _ in range(_DEGREE - 1):
+        after = 1 / (2 * centre / half - rho)
+        out.append((after * rho, 2 * after / half))
+        rho = after
+    return out
 
 
 class SurfaceSolver:
@@ -85,7 +102,7 @@ class SurfaceSolver:
         self._block = np.concatenate(blocks) if blocks else np.zeros((0, components, components), np.float32)
         self._dtype = kernels.dtype
         self._work = self._buffers(1)
-        self._upper = self._largest()
+        self._steps = chebyshev(self._largest())
 
     def _buffers(self, loads: int) -> tuple[np.ndarray, ...]:
         """Residual, right-hand side, step, and two solutions of every load."""
@@ -96,13 +113,13 @@ class SurfaceSolver:
         zero, x, step, y, _ = self._work
         size = 1.0
         x[...] = np.random.default_rng(0).normal(size=x.shape)
-        for _ in range(_POWER if self.nodes else 0):
+        for _ in range(POWER if self.nodes else 0):
             step[...] = 0.0
             self._advance(zero, x, step, 0.0, -1.0, y)  # y = x + D^-1 A x
             y -= x
             size = float(np.linalg.norm(y) / np.linalg.norm(x))
             np.divide(y, np.linalg.norm(y), out=x)
-        return _MARGIN * size
+        return MARGIN * size
 
     def _advance(self, right: Any, y: Any, step: Any, c1: float, c2: float, out: Any) -> None:
         arrays = (self._start, self._neighbour, self._block, right, y, step, out)
@@ -118,15 +135,12 @@ class SurfaceSolver:
         residual, right, step, solution, other = self._work
         residual[...] = w.reshape(*w.shape[:2], -1)[..., self._at].swapaxes(1, 2)
         np.einsum("ncd,lnd->lnc", self._inverse, residual, out=right)
-        lower = self._upper / _RATIO
-        centre, half = (self._upper + lower) / 2, (self._upper - lower) / 2
-        np.multiply(right, 1 / centre, out=step)
+        (_, first), *steps = self._steps
+        np.multiply(right, first, out=step)
         solution[...] = step
-        rho = half / centre
-        for _ in range(_DEGREE - 1):
-            after = 1 / (2 * centre / half - rho)
-            self._advance(right, solution, step, after * rho, 2 * after / half, other)
-            solution, other, rho = other, solution, after
+        for c1, c2 in steps:
+            self._advance(right, solution, step, c1, c2, other)
+            solution, other = other, solution
         self._solution = solution
 
     def add(self, w: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Values with units: a small strict table, enough for material constants and without a dependency.
+"""Units: a small strict table, enough for material constants, grids and times, and without a dependency.
 
 A unit is a product of powers such as ``W/(m K)``, ``W m^-1 K^-1`` or ``GPa``; everything is converted to SI.
 """
@@ -9,10 +9,11 @@ import math
 import re
 from typing import Any
 
-from ..errors import ConfigError
+from .errors import ConfigError
 
-#: Base dimensions m, kg, s, K, A.
-_Dimension = tuple[int, int, int, int, int]
+#: Powers of the base dimensions m, kg, s, K, A, mol.
+_Dimension = tuple[int, ...]
+_NONE: _Dimension = (0, 0, 0, 0, 0, 0)
 _PREFIX = {
     "T": 1e12,
     "G": 1e9,
@@ -27,33 +28,42 @@ _PREFIX = {
     "p": 1e-12,
 }
 _UNITS: dict[str, tuple[float, _Dimension]] = {
-    "m": (1.0, (1, 0, 0, 0, 0)),
-    "g": (1e-3, (0, 1, 0, 0, 0)),
-    "s": (1.0, (0, 0, 1, 0, 0)),
-    "K": (1.0, (0, 0, 0, 1, 0)),
-    "A": (1.0, (0, 0, 0, 0, 1)),
-    "N": (1.0, (1, 1, -2, 0, 0)),
-    "Pa": (1.0, (-1, 1, -2, 0, 0)),
-    "J": (1.0, (2, 1, -2, 0, 0)),
-    "W": (1.0, (2, 1, -3, 0, 0)),
-    "S": (1.0, (-2, -1, 3, 0, 2)),
-    "F": (1.0, (-2, -1, 4, 0, 2)),
-    "V": (1.0, (2, 1, -3, 0, -1)),
-    "ohm": (1.0, (2, 1, -3, 0, -2)),
-    "bar": (1e5, (-1, 1, -2, 0, 0)),
-    "psi": (6894.757293168, (-1, 1, -2, 0, 0)),
+    "m": (1.0, (1, 0, 0, 0, 0, 0)),
+    "g": (1e-3, (0, 1, 0, 0, 0, 0)),
+    "s": (1.0, (0, 0, 1, 0, 0, 0)),
+    "K": (1.0, (0, 0, 0, 1, 0, 0)),
+    "A": (1.0, (0, 0, 0, 0, 1, 0)),
+    "mol": (1.0, (0, 0, 0, 0, 0, 1)),
+    "N": (1.0, (1, 1, -2, 0, 0, 0)),
+    "Pa": (1.0, (-1, 1, -2, 0, 0, 0)),
+    "J": (1.0, (2, 1, -2, 0, 0, 0)),
+    "W": (1.0, (2, 1, -3, 0, 0, 0)),
+    "S": (1.0, (-2, -1, 3, 0, 2, 0)),
+    "F": (1.0, (-2, -1, 4, 0, 2, 0)),
+    "V": (1.0, (2, 1, -3, 0, -1, 0)),
+    "ohm": (1.0, (2, 1, -3, 0, -2, 0)),
+    "bar": (1e5, (-1, 1, -2, 0, 0, 0)),
+    "psi": (6894.757293168, (-1, 1, -2, 0, 0, 0)),
 }
 #: Units that take no prefix.
 _PLAIN: dict[str, tuple[float, _Dimension]] = {
-    "1": (1.0, (0, 0, 0, 0, 0)),
-    "%": (1e-2, (0, 0, 0, 0, 0)),
-    "ppm": (1e-6, (0, 0, 0, 0, 0)),
-    "degC": (1.0, (0, 0, 0, 1, 0)),
-    "min": (60.0, (0, 0, 1, 0, 0)),
-    "h": (3600.0, (0, 0, 1, 0, 0)),
+    "1": (1.0, _NONE),
+    "%": (1e-2, _NONE),
+    "at%": (1e-2, _NONE),
+    "mol%": (1e-2, _NONE),
+    "vol%": (1e-2, _NONE),
+    "wt%": (1e-2, _NONE),
+    "ppm": (1e-6, _NONE),
+    "angstrom": (1e-10, (1, 0, 0, 0, 0, 0)),
+    "Å": (1e-10, (1, 0, 0, 0, 0, 0)),
+    "eV": (1.602176634e-19, (2, 1, -2, 0, 0, 0)),
+    "degC": (1.0, (0, 0, 0, 1, 0, 0)),
+    "min": (60.0, (0, 0, 1, 0, 0, 0)),
+    "h": (3600.0, (0, 0, 1, 0, 0, 0)),
+    "d": (86400.0, (0, 0, 1, 0, 0, 0)),
 }
 _QUANTITY = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
-_TOKEN = re.compile(r"\s*([A-Za-zµ%]+|1|\(|\)|/|\*\*|\*|\^|·|[+-]?\d+)\s*")
+_TOKEN = re.compile(r"\s*([A-Za-zµÅ%]+|1|\(|\)|/|\*\*|\*|\^|·|[+-]?\d+)\s*")
 
 
 def parse_unit(text: str, key: str) -> tuple[float, _Dimension]:
@@ -62,6 +72,8 @@ def parse_unit(text: str, key: str) -> tuple[float, _Dimension]:
     Raises:
         ConfigError: a unit that is not known or cannot be read.
     """
+    # A locale without UTF-8 leaves the bytes of a µ as they came from the command line.
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     tokens = []
     at = 0
     while at < len(text):
@@ -81,7 +93,7 @@ def _unreadable(text: str, key: str) -> ConfigError:
 
 
 def _product(tokens: list[str], text: str, key: str) -> tuple[float, _Dimension, list[str]]:
-    factor, dimension, sign = 1.0, (0, 0, 0, 0, 0), 1
+    factor, dimension, sign = 1.0, _NONE, 1
     while tokens and tokens[0] != ")":
         token = tokens.pop(0)
         if token in ("*", "·"):
@@ -103,8 +115,7 @@ def _product(tokens: list[str], text: str, key: str) -> tuple[float, _Dimension,
         elif tokens and re.fullmatch(r"[+-]\d+|[2-9]", tokens[0]):
             power *= _integer(tokens, text, key)
         factor *= f**power
-        a, b, c, t, i = (p + power * q for p, q in zip(dimension, d, strict=True))
-        dimension, sign = (a, b, c, t, i), 1
+        dimension, sign = tuple(p + power * q for p, q in zip(dimension, d, strict=True)), 1
     return factor, dimension, tokens
 
 
@@ -124,6 +135,30 @@ def _single(token: str, text: str, key: str) -> tuple[float, _Dimension]:
         return _PREFIX[token[0]] * factor, dimension
     known = f"{', '.join(_UNITS)}, with the usual prefixes; {', '.join(_PLAIN)}, without"
     raise ConfigError(key, f"{token!r} in {text!r} is no known unit", f"units: {known}")
+
+
+def check_unit(text: Any, key: str, like: str = "") -> None:
+    """Refuses a unit that is none, or not of the dimension of another; ``1``, of numbers without dimension, always will do.
+
+    Args:
+        like: a unit of the dimension that is wanted, e.g. ``m``; any dimension without it.
+
+    Raises:
+        ConfigError: such a unit.
+    """
+    examples = {"m": "a length is expected, e.g. nm", "s": "a time is expected, e.g. s"}
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigError(key, f"is {text!r}; a unit is expected", "1 stands for none")
+    dimension = parse_unit(text, key)[1]
+    if like and dimension not in (_NONE, parse_unit(like, key)[1]):
+        raise ConfigError(key, f"is {text!r}; {examples[like]}", "1 stands for none")
+
+
+def power(unit: str, exponent: int) -> str:
+    """A unit to a power, as NetCDF's conventions (UDUNITS) write it: ``nm^2``."""
+    if exponent == 1:
+        return unit
+    return f"{unit}^{exponent}" if re.fullmatch(r"[^\W\d]+", unit) else f"({unit})^{exponent}"
 
 
 def quantity(value: Any, unit: str, key: str) -> tuple[float, bool]:

@@ -1,0 +1,227 @@
+"""Programs on the GPU: kernels and transforms queued in order, and as one graph once they repeat."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, reduce_source
+from .base import Forward, Inverse, Layout, Operation, Run
+from .cuda_errors import first_line, of_cupy, on_stream
+
+log = logging.getLogger("phasefield")
+
+#: Threads per block.
+BLOCK = 256
+#: Blocks that share the second stage of a reduction; the host combines their results.
+_PARTS = 32
+#: Scalars that one launch brings to the device at most.
+_CHUNK = 32
+#: Bindings whose graphs are kept. Steps rotate their buffers of u and of N, two and five for adaptive etdms4: ten bindings.
+_GRAPHS = 32
+
+
+class CudaKernel:
+    """A kernel compiled for one layout.
+
+    Attributes:
+        scalars: names of the scalars it reads. rows: number of reductions. cells: what it visits.
+    """
+
+    language = "cu"
+
+    def __init__(self, backend: Any, kernel: Kernel, layout: Layout) -> None:
+        self.kernel, self.scalars, self.rows = kernel, cuda_scalars(kernel), len(kernel.reductions)
+        extent = layout.extent(kernel.space)
+        self.cells = math.prod(extent)
+        self.source = cuda_source(kernel, layout.parts, backend.dtype, extent, layout.row)
+        self.function = backend.function(self.source, kernel.name)
+        self._axes = [backend.array(layout.axis_array(name, backend.dtype)) for name in kernel.axis_arrays]
+        self.blocks = backend.blocks(self.function, BLOCK, self.cells, summing=bool(self.rows))
+
+    @property
+    def registers(self) -> int:
+        """Registers of a thread."""
+        return int(self.function.num_regs)
+
+    def launch(self, arrays: Sequence[Any], scalars: Any, partial: Any) -> None:
+        """Queues the kernel; every thread leaves its part of the reductions in ``partial``."""
+        arguments = [*arrays, *self._axes]
+        if self.scalars:
+            arguments.append(scalars)
+        if self.rows:
+            arguments.append(partial)
+        self.function((self.blocks,), (BLOCK,), tuple(arguments))
+
+
+class Scalars:
+    """Numbers in device memory, from where a recorded launch reads new values each time.
+
+    A kernel writes them, out of its arguments, which the driver copies while it queues the launch: the host keeps nothing for it
+    and may go on changing them. The stream runs it after the launches queued earlier, which read the old values, and before later
+    ones. A copy from host memory would have to leave its source alone until it has run, or make the host wait for it.
+    """
+
+    def __init__(self, backend: Any, names: Sequence[str]) -> None:
+        self._names = names
+        self._values = np.zeros(len(names), backend.dtype)
+        self.device = backend.array(self._values.copy())
+        # An argument takes the host about as long as ten numbers compared: a launch brings no more than there are.
+        self._chunks = []
+        for at in range(0, len(names), _CHUNK):
+            chunk = slice(at, min(at + _CHUNK, len(names)))
+            assign = backend.function(assign_source(backend.dtype, chunk.stop - at), "assign")
+            self._chunks.append((chunk, assign, self.device[chunk]))
+
+    def set(self, values: Mapping[str, float]) -> None:
+        """Queues the change to new values, if they are new."""
+        new = np.array([values[name] for name in self._names], self._values.dtype)
+        if new.tobytes() == self._values.tobytes():
+            return
+        for chunk, assign, device in self._chunks:
+            if new[chunk].tobytes() != self._values[chunk].tobytes():
+                assign((1,), (1,), (device, *new[chunk]))
+        self._values = new
+
+
+class Recorder:
+    """Launches that repeat as CUDA graphs: recorded when a binding of arrays comes the second time, replayed from then on.
+
+    The first time runs plainly, which also loads whatever the driver loads on first use. Where the driver refuses to record,
+    launches stay plain.
+    """
+
+    def __init__(self, stream: Any, recording: bool = True) -> None:
+        self.stream, self.recording = stream, recording
+        self.graphs: dict[Hashable, Any] = {}
+
+    def run(self, key: Hashable, queue: Callable[[], None]) -> None:
+        """Queues what ``queue`` queues; ``key`` tells the addresses and all numbers that launches get as arguments."""
+        graph = self._graph(key, queue) if self.recording else None
+        if graph is None:
+            queue()
+        else:
+            graph.launch(self.stream)
+
+    def _graph(self, key: Hashable, queue: Callable[[], None]) -> Any:
+        if key not in self.graphs:
+            if len(self.graphs) >= _GRAPHS:
+                del self.graphs[next(iter(self.graphs))]
+            self.graphs[key] = None
+        elif self.graphs[key] is None:
+            self.graphs[key] = self._record(queue)
+        return self.graphs[key]
+
+    def _record(self, queue: Callable[[], None]) -> Any:
+        try:
+            self.stream.begin_capture()
+            try:
+                queue()
+            finally:
+                graph = self.stream.end_capture()
+            return graph
+        except Exception as error:
+            if not of_cupy(error):
+                raise
+            log.warning("the GPU's driver records no graph (%s); going on with plain launches", first_line(error))
+            self.recording = False
+            return None
+
+
+class CudaProgram:
+    """Operations queued in order, and as one graph once they repeat.
+
+    A recording holds addresses alone: of the arrays, which are there whenever the binding is, and of what the program and its
+    transforms own. Nothing is planned or allocated meanwhile. Transforms through CuPy allocate, so programs with those are never
+    recorded.
+    """
+
+    def __init__(self, backend: Any, layout: Layout, operations: Sequence[Operation]) -> None:
+        self.stream, self.operations = backend.stream, list(operations)
+        self._backend = backend
+        self.kernels = [CudaKernel(backend, o.kernel, layout) for o in operations if isinstance(o, Run)]
+        self._scalars = Scalars(backend, [name for k in self.kernels for name in k.scalars])
+        self._prepare_reductions()
+        self._steps: list[Callable[[Mapping[str, Any]], None]] = []
+        scalar = row = 0
+        kernels = iter(self.kernels)
+        for operation in operations:
+            if isinstance(operation, Run):
+                kernel = next(kernels)
+                partial = self._partial[row : row + kernel.rows] if kernel.rows else None
+                self._steps.append(self._launch(kernel, operation, self._scalars.device[scalar:], partial))
+                scalar, row = scalar + len(kernel.scalars), row + kernel.rows
+            else:
+                self._steps.append(self._transform(backend.transform(layout, operation.components), operation))
+        self._names = list(dict.fromkeys(name for o in operations for name in _arrays(o)))
+        self._recorder = Recorder(self.stream, backend.graphs and layout.parts == 2)
+
+    def _prepare_reductions(self) -> None:
+        """One second stage for all: it costs a launch, which small grids are bound by."""
+        summing = [k for k in self.kernels if k.rows]
+        self._reductions = [(name, r.op) for k in summing for name, r in k.kernel.reductions.items()]
+        if not summing:
+            return
+        blocks = min(k.blocks for k in summing)
+        for kernel in summing:
+            kernel.blocks = blocks
+        rows, backend = len(self._reductions), self._backend
+        self._partial = backend.array(np.zeros((rows, blocks * BLOCK)))
+        self._total = backend.array(np.zeros((rows, _PARTS)))
+        self._found = backend.pinned((rows, _PARTS), "float64")
+        self._reduce = backend.function(reduce_source([op for _, op in self._reductions], BLOCK, _PARTS), "reduce")
+        kinds: dict[str, Any] = {"sum": np.add, "min": np.minimum, "max": np.maximum}
+        self._combine = []
+        for op, function in kinds.items():
+            if at := [i for i, (_, other) in enumerate(self._reductions) if other == op]:
+                some: Any = at if len(at) < len(self._reductions) else slice(None)
+                self._combine.append((function.reduce, some, [self._reductions[i][0] for i in at]))
+        self._names_found = [name for name, _ in self._reductions]
+
+    @staticmethod
+    def _launch(kernel: CudaKernel, run: Run, scalars: Any, partial: Any) -> Callable[[Mapping[str, Any]], None]:
+        names = [run.name(a) for a in run.kernel.arrays]
+        return lambda arrays: kernel.launch([arrays[name] for name in names], scalars, partial)
+
+    @staticmethod
+    def _transform(transform: Any, operation: Forward | Inverse) -> Callable[[Mapping[str, Any]], None]:
+        execute = transform.forward if isinstance(operation, Forward) else transform.inverse
+
+        def step(arrays: Mapping[str, Any]) -> None:
+            array = arrays[operation.array]
+            execute(array if len(array) == operation.components else array[: operation.components])
+
+        return step
+
+    @on_stream
+    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
+        self._scalars.set(scalars or {})
+        key = tuple([self._backend.address(arrays[name]) for name in self._names])
+        self._recorder.run(key, lambda: self._queue(arrays))
+        return self._reduced() if self._reductions else {}
+
+    def _queue(self, arrays: Mapping[str, Any]) -> None:
+        for step in self._steps:
+            step(arrays)
+        if self._reductions:
+            count = np.int32(self._partial.shape[1])
+            self._reduce((len(self._reductions) * _PARTS,), (BLOCK,), (self._partial, self._total, count))
+
+    def _reduced(self) -> dict[str, float]:
+        """The reductions; the only place where a program waits for the device."""
+        self._backend.fetch(self._total, self._found)
+        self.stream.synchronize()
+        found: dict[str, float] = {}
+        for reduce, rows, names in self._combine:
+            found |= zip(names, reduce(self._found[rows], axis=1).tolist(), strict=True)
+        return found if len(self._combine) == 1 else {name: found[name] for name in self._names_found}
+
+
+def _arrays(operation: Operation) -> list[str]:
+    if isinstance(operation, Run):
+        return [operation.name(a) for a in operation.kernel.arrays]
+    return [operation.array]

@@ -1,0 +1,121 @@
+"""What is wrong with a configuration, in one message: the key, what was expected, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+from .. import presets
+from ..errors import ConfigError
+from ..specs import FieldSpec, RunSpec
+
+SHOW = "`phasefield config show` prints every key with its value"
+
+#: What OmegaConf and Hydra say, and what we say instead; ``{0}``, ``{1}`` are the groups, ``{key}`` the key.
+_MESSAGES: tuple[tuple[str, str, str], ...] = (
+    (r"Value '(.*)' of type '\w+' could not be converted to Float", "is {0!r}; a number is expected", ""),
+    (r"Value '(.*)' of type '\w+' could not be converted to Integer", "is {0!r}; a whole number is expected", ""),
+    (r"Value '(.*)' is not a valid bool", "is {0!r}; true or false is expected", ""),
+    (
+        r"(?:Invalid value assigned: (\w+) is not a ListConfig|Cannot merge ListConfig with)",
+        "is not a list",
+        "write {key}=[value] or {key}=[value1,value2]",
+    ),
+    (r"Cannot convert '(\w+)' to string: '(.*)'", "is {1}; text is expected", ""),
+    (
+        r"Invalid type assigned: \w+ is not a subclass of \w+\. value: ([^\n]*)",
+        "is {0}; this is a group of keys",
+        "set the keys in it",
+    ),
+    (
+        r"(?:Cannot assign (\w+) to Dict|Cannot merge DictConfig with)",
+        "is a mapping and cannot take this value",
+        "write {key}={{name: value}} or {key}.name=value",
+    ),
+    (r"field '[\w.]+' is not Optional|Incompatible value 'None'", "cannot be null", ""),
+    (
+        r"Missing mandatory value|Structured config of type `\w+` has missing mandatory value",
+        "is missing",
+        "set {key}=...",
+    ),
+    (r"Interpolation key '(.*)' not found", "refers to ${{{0}}}, which does not exist", ""),
+    (
+        r"(?:Ambiguous value for argument|Sweep parameters) '([^=]+)=(.*?)'",
+        "has several values: {1}",
+        "to give a list, write {0}=[{1}]; to run them all, phasefield run -m",
+    ),
+    (r"raised while resolving interpolation: \"(.*)\"", "{0}", ""),
+    (r"invalid literal for int\(\) with base 10: '(.*)'", "is no number of an entry in a list", ""),
+    (r"Config group override must be a string", "a preset is chosen by its name", "e.g. model=cahn_hilliard"),
+    (r"Multiple values for (\w+)\.", "is chosen twice", "write {0}=NAME once, without +"),
+)
+
+
+def config_error(error: BaseException) -> ConfigError:
+    """One readable message from an exception of Hydra or OmegaConf."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        if isinstance(cause, ConfigError):
+            return cause
+        chain.append(cause)
+        cause = cause.__cause__
+    key = next((str(k) for c in chain if (k := getattr(c, "full_key", None))), "")
+    texts = [str(c) for c in reversed(chain)]
+    for text in texts:
+        if found := re.search(r"Could not (?:find|load) '([\w/-]+)/([^'/]*)'", text):
+            return _no_preset(found.group(1), found.group(2))
+        if found := re.search(r"Key '(.*)' (?:not in '\w+'|is not in struct)", text):
+            return _unknown_key(key or found.group(1))
+        if found := re.search(r"Could not override '(.*?)'\.", text):
+            return _unknown_key(found.group(1))
+        for pattern, problem, hint in _MESSAGES:
+            if found := re.search(pattern, text, re.S):
+                key = key or next((g for g in found.groups() if g), "configuration")
+                groups = found.groups()
+                return ConfigError(key, problem.format(*groups, key=key), hint.format(*groups, key=key))
+    drop = re.compile(r"^\s*(full_key:|object_type=|reference_type=|See https|Set the environment|$)")
+    lines = [" ".join(line.split()) for text in texts for line in text.splitlines() if not drop.match(line)]
+    return ConfigError(key or "configuration", "; ".join(dict.fromkeys(lines)), SHOW)
+
+
+def _no_preset(group: str, name: str) -> ConfigError:
+    for known in ("model", "experiment"):  # a folder of presets is a group of its own to Hydra
+        if group.startswith(known + "/"):
+            group, name = known, f"{group.removeprefix(known + '/')}/{name}"
+    names = presets.names(group) if group in ("model", "experiment") else []
+    return ConfigError(
+        group,
+        f"there is no preset {name!r}{suggest(name, names)}" if name else "no preset is named",
+        f"presets: {', '.join(names)}; or {group}=FILE.yaml, a file of your own" if names else SHOW,
+    )
+
+
+def _unknown_key(key: str) -> ConfigError:
+    from omegaconf import DictConfig, OmegaConf
+
+    schema = OmegaConf.structured(RunSpec)
+    parent, _, name = key.rpartition(".")
+    if re.match(r"^model\.fields\.\w+$", parent):
+        siblings = list(OmegaConf.structured(FieldSpec))
+    else:
+        group = OmegaConf.select(schema, parent) if parent else schema
+        siblings = list(map(str, group)) if isinstance(group, DictConfig) else []
+    close = difflib.get_close_matches(name, siblings, 1)
+    elsewhere = [f"{g}.{k}" for g in schema if isinstance(schema[g], DictConfig) for k in schema[g]]
+    same = [k for k in elsewhere if k.split(".")[-1] == name]
+    guess = f"{parent}.{close[0]}".lstrip(".") if close else same[0] if same else ""
+    guess = guess or next(iter(difflib.get_close_matches(key, elsewhere, 1)), "")
+    return ConfigError(
+        key,
+        "there is no such key" + (f"; did you mean {guess}?" if guess else ""),
+        f"keys {f'of {parent}' if parent else 'at the top'}: {', '.join(siblings)}" if siblings else SHOW,
+    )
+
+
+def suggest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1) or [
+        k for k in known if k.split("/")[-1] == word or k.startswith(word + "/")
+    ]
+    return f"; did you mean {close[0]!r}?" if close else ""

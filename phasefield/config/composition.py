@@ -1,0 +1,255 @@
+"""Composition of a run's configuration by Hydra."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, PhasefieldError
+from ..specs import FieldSpec, ModelSpec, RunSpec
+from .complaints import config_error, suggest
+from .files import check_search_path, read_preset
+from .grammar import FILED, REPLACED, choices, is_file, parse, prepare, stored_name, unquoted
+from .values import ARRAY
+
+#: The name of the schema in configs/config.yaml.
+_SCHEMA = "phasefield_schema"
+
+#: Hydra keeps what it composes with in globals; one thread at a time.
+lock = threading.RLock()
+
+
+def register(overrides: Sequence[str] = ()) -> list[str]:
+    """Registers the schema with Hydra, with room for the fields that the command line adds, and presets that are files.
+
+    Returns:
+        The names of the fields that the command line adds.
+
+    Raises:
+        ConfigError: a file or folder that is not there, or holds no preset.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    check_search_path(overrides)
+    store = ConfigStore.instance()
+    store.store(name=_SCHEMA, node=RunSpec)
+    groups = []
+    for override in overrides:
+        group, _, text = override.lstrip("+").partition("=")
+        if group in FILED:
+            given = choices(text)
+            for choice in filter(is_file, given):
+                node, package = read_preset(group, choice)
+                store.store(name=stored_name(choice), node=node, group=group, package=package)
+                _files[f"{group}={stored_name(choice)}"] = f"{group}={Path(unquoted(choice)).expanduser().absolute()}"
+            groups += prepare([f"{group}={given[0]}"])
+    named = list(dict.fromkeys(re.findall(r"(?m)^\+{0,2}model\.fields\.(\w+)", "\n".join(overrides))))
+    if not named:
+        return []
+    known = _compose([*groups, *(o for o in overrides if o.startswith("hydra.searchpath="))]).model.fields
+    if new := {name: FieldSpec() for name in named if name not in known}:
+        store.store(name=_SCHEMA, node=RunSpec(model=ModelSpec(fields=new)))
+    return list(new)
+
+
+#: What Hydra was told of as a preset -> the file it is.
+_files: dict[str, str] = {}
+
+
+def original(override: str) -> str:
+    """An override as it was given, where Hydra got another name for a file."""
+    return _files.get(override, override)
+
+
+def arrange(config: Any, new: Sequence[str]) -> Any:
+    """The configuration with new fields behind those of the preset: in the schema they come first."""
+    from omegaconf import open_dict
+
+    fields = config.model.fields
+    with open_dict(fields):
+        for name in new:
+            fields[name] = fields.pop(name)
+    return config
+
+
+def _compose(prepared: Sequence[str]) -> Any:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.version import VersionBase
+
+    with lock:
+        # Who calls may be an application of Hydra itself.
+        theirs, version = GlobalHydra.instance().hydra, VersionBase.instance().getbase()
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_module("phasefield.configs", version_base="1.3"):
+                return hydra_compose("config", list(prepared))
+        except Exception as error:  # Hydra raises anything from ValueError to AttributeError for what users type
+            raise config_error(error) from error
+        finally:
+            GlobalHydra.instance().hydra = theirs
+            VersionBase.instance().version_base = version
+
+
+def compose(overrides: Sequence[str]) -> Any:
+    """The resolved configuration (an OmegaConf node) for command-line overrides.
+
+    Raises:
+        ConfigError: anything Hydra or the schema refuses, as one message.
+    """
+    parse(overrides)
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    with lock:
+        new = register(overrides)
+        config = arrange(_compose(prepare(overrides)), new)
+    try:
+        OmegaConf.to_container(config, resolve=True)  # its complaints name the key, those of resolve do not
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException as error:
+        raise config_error(error) from error
+    check(config, overrides)
+    return config
+
+
+def check(config: Any, overrides: Sequence[str]) -> None:
+    """What only the composed configuration and the overrides together show.
+
+    Raises:
+        ConfigError: a parameter was set that no expression uses, which is a slip of the pen.
+    """
+    spec = config.model
+    text = f"{spec.energy} {config.initial} " if not _missing(spec, "energy") else ""
+    text += " ".join(f"{f.mobility} {f.kappa} {f.source} {f.stabilizer} {f.initial}" for f in spec.fields.values())
+    used = set(re.findall(r"\w+", text))
+    for override in overrides:
+        match = re.match(r"^\+{0,2}model\.parameters\.(\w+)\s*=", override)
+        if match and match.group(1) not in used:
+            known = [p for p in spec.parameters if p in used]
+            raise ConfigError(
+                f"model.parameters.{match.group(1)}",
+                f"no expression of the model uses it{suggest(match.group(1), known)}; the energy is {spec.energy}",
+                f"parameters of this model: {', '.join(known) or 'none'}",
+            )
+
+
+def _missing(node: Any, key: str) -> bool:
+    from omegaconf import OmegaConf
+
+    return bool(OmegaConf.is_missing(node, key))
+
+
+def to_spec(config: Any) -> RunSpec:
+    """The working objects of a configuration; values are checked here.
+
+    Raises:
+        ConfigError: a missing or unusable value.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        spec = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunSpec), plain))
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, PhasefieldError):
+            raise error.__cause__ from None
+        raise config_error(error) from error
+    assert isinstance(spec, RunSpec)
+    return spec
+
+
+def to_yaml(config: Any) -> str:
+    """The resolved configuration as YAML."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_yaml(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise config_error(error) from error
+
+
+def load(path: Any, overrides: Sequence[str] = ()) -> Any:
+    """The configuration of a run folder, with overrides as on the command line; presets are not chosen anew.
+
+    Raises:
+        ConfigError: the file or an override cannot be used.
+    """
+    import yaml
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        loaded = OmegaConf.load(path)
+        config = OmegaConf.merge(OmegaConf.structured(RunSpec), loaded)
+    except OmegaConfBaseException as error:
+        found = config_error(error)
+        raise ConfigError(f"{path}: {found.key}", found.problem, found.hint) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
+        raise ConfigError(str(path), f"cannot be read: {' '.join(str(error).split())}") from error
+    for override in overrides:
+        if "=" not in override:
+            raise ConfigError(override, "is not an override; key=value is expected, e.g. time.end=2000")
+        if re.match(r"^\+*(model|experiment)=", override):
+            raise ConfigError(override, "a preset cannot be chosen for a run that exists", "start a new run")
+    parse(overrides)
+    for parsed in OverridesParser.create().parse_overrides(prepare(overrides)):
+        try:
+            if parsed.is_sweep_override():
+                raise ConfigError(parsed.key_or_group, "has several values", "to give a list, write [value1,value2]")
+            OmegaConf.update(config, parsed.key_or_group, parsed.value(), merge=True)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise config_error(error) from error
+    _follow_arrays(config, Path(path).parent)
+    return config
+
+
+def _follow_arrays(config: Any, folder: Path) -> None:
+    """Arrays that a run was started from lie in its folder, wherever that was moved to."""
+    for condition in config.initial.values():
+        given = condition.get("path") if hasattr(condition, "get") else None
+        if not isinstance(given, str) or Path(given).exists() or not Path(given).name.startswith(ARRAY):
+            continue
+        if (beside := folder / Path(given).name).exists():
+            condition.path = str(beside.absolute())
+
+
+def of_initial(config: Any, name: str, path: str) -> None:
+    """Names a file as the initial condition of a field."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.update(config, f"initial.{name}", None, force_add=True)
+    OmegaConf.update(config, f"initial.{name}", {"kind": "file", "path": path}, force_add=True)
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """The values of a configuration by their dotted keys; lists, and mappings of one kind out of several, are values."""
+    from omegaconf import OmegaConf
+
+    values: dict[str, Any] = {}
+
+    def walk(prefix: str, node: Any) -> None:
+        if isinstance(node, dict) and not (prefix and REPLACED.match(prefix)):
+            for name, value in node.items():
+                walk(f"{prefix}.{name}" if prefix else str(name), value)
+        else:
+            values[prefix] = node
+
+    walk("", OmegaConf.to_container(config, resolve=True))
+    return values
+
+
+def put(config: Any, key: str, value: Any) -> None:
+    """Sets one value of a configuration."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.update(config, key, value, merge=False)

@@ -1,0 +1,80 @@
+"""Presets of one's own: files given by their path, and folders on Hydra's search path."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..specs import ModelSpec, RunSpec
+from .grammar import split, unquoted
+
+_PACKAGE = re.compile(r"(?m)^#\s*@package\s+(\S+)\s*$")
+
+
+def read_preset(group: str, choice: str) -> tuple[Any, str]:
+    """The content of a file that a preset is chosen by, and the part of the configuration it belongs to.
+
+    Raises:
+        ConfigError: there is no such file, it is no YAML, or it holds something else than a preset of the group.
+    """
+    import yaml
+    from omegaconf import OmegaConf
+
+    path = Path(unquoted(choice)).expanduser()
+    if not path.is_file():
+        raise ConfigError(group, f"there is no file {path}", f"give the path of a YAML file, or a name: {group}=NAME")
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = OmegaConf.create(yaml.safe_load(text) or {})
+        OmegaConf.to_yaml(content)
+    except Exception as error:  # readers of YAML raise anything from ValueError to errors of their own
+        raise ConfigError(group, f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not OmegaConf.is_dict(content):
+        raise ConfigError(group, f"{path} holds no mapping of keys to values")
+    schema = [f.name for f in dataclasses.fields(ModelSpec if group == "model" else RunSpec)]
+    if strange := [str(key) for key in content if key not in schema and key != "defaults"]:
+        hint = f"keys of {'a model' if group == 'model' else 'an experiment'}: {', '.join(schema)}"
+        if group == "model" and strange[0] in {f.name for f in dataclasses.fields(RunSpec)}:
+            hint += f"\n  a file with the keys of a whole run is an experiment: experiment={choice}"
+        raise ConfigError(group, f"{path} has the key {strange[0]!r}, which means nothing there", hint)
+    if group == "model" and "name" not in content:
+        content.name = path.stem
+    found = _PACKAGE.search(text)
+    return content, found.group(1) if found else group if group == "model" else "_global_"
+
+
+def check_search_path(overrides: Sequence[str]) -> None:
+    """Hydra says nothing of folders that are not there.
+
+    Raises:
+        ConfigError: one of them, or a package that cannot be imported.
+    """
+    key = "hydra.searchpath"
+    for override in overrides:
+        name, equals, text = override.lstrip("+").partition("=")
+        if not equals or name.strip() != key:
+            continue
+        text = unquoted(text)
+        listed = split(text[1:-1], ",") if text[:1] + text[-1:] == "[]" else [text]
+        if text[:1] != "[" and Path(text.removeprefix("file://")).is_dir():
+            raise ConfigError(key, f"is {text}; a list is expected", f"write {key}=[{text}], or --config-dir {text}")
+        for place in filter(None, map(unquoted, listed)):
+            scheme, _, rest = place.rpartition("://")
+            if scheme == "pkg":
+                try:
+                    known = importlib.util.find_spec(rest) is not None
+                except (ImportError, ValueError):
+                    known = False
+                if not known:
+                    raise ConfigError(key, f"there is no package {rest}", "a folder is given as file:///DIR")
+            elif scheme not in ("", "file"):
+                raise ConfigError(key, f"{place} is neither a folder, file:///DIR, nor a package, pkg://NAME")
+            elif not Path(rest).is_dir():
+                raise ConfigError(
+                    key, f"there is no folder {rest}", "presets lie in DIR/model and DIR/experiment: file:///DIR"
+                )

@@ -1,0 +1,92 @@
+"""Standard output and error of the command line, whatever they are connected to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from .errors import OutputError
+
+
+class _Unfailing:
+    """A stream for messages: that nobody can read them any more is no reason to stop."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+class _Output(_Unfailing):
+    """The stream for results: that they get lost is an error, but for a pipe that nobody reads any more (``| head``)."""
+
+    def write(self, text: str) -> int:
+        with self._told():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._told():
+            self._stream.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.close_quietly()
+            raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
+
+    def close_quietly(self) -> None:
+        """Lets Python close the stream without a complaint."""
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+@contextmanager
+def console() -> Iterator[None]:
+    """Characters that the terminal's encoding lacks are written as escapes, and messages to a closed stream are dropped.
+
+    Raises:
+        OutputError: what is printed cannot be written.
+    """
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = (
+        kind(s) if s is not None else s for kind, s in zip((_Output, _Unfailing), before, strict=True)
+    )
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def finish() -> None:
+    """Writes out what waits in standard output. Raises OutputError."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        give_up()
+
+
+def give_up() -> None:
+    """Drops what waits in standard output, which nobody reads any more."""
+    if isinstance(sys.stdout, _Output):
+        sys.stdout.close_quietly()

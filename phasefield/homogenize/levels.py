@@ -1,0 +1,150 @@
+"""The values of a field in its two phases: the wells of the model that made it, else found where both phases are there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import PhasefieldError
+from .tensors import Array
+
+#: Variance between two classes over the whole variance from which a field counts as two-phase: 0.64 is that of a Gaussian, 0.75
+#: of uniformly spread values, 1 of two values.
+_SEPARATED = 0.8
+#: Spread over magnitude up to which values are one: what rounding, also in single precision, leaves of a uniform field.
+_UNIFORM = 1e-6
+#: Samples of the energy between which its wells are looked for.
+_SAMPLES = 4001
+
+
+def two_levels(field: Array) -> tuple[float, float]:
+    """Values of a field in its two phases: the most frequent ones on either side of Otsu's threshold (Otsu 1979).
+
+    Of a field that lies between 0 and 1, or -1 and 1, and comes near to both, these are its levels if the most frequent values
+    are close to them, or if there are none: bulk that hardly is any has no level of its own. Of a uniform field both are its
+    value.
+    """
+    flat = field[np.isfinite(field)].ravel()
+    low, high = float(flat.min()), float(flat.max())
+    if _one(low, high):
+        return low, low
+    threshold, _ = _otsu(flat, low, high)
+    found = (_peak(flat[flat <= threshold], low), _peak(flat[flat > threshold], high))
+    for ends in ((0.0, 1.0), (-1.0, 1.0)):
+        near, beyond = 0.05 * (ends[1] - ends[0]), 0.01 * (ends[1] - ends[0])
+        if -beyond <= low - ends[0] < near and -beyond <= ends[1] - high < near:
+            pairs = zip(ends, found, strict=True)
+            a, b = (end if not clear or abs(value - end) < 2 * beyond else value for end, (value, clear) in pairs)
+            return a, b
+    return found[0][0], found[1][0]
+
+
+def _one(low: float, high: float) -> bool:
+    """Whether values between these are one but for rounding."""
+    return high - low <= _UNIFORM * max(abs(low), abs(high))
+
+
+def _otsu(flat: Array, low: float, high: float) -> tuple[float, float]:
+    """Otsu's threshold, and the variance between the classes over that of all values."""
+    counts, edges = np.histogram(flat, 256, (low, high))
+    centers = (edges[1:] + edges[:-1]) / 2
+    weight = np.cumsum(counts)
+    moment = np.cumsum(counts * centers)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (moment[-1] * weight / weight[-1] - moment) ** 2 / (weight * (weight[-1] - weight))
+    between = np.where(np.isfinite(between), between, -1)
+    best = int(between.argmax())
+    whole = float((counts * (centers - moment[-1] / weight[-1]) ** 2).sum())
+    return float(edges[1:][best]), float(between[best]) / whole if whole > 0 else 0.0
+
+
+def _peak(values: Array, default: float) -> tuple[float, bool]:
+    """The most frequent value, and whether it stands out: the median of the highest bin, whose mean the interfaces' tails would
+    draw in.
+    """
+    if not len(values) or _one(float(values.min()), float(values.max())):
+        return (float(values[0]) if len(values) else default), True
+    counts, edges = np.histogram(values, max(8, min(64, len(values) // 16)))
+    best = int(counts.argmax())
+    inside = values[(values >= edges[best]) & (values <= edges[best + 1])]
+    return float(np.median(inside)), bool(counts[best] > 3 * counts.mean())
+
+
+def best_separated(snapshots: Iterable[tuple[int, Array]]) -> tuple[int, tuple[float, float]]:
+    """The latest of the snapshots in which the two phases are as far apart as in any, and its levels.
+
+    A run may end, or start, in one phase alone: of the snapshots that are two-phase those are looked at whose levels lie at least
+    half as far apart as those of any. Where none is two-phase it is the one whose levels lie furthest apart.
+    """
+    known = []
+    for number, values in snapshots:
+        flat = np.asarray(values, float).ravel()
+        low, high = float(flat.min()), float(flat.max())
+        share = 0.0 if _one(low, high) else _otsu(flat, low, high)[1]
+        known.append((number, share, two_levels(flat)))
+    separated = [k for k in known if k[1] >= _SEPARATED]
+    widest = max(b - a for _, _, (a, b) in separated or known)
+    enough = (0.5 if separated else 1.0) * widest
+    number, _, levels = next(k for k in reversed(separated or known) if k[2][1] - k[2][0] >= enough)
+    return number, levels
+
+
+def wells(config: Path, field: str, least: float, most: float) -> tuple[float, float] | None:
+    """Values of a field in the two phases of the model that a run's configuration describes; None where it does not tell.
+
+    Of a conserved field those that share a tangent of the energy, else its minima. A model of several fields, or with more wells
+    than two, leaves open which of them are meant.
+
+    Args:
+        least, most: of the field; the wells are looked for between and about them.
+    """
+    from ..config import load, to_spec
+    from ..models.analysis import binodal
+    from ..simulation import build_model
+
+    try:
+        model = build_model(to_spec(load(config)))
+        if len(model.components) != 1 or model.order_parameters[0].name != field:
+            return None
+        reach = 3 * max(most - least, abs(least), abs(most), 1.0)
+        span = (least - reach, most + reach)
+        tilt = 0.0
+        if model.order_parameters[0].kinetics == "conserved":
+            a, b = binodal(model, span)
+            (tilt, _) = model.evaluate([model.potentials[0]], np.array([[a, b]]))[0]
+        at = np.linspace(*span, _SAMPLES)
+        energy = model.evaluate([model.energy], at[None, :])[0] - tilt * at
+        found = _minima(at, energy)
+        if len(found) != 2:
+            return None
+        if model.order_parameters[0].kinetics == "conserved":
+            return a, b
+
+        def slope(u: float) -> float:
+            return float(model.evaluate([model.potentials[0]], np.array([[u]]))[0, 0])
+
+        step = at[1] - at[0]
+        low, high = (_root(slope, u - step, u + step) for u in found)
+        return low, high
+    except PhasefieldError:  # an old or foreign configuration, an energy without two phases
+        return None
+
+
+def _minima(at: Array, energy: Array) -> list[float]:
+    """Where samples are lower than both neighbours, those outside the energy's domain left out."""
+    good = np.isfinite(energy)
+    at, energy = at[good], energy[good]
+    inner = (energy[1:-1] < energy[:-2]) & (energy[1:-1] <= energy[2:])
+    return [float(u) for u in at[1:-1][inner]]
+
+
+def _root(slope: Callable[[float], float], low: float, high: float) -> float:
+    """Where a rising function passes zero, by halving."""
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if slope(middle) > 0 else (middle, high)
+    root = 0.5 * (low + high)
+    return root if not math.isclose(root, round(root), abs_tol=1e-9) else float(round(root))

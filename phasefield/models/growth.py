@@ -1,0 +1,66 @@
+"""How fast small fluctuations grow in a state at hand: what a step must follow while the pattern that they choose is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..grid import Grid
+from .base import EnergyModel
+
+
+class Amplification:
+    """The fastest growth of fluctuations about the mean of a state, over the wavenumbers that a grid holds.
+
+    The energy is linearised over the values that the state takes (statistical linearisation: Roberts and Spanos, Random
+    Vibration and Statistical Linearization, 1990, ch. 5): row j of H holds the secants of df/du_i between mean_j - s and
+    mean_j + s with s = sqrt(3) times the fluctuation, which for a quartic energy and a Gaussian distribution is the average
+    of the second derivatives. So the rate of a homogeneous state is that of Cahn's linear theory and falls to nothing by
+    itself as phases form.
+
+    Args:
+        noise: relative size of fluctuations that are but round-off, which nothing needs to follow.
+    """
+
+    def __init__(self, model: EnergyModel, grid: Grid, noise: float) -> None:
+        self._noise = noise
+        self._potentials = model.function(model.potentials)
+        fields = [f for f, _ in model.components]
+        self._conserved = np.array([f.kinetics == "conserved" for f in fields])
+        self._root = np.sqrt([f.mobility for f in fields])
+        self._kappa = np.array([f.kappa for f in fields], dtype=float)
+        self._least, self._most = grid.wavenumbers
+
+    def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
+        """The largest growth rate, 1/time; 0 where nothing grows or the energy is not finite nearby.
+
+        Args:
+            mean, fluctuation: of every component, as in `Trial`.
+        """
+        center, spread = np.array(mean), math.sqrt(3) * np.array(fluctuation)
+        scale = np.max(np.hypot(center, spread))
+        if not np.max(spread) > self._noise * scale:
+            return 0.0
+        # Differences need a spread that survives rounding: what is nearly uniform is judged by the tangent.
+        spread = np.maximum(spread, 1e-5 * scale)
+        count = len(center)
+        points = center[:, None] + np.hstack([np.diag(spread), -np.diag(spread)])
+        forces = self._potentials(points)
+        hessian = (forces[:, :count] - forces[:, count:]) / (2 * spread)
+        hessian = 0.5 * (hessian + hessian.T)
+        if not np.isfinite(hessian).all():
+            return 0.0
+        depth = -float(np.linalg.eigvalsh(hessian)[0])
+        if depth <= 0:
+            return 0.0
+        least = self._kappa.min()
+        highest = min(self._most, depth / least) if least > 0 else self._most
+        squares = np.geomspace(self._least, max(highest, self._least), 48) if self._conserved.any() else np.zeros(1)
+        if not self._conserved.all():
+            squares[0] = 0.0  # grows with the mean
+        mobility = self._root * np.where(self._conserved, np.sqrt(squares)[:, None], 1.0)
+        inner = hessian + squares[:, None, None] * np.diag(self._kappa)
+        growth = -mobility[:, :, None] * inner * mobility[:, None, :]
+        return max(0.0, float(np.linalg.eigvalsh(growth)[:, -1].max()))

@@ -1,0 +1,89 @@
+"""What a specification is about before a run of it is built: the model, its initial values, and what the grid makes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import ConfigError
+from .grid import AXIS_NAMES, Grid
+from .initial import Rows, Sample, initial_rows, merge_initial, slabs
+from .models import EnergyModel
+from .models.resolution import Resolution, resolution
+from .specs import ARRAY, RunSpec
+
+
+def build_model(spec: RunSpec) -> EnergyModel:
+    """The model a specification describes."""
+    fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
+    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
+
+
+def initial_condition(spec: RunSpec, name: str) -> Any:
+    """What a field begins with: the model's own with what is given for the run; None if there is neither."""
+    default, given = spec.model.fields[name].initial, spec.initial.get(name)
+    return default if given is None else given if default is None else merge_initial(default, given)
+
+
+def starting_point(spec: RunSpec, name: str) -> Any:
+    """What tells the initial condition of a field from others: what is configured, or a digest of an array from Python."""
+    condition = initial_condition(spec, name)
+    values = condition
+    if isinstance(condition, Mapping) and Path(str(condition.get("path", ""))).name == f"{ARRAY}{name}.npy":
+        with suppress(OSError, ValueError):
+            values = np.load(condition["path"], mmap_mode="r")
+    if not hasattr(values, "__array__"):
+        return json.loads(json.dumps(condition, default=str))  # as it comes back from a checkpoint
+    if hasattr(values, "dims"):
+        values = values.transpose(..., *(axis for axis in AXIS_NAMES if axis in values.dims))
+    digest = hashlib.sha256(np.ascontiguousarray(values, dtype=float).tobytes()).hexdigest()
+    return f"array {digest[:16]}"
+
+
+def initial_of(spec: RunSpec, model: EnergyModel, grid: Grid) -> Rows:
+    """Initial values of all components for part of the grid at a time, see `phasefield.initial.initial_rows`.
+
+    Raises:
+        ConfigError: a field without an initial condition, or one that cannot be made.
+    """
+    unknown = set(spec.initial) - set(spec.model.fields)
+    if unknown:
+        raise ConfigError(
+            f"initial.{min(unknown)}", f"there is no such field; fields of the model: {', '.join(spec.model.fields)}"
+        )
+    parts = []
+    for f in model.order_parameters:
+        condition = initial_condition(spec, f.name)
+        if condition is None:
+            raise ConfigError(
+                f"initial.{f.name}",
+                "is missing; every field needs an initial condition",
+                f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
+            )
+        parts.append(initial_rows(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
+    return lambda rows: np.concatenate([part(rows) for part in parts])
+
+
+def initial_cells(spec: RunSpec, model: EnergyModel, grid: Grid) -> np.ndarray:
+    """Initial values of all components, shape ``(components, *grid.shape)``; raises what `initial_of` does."""
+    rows = initial_of(spec, model, grid)
+    return np.concatenate([rows(slab) for slab in slabs(grid)], axis=1)
+
+
+def resolution_of(spec: RunSpec) -> Resolution | None:
+    """What the grid of a specification makes of its model, see `phasefield.models.resolution`, without building the run.
+
+    Raises:
+        ConfigError: a grid, a model or initial values that cannot be made.
+    """
+    model, grid = build_model(spec), spec.grid.build()
+    rows, sample = initial_of(spec, model, grid), Sample(grid, len(model.components))
+    for slab in slabs(grid):
+        sample.add(slab, rows(slab))
+    return resolution(model, grid, sample.few())

@@ -1,0 +1,218 @@
+"""Opening our NetCDF files, and writing whole datasets like them: the one place where their layout meets xarray."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from ..errors import OutputError
+from .files import replacing
+from .layout import (
+    PART_AT,
+    PART_AXES,
+    PART_OF,
+    TEXT,
+    WHOLE,
+    disk_order,
+    named_order,
+    parts_of,
+    put_attrs,
+    put_characters,
+    readable,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def open_dataset(path: str | Path, **options: Any) -> xr.Dataset:
+    """A NetCDF file as an `xarray.Dataset`, read lazily: parts put together, axes in the order time, others, x, y, z.
+
+    Times stay numbers, whatever their units. Files of any origin and of earlier versions can be read.
+
+    Args:
+        options: of `xarray.open_dataset`.
+
+    Raises:
+        whatever `xarray.open_dataset` does.
+    """
+    import xarray as xr
+
+    path = os.fspath(path)
+    try:
+        path.encode(sys.getfilesystemencoding())
+    except UnicodeEncodeError:  # in a locale without UTF-8, where the netCDF library opens no such name
+        options = {"engine": "h5netcdf", **options}
+    return joined(xr.open_dataset(path, **{"decode_times": False, **options}))
+
+
+def joined(data: xr.Dataset) -> xr.Dataset:
+    """A dataset as it lies in our files as one with whole variables, still read lazily."""
+    wholes: dict[str, dict[tuple[int, ...], Hashable]] = {}
+    for name, variable in data.data_vars.items():
+        if PART_OF in variable.attrs and PART_AT in variable.attrs:
+            at = tuple(int(k) for k in np.atleast_1d(variable.attrs[PART_AT]))
+            wholes.setdefault(str(variable.attrs[PART_OF]), {})[at] = name
+    variables: dict[Hashable, Any] = {}
+    seen: set[str] = set()
+    for name, variable in data.data_vars.items():
+        whole = str(variable.attrs.get(PART_OF, ""))
+        if whole not in wholes:
+            dims = tuple(
+                map(str, variable.dims)
+            )  # of a file of another origin those without our names keep their order
+            ours = dims == disk_order(dims)
+            variables[name] = variable.variable.transpose(*named_order(dims)) if ours else variable.variable
+        elif whole not in seen:
+            seen.add(whole)
+            variables[whole] = _whole(whole, {at: data[part].variable for at, part in wholes[whole].items()})
+    result = data.drop_vars(list(data.data_vars)).assign(variables)
+    result.set_close(data.close)
+    return result
+
+
+def _whole(name: str, parts: Mapping[tuple[int, ...], Any]) -> Any:
+    """A variable put together of its parts, by their places."""
+    import xarray as xr
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
+
+    first = parts[min(parts)]
+    axes = str(first.attrs[PART_AXES]).split()
+    sizes = tuple(1 + max(at[d] for at in parts) for d in range(len(axes)))
+    if len(parts) != math.prod(sizes):
+        raise ValueError(f"{name}: holds {len(parts)} of {math.prod(sizes)} parts")
+    inner = named_order(first.dims)
+    lead = inner[:1] if inner[0] == "time" else ()
+    dims = (*lead, *axes, *inner[len(lead) :])
+    ordered = {at: part.transpose(*inner) for at, part in parts.items()}
+
+    class Joined(BackendArray):
+        """Reads of the parts what an index asks for."""
+
+        shape = (*(first.sizes[d] for d in lead), *sizes, *(first.sizes[d] for d in inner[len(lead) :]))
+        dtype = first.dtype
+
+        def __getitem__(self, key: Any) -> Any:
+            return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+        def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+            before, places, after = (
+                key[: len(lead)],
+                key[len(lead) : len(lead) + len(axes)],
+                key[len(lead) + len(axes) :],
+            )
+            chosen = [np.arange(n)[k] for n, k in zip(sizes, places, strict=True)]
+            shape = tuple(c.size for c in chosen if np.ndim(c))
+            values = [
+                np.asarray(ordered[tuple(int(k) for k in at)][(*before, *after)].values)
+                for at in np.stack(np.meshgrid(*chosen, indexing="ij"), -1).reshape(-1, len(axes))
+            ]
+            kept = sum(not isinstance(k, int | np.integer) for k in before)
+            stacked = np.stack(values, kept)
+            return stacked.reshape(*stacked.shape[:kept], *shape, *stacked.shape[kept + 1 :])
+
+    attrs = {k: v for k, v in first.attrs.items() if k not in (PART_OF, PART_AXES, PART_AT, WHOLE)}
+    if WHOLE in first.attrs:
+        attrs["long_name"] = first.attrs[WHOLE]
+    return xr.Variable(dims, indexing.LazilyIndexedArray(Joined()), attrs)
+
+
+class _Unfailing:
+    """A file object for HDF5, which crashes after a failing write: failures are kept for `check`, and what follows is dropped."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._descriptor = file.fileno()
+        self._position = self._size = 0
+        self.error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        pass
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._position if size is None else size
+        return self._size
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        view[:] = os.pread(self._descriptor, len(view), self._position).ljust(len(view), b"\0")
+        self._position += len(view)
+        return len(view)
+
+    def read(self, count: int = -1) -> bytes:
+        data = bytearray(max(0, self._size - self._position) if count < 0 else count)
+        self.readinto(data)
+        return bytes(data)
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        total = len(view)
+        try:
+            while view and self.error is None:
+                done = os.pwrite(self._descriptor, view, self._position)
+                view, self._position = view[done:], self._position + done
+        except OSError as error:
+            self.error = error
+        self._position += len(view)
+        self._size = max(self._size, self._position)
+        return total
+
+    def check(self) -> None:
+        """Raises the first failure."""
+        if self.error is not None:
+            raise self.error
+        os.ftruncate(self._descriptor, self._size)
+
+
+def write_dataset(data: xr.Dataset, path: str | Path) -> None:
+    """Writes a dataset as a NetCDF-4 file in the layout of our files, in place of any file at ``path`` in one step.
+
+    Raises:
+        OutputError: the file cannot be written; an older one is untouched.
+    """
+    import h5netcdf
+    import h5py
+
+    labels = {str(d): data[d].values.tolist() if d in data.coords else range(n) for d, n in data.sizes.items()}
+    texts: dict[str, Mapping[str, Any]] = {"/": {"Conventions": "CF-1.11", **data.attrs}}
+    besides = {str(n): set(c.dims) for n, c in data.coords.items() if n not in data.dims}
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with replacing(Path(path)) as target:
+        stream = _Unfailing(target)
+        with h5netcdf.File(stream, "w") as file:
+            file.dimensions = {str(d): n for d, n in data.sizes.items()}
+            for key, variable in data.variables.items():
+                name, dims = str(key), tuple(map(str, variable.dims))
+                attrs = dict(variable.attrs)
+                if variable.dtype.kind in "UOS":
+                    put_characters(file, name, dims, variable.values)
+                    texts[name] = {**attrs, **TEXT}
+                    continue
+                for part in parts_of(name, dims, labels, attrs, list(map(str, data.variables))):
+                    others = [d for d in named_order(dims) if d not in part.dims]
+                    values = variable.isel(dict(zip(others, part.at, strict=True))).transpose(*part.dims).values
+                    values = readable(values)
+                    file.create_variable(part.name, part.dims, values.dtype, data=values)
+                    known = [c for c, d in besides.items() if key not in data.coords and d <= set(part.dims)]
+                    texts[part.name] = {**part.attrs, **({"coordinates": " ".join(known)} if known else {})}
+        if stream.error is None:
+            with h5py.File(stream, "r+") as raw:
+                for name, text in texts.items():
+                    put_attrs(raw[name], text)
+        stream.check()

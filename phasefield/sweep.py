@@ -1,0 +1,313 @@
+"""Sweeps: one run for each combination of values, in numbered folders below one that tells of all.
+
+``sweep.yaml`` in that folder holds the command and what every member was asked; ``member.yaml`` in a member's folder how it came
+out. Members may run in other processes, by a launcher of Hydra's: what they have to tell goes through these files.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import api, config
+from .errors import OutputError, PhasefieldError
+from .report.standing import standing
+from .store import RunFolder, expanded
+
+log = logging.getLogger("phasefield")
+
+MEMBER = "member.yaml"
+
+
+@dataclass
+class Member:
+    """A run of a sweep.
+
+    Attributes:
+        name: of its folder. number: in the order of the sweep. overrides: what it was asked.
+        error: why it failed, empty if it did not. code: its exit code, None if it has not ended. text: how it came out.
+    """
+
+    name: str
+    number: int
+    overrides: list[str] = field(default_factory=list)
+    error: str = ""
+    code: int | None = None
+    text: str = "not started"
+
+
+def combinations(overrides: Sequence[str]) -> list[list[str]]:
+    """What every member is asked, checked.
+
+    Raises:
+        PhasefieldError: some cannot run; says which.
+    """
+    own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
+    path = [o for o in overrides if o.lstrip("+").startswith("hydra.searchpath")]
+    config.register(overrides)
+    jobs = config.combinations(own)
+    wrong: dict[int, PhasefieldError] = {}
+    for number, job in enumerate(jobs):
+        try:
+            config.to_spec(config.compose([*path, *job]))
+        except PhasefieldError as error:
+            wrong[number] = error
+    texts = {str(error) for error in wrong.values()}
+    if len(wrong) == len(jobs) and len(texts) == 1:
+        raise next(iter(wrong.values()))
+    if wrong:
+        shown = _varying(jobs)
+        lines = [f"  {number} ({' '.join(shown[number])}): {_indented(error)}" for number, error in wrong.items()]
+        raise PhasefieldError(
+            f"{len(wrong)} of {len(jobs)} runs of the sweep cannot be made; none was started\n" + "\n".join(lines)
+        )
+    return jobs
+
+
+def prepare(folder: str | None, jobs: Sequence[Sequence[str]], path: Sequence[str], command: str) -> Path:
+    """The folder of a new sweep, with its file.
+
+    Args:
+        folder: the one asked for; None makes one under runs/.
+        jobs: what every member is asked, as far as it is known. path: overrides that tell where presets are found.
+
+    Raises:
+        OutputError: it holds a sweep or a run already, or cannot be written.
+    """
+    import yaml
+
+    if folder is None:
+        where, _ = api.new_folder("_sweep")
+    elif "${" in folder:
+        raise OutputError(
+            f"output.dir: {folder} would be another folder for every run; name one for the sweep\n"
+            "  runs lie in 0, 1, ... below it; hydra.sweep.subdir=... names them otherwise"
+        )
+    else:
+        where = expanded(folder)
+        if held := _held(where):
+            raise OutputError(
+                f"{where}: already holds a run or a sweep ({held})\n"
+                f"  choose another output.dir, continue with `phasefield resume {where}`, or delete it"
+            )
+    told = {"command": command, "searchpath": list(path), "members": [list(map(config.original, job)) for job in jobs]}
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        with open(where / api.SWEEP, "x", encoding="utf-8") as file:
+            yaml.safe_dump(told, file, sort_keys=False, allow_unicode=True, width=1000)
+    except FileExistsError:
+        if not where.is_dir():
+            raise OutputError(f"{where}: is a file\n  choose another output.dir") from None
+        raise OutputError(f"{where}: another sweep has just begun there\n  choose another output.dir") from None
+    except OSError as error:
+        raise OutputError(
+            f"{where}: cannot be used as the folder of a sweep: {error.strerror or error}\n  choose another output.dir"
+        ) from error
+    return where
+
+
+def abandon(where: Path) -> None:
+    """Removes the folder of a sweep of which nothing came."""
+    if not any(where.glob(f"**/{MEMBER}")):
+        for name in (api.SWEEP, "multirun.yaml"):
+            with suppress(OSError):
+                (where / name).unlink()
+        with suppress(OSError):
+            where.rmdir()
+
+
+def _held(where: Path) -> str:
+    """What of a run or a sweep lies in a folder."""
+    own = (api.SWEEP, "multirun.yaml", *(p.name for p in RunFolder(where).files()))
+    found = [name for name in own if (where / name).exists()]
+    members = [p for p in where.glob("*") if p.is_dir() and any(f.exists() for f in (p / MEMBER, RunFolder(p).config))]
+    return ", ".join([*found, *sorted(p.name for p in members)][:4])
+
+
+def is_sweep(path: str | Path) -> bool:
+    """Whether a folder is a sweep's."""
+    return (expanded(path) / api.SWEEP).is_file()
+
+
+def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable[[], int]) -> int:
+    """Runs a member and writes down how it came out; its exit code.
+
+    Errors end here, for the other members' sake. An interruption goes on to the caller, written down too.
+    """
+    member = Member(folder.name, number, list(map(config.original, overrides)), text="running")
+    _write(folder, member)
+    try:
+        member.code = go()
+        member.text = "done" if member.code == 0 else f"stopped by signal {member.code - 128}"
+    except PhasefieldError as error:
+        member.code, member.error, member.text = error.exit_code, str(error), "failed"
+        print(f"phasefield: error: {error}", file=sys.stderr)
+    except Exception as error:  # a fault of ours, which must not take the other members along
+        import traceback
+
+        traceback.print_exc()
+        member.code, member.text = 2, "failed"
+        member.error = f"{type(error).__name__}: {error} (a fault of the program; its traceback is above)"
+    except BaseException:
+        member.code, member.text = 130, "interrupted"
+        raise
+    finally:
+        _write(folder, member)
+    return member.code
+
+
+def _write(folder: Path, member: Member) -> None:
+    import yaml
+
+    told = {key: value for key, value in vars(member).items() if key != "name"}
+    with suppress(OSError):  # on a full disk the run itself has told it
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MEMBER).write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def members(path: str | Path) -> list[Member]:
+    """All members of a sweep, in order.
+
+    Raises:
+        OutputError: its file cannot be read.
+    """
+    where = expanded(path)
+    told = _read(where / api.SWEEP, required=True)
+    found = {n: Member(str(n), n, list(map(str, job))) for n, job in enumerate(told.get("members") or [])}
+    for file in sorted(where.glob(f"**/{MEMBER}")):
+        seen = {key: value for key, value in _read(file).items() if key in Member.__dataclass_fields__}
+        if isinstance(seen.get("number"), int):
+            found[seen["number"]] = Member(**{**seen, "name": file.parent.relative_to(where).as_posix()})
+    return [found[number] for number in sorted(found)]
+
+
+def _read(path: Path, required: bool = False) -> dict[str, Any]:
+    import yaml
+
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        if required:
+            raise OutputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def resume(
+    path: str | Path,
+    overrides: Sequence[str],
+    finish: Callable[[api.Run], int],
+    command: str,
+    new_files: bool = False,
+) -> int:
+    """Lets the members of a sweep go on that have not ended, and runs those that have not begun; the exit code."""
+    where = expanded(path)
+    found = members(where)
+    if not found:
+        raise OutputError(f"{where}: this sweep has no members\n  delete the folder and start it again")
+    presets = [str(o) for o in _read(where / api.SWEEP).get("searchpath") or []]
+    shown = _varying([m.overrides for m in found])
+    config.parse(overrides)
+    for member in found:  # a slip of the pen must not be the end of all of them
+        if (there := RunFolder(where / member.name).config).is_file():
+            config.to_spec(config.load(there, overrides))
+    for member, words in zip(found, shown, strict=True):
+        folder = RunFolder(where / member.name)
+        print(f"run {member.name}: {' '.join(words)}", file=sys.stderr)
+
+        def go(folder: RunFolder = folder, member: Member = member) -> int:
+            if folder.checkpoint.is_file():
+                return finish(api.resume(folder.path, *overrides, progress=True, command=command, new_files=new_files))
+            if standing(folder.path).running:
+                raise OutputError(f"{folder.path}: another process is writing this run")
+            api.discard(folder, [])  # what was written before the first checkpoint is nothing to continue from
+            own = [o for o in member.overrides if not o.lstrip("+").startswith("output.dir=")]
+            composed = config.compose([*presets, *own, *overrides])
+            return finish(api.run_config(composed, command, folder.path, progress=True))
+
+        if run_member(folder.path, member.number, member.overrides, go) >= 128:
+            break
+    return summary(where)
+
+
+def report(path: str | Path, references: Sequence[str], write: Callable[..., Path]) -> int:
+    """Reports all members and lists them on a page; the exit code."""
+    from .report.index import Row, index
+    from .report.reading import reference_of
+
+    where = expanded(path)
+    for reference in references:
+        reference_of(expanded(reference))
+    rows, code = [], 0
+    found = members(where)
+    for member, shown in zip(found, _varying([m.overrides for m in found]), strict=True):
+        folder = where / member.name
+        page, problem = None, member.error
+        try:
+            if standing(folder).kind != "none":
+                page = write(folder, references)
+                print(page)
+        except PhasefieldError as error:
+            problem, code = str(error), 1
+            print(f"phasefield: error: {error}", file=sys.stderr)
+        rows.append(Row(member.name, shown, standing(folder).text, problem, page))
+    print(index(where, rows))
+    return code
+
+
+def summary(path: str | Path) -> int:
+    """Says how a sweep came out, a row for every member that is not done; its exit code."""
+    found = members(path)
+    bad = [m for m in found if m.code != 0]
+    place = shlex.quote(str(path))
+    if not bad:
+        print(f"{path}: {_runs(found)}, all done; phasefield report {place} shows more", file=sys.stderr)
+        return 0
+    failed = [m for m in bad if m.error]
+    print(
+        f"\n{path}: {_runs(found)}, {len(found) - len(bad)} done, {len(failed)} failed"
+        + (f", {len(bad) - len(failed)} stopped or not started" if len(bad) > len(failed) else ""),
+        file=sys.stderr,
+    )
+    print("\n".join(table(found, bad)), file=sys.stderr)
+    if len(bad) > len(failed):
+        print(f"continue with: phasefield resume {place}", file=sys.stderr)
+    stopped = [m.code for m in bad if m.code is not None and m.code >= 128]
+    return stopped[0] if stopped else 1
+
+
+def _runs(found: Sequence[Member]) -> str:
+    return f"{len(found)} run{'s' if len(found) != 1 else ''}"
+
+
+def table(found: Sequence[Member], shown: Sequence[Member]) -> Iterator[str]:
+    """Lines: the run, what tells it from the others, its exit code, how it came out."""
+    words = dict(zip([m.number for m in found], _varying([m.overrides for m in found]), strict=True))
+    rows = [("run", "overrides", "code", "outcome")]
+    for m in shown:
+        reason = m.error.split("\n")[0] if m.error else m.text
+        rows.append((m.name, " ".join(words[m.number]), "-" if m.code is None else str(m.code), reason))
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    for row in rows:
+        yield "  " + "  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[3]]).rstrip()
+
+
+def _varying(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Of every job the overrides that not all have, as people write them; of a job alone all."""
+    shared = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
+    return [[readable(o) for o in job if o not in shared and not o.endswith("=null")] for job in jobs]
+
+
+def readable(override: str) -> str:
+    """An override without what was put there for Hydra."""
+    return config.original(override).lstrip("+")
+
+
+def _indented(error: PhasefieldError) -> str:
+    return str(error).replace("\n", "\n    ")

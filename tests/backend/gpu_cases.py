@@ -1,0 +1,46 @@
+"""Problems that a GPU, or what plays one, has to solve as the CPU does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phasefield.backend import cells_of
+from phasefield.simulation import Simulation
+
+STEPS = 100
+GRAINS = ("model=grain_growth", "model.fields.eta.components=5", "initial.eta={kind: voronoi, grains: 8}")
+PRECIPITATE = (
+    "model=precipitate",
+    "initial.c={kind: circles, count: 2, radius: [4, 5], inside: 0.7, outside: 0.35, width: 2.0}",
+    "initial.eta={kind: circles, count: 2, radius: [4, 5], inside: 1.0, outside: 0.0, width: 2.0}",
+)
+SOURCE = "model.fields.c.source=0.01*cos(0.2*x)*exp(-t) + 0.002*c*(1 - c)"
+CASES = {
+    "line": ("model=cahn_hilliard", "grid.shape=[33]"),
+    "plane": ("model=cahn_hilliard", "grid.shape=[24,17]"),
+    "space": ("model=cahn_hilliard", "grid.shape=[8,10,12]", "grid.dealias=true"),
+    "no-flux": ("model=cahn_hilliard", "grid.shape=[20,15]", "grid.boundary=no-flux"),
+    "mixed": ("model=allen_cahn", "grid.shape=[9,10,8]", "grid.boundary=[fixed,periodic,no-flux]"),
+    "grains": (*GRAINS, "grid.shape=[16,18]"),
+    "precipitate": (*PRECIPITATE, "grid.shape=[32,30]"),
+    "conserved source": ("model=cahn_hilliard", SOURCE, "grid.shape=[16,18]"),
+    "sources of two fields": (*PRECIPITATE, SOURCE, "model.fields.eta.source=-0.01*eta*y/32", "grid.shape=[32,30]"),
+    "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
+}
+
+
+def look(sim: Simulation) -> tuple[np.ndarray, dict[str, Any]]:
+    scratch, values = sim.observe(sim.carry)
+    return cells_of(sim.layout, sim.backend.to_host(scratch)), values
+
+
+def compare(cpu: Simulation, gpu: Simulation, tolerance: float) -> None:
+    (cells, values), (others, theirs) = look(cpu), look(gpu)
+    assert gpu.carry.step == cpu.carry.step
+    assert gpu.carry.t == pytest.approx(cpu.carry.t, rel=tolerance)
+    np.testing.assert_allclose(others, cells, rtol=0, atol=tolerance * np.abs(cells).max())
+    for name, value in values.items():
+        np.testing.assert_allclose(theirs[name], value, rtol=100 * tolerance, atol=tolerance, err_msg=name)

@@ -1,0 +1,135 @@
+"""Sweeps: every member's fate is told, none stops the others, and the folder is one thing."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import yaml
+from test_cli import TINY, Command, phasefield, process
+
+__all__ = ["phasefield"]
+
+
+def test_a_failure_is_told_and_stops_nobody(phasefield: Command, tmp_path: Path) -> None:
+    # The middle one is refused only when its initial condition is made.
+    answer = phasefield(f"run -m {TINY} 'initial.c=0.5,log(d),0.4' output.dir=many")
+    assert answer.code == 1
+    assert answer.out.count("fields in fields.nc") == 2
+    *_, last = answer.err.strip().split("\n\n")
+    assert last.splitlines()[0] == "many: 3 runs, 2 done, 1 failed"
+    rows = [line.split() for line in last.splitlines()[1:]]
+    assert rows[0] == ["run", "overrides", "code", "outcome"]
+    assert rows[1][:4] == ["1", "initial.c='log(d)'", "2", "initial.c:"]
+    assert len(rows) == 2
+    told = yaml.safe_load((tmp_path / "many" / "1" / "member.yaml").read_text())
+    assert (told["code"], told["text"]) == (2, "failed")
+
+    # The whole is reported: pages of those that ran, the reason of the one that did not.
+    answer = phasefield("report many")
+    assert answer.code == 0, answer.err
+    page = (tmp_path / "many" / "index.html").read_text()
+    assert page.count('href="') == 2
+    assert "unknown name &#x27;d&#x27;" in page
+    assert (tmp_path / "many" / "2" / "report.html").is_file()
+
+    # A slip of the pen changes nothing.
+    answer = phasefield("resume many tim.end=0.2")
+    assert (answer.code, answer.out) == (2, "")
+    assert told == yaml.safe_load((tmp_path / "many" / "1" / "member.yaml").read_text())
+
+    # And goes on: those that ended as well, to a later end; the failed one is tried again.
+    answer = phasefield("resume many time.end=0.2")
+    assert answer.code == 1
+    assert "1 failed" in answer.err
+    assert [float(xr.load_dataset(tmp_path / "many" / k / "history.nc").time[-1]) for k in "02"] == [0.2, 0.2]
+
+
+def test_nothing_starts_unless_all_can(phasefield: Command, tmp_path: Path) -> None:
+    answer = phasefield(f"run -m {TINY} seed=1,2 time.dt=0.1,-1")
+    assert (answer.code, answer.out) == (2, "")
+    assert "2 of 4 runs of the sweep cannot be made; none was started" in answer.err
+    assert "  1 (seed=1 time.dt=-1): time.dt: is -1" in answer.err
+    assert not list(tmp_path.iterdir())
+    answer = phasefield(f"run -m {TINY} seed=1,2 hydra/launcher=nonsense output.dir=many")
+    assert answer.code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_not_mixed(phasefield: Command, tmp_path: Path) -> None:
+    assert phasefield(f"run -m {TINY} seed=1,2 output.dir=many").code == 0
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    for line in (f"run -m {TINY} seed=3,4 output.dir=many", f"run {TINY} output.dir=many"):
+        answer = phasefield(line)
+        assert answer.code == 2
+        assert "many: " in answer.err
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+    assert "would be another folder for every run" in phasefield(f"run -m {TINY} seed=1,2 'output.dir=o_${{seed}}'").err
+    # Without a name, every sweep gets a folder of its own, also within a second.
+    for _ in range(2):
+        assert phasefield(f"run -m {TINY} seed=1,2").code == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_members_from_files_and_members_alike(phasefield: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "energy: c**4/4 - c**2/2\nfields: {c: {kinetics: conserved, initial: 0.1*sin(x)}}\n"
+    )
+    assert phasefield(f"run -m {TINY} model=mine.yaml seed=1,1 output.dir=many").code == 0
+    for file in (tmp_path / "many" / "1").iterdir():
+        if file.is_file():
+            file.unlink()  # never begun
+    answer = phasefield("resume many")
+    assert answer.code == 0, answer.err
+    assert "many: 2 runs, all done" in answer.err
+    assert f"model={tmp_path}/mine.yaml" in (tmp_path / "many" / "1" / "member.yaml").read_text()
+
+
+def test_names_of_ones_own(phasefield: Command, tmp_path: Path) -> None:
+    line = f"run -m {TINY} seed=1,2 'hydra.sweep.subdir=s${{seed}}' 'output.dir=my sweep'"
+    assert phasefield(line).code == 0
+    assert {p.name for p in (tmp_path / "my sweep").iterdir() if p.is_dir()} == {"s1", "s2"}
+    answer = phasefield("resume 'my sweep' time.end=0.2")
+    assert answer.code == 0, answer.err
+    assert "2 runs, all done" in answer.err
+
+
+def test_a_stopped_sweep_goes_on(phasefield: Command, tmp_path: Path) -> None:
+    line = f"run -m {TINY} time.end=1e9 time.max_steps=200,300 time.dt_max=1e-3 output.every=1e8 output.dir=many"
+    child = process(*shlex.split(line.replace("200,300", "1000000,300")))
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "many" / "0" / "checkpoint.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # Of a run that is going, the report says so.
+    reported = phasefield("report many/0")
+    assert reported.code == 0, reported.err
+    assert "<dd>running</dd>" in (tmp_path / "many" / "0" / "report.html").read_text()
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 130, err
+    assert "2 runs, 0 done, 0 failed, 2 stopped or not started" in err
+    assert "continue with: phasefield resume many" in err
+    phasefield("report many/0")
+    assert "stopped before its end" in (tmp_path / "many" / "0" / "report.html").read_text()
+    # An override holds for all members.
+    steps = int(xr.load_dataset("many/0/history.nc").step[-1])
+    answer = phasefield(f"resume many time.max_steps={steps + 20}")
+    assert answer.code == 0, answer.err
+    last = [int(xr.load_dataset(f"many/{k}/history.nc").step[-1]) for k in "01"]
+    assert last[1] == steps + 20
+    assert last[0] >= steps
+
+
+def test_module_is_the_command(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "phasefield", "config", "show", "seed=7"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "seed: 7" in answer.stdout
+    assert np.all([p.name != "runs" for p in tmp_path.iterdir()])

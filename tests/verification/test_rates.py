@@ -1,0 +1,157 @@
+"""What the tolerance means: rates are right to a tenth of it at any speed, for every scheme, and every run comes to its end."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from verify import field_values, run, specify, steps
+
+from phasefield.errors import Diverged
+from phasefield.integrators import SCHEMES
+from phasefield.models import Amplification, analysis
+from phasefield.simulation import Simulation
+
+#: Schemes whose first order or one step makes them take thousands of steps.
+SLOW = {"etd1", "imex1", "etdrk2"}
+
+
+def schemes() -> list:
+    return [pytest.param(s, marks=pytest.mark.slow) if s in SLOW else s for s in SCHEMES]
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_a_wave_travels_at_its_speed(scheme: str) -> None:
+    """f' = (eta^2 - 1)(eta - h): the front tanh(x/sqrt(2)) moves at sqrt(2) h (M = kappa = 1)."""
+    sim = Simulation(
+        specify(
+            "model=allen_cahn",
+            "model.energy=(1-eta**2)**2/4-h*(eta-eta**3/3)",
+            "+model.parameters.h=0.2",
+            "grid.shape=[128]",
+            "grid.length=64",
+            "grid.boundary=no-flux",
+            "initial.eta=tanh((10-x)/sqrt(2))",
+            "time.end=100",
+            f"time.scheme={scheme}",
+        )
+    )
+    found = np.array([(s.carry.t, 32 * (field_values(s)[0].mean() + 1)) for s in steps(sim, 100.0)])
+    late = found[found[:, 0] > 20]
+    speed = float(np.polyfit(late[:, 0], late[:, 1], 1)[0])
+    error = speed / (math.sqrt(2) * 0.2) - 1
+    print(f"{scheme}: speed {speed:.6f}, error {error:.2%}, {sim.carry.step} steps")
+    assert abs(error) < (0.005 if scheme == "etdms3" else 0.01)
+
+
+@pytest.mark.parametrize(("kind", "dimension", "rate"), [("circles", 2, -2.0), ("spheres", 3, -4.0)])
+def test_spheres_shrink_by_their_curvature(kind: str, dimension: int, rate: float) -> None:
+    """dR^2/dt = -2 (d - 1) M kappa; an octant between mirrors, so that the volume gives R to round-off."""
+    n, radius, end = {2: (40, 24.0, 120.0), 3: (24, 16.0, 24.0)}[dimension]
+    sim = Simulation(
+        specify(
+            "model=allen_cahn",
+            f"grid.shape={[n] * dimension}",
+            "grid.boundary=no-flux",
+            f"initial.eta={{kind: {kind}, centers: [{[0.0] * dimension}], radii: {radius}, inside: 1, outside: -1, width: 1}}",
+            f"time.end={end}",
+        )
+    )
+    whole = {2: math.pi / 4, 3: math.pi / 6}[dimension]
+    found = [(s.carry.t, (n**dimension * (field_values(s)[0].mean() + 1) / 2 / whole)) for s in steps(sim, end)]
+    t, volume = np.array(found).T
+    late = t > 0.2 * end
+    slope = float(np.polyfit(t[late], volume[late] ** (2 / dimension), 1)[0])
+    print(f"{kind}: dR^2/dt = {slope:.4f} for {rate}, {sim.carry.step} steps")
+    # The law is that of a thin interface: a width of 1.4 in a radius of 14 to 24 adds a few parts in a thousand.
+    assert slope == pytest.approx(rate, rel=0.01)
+
+
+def test_a_uniform_field_follows_its_own_equation() -> None:
+    """eta' = eta - eta^3 from 0.1."""
+    sim = run(Simulation(specify("model=allen_cahn", "grid.shape=[8]", "initial.eta=0.1", "time.end=5")), 5.0)
+    exact = 1 / math.sqrt(1 + (1 / 0.1**2 - 1) * math.exp(-10))
+    assert float(field_values(sim).mean()) == pytest.approx(exact, abs=1e-4)
+
+
+AT_REST = {
+    "a phase": ("model=allen_cahn", "initial.eta=1"),
+    "near a phase": ("model=allen_cahn", "initial.eta=0.9"),
+    "the top of the barrier": ("model=allen_cahn", "initial.eta=0"),
+    "a ripple that dies": ("model=allen_cahn", "initial.eta=1+0.01*cos(2*pi*x/16)"),
+    "a mixture outside the spinodal": ("model=cahn_hilliard", "initial.c={kind: noise, mean: 0.1, amplitude: 0.05}"),
+    "an unstable mixture without noise": ("model=cahn_hilliard", "initial.c=0.5"),
+    "a domain in which nothing grows": ("model=cahn_hilliard", "grid.length=0.1"),
+    "a circle that is gone": (
+        "model=allen_cahn",
+        "grid.shape=[32,32]",
+        "initial.eta={kind: circles, centers: [[16,16]], radii: 8, inside: 1, outside: -1, width: 1}",
+    ),
+    "a precipitate that dissolves": (
+        "model=precipitate",
+        "grid.shape=[32,32]",
+        "initial.c={kind: circles, centers: [[16,16]], radii: [3], inside: 0.7, outside: 0.3, width: 2}",
+        "initial.eta={kind: circles, centers: [[16,16]], radii: [3], inside: 1, outside: 0, width: 2}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AT_REST)
+def test_runs_at_rest_come_to_their_end(case: str) -> None:
+    """Nothing is compared with fluctuations that are round-off: what has come to rest takes ever longer steps."""
+    sim = Simulation(specify("grid.shape=[16]", *AT_REST[case], "time.end=5000"))
+    for _ in range(600):
+        sim.advance(5000.0)
+        if sim.carry.t >= 5000:
+            break
+    print(f"{case}: {sim.carry.step} steps")
+    assert sim.carry.t == 5000
+
+
+def test_a_run_that_would_not_end_says_so() -> None:
+    sim = Simulation(specify("model=allen_cahn", "grid.shape=[8]", "time.end=1000", "time.dt_max=1e-8"))
+    with pytest.raises(Diverged, match=r"left to time\.end = 1000"):
+        run(sim, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "end", "amount"),
+    [
+        ("0.02*cos(t)", 10.0, 0.02 * math.sin(10)),
+        ("0.1*exp(-((t-50)/0.5)**2)", 100.0, 0.05 * math.sqrt(math.pi)),
+        ("piecewise(0.001, t < 50, 0)", 100.0, 0.05),
+    ],
+)
+def test_sources_supply_what_they_say(source: str, end: float, amount: float) -> None:
+    """The mean of a conserved field, from the first step on, through pulses shorter than a step and to switches."""
+    sim = Simulation(
+        specify(
+            "model=cahn_hilliard",
+            "grid.shape=[16]",
+            "initial.c={kind: noise, mean: 0.1, amplitude: 0.01}",
+            f"model.fields.c.source={source}",
+            f"time.end={end}",
+        )
+    )
+    before = float(field_values(sim).mean())
+    gained = float(field_values(run(sim, end)).mean()) - before
+    print(f"{source}: {gained:.6g} for {amount:.6g}, {sim.carry.step} steps")
+    assert gained == pytest.approx(amount, abs=0.005 * max(abs(amount), 0.02))
+
+
+@pytest.mark.parametrize("preset", ["cahn_hilliard", "allen_cahn", "precipitate", "spinodal"])
+def test_growth_is_that_of_linear_theory_and_ends_with_it(preset: str) -> None:
+    fields = {"precipitate": ("c", "eta"), "allen_cahn": ("eta",)}.get(preset, ("c",))
+    sim = Simulation(specify(f"model={preset}", "grid.shape=[64]", *(f"initial.{f}=0.1" for f in fields)))
+    at = {"c": 0.5, "eta": 0.4 if preset == "precipitate" else 0.0}
+    mean = [at[s.name] for s in sim.model.unknowns]
+    growth = Amplification(sim.model, sim.grid, 1e-14)
+    k = np.sqrt(np.linspace(0, sim.grid.wavenumbers[1], 20000))
+    state = {s.name: v for s, v in zip(sim.model.unknowns, mean, strict=True)}
+    rates = analysis.growth_rates(sim.model, state, k)
+    assert growth.rate(mean, [1e-6] * len(mean)) == pytest.approx(max(float(rates.max()), 0.0), rel=0.01)
+    assert growth.rate(mean, [0.0] * len(mean)) == 0
+    if preset != "precipitate":
+        wells = {"cahn_hilliard": 0.5, "spinodal": 0.2, "allen_cahn": 1.0}[preset]  # half the distance of the phases
+        assert growth.rate(mean, [0.9 * wells]) == 0
