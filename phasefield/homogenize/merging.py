@@ -134,11 +134,11 @@ class Merged(Voxels):
         return out
 
 
-def merged(voxels: Voxels, pure: Array, periodic: bool = True) -> Voxels:
+def merged(voxels: Voxels, pure: Array, periodic: bool = True, full: bool = True) -> Voxels:
     """Voxels for a property with the tensors ``pure`` (phases, n, n); the same ones if no two phases differ by much.
 
     Args:
-        periodic: whether voxels at opposite faces are neighbours.
+        periodic: whether voxels at opposite faces are neighbours. full: whether voxels of one phase take all Gauss points.
     """
     if voxels.rule != "laminate":
         return voxels
@@ -148,7 +148,7 @@ def merged(voxels: Voxels, pure: Array, periodic: bool = True) -> Voxels:
     share = np.where((high > 0) & (voxels.first != voxels.second), np.maximum(0.0, 1 - _LAMINATES / contrast), 0.0)
     if not share.any():
         return voxels
-    return _with_neighbours(voxels, share, np.minimum(contrast, _INFINITE), sizes, periodic)
+    return _with_neighbours(voxels, share, np.minimum(contrast, _INFINITE), sizes, periodic, full)
 
 
 def _sizes(pure: Array) -> Array:
@@ -164,7 +164,7 @@ def preconditioner(voxels: Voxels, table: Array) -> str:
     return "green-jacobi" if isinstance(voxels, Merged) and not bare.any() else "auto"
 
 
-def _with_neighbours(voxels: Voxels, share: Array, contrast: Array, sizes: Array, periodic: bool) -> Merged:
+def _with_neighbours(voxels: Voxels, share: Array, contrast: Array, sizes: Array, periodic: bool, full: bool) -> Merged:
     where = np.full(len(voxels.first), -1)
     where[voxels.index.ravel()] = np.arange(voxels.index.size)  # of laminates there is one voxel an entry
     givers = np.flatnonzero((share > 0) & (where >= 0))
@@ -178,7 +178,7 @@ def _with_neighbours(voxels: Voxels, share: Array, contrast: Array, sizes: Array
     loss[givers] = moved
     # What is lost, in volumes of the phase that it is of: along the interface (across it) the voxel has f + (1 - f)/c of them.
     hard = sizes[losers[givers]] >= sizes[winners[givers]]
-    amount = (moved * (f + (1 - f) / c))[:, None] * _staircase(voxels.normal[givers], hard)
+    amount = (moved * (f + (1 - f) / c))[:, None] * _staircase(voxels.normal[givers], hard, full)
     sign = np.where(losers[givers] == voxels.second[givers], 1.0, -1.0)  # normals point to the second phase
     towards = sign[:, None] * voxels.normal[givers]
     shape, dim = voxels.shape, len(voxels.shape)
@@ -267,13 +267,13 @@ def _expanded(
     )
 
 
-def _staircase(normal: Array, stiff: NDArray[np.bool_]) -> Array:
+def _staircase(normal: Array, stiff: NDArray[np.bool_], full: bool) -> Array:
     """What is added to neighbours over what was lost, along every axis, for normals (m, 3).
 
     Nothing more is added along an axis that lies in the interface, where there are no steps.
 
     Args:
-        stiff: whether it is the stiffer phase that the loss was of.
+        stiff: whether it is the stiffer phase that the loss was of. full: see `merged`.
     """
     sizes = np.abs(normal)
     small, middle, large = np.sort(sizes, axis=1).T
@@ -281,6 +281,8 @@ def _staircase(normal: Array, stiff: NDArray[np.bool_]) -> Array:
     side = np.divide(small, middle, out=np.zeros_like(large), where=middle > 0)
     of_stiff = 2 * slope * (1 - slope) * (1 - slope / 2) * (1 - 0.4 * side)
     of_soft = 4.5 * slope * (1 - slope) + 1.9 * slope**2 + 1.25 * side * np.minimum(1, 2 * slope)
+    if not full:  # conduction across a conductor is dual to that along a void, and so is its staircase
+        of_stiff = of_soft = 2.8 * slope * (1 - slope) * (1 - side / 4) + 1.4 * slope * side * (1 - side)
     stepped = np.minimum(
         1.0, 2 * np.divide(sizes, middle[:, None], out=np.zeros_like(sizes), where=middle[:, None] > 0)
     )

@@ -30,6 +30,7 @@ from .image import Image
 from .loads import respond
 from .materials import PROPERTIES, STRAINS, MaterialSystem
 from .merging import merged, preconditioner
+from .principal import own_scales
 from .result import Result
 from .settings import Settings
 from .solver import CellProblem, Load, Solution
@@ -42,9 +43,6 @@ _FEWEST = 8
 _SHIFT = 1e-3
 #: Accuracy of the solves that only serve an estimate.
 _ROUGH = 1e-4
-#: What the errors of unit loads may add up to in a principal load, over its energy, before it is solved for itself; in
-#: isotropic materials it is 5 at nu = 0.3 and 14 at 0.45.
-_CANCELLED = 20.0
 #: Convergence of the energies of certified bounds, which hold before.
 _DUAL = 1e-5
 
@@ -54,7 +52,7 @@ def _for_property(geometry: Voxels, pure: Array, extreme: NDArray[np.bool_], set
     as their mixtures have no properties.
     """
     if geometry.rule == "laminate":
-        return merged(geometry, pure, settings.boundary in ("periodic", "all"))
+        return merged(geometry, pure, settings.boundary in ("periodic", "all"), settings.solver.scheme != "rotated")
     return _sharpened(geometry, extreme)
 
 
@@ -120,61 +118,13 @@ def _effective(
     solutions = problem.solve_all(unit, keep)
     out = np.zeros((problem.size, problem.size))
     out[:, list(loads)] = np.stack([s.mean for s in solutions], axis=1)
-    _own_scales(problem, loads, name, out, solutions)
+    own_scales(problem, loads, name, out, solutions)
     if problem.carried is not None:
         out = out @ problem.carried
     free = [load for load, s in zip(loads, solutions, strict=True) if not s.carried]
     if problem.boundary != "static":
         out[free] = 0.0
     return out, solutions
-
-
-def _own_scales(
-    problem: CellProblem, loads: Sequence[int], name: str, out: Array, solutions: Sequence[Solution]
-) -> None:
-    """Solves for the principal loads that are much weaker than the unit loads they are sums of, and puts them into ``out``.
-
-    The answer to a unit load has the tolerance relative to its own size, and so has the sum of some: of what nearly cancels in
-    it, as the conductivity across inclined layers, little is left. Its own solve stops relative to its own size.
-    """
-    block = np.ix_(loads, loads)
-    whole = (out[block] + out[block].T) / 2
-    values, vectors = np.linalg.eigh(whole)
-    # What the errors of the unit loads may add up to, over the energy.
-    most = (np.abs(vectors.T) @ np.sqrt(np.abs(np.diagonal(whole)))) ** 2
-    weak = (values > 1e-12 * values[-1]) & (most > _CANCELLED * values)
-    if not weak.any():
-        return
-    own, rest = vectors.T[weak], vectors.T[~weak]
-    full = np.zeros((len(own), problem.size))
-    full[:, list(loads)] = own
-    titles = tensors.NAMES if problem.elastic else tensors.AXES
-    again = problem.solve_all(
-        [
-            Load(
-                v,
-                None,
-                _start(v[list(loads)], solutions),
-                f"{name} (weak load, most {titles[int(np.abs(v).argmax())]})",
-            )
-            for v in full
-        ]
-    )
-    basis = np.concatenate([own, rest])
-    turned = basis @ np.array([*(s.mean[list(loads)] for s in again), *(out[block] @ v for v in rest)]).T
-    # Of two answers to one pair of loads the one of the weaker load is closer.
-    few = len(own)
-    turned[:few, few:] = turned[few:, :few].T
-    out[block] = basis.T @ turned @ basis
-    for vector, solution in zip(own, again, strict=True):
-        solutions[int(np.abs(vector).argmax())].iterations += solution.iterations
-
-
-def _start(weights: Array, solutions: Sequence[Solution]) -> np.ndarray | None:
-    """The fluctuation of a sum of loads, where those of its parts were kept."""
-    if any(s.fluctuation is None for s in solutions):
-        return None
-    return np.asarray(sum(w * s.fluctuation for w, s in zip(weights, solutions, strict=True)))
 
 
 def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
