@@ -250,7 +250,7 @@ def test_steps_allocate_nothing(adaptive: bool, threads: int) -> None:
         tracemalloc.stop()
     field = sim.carry.u.nbytes
     assert min(peaks) < 0.25 * field  # numbers and tuples, no array
-    assert min(grown) < 0.01 * field
+    assert min(grown) < 0.05 * field  # less than any object that stayed behind every step
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "no-flux"])

@@ -69,7 +69,7 @@ CLOSED = {
 
 @pytest.mark.parametrize("preset", CLOSED)
 def test_presets_against_closed_forms(preset: str) -> None:
-    found = told(f"model={preset}", *(["initial.eta.grains=6"] if preset == "grain_growth" else []))
+    found = told(f"model={preset}", *(["initial.eta.grains=3"] if preset == "grain_growth" else []))
     assert found.widths == {name: pytest.approx(width, rel=5e-3) for name, width in CLOSED[preset].items()}
     assert not found.warnings
 
