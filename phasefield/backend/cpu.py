@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyfftw
 
-from ..codegen import Kernel, digest, loop_source, table_values
+from ..codegen import Kernel, loop_source, table_values
 from ..errors import DeviceError
 from . import cache
 from .base import DTYPES, Forward, Inverse, Layout, Operation, Precision, Run
@@ -349,7 +349,7 @@ class Plans:
                 *(f"{a.basis}{a.n}" for a in layout.grid.axes),
                 f"{span}x{self.width}",
                 backend.dtype,
-                digest(f"{_cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
+                cache.digest(f"{_cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
         self._plans = _plan_once(key, self._make)

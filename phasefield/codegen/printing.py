@@ -1,0 +1,125 @@
+"""Printing rules common to all languages: typed literals, integer powers as inlined products, and small pieces of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sympy as sp
+from sympy.printing.c import C99CodePrinter
+from sympy.printing.pycode import PythonCodePrinter
+
+from .form import AXIS_SYMBOLS
+from .functions import GradientNorm
+
+STARTS = {"sum": "0.0", "min": "INFINITY", "max": "-INFINITY"}
+
+
+class _Rules:
+    """Printing rules common to both languages: typed literals, integer powers as inlined products."""
+
+    def _print_Float(self, expr: sp.Float) -> str:
+        return f"R({float(expr)!r})"
+
+    def _print_Integer(self, expr: sp.Integer) -> str:
+        return f"R({int(expr)})"
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        return f"R({float(expr)!r})"
+
+    _print_Half = _print_Rational
+    _print_One = _print_Zero = _print_NegativeOne = _print_Integer
+
+    def _print_Pi(self, expr: sp.Expr) -> str:
+        return f"R({float(expr.evalf())!r})"
+
+    def _print_Exp1(self, expr: sp.Expr) -> str:
+        return f"R({float(expr.evalf())!r})"
+
+    def _print_Symbol(self, expr: sp.Symbol) -> str:
+        return str(expr.name).replace("@", "_")
+
+    def _print_GradientNorm(self, expr: GradientNorm) -> str:
+        return f"grad_{self._print_Symbol(expr.args[0])}"
+
+    def _print_Pow(self, expr: sp.Pow, **kwargs: Any) -> str:
+        base, exponent = expr.as_base_exp()
+        text = self._print(base)  # type: ignore[attr-defined]
+        if exponent.is_Integer:
+            n = abs(int(exponent))
+            product = f"({text})" if n == 1 else f"POW{n}({text})"
+            return product if exponent > 0 else f"(R(1)/{product})"
+        if exponent == sp.Rational(1, 2):
+            return f"SQRT({text})"
+        if exponent == -sp.Rational(1, 2):
+            return f"(R(1)/SQRT({text}))"
+        return f"POW({text}, {self._print(exponent)})"  # type: ignore[attr-defined]
+
+    def _call(name: str) -> Any:  # type: ignore[misc]
+        return lambda self, expr: f"{name}({', '.join(self._print(a) for a in expr.args)})"
+
+    _print_exp = _call("EXP")
+    _print_log = _call("LOG")
+    _print_sin = _call("SIN")
+    _print_cos = _call("COS")
+    _print_tanh = _call("TANH")
+
+    def _print_Piecewise(self, expr: sp.Piecewise) -> str:
+        text = self._print(expr.args[-1].expr)  # type: ignore[attr-defined]
+        for value, condition in reversed(expr.args[:-1]):
+            text = f"SELECT({self._print(condition)}, {self._print(value)}, {text})"  # type: ignore[attr-defined]
+        return text
+
+    def _print_Relational(self, expr: Any) -> str:
+        return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"  # type: ignore[attr-defined]
+
+
+class CudaPrinter(_Rules, C99CodePrinter):
+    pass
+
+
+class LoopPrinter(_Rules, PythonCodePrinter):
+    pass
+
+
+def printed(printer: Any, expr: Any) -> str:
+    return expr if isinstance(expr, str) else printer.doprint(expr)
+
+
+def power_chain(n: int) -> str:
+    """``x**n`` (n >= 2) as products by repeated squaring; refers to ``POW<m>`` for a smaller power m."""
+    if n == 2:
+        return "x*x"
+    return f"POW{n // 2}(x*x)" if n % 2 == 0 else f"x*POW{n - 1}(x)"
+
+
+def power_closure(powers: set[int]) -> list[int]:
+    """All powers needed by `power_chain`, smallest first."""
+    todo, done = list(powers), set()
+    while todo:
+        n = todo.pop()
+        if n > 1 and n not in done:
+            done.add(n)
+            todo.append(n // 2 if n % 2 == 0 else n - 1)
+    return sorted(done)
+
+
+def accumulate(op: str, name: str, value: str) -> str:
+    if op == "sum":
+        return f"{name} += DOUBLE({value})"
+    return f"{name} = {op.upper()}({name}, DOUBLE({value}))"
+
+
+def combine(symbol: str) -> str:
+    """Text of an axis symbol at indices i, j, k."""
+    parts = [f"{symbol}{a}[{i}]" for a, i in zip("012", "ijk", strict=True)]
+    return (" + " if AXIS_SYMBOLS[symbol] == "sum" else "*").join(parts)
+
+
+def gradient_text(value: Callable[[str, str, str], str]) -> str:
+    """|grad| by central differences from the text of a value at given indices."""
+    terms = []
+    for axis, index in zip("012", "ijk", strict=True):
+        ends = [value(*(f"{side}{axis}[{i}]" if i == index else i for i in "ijk")) for side in ("above", "below")]
+        terms.append(f"SQUARE(({ends[0]} - {ends[1]})*slope{axis}[{index}])")
+    return f"SQRT({' + '.join(terms)})"
