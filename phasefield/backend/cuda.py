@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from .base import DTYPES, Layout, Operation, Precision
 from .cuda_errors import OPTIONS, device_errors, on_stream, why_unavailable
 from .cuda_memory import Outbox, WorkArea
 from .cuda_programs import CudaProgram
 from .cuda_transforms import CosineTransform, CufftTransform, cufft_plan
+from .layout import Layout
+from .operations import Operation
+from .protocol import DTYPES, Precision
 
 __all__ = ["CudaBackend", "why_unavailable"]
 
@@ -49,6 +51,7 @@ class CudaBackend:
 
     name = "gpu"
     readback_every = 64
+    on_host = False
 
     @device_errors
     def __init__(self, precision: Precision = "double", graphs: bool | None = None) -> None:

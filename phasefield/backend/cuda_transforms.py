@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import DTYPES, Layout, Precision
 from .cuda_errors import on_stream
+from .layout import Layout
+from .protocol import DTYPES, Precision
 
 #: Numbers that C's int can count.
 _INT = 2**31

@@ -1,0 +1,76 @@
+"""Kernels compiled by numba."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..codegen import Kernel, loop_source
+from . import cache
+from .layout import Layout
+from .workers import address
+
+
+def mirrored(kernel: Kernel, layout: Layout) -> bool:
+    """Whether what contains exponentials is tabulated."""
+    return kernel.space == "spectral" and layout.mirrored
+
+
+def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:
+    outer, rows, length = layout.extent(kernel.space)
+    return values, outer // 2 + 1, rows // 2 + 1, length
+
+
+class LoopKernel:
+    """A kernel compiled by numba for one layout; compiled code is kept in the cache folder."""
+
+    language = "py"
+
+    def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
+        self.kernel = kernel
+        self.source = loop_source(kernel, layout.parts, dtype, mirrored(kernel, layout))
+        module = cache.load(self.source, kernel.name)
+        self.address: int = module.entry.address
+        self._extent = layout.extent(kernel.space)
+        self.indices = self._extent[0]
+        self._buffer = layout.buffer_shape(1)[1:]
+        self._axes = [layout.axis_array(name, dtype) for name in kernel.axis_arrays]
+        # One partial per outermost index: the result is the same for any number of threads.
+        self._partial = np.zeros((len(kernel.reductions), self.indices))
+        self._sums = all(r.op == "sum" for r in kernel.reductions.values())
+        self._scalars = np.zeros(max(1, len(kernel.scalars)))
+        self.tabulate: int | None = module.tabulate.address if hasattr(module, "tabulate") else None
+        self._table = np.empty(table_shape(kernel, layout, module.TABULATED if self.tabulate else 0), dtype)
+        self.table_indices = self._table.shape[1]
+        self._tabulated: list[float] | None = None
+
+    def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """What the entry finds at its last argument."""
+        words = [*self._extent, *self._buffer]
+        for array in arrays:
+            words += [address(array), array.strides[0]]
+        for axis in self._axes:
+            words += [address(axis), len(axis)]
+        words += [address(self._scalars), address(self._partial), address(self._table), self._table.strides[0]]
+        return np.array(words, np.int64)
+
+    def prepare(self, scalars: Mapping[str, float]) -> bool:
+        """Puts the scalars where the entry finds them; whether the table has to be filled for them."""
+        values = [scalars[name] for name in self.kernel.scalars]
+        if values:
+            self._scalars[:] = values
+        if self.tabulate is None or values == self._tabulated:
+            return False
+        self._tabulated = values
+        return True
+
+    def reduce(self) -> dict[str, float]:
+        """The reductions, after all indices were visited."""
+        reductions = self.kernel.reductions
+        if self._sums:
+            return dict(zip(reductions, self._partial.sum(axis=1).tolist(), strict=True))
+        combine: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
+        rows = zip(reductions.items(), self._partial, strict=True)
+        return {name: float(combine[r.op](row)) for (name, r), row in rows}
