@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..codegen import Kernel, loop_source
+from ..codegen import Kernel, embedded, loop_source
 from . import cache
 from .layout import Layout
 from .workers import address
@@ -15,7 +15,7 @@ from .workers import address
 
 def mirrored(kernel: Kernel, layout: Layout) -> bool:
     """Whether what contains exponentials is tabulated."""
-    return kernel.space == "spectral" and layout.mirrored
+    return kernel.space == "spectral" and layout.mirrored and kernel.even
 
 
 def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:
@@ -30,7 +30,9 @@ class LoopKernel:
 
     def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
         self.kernel = kernel
-        self.source = loop_source(kernel, layout.parts, dtype, mirrored(kernel, layout))
+        table = mirrored(kernel, layout)
+        kernel = embedded(kernel, layout.places, layout.parts)
+        self.source = loop_source(kernel, layout.parts, dtype, table)
         module = cache.load(self.source, kernel.name)
         self.address: int = module.entry.address
         self._extent = layout.extent(kernel.space)

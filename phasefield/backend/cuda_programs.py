@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, reduce_source
+from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, embedded, reduce_source
 from .cuda_errors import first_line, of_cupy, on_stream
 from .layout import Layout
 from .operations import Apply, Host, Operation, Transform, kernels_of, names_of
@@ -39,6 +39,7 @@ class CudaKernel:
         self.kernel, self.scalars, self.rows = kernel, cuda_scalars(kernel), len(kernel.reductions)
         extent = layout.extent(kernel.space)
         self.cells = math.prod(extent)
+        kernel = embedded(kernel, layout.places, layout.parts)
         self.source = cuda_source(kernel, layout.parts, backend.dtype, extent, layout.row)
         self.function = backend.function(self.source, kernel.name)
         self._axes = [backend.array(layout.axis_array(name, backend.dtype)) for name in kernel.axis_arrays]

@@ -65,8 +65,8 @@ class Layout:
         return self.cells if space == "real" else self.modes
 
     def axis_array(self, name: str, dtype: str) -> np.ndarray:
-        """The 1-D array a kernel knows by this name, e.g. ``k20``, ``weight2``, ``x0``, ``above1``."""
-        symbol, place = name[:-1], int(name[-1])
+        """The 1-D array a kernel knows by this name, e.g. ``k2_0``, ``weight_2``, ``x_0``, ``above_1``."""
+        symbol, place = name[:-2], int(name[-1])
         n = self.cells[place]
         axis = dict(zip(self.places, self.grid.axes, strict=True)).get(place)
         if symbol in AXIS_NAMES:
@@ -78,10 +78,14 @@ class Layout:
             neighbours = np.arange(n) + step
             wrap = axis is not None and axis.boundary == "periodic"
             return (neighbours % n if wrap else np.clip(neighbours, 0, n - 1)).astype(np.int32)
-        if symbol == "slope":
+        if symbol == "scale":
             return np.full(n, 0.0 if axis is None else 0.5 / axis.spacing, dtype)
         if axis is None:
             return np.full(1, {"k2": 0.0}.get(symbol, 1.0), dtype)
+        if symbol.startswith("back_"):
+            axis, symbol = axis.flipped, symbol[5:]
+        if symbol == "partner":
+            return axis.partner.astype(np.int32)
         return np.asarray(getattr(axis, symbol), dtype)
 
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from .form import Kernel
+from .form import Kernel, is_index
 from .lowering import Lowered, lower
-from .printing import STARTS, CudaPrinter, accumulate, combine, gradient_text, power_chain, power_closure, printed
+from .printing import (
+    STARTS,
+    CudaPrinter,
+    accumulate,
+    combine,
+    derivative_name,
+    gradient_text,
+    partner_of,
+    power_chain,
+    power_closure,
+    printed,
+    slope_of,
+)
 
 #: Thread counters run past the last cell by at most one stride; 32-bit ones must have room for it.
 WIDE = 2**31 - 2**24
+
+_REAL = {"float64": "double", "float32": "float"}
 
 PRELUDE = """\
 #define R(x) ((real)(x))
@@ -45,64 +59,71 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
         shape: extent of the visited index space (cells or modes). row: floats per row of the buffers.
     """
     code = lower(kernel)
-    printer = CudaPrinter()
-    real = {"float64": "double", "float32": "float"}[dtype]
     n0, n1, n2 = shape
     wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= WIDE
-    written = {a for a, _ in kernel.writes}
-    # The prefix keeps names such as "new" from being keywords.
-    arguments = [f"{'' if a in written else 'const '}real* __restrict__ all_{a}" for a in kernel.arrays]
-    for name in kernel.axis_arrays:
-        arguments.append(f"const {'int' if name[:-1] in ('above', 'below') else 'real'}* __restrict__ {name}")
-    scalars = cuda_scalars(kernel)
-    if scalars:
-        arguments.append("const real* __restrict__ scalars")
-    if kernel.reductions:
-        arguments.append("double* __restrict__ partial")
-    out = [f"typedef {real} real;", f"typedef {'long long' if wide else 'int'} index_t;", PRELUDE]
+    out = [f"typedef {_REAL[dtype]} real;", f"typedef {'long long' if wide else 'int'} index_t;", PRELUDE]
     for n in power_closure(code.powers):
         out.append(f"template <typename T> __device__ inline T POW{n}(T x) {{ return {power_chain(n)}; }}")
     out += [
         f"#define AT(c, i, j, k) ((((index_t)(c)*{n0} + (i))*{n1} + (j))*{row} + (k))",
-        f'extern "C" __global__ void {kernel.name}({", ".join(arguments)}) {{',
+        f'extern "C" __global__ void {kernel.name}({", ".join(_arguments(kernel))}) {{',
         "    const index_t threads = (index_t)gridDim.x*blockDim.x;",
         "    const index_t thread = (index_t)blockIdx.x*blockDim.x + threadIdx.x;",
     ]
-    out += [f"    const real {s} = scalars[{at}];" for at, s in enumerate(scalars)]
+    out += [f"    const real {s} = scalars[{at}];" for at, s in enumerate(cuda_scalars(kernel))]
     out += [f"    double sum_{name} = {STARTS[r.op]};" for name, r in kernel.reductions.items()]
     out += [
         f"    for (index_t cell = thread; cell < {n0 * n1 * n2}{'LL' if wide else ''}; cell += threads) {{",
         f"        const index_t k = cell % {n2}, outer = cell / {n2};",
         f"        const index_t j = outer % {n1}, i = outer / {n1};",
+        *_body(kernel, code, parts if kernel.space == "spectral" else 1),
+        "    }",
     ]
-    pad = " " * 8
-    out += [f"{pad}const real {s} = {combine(s)};" for s in kernel.axis_symbols]
-    out += [f"{pad}const real {name} = {printed(printer, e)};" for name, e in code.shared]
-    if parts == 2 and kernel.space == "spectral":
-        # Real and imaginary part move as one, for half of every transaction would be idle otherwise.
-        out += [
-            f"{pad}const Mode mode_{a}_{c} = *(const Mode*)(all_{a} + AT({c}, i, j, 2*k));" for a, c in kernel.reads
-        ]
-        out += [f"{pad}Mode new_{a}_{c};" for a, c, _ in code.outputs]
-        for part in ("re", "im"):
-            values = {(a, c): f"mode_{a}_{c}.{part}" for a, c in kernel.reads}
-            out += _cuda_part(kernel, code, pad, values, lambda a, c, part=part: f"new_{a}_{c}.{part}")  # type: ignore[misc]
-        out += [f"{pad}*(Mode*)(all_{a} + AT({c}, i, j, 2*k)) = new_{a}_{c};" for a, c, _ in code.outputs]
-    else:
-        values = {(a, c): f"all_{a}[AT({c}, i, j, k)]" for a, c in kernel.reads}
-        out += [f"{pad}real new_{a}_{c};" for a, c, _ in code.outputs]
-        out += _cuda_part(kernel, code, pad, values, lambda a, c: f"new_{a}_{c}")
-        out += [f"{pad}all_{a}[AT({c}, i, j, k)] = new_{a}_{c};" for a, c, _ in code.outputs]
-    out.append("    }")
     out += [f"    partial[{r}*threads + thread] = sum_{name};" for r, name in enumerate(kernel.reductions)]
     out.append("}")
     return "\n".join(out) + "\n"
 
 
-def _cuda_part(
-    kernel: Kernel, code: Lowered, pad: str, values: Mapping[tuple[str, int], str], target: Callable[[str, int], str]
+def _arguments(kernel: Kernel) -> list[str]:
+    written = {a for a, _ in kernel.writes}
+    # The prefix keeps names such as "new" from being keywords.
+    arguments = [f"{'' if a in written else 'const '}real* __restrict__ all_{a}" for a in kernel.arrays]
+    arguments += [f"const {'int' if is_index(a) else 'real'}* __restrict__ {a}" for a in kernel.axis_arrays]
+    if cuda_scalars(kernel):
+        arguments.append("const real* __restrict__ scalars")
+    if kernel.reductions:
+        arguments.append("double* __restrict__ partial")
+    return arguments
+
+
+def _body(kernel: Kernel, code: Lowered, parts: int) -> list[str]:
+    """What is done at i, j, k."""
+    pad, printer = " " * 8, CudaPrinter()
+    out = [f"{pad}const real {s} = {combine(s)};" for s in kernel.axis_symbols]
+    out += [f"{pad}const real {name} = {printed(printer, e)};" for name, e in code.shared]
+    if parts == 1:
+        values = {(a, c): f"all_{a}[AT({c}, i, j, k)]" for a, c in kernel.reads}
+        out += [f"{pad}real new_{a}_{c};" for a, c, _ in code.outputs]
+        out += _part(kernel, code, pad, values, lambda a, c: f"new_{a}_{c}")
+        return out + [f"{pad}all_{a}[AT({c}, i, j, k)] = new_{a}_{c};" for a, c, _ in code.outputs]
+    # Real and imaginary part move as one, for half of every transaction would be idle otherwise.
+    out += [f"{pad}const Mode mode_{a}_{c} = *(const Mode*)(all_{a} + AT({c}, i, j, 2*k));" for a, c in kernel.reads]
+    out += [f"{pad}Mode new_{a}_{c};" for a, c, _ in code.outputs]
+    for part in ("re", "im"):
+        values = {(a, c): f"mode_{a}_{c}.{part}" for a, c in kernel.reads}
+        out += _part(kernel, code, pad, values, lambda a, c, part=part: f"new_{a}_{c}.{part}", part)  # type: ignore[misc]
+    return out + [f"{pad}*(Mode*)(all_{a} + AT({c}, i, j, 2*k)) = new_{a}_{c};" for a, c, _ in code.outputs]
+
+
+def _part(
+    kernel: Kernel,
+    code: Lowered,
+    pad: str,
+    values: Mapping[tuple[str, int], str],
+    target: Callable[[str, int], str],
+    part: str = "",
 ) -> list[str]:
-    """The block that computes outputs and reductions from the ``values`` of one part."""
+    """The block that computes outputs and reductions from the ``values`` of one part, ``re`` or ``im`` of a complex mode."""
     printer = CudaPrinter()
     out = [f"{pad}{{"]
     inner = pad + "    "
@@ -111,6 +132,11 @@ def _cuda_part(
         if kernel.gradients:
             gradient = gradient_text(lambda i, j, k, a=a, c=c: f"all_{a}[AT({c}, {i}, {j}, {k})]")  # type: ignore[misc]
             out.append(f"{inner}const real grad_{a}_{c} = {gradient};")
+    for call in kernel.derivatives:
+        a, _, c = call.array.name.partition("@")
+        partner = f"all_{a}[AT({c}, {', '.join(partner_of(call))})]"
+        value = {"re": f"-mode_{a}_{c}.im", "im": f"mode_{a}_{c}.re"}.get(part, partner)
+        out.append(f"{inner}const real {derivative_name(call, f'{a}_{c}')} = {slope_of(call)}*{value};")
     out += [f"{inner}const real {name} = {printed(printer, e)};" for name, e in code.per_part]
     out += [f"{inner}{target(a, c)} = {printed(printer, e)};" for a, c, e in code.outputs]
     out += [f"{inner}{accumulate(op, f'sum_{name}', printed(printer, e))};" for name, op, e in code.reductions]
@@ -124,9 +150,6 @@ def cuda_scalars(kernel: Kernel) -> list[str]:
 
 def assign_source(dtype: str, count: int) -> str:
     """CUDA source of ``assign(scalars, value 0, value 1, ...)``, run by one thread."""
-    real = {"float64": "double", "float32": "float"}[dtype]
     values = ", ".join(f"const real v{i}" for i in range(count))
     body = "".join(f"    scalars[{i}] = v{i};\n" for i in range(count))
-    return (
-        f'typedef {real} real;\nextern "C" __global__ void assign(real* __restrict__ scalars, {values}) {{\n{body}}}\n'
-    )
+    return f'typedef {_REAL[dtype]} real;\nextern "C" __global__ void assign(real* __restrict__ scalars, {values}) {{\n{body}}}\n'

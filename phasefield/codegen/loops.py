@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sympy as sp
 
-from .form import Kernel
-from .functions import GradientNorm
+from .form import Kernel, is_index
+from .functions import Derivative, GradientNorm
 from .groups import Group, grouped
 from .lowering import Lowered, lower
 from .printing import (
@@ -17,10 +17,13 @@ from .printing import (
     LoopPrinter,
     accumulate,
     combine,
+    derivative_name,
     gradient_text,
+    partner_of,
     power_chain,
     power_closure,
     printed,
+    slope_of,
 )
 
 
@@ -106,7 +109,7 @@ class _Context:
         """Arguments that all functions of loops have, and how they are found."""
         out = {"outer": "at[0]", "rows": "at[1]", "length": "at[2]"}
         for index, axis in enumerate(self.kernel.axis_arrays):
-            place, kind = self.axes + 2 * index, "int32" if axis[:-1] in ("above", "below") else "R"
+            place, kind = self.axes + 2 * index, "int32" if is_index(axis) else "R"
             out[axis] = f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})"
         out |= {name: f"scalars[{index}]" for index, name in enumerate(self.kernel.scalars)}
         out["partial"] = f"carray(pointer(at[{self.partial}]), ({len(self.kernel.reductions)}, at[0]), DOUBLE)"
@@ -227,6 +230,7 @@ def _loops(
 
     finals: list[Any] = [e[-1] for e in (*own, *group.outputs, *group.reductions)]
     gradients = {call.args[0] for e in finals for call in e.atoms(GradientNorm)}
+    derivatives = sorted({call for e in finals for call in e.atoms(Derivative)}, key=sp.default_sort_key)
     pad = " " * 8
     out = ["    for i in range(lo, hi):"]
     out += [f"{pad}sum{r} = {STARTS[op]}" for r, (_, op, _) in enumerate(group.reductions)]
@@ -235,6 +239,8 @@ def _loops(
     mine = [name for name in tabulated if name in group.wanted]
     out += [f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]" for name in mine]
     out += [f"{pad}row_q{q} = all_q{q}[i, j]" for q in range(len(columns))]
+    if parts == 1:
+        out += [f"{pad}row_{_named(call, names)} = {_partner_row(call, names)}" for call in derivatives]
     out.append(f"{pad}for k in range(length):")
     pad += "    "
     out += [f"{pad}{name} = line_{name}[k]" for name in mine]
@@ -245,8 +251,27 @@ def _loops(
         for q in sorted(names[symbol.name] for symbol in gradients):
             gradient = gradient_text(lambda i, j, k, q=q: f"all_{q}[{i}, {j}, {k}]")  # type: ignore[misc]
             out.append(f"{pad}grad_{q} = {gradient}")
+        out += [f"{pad}{_named(call, names)} = {_derivative(call, names, parts, part)}" for call in derivatives]
         out += [f"{pad}{names[name]} = {text(e)}" for name, e in own]
         out += [f"{pad}row_{names[f'{a}@{c}']}[{at}] = {text(e)}" for a, c, e in group.outputs]
         out += [f"{pad}{accumulate(op, f'sum{r}', text(e))}" for r, (_, op, e) in enumerate(group.reductions)]
     results = [(op, f"partial[place{r}, i]", f"sum{r}") for r, (_, op, _) in enumerate(group.reductions)]
     return out + [f"        {accumulate(*result)}" for result in results]
+
+
+def _named(call: Derivative, names: Mapping[str, str]) -> str:
+    return derivative_name(call, names[call.array.name])
+
+
+def _partner_row(call: Derivative, names: Mapping[str, str]) -> str:
+    """The row that holds the partners of the modes of row i, j."""
+    i, j, _ = partner_of(call)
+    return f"all_{names[call.array.name]}[{i}, {j}]"
+
+
+def _derivative(call: Derivative, names: Mapping[str, str], parts: int, part: int) -> str:
+    """A derivative at one part of mode k."""
+    if parts == 2:
+        other = f"row_{names[call.array.name]}[{'2*k' if part else '2*k + 1'}]"
+        return f"{'' if part else '-'}{slope_of(call)}*{other}"
+    return f"{slope_of(call)}*row_{_named(call, names)}[{partner_of(call)[2]}]"

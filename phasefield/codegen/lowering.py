@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy as sp
 
-from .form import AXIS_SYMBOLS, Kernel
+from .form import AXIS_SYMBOLS, DIRECTIONS, Kernel
 from .functions import PerMode, Phi
 from .phi import phi_lines
 
@@ -28,7 +28,7 @@ class Lowered:
         """Values that the parts refer to: shared ones and axis symbols."""
         finals: list[Any] = [e[-1] for e in (*self.per_part, *self.outputs, *self.reductions)]
         used = {s.name for e in finals for s in e.free_symbols}
-        return [name for name in (*AXIS_SYMBOLS, *(name for name, _ in self.shared)) if name in used]
+        return [name for name in (*AXIS_SYMBOLS, *DIRECTIONS, *(name for name, _ in self.shared)) if name in used]
 
     @property
     def exponentials(self) -> list[str]:

@@ -9,8 +9,8 @@ import sympy as sp
 from sympy.printing.c import C99CodePrinter
 from sympy.printing.pycode import PythonCodePrinter
 
-from .form import AXIS_SYMBOLS
-from .functions import GradientNorm
+from .form import AXIS_SYMBOLS, DIRECTIONS
+from .functions import Derivative, GradientNorm
 
 STARTS = {"sum": "0.0", "min": "INFINITY", "max": "-INFINITY"}
 
@@ -41,6 +41,9 @@ class _Rules:
 
     def _print_GradientNorm(self, expr: GradientNorm) -> str:
         return f"grad_{self._print_Symbol(expr.args[0])}"
+
+    def _print_Derivative(self, expr: Derivative) -> str:
+        return derivative_name(expr, self._print_Symbol(expr.array))
 
     def _print_Pow(self, expr: sp.Pow, **kwargs: Any) -> str:
         base, exponent = expr.as_base_exp()
@@ -112,7 +115,9 @@ def accumulate(op: str, name: str, value: str) -> str:
 
 def combine(symbol: str) -> str:
     """Text of an axis symbol at indices i, j, k."""
-    parts = [f"{symbol}{a}[{i}]" for a, i in zip("012", "ijk", strict=True)]
+    if symbol in DIRECTIONS:
+        return f"{DIRECTIONS[symbol]}[{symbol[-1]}]"
+    parts = [f"{symbol}_{a}[{i}]" for a, i in zip("012", "ijk", strict=True)]
     return (" + " if AXIS_SYMBOLS[symbol] == "sum" else "*").join(parts)
 
 
@@ -120,6 +125,22 @@ def gradient_text(value: Callable[[str, str, str], str]) -> str:
     """|grad| by central differences from the text of a value at given indices."""
     terms = []
     for axis, index in zip("012", "ijk", strict=True):
-        ends = [value(*(f"{side}{axis}[{i}]" if i == index else i for i in "ijk")) for side in ("above", "below")]
-        terms.append(f"SQUARE(({ends[0]} - {ends[1]})*slope{axis}[{index}])")
+        ends = [value(*(f"{side}_{axis}[{i}]" if i == index else i for i in "ijk")) for side in ("above", "below")]
+        terms.append(f"SQUARE(({ends[0]} - {ends[1]})*scale_{axis}[{index}])")
     return f"SQRT({' + '.join(terms)})"
+
+
+def derivative_name(call: Derivative, array: str) -> str:
+    """What the value of a derivative is called."""
+    return f"{'back' if call.back else 'd'}{call.axis}_{array}"
+
+
+def partner_of(call: Derivative) -> list[str]:
+    """The indices i, j, k of the mode whose number gives the derivative at i, j, k."""
+    prefix = "back_" if call.back else ""
+    return [f"{prefix}partner_{a}[{i}]" if a == call.axis else i for a, i in enumerate("ijk")]
+
+
+def slope_of(call: Derivative) -> str:
+    """The coefficient of a derivative at i, j, k."""
+    return f"{'back_' if call.back else ''}slope_{call.axis}[{'ijk'[call.axis]}]"
