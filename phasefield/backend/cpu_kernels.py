@@ -32,7 +32,9 @@ class LoopKernel:
         self.kernel = kernel
         table = mirrored(kernel, layout)
         kernel = embedded(kernel, layout.places, layout.parts)
-        self.source = loop_source(kernel, layout.parts, dtype, table)
+        from .intrinsics import IMPORTS  # not before there is something to compile: numba takes its time to come
+
+        self.source = IMPORTS + loop_source(kernel, layout.parts, dtype, table)
         module = cache.load(self.source, kernel.name)
         self.address: int = module.entry.address
         self._extent = layout.extent(kernel.space)
@@ -43,8 +45,8 @@ class LoopKernel:
         self._partial = np.zeros((len(kernel.reductions), self.indices))
         self._sums = all(r.op == "sum" for r in kernel.reductions.values())
         self._scalars = np.zeros(max(1, len(kernel.scalars)))
-        self.tabulate: int | None = module.tabulate.address if hasattr(module, "tabulate") else None
-        self._table = np.empty(table_shape(kernel, layout, module.TABULATED if self.tabulate else 0), dtype)
+        self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
+        self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
         self.table_indices = self._table.shape[1]
         self._tabulated: list[float] | None = None
 

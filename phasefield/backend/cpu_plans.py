@@ -9,19 +9,22 @@ import ast
 import contextlib
 import platform
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyfftw
 
 from . import cache
-from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Plan
+from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Dimension, Plan
 from .layout import Layout
 
 #: Bytes of a tile of rows and of a tile of columns: what a second-level cache holds beside the rest.
 _ROWS_BYTES, _COLUMNS_BYTES = 2**17, 2**19
 #: A pass is cut into at least this many tiles where it can be, so that threads share it evenly.
 TILES = 16
+#: By part (rows or columns), direction (forward or not) and whether for the last tile.
+_Plans = dict[tuple[str, bool, bool], Plan]
 
 
 def span_of(layout: Layout, components: int, dtype: str) -> int:
@@ -77,9 +80,8 @@ class Plans:
         self._plans = _plan_once(key, self._make)
         del self._work
 
-    def _make(self) -> dict[tuple[str, bool, bool], Plan]:
-        """Plans by part (rows or columns), direction (forward or not) and whether for the last tile."""
-        plans = {}
+    def _make(self) -> _Plans:
+        plans: _Plans = {}
         for forward in (True, False):
             for last in (False, True):
                 plans["rows", forward, last] = self._row_plan(forward, self._rest if last else self.span)
@@ -109,7 +111,7 @@ class Plans:
             return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE)
         return self._plan("r2r", dimensions, repeats, kinds=[R2R_KINDS[self.outer.basis][0 if forward else 1]])
 
-    def _plan(self, kind: str, dimensions: Sequence[Any], repeats: Sequence[Any], **options: Any) -> Plan:
+    def _plan(self, kind: str, dimensions: Sequence[Dimension], repeats: Sequence[Dimension], **options: Any) -> Plan:
         return Plan(kind, self._dtype, dimensions, repeats, self._work, aligned=self._aligned, **options)
 
     def operation(self, part: str, forward: bool, kind: int, together: int) -> tuple[list[int], int]:
@@ -123,7 +125,7 @@ class Plans:
         return [kind, plan.execute, plan.address, last.address, 0, step, tiles, 0, together], tiles
 
 
-def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
+def _plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:
     """Plans with the wisdom kept for this very problem, so that every process that shares a cache runs the same plan.
 
     Measured plans differ from process to process and with them the last bits of the result; the first process to finish
@@ -151,7 +153,7 @@ def _plan_once(key: str, plan: Callable[[], Any]) -> Any:
         pyfftw.import_wisdom(before)
 
 
-def _import_wisdom(path: Any) -> bool:
+def _import_wisdom(path: Path) -> bool:
     try:
         wisdom = ast.literal_eval(path.read_text())
         return all(pyfftw.import_wisdom(wisdom)[:2])
@@ -159,7 +161,7 @@ def _import_wisdom(path: Any) -> bool:
         return False
 
 
-def _drop_damaged(path: Any) -> None:
+def _drop_damaged(path: Path) -> None:
     """Removes wisdom that FFTW does not take, for else it would be planned for anew each time, and differently."""
     if path.is_file() and not _import_wisdom(path):
         cache.tell("damaged", path.name)

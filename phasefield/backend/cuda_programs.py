@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, embedded, reduce_source
+from .cuda_device import CudaDevice, DeviceArray, Graph, PlannedTransform, Stream
 from .cuda_errors import first_line, of_cupy, on_stream
 from .layout import Layout
 from .operations import Apply, Host, Operation, Transform, kernels_of, names_of
@@ -35,7 +36,7 @@ class CudaKernel:
 
     language = "cu"
 
-    def __init__(self, backend: Any, kernel: Kernel, layout: Layout) -> None:
+    def __init__(self, backend: CudaDevice, kernel: Kernel, layout: Layout) -> None:
         self.kernel, self.scalars, self.rows = kernel, cuda_scalars(kernel), len(kernel.reductions)
         extent = layout.extent(kernel.space)
         self.cells = math.prod(extent)
@@ -50,9 +51,9 @@ class CudaKernel:
         """Registers of a thread."""
         return int(self.function.num_regs)
 
-    def launch(self, arrays: Sequence[Any], scalars: Any, partial: Any) -> None:
+    def launch(self, arrays: Sequence[DeviceArray], scalars: DeviceArray, partial: DeviceArray | None) -> None:
         """Queues the kernel; every thread leaves its part of the reductions in ``partial``."""
-        arguments = [*arrays, *self._axes]
+        arguments: list[DeviceArray | None] = [*arrays, *self._axes]
         if self.scalars:
             arguments.append(scalars)
         if self.rows:
@@ -68,7 +69,7 @@ class Scalars:
     ones. A copy from host memory would have to leave its source alone until it has run, or make the host wait for it.
     """
 
-    def __init__(self, backend: Any, names: Sequence[str]) -> None:
+    def __init__(self, backend: CudaDevice, names: Sequence[str]) -> None:
         self._names = names
         self._values = np.zeros(len(names), backend.dtype)
         self.device = backend.array(self._values.copy())
@@ -97,9 +98,9 @@ class Recorder:
     launches stay plain.
     """
 
-    def __init__(self, stream: Any, recording: bool = True) -> None:
+    def __init__(self, stream: Stream, recording: bool = True) -> None:
         self.stream, self.recording = stream, recording
-        self.graphs: dict[Hashable, Any] = {}
+        self.graphs: dict[Hashable, Graph | None] = {}
 
     def run(self, key: Hashable, queue: Callable[[], None]) -> None:
         """Queues what ``queue`` queues; ``key`` tells the addresses and all numbers that launches get as arguments."""
@@ -109,7 +110,7 @@ class Recorder:
         else:
             graph.launch(self.stream)
 
-    def _graph(self, key: Hashable, queue: Callable[[], None]) -> Any:
+    def _graph(self, key: Hashable, queue: Callable[[], None]) -> Graph | None:
         if key not in self.graphs:
             if len(self.graphs) >= _GRAPHS:
                 del self.graphs[next(iter(self.graphs))]
@@ -118,7 +119,7 @@ class Recorder:
             self.graphs[key] = self._record(queue)
         return self.graphs[key]
 
-    def _record(self, queue: Callable[[], None]) -> Any:
+    def _record(self, queue: Callable[[], None]) -> Graph | None:
         try:
             self.stream.begin_capture()
             try:
@@ -135,7 +136,7 @@ class Recorder:
 
 
 #: What queues an operation on arrays, given the scalars.
-_Step = Callable[[Mapping[str, Any], Mapping[str, float]], None]
+_Step = Callable[[Mapping[str, DeviceArray], Mapping[str, float]], None]
 
 
 class CudaProgram:
@@ -146,7 +147,7 @@ class CudaProgram:
     waited for, so programs with those are never recorded.
     """
 
-    def __init__(self, backend: Any, layout: Layout, operations: Sequence[Operation]) -> None:
+    def __init__(self, backend: CudaDevice, layout: Layout, operations: Sequence[Operation]) -> None:
         self.stream, self.operations = backend.stream, list(operations)
         self._backend = backend
         self.kernels = [CudaKernel(backend, kernel, layout) for kernel in kernels_of(operations)]
@@ -193,14 +194,14 @@ class CudaProgram:
         self._names_found = [name for name, _ in self._reductions]
 
     @staticmethod
-    def _launch(kernel: CudaKernel, names: Sequence[str], device: Any, partial: Any) -> _Step:
+    def _launch(kernel: CudaKernel, names: Sequence[str], device: DeviceArray, partial: DeviceArray | None) -> _Step:
         return lambda arrays, _: kernel.launch([arrays[name] for name in names], device, partial)
 
     def _call(self, host: Host) -> _Step:
         """A function on copies of the arrays; the device is waited for before it and after it."""
         backend = self._backend
 
-        def step(arrays: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
+        def step(arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float]) -> None:
             copies = {name: backend.to_host(arrays[name]) for name in host.reads}
             for name in copies.keys() - set(host.writes):
                 copies[name].flags.writeable = False
@@ -213,24 +214,26 @@ class CudaProgram:
         return step
 
     @staticmethod
-    def _transform(plans: Any, operation: Transform) -> _Step:
+    def _transform(plans: PlannedTransform, operation: Transform) -> _Step:
         execute = plans.forward if operation.forward else plans.inverse
 
-        def step(arrays: Mapping[str, Any], _: Mapping[str, float]) -> None:
+        def step(arrays: Mapping[str, DeviceArray], _: Mapping[str, float]) -> None:
             array = arrays[operation.array]
             execute(array if len(array) == operation.components else array[: operation.components])
 
         return step
 
     @on_stream
-    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
+    def __call__(
+        self, arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float] | None = None
+    ) -> dict[str, float]:
         scalars = scalars or {}
         self._scalars.set(scalars)
         key = tuple([self._backend.address(arrays[name]) for name in self._names])
         self._recorder.run(key, lambda: self._queue(arrays, scalars))
         return self._reduced() if self._reductions else {}
 
-    def _queue(self, arrays: Mapping[str, Any], scalars: Mapping[str, float]) -> None:
+    def _queue(self, arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float]) -> None:
         for step in self._steps:
             step(arrays, scalars)
         if self._reductions:

@@ -33,6 +33,9 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     With ``mirror``, modes (+-i, +-j, k) have the same k2, and what contains exponentials comes from a table over the first
     quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``.
 
+    Two names are left to whoever loads it: ``pointer``, which makes a pointer of an address, and ``NoAlias``, the compiler of
+    functions whose arrays do not overlap.
+
     ``context`` is the address of 64-bit integers: the lengths of the visited index space; the last three lengths of every
     buffer; address of every array and bytes between its components; address and length of every axis array; addresses of the
     scalars (doubles), of the partial reductions ``(reduction, outermost index)`` and of the table, bytes between its values.
@@ -49,8 +52,6 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         "",
         "from numba import carray, cfunc, int32, int64, njit, void",
         f"from numpy import array, float64 as DOUBLE, {dtype} as R",
-        "",
-        "from phasefield.backend.intrinsics import NoAlias, pointer",
         "",
         # NaN must survive every select, so reordering is allowed but assuming finite values is not.
         "FAST = {'contract', 'reassoc', 'nsz', 'arcp'}",
@@ -72,8 +73,8 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     for head, body in helpers.items():
         out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
     tabulated = code.exponentials if mirror else []
+    out.append(f"TABULATED = {len(tabulated)}")
     if tabulated:
-        out += [f"TABULATED = {len(tabulated)}"]
         fill = _function(kernel, "fill", 0, 0, tabulated, _table_loops(kernel, code, tabulated))
         out += [*fill, *_entry(kernel, "tabulate", tabulated, ["fill_at(lo, hi, at, at)"])]
     functions, calls = _group_functions(kernel, code, parts, tabulated)
