@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from .form import Kernel, is_index
+from .functions import ELEMENTARY
 from .lowering import Lowered, lower
 from .printing import (
     STARTS,
@@ -25,15 +26,10 @@ WIDE = 2**31 - 2**24
 
 _REAL = {"float64": "double", "float32": "float"}
 
-PRELUDE = """\
+_PRELUDE = """\
 #define R(x) ((real)(x))
 #define DOUBLE(x) ((double)(x))
 #define SELECT(c, a, b) ((c) ? (a) : (b))
-#define EXP(x) exp(x)
-#define LOG(x) log(x)
-#define SIN(x) sin(x)
-#define COS(x) cos(x)
-#define TANH(x) tanh(x)
 #define SQRT(x) sqrt(x)
 #define POW(x, y) pow(x, y)
 #ifndef INFINITY
@@ -44,6 +40,16 @@ template <typename T> __device__ inline T MAX(T a, T b) { return a < b ? b : a; 
 template <typename T> __device__ inline T MIN(T a, T b) { return a < b ? a : b; }
 template <typename T> __device__ inline T SQUARE(T x) { return x*x; }
 """
+
+
+def prelude(real: str) -> str:
+    """What every source begins with: the type of numbers and what the printed names mean.
+
+    Args:
+        real: C's name of the type.
+    """
+    functions = "".join(f"#define {text}(x) {name}(x)\n" for name, text in ELEMENTARY.items())
+    return f"typedef {real} real;\n{functions}{_PRELUDE}"
 
 
 def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, int], row: int) -> str:
@@ -61,7 +67,7 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     code = lower(kernel)
     n0, n1, n2 = shape
     wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= WIDE
-    out = [f"typedef {_REAL[dtype]} real;", f"typedef {'long long' if wide else 'int'} index_t;", PRELUDE]
+    out = [prelude(_REAL[dtype]), f"typedef {'long long' if wide else 'int'} index_t;"]
     for n in power_closure(code.powers):
         out.append(f"template <typename T> __device__ inline T POW{n}(T x) {{ return {power_chain(n)}; }}")
     out += [

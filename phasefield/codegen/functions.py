@@ -1,10 +1,14 @@
-"""Functions that expressions of kernels know beside the elementary ones."""
+"""Functions that expressions of kernels know."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import sympy as sp
+
+#: Functions of one number that both languages have under one name (Python's ``math``, CUDA's mathematics), by that name, which is
+#: SymPy's too, and how generated text calls them.
+ELEMENTARY = {"exp": "EXP", "log": "LOG", "sin": "SIN", "cos": "COS", "tanh": "TANH"}
 
 
 class Phi(sp.Function):

@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from .form import Kernel, is_index
-from .functions import Derivative, GradientNorm
+from .functions import ELEMENTARY, Derivative, GradientNorm
 from .groups import Group, grouped
 from .lowering import Lowered, lower
 from .printing import (
@@ -47,8 +47,9 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     """
     code = lower(kernel)
     parts = parts if kernel.space == "spectral" else 1
+    known = {**ELEMENTARY, "inf": "INFINITY", "sqrt": "SQRT"}
     out: list[str] = [
-        "from math import cos as COS, exp as EXP, inf as INFINITY, log as LOG, sin as SIN, sqrt as SQRT, tanh as TANH",
+        f"from math import {', '.join(f'{name} as {text}' for name, text in known.items())}",
         "",
         "from numba import carray, cfunc, int32, int64, njit, void",
         f"from numpy import array, float64 as DOUBLE, {dtype} as R",

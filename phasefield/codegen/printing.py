@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sympy as sp
 from sympy.printing.c import C99CodePrinter
+from sympy.printing.printer import Printer
 from sympy.printing.pycode import PythonCodePrinter
 
 from .form import AXIS_SYMBOLS, DIRECTIONS
-from .functions import Derivative, GradientNorm
+from .functions import ELEMENTARY, Derivative, GradientNorm
 
 STARTS = {"sum": "0.0", "min": "INFINITY", "max": "-INFINITY"}
 
 
-class _Rules:
+class _Rules(Printer):
     """Printing rules common to both languages: typed literals, integer powers as inlined products."""
+
+    def __init__(self, settings: dict[str, Any] | None = None) -> None:
+        super().__init__(settings)
+        for name, text in ELEMENTARY.items():
+            setattr(self, f"_print_{name}", partial(self._call, text))
+
+    def _call(self, function: str, expr: sp.Expr) -> str:
+        return f"{function}({', '.join(map(self._print, expr.args))})"
 
     def _print_Float(self, expr: sp.Float) -> str:
         return f"R({float(expr)!r})"
@@ -47,7 +57,7 @@ class _Rules:
 
     def _print_Pow(self, expr: sp.Pow, **kwargs: Any) -> str:
         base, exponent = expr.as_base_exp()
-        text = self._print(base)  # type: ignore[attr-defined]
+        text = self._print(base)
         if exponent.is_Integer:
             n = abs(int(exponent))
             product = f"({text})" if n == 1 else f"POW{n}({text})"
@@ -56,25 +66,16 @@ class _Rules:
             return f"SQRT({text})"
         if exponent == -sp.Rational(1, 2):
             return f"(R(1)/SQRT({text}))"
-        return f"POW({text}, {self._print(exponent)})"  # type: ignore[attr-defined]
-
-    def _call(name: str) -> Any:  # type: ignore[misc]
-        return lambda self, expr: f"{name}({', '.join(self._print(a) for a in expr.args)})"
-
-    _print_exp = _call("EXP")
-    _print_log = _call("LOG")
-    _print_sin = _call("SIN")
-    _print_cos = _call("COS")
-    _print_tanh = _call("TANH")
+        return f"POW({text}, {self._print(exponent)})"
 
     def _print_Piecewise(self, expr: sp.Piecewise) -> str:
-        text = self._print(expr.args[-1].expr)  # type: ignore[attr-defined]
+        text = self._print(expr.args[-1].expr)
         for value, condition in reversed(expr.args[:-1]):
-            text = f"SELECT({self._print(condition)}, {self._print(value)}, {text})"  # type: ignore[attr-defined]
+            text = f"SELECT({self._print(condition)}, {self._print(value)}, {text})"
         return text
 
     def _print_Relational(self, expr: Any) -> str:
-        return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"  # type: ignore[attr-defined]
+        return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
 
 
 class CudaPrinter(_Rules, C99CodePrinter):

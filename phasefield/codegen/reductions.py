@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .cuda import PRELUDE
+from .cuda import prelude
 from .printing import STARTS
 
 #: What follows it is run by every thread of a block and starts when all threads have finished what came before; nothing else of
@@ -31,8 +31,7 @@ def reduce_source(ops: Sequence[str], block: int, parts: int) -> str:
     cases = [f"row == {r} ? {combined[op]} : " for r, op in rows.items() if op != "sum"]
     starts = [f"row == {r} ? {STARTS[op]} : " for r, op in rows.items() if op != "sum"]
     return f"""\
-typedef double real;
-{PRELUDE}{_PHASE}\
+{prelude("double")}{_PHASE}\
 __device__ inline double combine(int row, double a, double b) {{ return {"".join(cases)}a + b; }}
 extern "C" __global__ void reduce(const double* __restrict__ partial, double* __restrict__ total, const int count) {{
     __shared__ double kept[{block}];
