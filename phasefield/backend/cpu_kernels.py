@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -43,7 +42,10 @@ class LoopKernel:
         self._axes = [layout.axis_array(name, dtype) for name in kernel.axis_arrays]
         # One partial per outermost index: the result is the same for any number of threads.
         self._partial = np.zeros((len(kernel.reductions), self.indices))
-        self._sums = all(r.op == "sum" for r in kernel.reductions.values())
+        # Kept here, for every step looks them up.
+        self._reductions = {name: r.op for name, r in kernel.reductions.items()}
+        self._sums = all(op == "sum" for op in self._reductions.values())
+        self._names = list(kernel.scalars)
         self._scalars = np.zeros(max(1, len(kernel.scalars)))
         self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
         self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
@@ -62,7 +64,7 @@ class LoopKernel:
 
     def prepare(self, scalars: Mapping[str, float]) -> bool:
         """Puts the scalars where the entry finds them; whether the table has to be filled for them."""
-        values = [scalars[name] for name in self.kernel.scalars]
+        values = [scalars[name] for name in self._names]
         if values:
             self._scalars[:] = values
         if self.tabulate is None or values == self._tabulated:
@@ -72,9 +74,8 @@ class LoopKernel:
 
     def reduce(self) -> dict[str, float]:
         """The reductions, after all indices were visited."""
-        reductions = self.kernel.reductions
         if self._sums:
-            return dict(zip(reductions, self._partial.sum(axis=1).tolist(), strict=True))
-        combine: dict[str, Any] = {"sum": np.sum, "min": np.min, "max": np.max}
-        rows = zip(reductions.items(), self._partial, strict=True)
-        return {name: float(combine[r.op](row)) for (name, r), row in rows}
+            return dict(zip(self._reductions, self._partial.sum(axis=1).tolist(), strict=True))
+        combine: dict[str, Callable[[np.ndarray], float]] = {"sum": np.sum, "min": np.min, "max": np.max}
+        rows = zip(self._reductions.items(), self._partial, strict=True)
+        return {name: float(combine[op](row)) for (name, op), row in rows}

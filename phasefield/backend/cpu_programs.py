@@ -132,9 +132,10 @@ class CpuProgram:
                 job.tiles[phase] = tiles if stale else 0
         for step in binding.steps:
             step(scalars)
-        if not self._reducing:
-            return {}
-        return {name: value for kernel in self._reducing for name, value in kernel.reduce().items()}
+        found: dict[str, float] = {}
+        for kernel in self._reducing:
+            found |= kernel.reduce()
+        return found
 
     def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> _Binding:
         binding = _Binding(given, dict(zip(self._names, given, strict=True)))
@@ -175,7 +176,7 @@ class _Binding:
             return row
 
         job = Job(crew, [([bound(piece) for piece in pieces], pieces[0].tiles) for pieces in phases], contexts)
-        self.steps.append(lambda _: job())
+        self.steps.append(job)
         for phase, pieces in enumerate(phases):
             self.tables |= {id(p.kernel): (job, phase, p.tiles) for p in pieces if p.table}
 
