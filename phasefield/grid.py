@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,9 @@ from .units import power as unit_power
 
 AXIS_NAMES = ("x", "y", "z")
 BOUNDARIES = ("periodic", "no-flux", "fixed")
+#: The boundary that a field's derivative along the axis fits: its eigenfunctions are the derivatives of the others.
+_FLIPPED = {"periodic": "periodic", "no-flux": "fixed", "fixed": "no-flux"}
+_BASES = {"dct": "dst", "dst": "dct"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,38 @@ class Axis:
         return (self._mode < 2 / 3 * highest).astype(float)
 
     @property
+    def flipped(self) -> Axis:
+        """The axis in the other basis, that of derivatives: sines for cosines and cosines for sines."""
+        return replace(self, boundary=_FLIPPED[self.boundary], basis=_BASES.get(self.basis, self.basis))
+
+    @cached_property
+    def partner(self) -> NDArray[np.integer]:
+        """The index in this basis of what is differentiated, for every index of `flipped`; see `slope`."""
+        i = np.arange(self.modes)
+        if self.basis == "halfcomplex":
+            return np.asarray(-i % self.n)  # real and imaginary part of a mode
+        shift = {"dct": 1, "dst": -1}.get(self.basis, 0)
+        return np.clip(i + shift, 0, self.n - 1) if shift else i
+
+    @cached_property
+    def slope(self) -> NDArray[np.floating]:
+        """What differentiates along the axis: ``slope*u[partner]`` are the coefficients of du/dx in the basis of `flipped`.
+
+        For complex modes it is the signed wavenumber, and the partner of a real part is minus the imaginary one of the same
+        mode, of an imaginary part the real one. The highest mode, whose derivative vanishes at all cells or is not resolved, and
+        what has no partner are 0. The convention of scaling is that of FFTW (FFTW 3.3 manual, section 4.8).
+        """
+        i = np.arange(self.modes)
+        k = np.sqrt(self.k2)
+        if self.basis == "dct":
+            return np.append(-k[1:], 0.0)
+        if self.basis == "dst":
+            return np.append(0.0, k[:-1])
+        signed = np.where(2 * i > self.n, -k, k)
+        signed[2 * i == self.n] = 0.0
+        return -signed if self.basis == "halfcomplex" else signed
+
+    @property
     def norm(self) -> int:
         """Factor by which an unnormalised forward-inverse round trip multiplies the data."""
         return self.n if self.boundary == "periodic" else 2 * self.n
@@ -138,6 +173,18 @@ class Grid:
             Axis(n, length, b, basis(d))
             for d, (n, length, b) in enumerate(zip(self.shape, self.lengths, self.boundary, strict=True))
         )
+
+    def flipped(self, axes: Iterable[int]) -> Grid:
+        """The grid of a field that was differentiated along these axes, each in the other basis.
+
+        Raises:
+            ValueError: there is no such axis.
+        """
+        flips = set(axes)
+        if not flips <= set(range(self.dim)):
+            raise ValueError(f"axes {sorted(flips)} of a grid with {self.dim} dimensions")
+        kinds = tuple(_FLIPPED[b] if d in flips else b for d, b in enumerate(self.boundary))
+        return replace(self, boundary=kinds)
 
     @property
     def dim(self) -> int:

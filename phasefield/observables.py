@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .backend import Backend, Compiled, Layout, Run, cells_of
+from .backend import Apply, Backend, Compiled, Layout, cells_of
 from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
@@ -202,7 +202,7 @@ class Observer:
             self.observables[name] = known[name](model, layout.grid)
         self._model, self._layout, self._backend = model, layout, backend
         self._programs = {
-            space: backend.program(layout, [Run(kernel)])
+            space: backend.program(layout, [Apply(kernel)])
             for space in ("real", "spectral")
             if (kernel := self._kernel(space)).reductions
         }

@@ -34,7 +34,7 @@ from benchmark_peers import PEERS
 from waves import Problem, chirp, filled, release
 
 from phasefield.api import spec_of
-from phasefield.backend import Backend, Forward, Inverse, Layout, Run, select
+from phasefield.backend import Apply, Backend, Forward, Inverse, Layout, select
 from phasefield.codegen import Kernel, array_symbol
 from phasefield.errors import PhasefieldError
 from phasefield.grid import Grid
@@ -173,7 +173,7 @@ def copy_bandwidth(backend: Backend, shape: tuple[int, ...], rounds: int) -> tup
     # Reads one array and writes another, so that no compiler turns it into a library call.
     scale = sp.Symbol("scale", real=True)
     kernel = Kernel("scaled_copy", "real", {"a": 1, "b": 1}, {"b": [scale * array_symbol("a", 0)]}, scalars=["scale"])
-    program = backend.program(layout, [Run(kernel)])
+    program = backend.program(layout, [Apply(kernel)])
     start = chirp(len(shape), amplitude=0.5)
     arrays = {name: filled(backend, layout, start, transform=False) for name in "ab"}
     times = alternate({"copy": lambda: program(arrays, {"scale": 1.5})}, rounds, 0.1, backend)["copy"]

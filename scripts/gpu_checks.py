@@ -26,7 +26,7 @@ import sympy as sp
 from waves import Problem, chirp, filled, release
 
 from phasefield.api import spec_of
-from phasefield.backend import Backend, Layout, Run, cells_of, select, traffic
+from phasefield.backend import Apply, Backend, Layout, cells_of, select, traffic
 from phasefield.errors import PhasefieldError
 from phasefield.grid import Grid
 from phasefield.homogenize import tensors
@@ -277,11 +277,11 @@ def profile(make: Callable[[str], Any], cases: Any = PROFILED, repeats: int = 10
         program = problem.integrator._method.update
         times: list[list[float]] = [[] for _ in program._steps]
 
-        def timed(step: Any, found: list[float], backend: Any = backend) -> Callable[[Any], None]:
-            def run(arrays: Any) -> None:
+        def timed(step: Any, found: list[float], backend: Any = backend) -> Callable[[Any, Any], None]:
+            def run(arrays: Any, scalars: Any) -> None:
                 backend.synchronize()
                 start = time.perf_counter()
-                step(arrays)
+                step(arrays, scalars)
                 backend.synchronize()
                 found.append(1e3 * (time.perf_counter() - start))
 
@@ -294,7 +294,7 @@ def profile(make: Callable[[str], Any], cases: Any = PROFILED, repeats: int = 10
         kernels = iter(program.kernels)
         operations = []
         for operation, found in zip(program.operations, times, strict=True):
-            kernel = next(kernels) if isinstance(operation, Run) else None
+            kernel = next(kernels) if isinstance(operation, Apply) else None
             moved = traffic(problem.layout, [operation]) * problem.grid.cells * np.dtype(backend.dtype).itemsize
             operations.append(
                 {

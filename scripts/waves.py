@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from phasefield.backend import Backend, Forward, Layout, Run, select
+from phasefield.backend import Apply, Backend, Forward, Layout, select
 from phasefield.codegen import Kernel
 from phasefield.integrators import SCHEMES, Integrator
 from phasefield.models import SpectralSplit
@@ -43,7 +43,7 @@ class Problem:
 def filled(backend: Backend, layout: Layout, start: sp.Expr, components: int = 1, transform: bool = True) -> Any:
     """A buffer with an expression in every cell of every component, transformed to modes."""
     value = start / sp.Float(layout.grid.norm) if transform else start
-    fill = Run(Kernel("fill", "real", {"u": components}, {"u": [value] * components}))
+    fill = Apply(Kernel("fill", "real", {"u": components}, {"u": [value] * components}))
     state = backend.buffer(layout, components)
     backend.program(layout, [fill, *([Forward("u", components)] if transform else [])])({"u": state})
     return state

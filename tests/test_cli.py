@@ -97,7 +97,7 @@ def test_every_command_has_help_of_its_own(phasefield: Command, command: str) ->
 def test_that_there_is_no_gpu_is_said_once(
     phasefield: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from phasefield.backend import base, cuda, select
+    from phasefield.backend import cuda, select, selection
 
     monkeypatch.setattr(cuda, "why_unavailable", lambda: "it is away")
     monkeypatch.setenv("PHASEFIELD_CACHE", str(tmp_path / "cache"))
@@ -109,7 +109,7 @@ def test_that_there_is_no_gpu_is_said_once(
     log.setLevel(logging.DEBUG)
     try:
         for _ in range(2):
-            base._say.cache_clear()  # as another process
+            selection._say.cache_clear()  # as another process
             select("auto", "double", 1)
     finally:
         log.removeHandler(handler)

@@ -1,36 +1,34 @@
-"""Arrays, programs of transforms and kernels, and reductions on the CPU or a GPU."""
+"""Arrays, programs of transforms and kernels, and reductions on the CPU or a GPU.
 
-from .base import (
-    DTYPES,
-    Backend,
-    Compiled,
-    Forward,
-    Inverse,
-    Layout,
-    Operation,
-    Program,
-    Run,
-    cells_of,
-    put_cells,
-    select,
-    traffic,
-)
+This package is the only place that knows which device runs; nothing else imports cupy, pyfftw or numba.
+"""
+
 from .cache import cache_folder
-from .memory import Rehearsal, host_memory_available
+from .layout import Layout, cells_of
+from .memory import host_memory_available
+from .operations import Apply, Forward, Host, Inverse, Operation, Transform, traffic
+from .protocol import DTYPES, Backend, Compiled, Precision, Program, put_cells
+from .rehearsal import Rehearsal
+from .selection import MOST_THREADS, cpu_threads, select
 
 __all__ = [
     "DTYPES",
+    "MOST_THREADS",
+    "Apply",
     "Backend",
     "Compiled",
     "Forward",
+    "Host",
     "Inverse",
     "Layout",
     "Operation",
+    "Precision",
     "Program",
     "Rehearsal",
-    "Run",
+    "Transform",
     "cache_folder",
     "cells_of",
+    "cpu_threads",
     "host_memory_available",
     "put_cells",
     "select",

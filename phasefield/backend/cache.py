@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import importlib.util
 import json
 import logging
@@ -22,7 +23,6 @@ from pathlib import Path
 from types import ModuleType
 
 from .. import signals
-from ..codegen import digest
 
 log = logging.getLogger("phasefield")
 
@@ -36,6 +36,11 @@ def cache_folder() -> Path:
     if folder := os.environ.get("PHASEFIELD_CACHE"):
         return Path(os.path.expanduser(folder))
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "phasefield"
+
+
+def digest(text: str) -> str:
+    """Short stable name of a source text, used as its cache key."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def tell(what: str, *why: object) -> None:

@@ -18,15 +18,20 @@ import logging
 import math
 import os
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .base import DTYPES, Layout, Operation, Precision
+from ..grid import Grid
+from .cuda_device import Allocator, DeviceArray, Event, FftPlan, Function, Stream
 from .cuda_errors import OPTIONS, device_errors, on_stream, why_unavailable
 from .cuda_memory import Outbox, WorkArea
 from .cuda_programs import CudaProgram
 from .cuda_transforms import CosineTransform, CufftTransform, cufft_plan
+from .layout import Layout
+from .operations import Operation
+from .protocol import DTYPES, Precision
 
 __all__ = ["CudaBackend", "why_unavailable"]
 
@@ -49,6 +54,7 @@ class CudaBackend:
 
     name = "gpu"
     readback_every = 64
+    on_host = False
 
     @device_errors
     def __init__(self, precision: Precision = "double", graphs: bool | None = None) -> None:
@@ -70,7 +76,7 @@ class CudaBackend:
         description: str,
         processors: int,
         processor: tuple[int, int],
-        stream: Any,
+        stream: Stream,
         graphs: bool | None,
     ) -> None:
         self.precision: Precision = precision
@@ -81,8 +87,8 @@ class CudaBackend:
         self.graphs = os.environ.get("PHASEFIELD_GPU_GRAPHS", "1") != "0" if graphs is None else graphs
         # Nothing here leads back to the backend, so that memory goes with the last simulation that has it, uncollected.
         self.area = WorkArea(self.allocator())
-        self._transforms: dict[tuple[Any, int], CufftTransform | CosineTransform] = {}
-        self._functions: dict[tuple[str, str], Any] = {}
+        self._transforms: dict[tuple[Grid, int], CufftTransform | CosineTransform] = {}
+        self._functions: dict[tuple[str, str], Function] = {}
         self._outbox = Outbox()
 
     @property
@@ -91,7 +97,7 @@ class CudaBackend:
 
     # -- what CuPy is asked for, on the current stream ------------------------------------------------------------------
 
-    def array(self, host: np.ndarray) -> Any:
+    def array(self, host: np.ndarray) -> DeviceArray:
         """A device copy of a host array."""
         if host.nbytes <= _SMALL:
             return self.xp.asarray(host)
@@ -100,9 +106,9 @@ class CudaBackend:
         self.stream.synchronize()
         return out
 
-    def allocator(self) -> Callable[[int], Any]:
+    def allocator(self) -> Allocator:
         """What gives device memory, from CuPy's pool."""
-        malloc: Callable[[int], Any] = self.xp.get_default_memory_pool().malloc
+        malloc: Allocator = self.xp.get_default_memory_pool().malloc
         return malloc
 
     def page_locked(self, size: int) -> Any:
@@ -115,37 +121,37 @@ class CudaBackend:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         return np.ndarray(tuple(shape), dtype, buffer=self.page_locked(size))
 
-    def address(self, array: Any) -> int:
+    def address(self, array: DeviceArray) -> int:
         return array.data.ptr
 
-    def duplicate(self, buffer: Any) -> Any:
+    def duplicate(self, buffer: DeviceArray) -> DeviceArray:
         return buffer.copy()
 
-    def fetch(self, source: Any, target: np.ndarray) -> None:
+    def fetch(self, source: DeviceArray, target: np.ndarray) -> None:
         """Queues the copy of a contiguous array to page-locked memory."""
         source.get(out=target, blocking=False)
 
-    def side_stream(self) -> Any:
+    def side_stream(self) -> Stream:
         return self.xp.cuda.Stream(non_blocking=True)
 
-    def event(self) -> Any:
+    def event(self) -> Event:
         """An event that threads sleep on."""
         return self.xp.cuda.Event(block=True, disable_timing=True)
 
-    def function(self, source: str, name: str) -> Any:
+    def function(self, source: str, name: str) -> Function:
         """A launchable function ``f(grid, block, arguments)`` from CUDA source, compiled once."""
         key = (source, name)
         if key not in self._functions:
             self._functions[key] = self.compiled(source, name)
         return self._functions[key]
 
-    def compiled(self, source: str, name: str) -> Any:
+    def compiled(self, source: str, name: str) -> Function:
         """The same, compiled anew; ``num_regs`` are the registers of a thread."""
         kernel = self.xp.RawKernel(source, name, options=OPTIONS)
         kernel.compile()
         return kernel
 
-    def blocks(self, function: Any, block: int, count: int, summing: bool) -> int:
+    def blocks(self, function: Function, block: int, count: int, summing: bool) -> int:
         """How many blocks of ``block`` threads go over ``count`` cells.
 
         Not more than a multiple of what the registers let the GPU hold at once: a few left over would run alone at the end.
@@ -157,7 +163,7 @@ class CudaBackend:
         resident = max(1, min(self._threads_each, self._registers_each // max(8, each)) // block)
         return max(1, min(self.processors * resident * (1 if summing else _WAVES), -(-count // block)))
 
-    def plan(self, shape: tuple[int, ...], batch: int, forward: bool, row: int | None = None) -> Any:
+    def plan(self, shape: tuple[int, ...], batch: int, forward: bool, row: int | None = None) -> FftPlan:
         """A cuFFT plan for padded in-place transforms with the interface of `cupy.cuda.cufft.PlanNd`, see `cufft_plan`."""
         with self.xp.cuda.using_allocator(self.area):
             made = cufft_plan(importlib.import_module("cupy.cuda.cufft"), shape, batch, self.precision, forward, row)
@@ -165,31 +171,31 @@ class CudaBackend:
         self.xp.cuda.runtime.deviceSynchronize()
         return made
 
-    def cosine_library(self) -> Any:
+    def cosine_library(self) -> ModuleType:
         """The module with dct, dst, rfft and irfft."""
         return importlib.import_module("cupyx.scipy.fft")
 
     # -- the interface of every backend ---------------------------------------------------------------------------------
 
-    def buffer(self, layout: Layout, components: int) -> Any:
+    def buffer(self, layout: Layout, components: int) -> DeviceArray:
         return self.zeros(layout.buffer_shape(components))
 
     @on_stream
-    def zeros(self, shape: tuple[int, ...]) -> Any:
+    def zeros(self, shape: tuple[int, ...]) -> DeviceArray:
         """A zeroed array of the working precision."""
         return self.xp.zeros(shape, self.dtype)
 
-    def integers(self, shape: tuple[int, ...]) -> Any:
+    def integers(self, shape: tuple[int, ...]) -> DeviceArray:
         """An array of int32, of any content."""
         return self.xp.empty(shape, np.int32)
 
-    def fill(self, host: np.ndarray, array: Any) -> None:
+    def fill(self, host: np.ndarray, array: DeviceArray) -> None:
         """Copies a contiguous host array of the same type."""
         array.set(host)
         self.stream.synchronize()  # the copy may still be reading a host array that ends here
 
     @on_stream
-    def clear(self, buffer: Any) -> None:
+    def clear(self, buffer: DeviceArray) -> None:
         """Zeroes a contiguous array."""
         buffer.data.memset_async(0, buffer.nbytes)
 
@@ -208,25 +214,25 @@ class CudaBackend:
         return CudaProgram(self, layout, operations)
 
     @on_stream
-    def to_host(self, buffer: Any) -> np.ndarray:
+    def to_host(self, buffer: DeviceArray) -> np.ndarray:
         return self.xp.asnumpy(buffer)
 
-    def lend(self, buffer: Any) -> np.ndarray:
+    def lend(self, buffer: DeviceArray) -> np.ndarray:
         return self.to_host(buffer)
 
     def table_memory(self, layout: Layout, operations: Sequence[Operation]) -> int:
         return 0
 
     @on_stream
-    def snapshot(self, buffer: Any) -> Callable[[], np.ndarray]:
+    def snapshot(self, buffer: DeviceArray) -> Callable[[], np.ndarray]:
         return self._outbox.send(self, buffer)
 
     @on_stream
-    def from_host(self, array: np.ndarray, buffer: Any) -> None:
+    def from_host(self, array: np.ndarray, buffer: DeviceArray) -> None:
         self.fill(np.ascontiguousarray(array, self.dtype), buffer)
 
     @on_stream
-    def copy(self, source: Any, target: Any) -> None:
+    def copy(self, source: DeviceArray, target: DeviceArray) -> None:
         target[...] = source
 
     @device_errors

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .cuda_device import Allocator, CudaDevice, DeviceArray, Stream
 from .cuda_errors import device_errors, first_line, of_cupy
 from .memory import host_memory_available
 
@@ -27,7 +28,7 @@ class WorkArea:
     A plan that needs more than there is gets a larger area, which later plans share; earlier ones keep theirs alive.
     """
 
-    def __init__(self, allocate: Callable[[int], Any]) -> None:
+    def __init__(self, allocate: Allocator) -> None:
         self._allocate = allocate
         self._memory: Any = None
         self.size = 0
@@ -55,7 +56,7 @@ class Locked:
         """Whether somebody still has an array in it, or a view of one."""
         return self._lent is not None and self._lent() is not None
 
-    def array(self, shape: Sequence[int], dtype: str, lock: Callable[[int], Any]) -> np.ndarray:
+    def array(self, shape: Sequence[int], dtype: str, lock: Allocator) -> np.ndarray:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size != self._size:
             self._memory, self._size = None, 0  # before the new one is there
@@ -75,10 +76,10 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._stream: Any = None
+        self._stream: Stream | None = None
         self._places = [Locked() for _ in range(_LEAVING)]
 
-    def send(self, backend: Any, buffer: Any) -> Callable[[], np.ndarray]:
+    def send(self, backend: CudaDevice, buffer: DeviceArray) -> Callable[[], np.ndarray]:
         """Called on the backend's stream; returns what waits for the host's copy, to be called in any thread."""
         room = self._room(backend, buffer)
         if room is None:
@@ -104,7 +105,7 @@ class Outbox:
 
         return wait
 
-    def _room(self, backend: Any, buffer: Any) -> tuple[Any, np.ndarray] | None:
+    def _room(self, backend: CudaDevice, buffer: DeviceArray) -> tuple[DeviceArray, np.ndarray] | None:
         """The device's copy and memory for the host's, or None."""
         place = next((place for place in self._places if not place.lent), None)
         if place is None or buffer.nbytes > host_memory_available() // _LOCKED_SHARE:

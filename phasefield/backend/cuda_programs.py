@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, reduce_source
-from .base import Forward, Inverse, Layout, Operation, Run
+from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, embedded, reduce_source
+from .cuda_device import CudaDevice, DeviceArray, Graph, PlannedTransform, Stream
 from .cuda_errors import first_line, of_cupy, on_stream
+from .layout import Layout
+from .operations import Apply, Host, Operation, Transform, kernels_of, names_of
 
 log = logging.getLogger("phasefield")
 
@@ -34,10 +36,11 @@ class CudaKernel:
 
     language = "cu"
 
-    def __init__(self, backend: Any, kernel: Kernel, layout: Layout) -> None:
+    def __init__(self, backend: CudaDevice, kernel: Kernel, layout: Layout) -> None:
         self.kernel, self.scalars, self.rows = kernel, cuda_scalars(kernel), len(kernel.reductions)
         extent = layout.extent(kernel.space)
         self.cells = math.prod(extent)
+        kernel = embedded(kernel, layout.places, layout.parts)
         self.source = cuda_source(kernel, layout.parts, backend.dtype, extent, layout.row)
         self.function = backend.function(self.source, kernel.name)
         self._axes = [backend.array(layout.axis_array(name, backend.dtype)) for name in kernel.axis_arrays]
@@ -48,9 +51,9 @@ class CudaKernel:
         """Registers of a thread."""
         return int(self.function.num_regs)
 
-    def launch(self, arrays: Sequence[Any], scalars: Any, partial: Any) -> None:
+    def launch(self, arrays: Sequence[DeviceArray], scalars: DeviceArray, partial: DeviceArray | None) -> None:
         """Queues the kernel; every thread leaves its part of the reductions in ``partial``."""
-        arguments = [*arrays, *self._axes]
+        arguments: list[DeviceArray | None] = [*arrays, *self._axes]
         if self.scalars:
             arguments.append(scalars)
         if self.rows:
@@ -66,7 +69,7 @@ class Scalars:
     ones. A copy from host memory would have to leave its source alone until it has run, or make the host wait for it.
     """
 
-    def __init__(self, backend: Any, names: Sequence[str]) -> None:
+    def __init__(self, backend: CudaDevice, names: Sequence[str]) -> None:
         self._names = names
         self._values = np.zeros(len(names), backend.dtype)
         self.device = backend.array(self._values.copy())
@@ -95,9 +98,9 @@ class Recorder:
     launches stay plain.
     """
 
-    def __init__(self, stream: Any, recording: bool = True) -> None:
+    def __init__(self, stream: Stream, recording: bool = True) -> None:
         self.stream, self.recording = stream, recording
-        self.graphs: dict[Hashable, Any] = {}
+        self.graphs: dict[Hashable, Graph | None] = {}
 
     def run(self, key: Hashable, queue: Callable[[], None]) -> None:
         """Queues what ``queue`` queues; ``key`` tells the addresses and all numbers that launches get as arguments."""
@@ -107,7 +110,7 @@ class Recorder:
         else:
             graph.launch(self.stream)
 
-    def _graph(self, key: Hashable, queue: Callable[[], None]) -> Any:
+    def _graph(self, key: Hashable, queue: Callable[[], None]) -> Graph | None:
         if key not in self.graphs:
             if len(self.graphs) >= _GRAPHS:
                 del self.graphs[next(iter(self.graphs))]
@@ -116,7 +119,7 @@ class Recorder:
             self.graphs[key] = self._record(queue)
         return self.graphs[key]
 
-    def _record(self, queue: Callable[[], None]) -> Any:
+    def _record(self, queue: Callable[[], None]) -> Graph | None:
         try:
             self.stream.begin_capture()
             try:
@@ -132,33 +135,41 @@ class Recorder:
             return None
 
 
+#: What queues an operation on arrays, given the scalars.
+_Step = Callable[[Mapping[str, DeviceArray], Mapping[str, float]], None]
+
+
 class CudaProgram:
     """Operations queued in order, and as one graph once they repeat.
 
     A recording holds addresses alone: of the arrays, which are there whenever the binding is, and of what the program and its
-    transforms own. Nothing is planned or allocated meanwhile. Transforms through CuPy allocate, so programs with those are never
-    recorded.
+    transforms own. Nothing is planned or allocated meanwhile. Transforms through CuPy allocate, and functions on the host are
+    waited for, so programs with those are never recorded.
     """
 
-    def __init__(self, backend: Any, layout: Layout, operations: Sequence[Operation]) -> None:
+    def __init__(self, backend: CudaDevice, layout: Layout, operations: Sequence[Operation]) -> None:
         self.stream, self.operations = backend.stream, list(operations)
         self._backend = backend
-        self.kernels = [CudaKernel(backend, o.kernel, layout) for o in operations if isinstance(o, Run)]
+        self.kernels = [CudaKernel(backend, kernel, layout) for kernel in kernels_of(operations)]
         self._scalars = Scalars(backend, [name for k in self.kernels for name in k.scalars])
         self._prepare_reductions()
-        self._steps: list[Callable[[Mapping[str, Any]], None]] = []
+        self._steps: list[_Step] = []
         scalar = row = 0
         kernels = iter(self.kernels)
         for operation in operations:
-            if isinstance(operation, Run):
+            if isinstance(operation, Apply):
                 kernel = next(kernels)
                 partial = self._partial[row : row + kernel.rows] if kernel.rows else None
-                self._steps.append(self._launch(kernel, operation, self._scalars.device[scalar:], partial))
+                self._steps.append(self._launch(kernel, operation.arrays, self._scalars.device[scalar:], partial))
                 scalar, row = scalar + len(kernel.scalars), row + kernel.rows
+            elif isinstance(operation, Host):
+                self._steps.append(self._call(operation))
             else:
-                self._steps.append(self._transform(backend.transform(layout, operation.components), operation))
-        self._names = list(dict.fromkeys(name for o in operations for name in _arrays(o)))
-        self._recorder = Recorder(self.stream, backend.graphs and layout.parts == 2)
+                plans = backend.transform(layout.flipped(operation.flips), operation.components)
+                self._steps.append(self._transform(plans, operation))
+        self._names = names_of(operations)
+        alone = layout.parts == 2 and not any(isinstance(o, Host) for o in operations)
+        self._recorder = Recorder(self.stream, backend.graphs and alone)
 
     def _prepare_reductions(self) -> None:
         """One second stage for all: it costs a launch, which small grids are bound by."""
@@ -183,30 +194,48 @@ class CudaProgram:
         self._names_found = [name for name, _ in self._reductions]
 
     @staticmethod
-    def _launch(kernel: CudaKernel, run: Run, scalars: Any, partial: Any) -> Callable[[Mapping[str, Any]], None]:
-        names = [run.name(a) for a in run.kernel.arrays]
-        return lambda arrays: kernel.launch([arrays[name] for name in names], scalars, partial)
+    def _launch(kernel: CudaKernel, names: Sequence[str], device: DeviceArray, partial: DeviceArray | None) -> _Step:
+        return lambda arrays, _: kernel.launch([arrays[name] for name in names], device, partial)
+
+    def _call(self, host: Host) -> _Step:
+        """A function on copies of the arrays; the device is waited for before it and after it."""
+        backend = self._backend
+
+        def step(arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float]) -> None:
+            copies = {name: backend.to_host(arrays[name]) for name in host.reads}
+            for name in copies.keys() - set(host.writes):
+                copies[name].flags.writeable = False
+            for name in host.writes:
+                copies.setdefault(name, np.zeros(arrays[name].shape, backend.dtype))
+            host.function(copies, scalars)
+            for name in host.writes:
+                backend.from_host(copies[name], arrays[name])
+
+        return step
 
     @staticmethod
-    def _transform(transform: Any, operation: Forward | Inverse) -> Callable[[Mapping[str, Any]], None]:
-        execute = transform.forward if isinstance(operation, Forward) else transform.inverse
+    def _transform(plans: PlannedTransform, operation: Transform) -> _Step:
+        execute = plans.forward if operation.forward else plans.inverse
 
-        def step(arrays: Mapping[str, Any]) -> None:
+        def step(arrays: Mapping[str, DeviceArray], _: Mapping[str, float]) -> None:
             array = arrays[operation.array]
             execute(array if len(array) == operation.components else array[: operation.components])
 
         return step
 
     @on_stream
-    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
-        self._scalars.set(scalars or {})
+    def __call__(
+        self, arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float] | None = None
+    ) -> dict[str, float]:
+        scalars = scalars or {}
+        self._scalars.set(scalars)
         key = tuple([self._backend.address(arrays[name]) for name in self._names])
-        self._recorder.run(key, lambda: self._queue(arrays))
+        self._recorder.run(key, lambda: self._queue(arrays, scalars))
         return self._reduced() if self._reductions else {}
 
-    def _queue(self, arrays: Mapping[str, Any]) -> None:
+    def _queue(self, arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float]) -> None:
         for step in self._steps:
-            step(arrays)
+            step(arrays, scalars)
         if self._reductions:
             count = np.int32(self._partial.shape[1])
             self._reduce((len(self._reductions) * _PARTS,), (BLOCK,), (self._partial, self._total, count))
@@ -219,9 +248,3 @@ class CudaProgram:
         for reduce, rows, names in self._combine:
             found |= zip(names, reduce(self._found[rows], axis=1).tolist(), strict=True)
         return found if len(self._combine) == 1 else {name: found[name] for name in self._names_found}
-
-
-def _arrays(operation: Operation) -> list[str]:
-    if isinstance(operation, Run):
-        return [operation.name(a) for a in operation.kernel.arrays]
-    return [operation.array]

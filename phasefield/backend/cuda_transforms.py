@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .base import DTYPES, Layout, Precision
+from .cuda_device import CudaDevice, DeviceArray, FftPlan
 from .cuda_errors import on_stream
+from .layout import Layout
+from .protocol import DTYPES, Precision
 
 #: Numbers that C's int can count.
 _INT = 2**31
 
 
 def cufft_plan(
-    cufft: Any, shape: tuple[int, ...], batch: int, precision: Precision, forward: bool, row: int | None = None
-) -> Any:
+    cufft: ModuleType, shape: tuple[int, ...], batch: int, precision: Precision, forward: bool, row: int | None = None
+) -> FftPlan:
     """A plan of ``batch`` real transforms over all axes, from padded rows to modes in the same memory or back.
 
     Embeddings and distances count reals on the side of the cells and complex numbers on the side of the modes.
@@ -53,7 +56,7 @@ def cufft_plan(
 class CufftTransform:
     """In-place padded r2c/c2r over all axes."""
 
-    def __init__(self, backend: Any, shape: tuple[int, ...], components: int) -> None:
+    def __init__(self, backend: CudaDevice, shape: tuple[int, ...], components: int) -> None:
         self.stream = backend.stream
         self._complex = np.result_type(np.dtype(backend.dtype), np.complex64)
         self._forward = backend.plan(shape, components, forward=True)
@@ -64,11 +67,11 @@ class CufftTransform:
             self._forward = backend.plan(shape, components, forward=True)
 
     @on_stream
-    def forward(self, buffer: Any) -> None:
+    def forward(self, buffer: DeviceArray) -> None:
         self._forward.fft(buffer, buffer.view(self._complex), -1)
 
     @on_stream
-    def inverse(self, buffer: Any) -> None:
+    def inverse(self, buffer: DeviceArray) -> None:
         self._inverse.fft(buffer.view(self._complex), buffer, 1)
 
 
@@ -84,7 +87,7 @@ class CosineTransform:
     #: another with the axis last, cuFFT's work area, and that of a plan for the other axes, which CuPy keeps.
     FIELDS = 9
 
-    def __init__(self, backend: Any, layout: Layout, components: int) -> None:
+    def __init__(self, backend: CudaDevice, layout: Layout, components: int) -> None:
         self.stream = backend.stream
         self._xp, self._fft = backend.xp, backend.cosine_library()
         self._axes = [
@@ -92,7 +95,7 @@ class CosineTransform:
         ]
 
     @on_stream
-    def forward(self, buffer: Any) -> None:
+    def forward(self, buffer: DeviceArray) -> None:
         for place, basis, n in self._axes:
             # Back into the buffer after every axis: what is returned is a view of a complex array, twice as large.
             buffer[...] = self._forward(buffer, place, basis, n)
@@ -106,7 +109,7 @@ class CosineTransform:
         return xp.moveaxis(xp.concatenate([modes.real, imaginary], axis=-1), -1, place)
 
     @on_stream
-    def inverse(self, buffer: Any) -> None:
+    def inverse(self, buffer: DeviceArray) -> None:
         for place, basis, n in self._axes:
             buffer[...] = self._inverse(buffer, place, basis, n)
 

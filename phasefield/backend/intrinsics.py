@@ -10,6 +10,9 @@ from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
+#: What generated loops have to begin with to know these names.
+IMPORTS = f"from {__name__} import NoAlias, pointer\n\n"
+
 
 class NoAlias(Compiler):
     """Compiles functions whose array arguments never overlap: loops vectorise without checking for it."""

@@ -1,19 +1,12 @@
-"""Memory: how much there is, and what a run would take, found by going through its motions."""
+"""How much memory there is."""
 
 from __future__ import annotations
 
-import math
 import os
 import resource
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from .base import Backend, Compiled, Forward, Inverse, Layout, Operation, Program, Run
 
 _UNLIMITED = 2**60  # a limit beyond this is none: version 1 of control groups writes the largest page-aligned number
 
@@ -82,96 +75,3 @@ def _groups(root: Path, memberships: Path) -> Iterator[int]:
                 yield (
                     limit - used + sum(stat.get(f"{version[2]}{name}", 0) for name in ("inactive_file", "active_file"))
                 )
-
-
-class Rehearsal:
-    """A backend in another's place: it counts the buffers it is asked for and gives arrays that take no memory.
-
-    What is built on it allocates in the order and for as long as on the real one, so the peaks are those of the real thing.
-
-    Attributes:
-        device, host: most bytes held at a time in the device's memory and, where that is another, in the host's.
-    """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.name, self.description, self.precision = backend.name, backend.description, backend.precision
-        self.readback_every = backend.readback_every
-        self._on_host = "device" if backend.name == "cpu" else "host"
-        self.device = self.host = 0
-        self._held = {"device": 0, "host": 0}
-        self._transforms = 0
-
-    @property
-    def dtype(self) -> str:
-        return self._backend.dtype
-
-    def _take(self, where: str, size: int) -> None:
-        self._held[where] += size
-        setattr(self, where, max(getattr(self, where), self._held[where]))
-
-    def _give(self, where: str, size: int) -> None:
-        self._held[where] -= size
-
-    def _array(self, where: str, shape: Sequence[int]) -> np.ndarray:
-        one = np.zeros((), self.dtype)
-        # Views lead back to the one number, which therefore lives as long as any of them.
-        weakref.finalize(one, self._give, where, math.prod(shape) * one.itemsize)
-        self._take(where, math.prod(shape) * one.itemsize)
-        return np.lib.stride_tricks.as_strided(one, tuple(shape), (0,) * len(shape))
-
-    def buffer(self, layout: Layout, components: int) -> np.ndarray:
-        return self._array("device", layout.buffer_shape(components))
-
-    def program(self, layout: Layout, operations: Sequence[Operation]) -> Program:
-        transformed = max([0, *(o.components for o in operations if isinstance(o, Forward | Inverse))])
-        size = math.prod(layout.buffer_shape(transformed)) * np.dtype(self.dtype).itemsize
-        work = self._backend.transform_memory(size, layout.parts == 2)
-        if work > self._transforms:  # which all programs share
-            self._take("device", work - self._transforms)
-            self._transforms = work
-        tables = self._backend.table_memory(layout, operations)
-        program = _Motions([o for o in operations if isinstance(o, Run)])
-        self._take("device", tables)
-        weakref.finalize(program, self._give, "device", tables)
-        return program
-
-    def to_host(self, buffer: np.ndarray) -> np.ndarray:
-        return self._array(self._on_host, buffer.shape)
-
-    def lend(self, buffer: np.ndarray) -> np.ndarray:
-        return buffer if self._on_host == "device" else self.to_host(buffer)
-
-    def from_host(self, array: np.ndarray, buffer: np.ndarray) -> None:
-        pass
-
-    def copy(self, source: np.ndarray, target: np.ndarray) -> None:
-        pass
-
-    def synchronize(self) -> None:
-        pass
-
-    def snapshot(self, buffer: np.ndarray) -> Callable[[], np.ndarray]:
-        host = self.to_host(buffer)
-        return lambda: host
-
-    def memory_available(self) -> int:
-        return self._backend.memory_available()
-
-    def transform_memory(self, largest: int, periodic: bool) -> int:
-        return self._backend.transform_memory(largest, periodic)
-
-    def table_memory(self, layout: Layout, operations: Sequence[Operation]) -> int:
-        return self._backend.table_memory(layout, operations)
-
-
-class _Motions:
-    """A program that reduces everything to zero."""
-
-    kernels: Sequence[Compiled] = ()
-
-    def __init__(self, runs: Sequence[Run]) -> None:
-        self._found = {name: 0.0 for run in runs for name in run.kernel.reductions}
-
-    def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:
-        return dict(self._found)

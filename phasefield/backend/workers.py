@@ -101,7 +101,7 @@ class Job:
         tables = (address(self._phases), len(phases), address(operations), len(operations), address(counters))
         self._tables = np.array(tables, np.int64)
 
-    def __call__(self) -> None:
+    def __call__(self, _: object = None) -> None:
         self._crew.run(self._tables, self._phases, self._operations, self._counters)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.base import MOST_THREADS
+from ..backend import MOST_THREADS
 from ..backend.voxel import kernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
 from . import tensors

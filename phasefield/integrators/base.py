@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from ..backend import Backend, Compiled, Layout, Program, Run
+from ..backend import Apply, Backend, Compiled, Layout, Program
 from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..models.base import Split
 from .schemes import DEPTH, RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
@@ -115,7 +115,7 @@ class Integrator:
             error = self._expressions(scheme.first_error)
             reductions = self._squares("error", error)
             reductions |= {f"missupply_{i}": Reduction("sum", self._uniform * error[i]) for i in split.supplied}
-            self._first_error = backend.program(layout, [Run(self._kernel("first_error", {}, **reductions))])
+            self._first_error = backend.program(layout, [Apply(self._kernel("first_error", {}, **reductions))])
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starter = self._compile(SCHEMES[scheme.starter]) if scheme.starter and not adaptive else None
         self._stages = [self._buffer(split.channels) for _ in range(scheme.stage_buffers(adaptive))]
@@ -148,7 +148,7 @@ class Integrator:
 
     def _program(self, kernel: Kernel, evaluated: str) -> Program:
         """A kernel that writes a state to the array ``evaluated``, and N of it."""
-        return self.backend.program(self.layout, [Run(kernel), *self.split.operations(evaluated)])
+        return self.backend.program(self.layout, [Apply(kernel), *self.split.operations(evaluated)])
 
     # -- kernels -------------------------------------------------------------------------------------------------------
 

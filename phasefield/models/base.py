@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import sympy as sp
 
-from ..backend import Forward, Inverse, Layout, Operation, Run
+from ..backend import Apply, Forward, Inverse, Layout, Operation
 from ..codegen import K2, MASK, Kernel, Reduction, array_symbol
 from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
@@ -377,7 +377,7 @@ class SpectralSplit:
         """What overwrites the state in ``array`` by the channels of N."""
         return [
             Inverse(array, self.components),
-            Run(self._kernel, {"work": array}),
+            Apply(self._kernel, {"work": array}),
             Forward(array, self.channels),
         ]
 

@@ -32,8 +32,7 @@ from host_driver import (
     signature,
 )
 
-from phasefield.backend import Layout, cuda, voxel
-from phasefield.backend.base import Precision
+from phasefield.backend import Layout, Precision, cuda, voxel
 from phasefield.backend.cuda import CudaBackend
 from phasefield.backend.cuda_errors import device_errors
 from phasefield.backend.cuda_transforms import CosineTransform, cufft_plan

@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from phasefield.backend import cache_folder
-from phasefield.codegen import digest
+from phasefield.backend.cache import cache_folder, digest
 
 HAS_COMPILER = shutil.which("g++") is not None
 

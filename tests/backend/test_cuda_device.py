@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasefield.backend import base, select
+from phasefield.backend import select, selection
 from phasefield.backend.cuda_errors import device_errors, keep_compiled_kernels, why_unavailable
 from phasefield.errors import DeviceError
 
@@ -24,10 +24,10 @@ from phasefield.errors import DeviceError
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     why_unavailable.cache_clear()
-    base._say.cache_clear()
+    selection._say.cache_clear()
     yield
     why_unavailable.cache_clear()
-    base._say.cache_clear()
+    selection._say.cache_clear()
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, cupy: Any) -> None:
@@ -98,7 +98,7 @@ def test_a_cupy_that_cannot_be_used_is_worth_a_warning(
         assert select("auto", "double", 1).name == "cpu"
     assert [(r.levelno, "insufficient driver" in r.message) for r in caplog.records] == [(logging.WARNING, True)]
     why_unavailable.cache_clear()
-    base._say.cache_clear()
+    selection._say.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     select("auto", "double", 1)
     assert [r.levelno for r in caplog.records[1:]] == [logging.INFO]

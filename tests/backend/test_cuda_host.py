@@ -26,7 +26,7 @@ def test_more_threads_than_cells_and_fewer(processors: int) -> None:
 
 def test_wide_indices_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Simulation(spec_of(*CASES["space"], "time.end=1e6"), backend=HostCuda())
-    monkeypatch.setattr("phasefield.codegen.WIDE", 1)
+    monkeypatch.setattr("phasefield.codegen.cuda.WIDE", 1)
     wide = Simulation(spec_of(*CASES["space"], "time.end=1e6"), backend=HostCuda())
     assert "long long index_t" in wide.backend.sources["attempt"]  # type: ignore[attr-defined]
     for _ in range(5):

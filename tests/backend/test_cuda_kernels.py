@@ -12,6 +12,9 @@ from device_compiler import Usage, architectures, available, compile_all, nvrtc,
 from host_cuda import kernel_texts
 
 from phasefield.api import spec_of
+from phasefield.backend import DTYPES, Layout
+from phasefield.codegen import K2_ALONG, K_ALONG, Derivative, Kernel, array_symbol, cuda_source, embedded
+from phasefield.grid import Grid
 from phasefield.integrators import SCHEMES
 from phasefield.specs import GridSpec, RunSpec
 
@@ -71,6 +74,28 @@ def test_every_function_compiles_in_a_source(precision: str) -> None:
     compiled(numbered(kernel_texts(s) for s in variants(spec)))
 
 
+def directed(precision: str) -> dict[str, str]:
+    """Kernels that know directions, on every kind of basis and with 32 and 64 bits to an index."""
+    found: dict[str, str] = {}
+    u, v, dtype = array_symbol("u", 0), array_symbol("v", 0), DTYPES[precision]
+    for number, boundary in enumerate((("periodic",) * 3, ("periodic", "no-flux", "fixed"), ("fixed",))):
+        for n in (32, 2048):
+            layout = Layout(Grid((n,) * len(boundary), (1.0,) * len(boundary), boundary))
+            turned = sum(Derivative(u, d) + Derivative(v, d, 1) for d in range(3)) + sum(K2_ALONG) * u
+            turned += K_ALONG[0] * K_ALONG[1] * v if layout.parts == 2 else v
+            kernel = Kernel(f"turned{number}_{n}", "spectral", {"u": 1, "v": 1, "w": 1}, {"w": [turned]})
+            kernel = embedded(kernel, layout.places, layout.parts)
+            found[kernel.name] = cuda_source(kernel, layout.parts, dtype, layout.extent("spectral"), layout.row)
+    return found
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_directions_compile(precision: str) -> None:
+    for name, usage in compiled(directed(precision)).items():
+        assert usage.spilled == 0, name
+        assert usage.registers <= 64, name
+
+
 @pytest.mark.parametrize("compiler", ["nvrtc", "nvcc"])
 def test_steps_of_cahn_hilliard_spill_nothing(compiler: str) -> None:
     if compiler not in available():
@@ -107,7 +132,7 @@ def test_single_precision_never_computes_in_double() -> None:
     for preset, scheme in itertools.product(("cahn_hilliard", "flory_huggins", "precipitate"), ("etdms2", "etdrk4")):
         spec = spec_for(preset, "single")
         spec = dataclasses.replace(spec, time=dataclasses.replace(spec.time, scheme=scheme))
-        for name, text in kernel_texts(spec).items():
+        for name, text in (kernel_texts(spec) | directed("single")).items():
             if name == "reduce":  # adds up what was accumulated
                 continue
             _, ptx = run_nvrtc(text, "-arch=compute_90", kind="PTX")

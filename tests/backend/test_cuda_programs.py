@@ -14,7 +14,7 @@ from gpu_cases import CASES, STEPS, compare
 from host_cuda import HAS_COMPILER, HostCuda, HostGraph, HostStream, TextCuda, text_integrator
 
 from phasefield.api import spec_of
-from phasefield.backend import Forward, Inverse, Layout, Run, cells_of, traffic
+from phasefield.backend import Apply, Forward, Inverse, Layout, cells_of, traffic
 from phasefield.backend.cpu import CpuBackend
 from phasefield.backend.cuda import CudaBackend
 from phasefield.backend.cuda_memory import Outbox
@@ -59,7 +59,7 @@ def values(a: float, b: float) -> dict[str, float]:
 @needs_compiler
 def test_recorded_on_the_second_call_and_replayed_with_new_scalars() -> None:
     backend = HostCuda()
-    program = backend.program(LAYOUT, [Run(scaled()), Forward("u", 1), Inverse("u", 1)])
+    program = backend.program(LAYOUT, [Apply(scaled()), Forward("u", 1), Inverse("u", 1)])
     buffer = filled(backend)
     graphs: list[HostGraph] = backend.stream.graphs
     for call, (a, b) in enumerate([(0.5, 1.0), (2.0, -1.0), (0.25, 0.5), (0.25, 0.5), (-1.0, 0.0)]):
@@ -75,7 +75,7 @@ def test_recorded_on_the_second_call_and_replayed_with_new_scalars() -> None:
 @needs_compiler
 def test_every_binding_has_a_graph_of_its_own_and_few_are_kept() -> None:
     backend = HostCuda()
-    program = backend.program(LAYOUT, [Run(scaled(), {"u": "v"})])
+    program = backend.program(LAYOUT, [Apply(scaled(), {"u": "v"})])
     buffers = [filled(backend, seed) for seed in range(_GRAPHS + 2)]
     for index in (0, 1, 0, 1, 0, 1):
         before = backend.to_host(buffers[index])
@@ -94,7 +94,7 @@ def test_every_binding_has_a_graph_of_its_own_and_few_are_kept() -> None:
 @needs_compiler
 def test_scalars_that_stay_are_not_sent_again() -> None:
     backend = HostCuda()
-    program = backend.program(LAYOUT, [Forward("u", 1), Run(scaled("spectral"))])
+    program = backend.program(LAYOUT, [Forward("u", 1), Apply(scaled("spectral"))])
     buffer, graphs = filled(backend), backend.stream.graphs
     for _ in range(3):
         program({"u": buffer}, values(1.0, 2.0))
@@ -128,7 +128,7 @@ def test_many_scalars_take_several_launches_and_arrive_in_order() -> None:
 def test_without_reductions_nothing_waits(graphs: bool) -> None:
     backend = HostCuda(graphs=graphs)
     u, a = array_symbol("u", 0), sp.Symbol("a", real=True)
-    program = backend.program(LAYOUT, [Run(Kernel("grow", "real", {"u": 1}, {"u": [a * u]}, scalars=["a"]))])
+    program = backend.program(LAYOUT, [Apply(Kernel("grow", "real", {"u": 1}, {"u": [a * u]}, scalars=["a"]))])
     buffer = filled(backend)
     start, done = cells_of(LAYOUT, backend.to_host(buffer)), backend.stream.done
     for a_ in (2.0, 3.0, 5.0, 7.0):
@@ -153,7 +153,7 @@ def test_a_driver_that_records_nothing_gets_plain_launches(
 
     monkeypatch.setattr(HostStream, "end_capture", fails)
     backend = HostCuda()
-    program = backend.program(LAYOUT, [Run(scaled())])
+    program = backend.program(LAYOUT, [Apply(scaled())])
     buffer = filled(backend)
     least = cells_of(LAYOUT, backend.to_host(buffer)).min()
     for call in range(4):
@@ -215,7 +215,7 @@ def test_reductions_over_many_threads(shape: Any, op: Any, numpy: Any) -> None:
     backend = HostCuda(processors=40)
     u = array_symbol("u", 0)
     kernel = Kernel("reduced", "real", {"u": 1}, {}, {"a": Reduction(op, u), "b": Reduction("sum", u**2)})
-    program = backend.program(layout, [Run(kernel)])
+    program = backend.program(layout, [Apply(kernel)])
     buffer = backend.buffer(layout, 1)
     host = np.random.default_rng(3).normal(size=buffer.shape) - 7.0
     backend.from_host(host, buffer)
@@ -291,8 +291,8 @@ def test_traffic_and_buffers_of_a_step(
 
 def test_traffic_counts_every_array_once_and_every_axis_twice() -> None:
     assert traffic(LAYOUT, [Forward("u", 3)]) == 12
-    assert traffic(LAYOUT, [Run(scaled())]) == 2
-    assert traffic(LAYOUT, [Inverse("u", 1), Run(scaled()), Forward("u", 1)]) == 10
+    assert traffic(LAYOUT, [Apply(scaled())]) == 2
+    assert traffic(LAYOUT, [Inverse("u", 1), Apply(scaled()), Forward("u", 1)]) == 10
 
 
 def test_memory_is_asked_for_the_work_area_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from phasefield.backend import Layout, Run, cells_of
+from phasefield.backend import Apply, Layout, cells_of
 from phasefield.backend.cpu import CpuBackend
 from phasefield.codegen import Kernel, Phi
 from phasefield.grid import Grid
@@ -35,7 +35,7 @@ def computed(precision: str, highest: int) -> tuple[np.ndarray, np.ndarray]:
     argument = sp.Symbol("argument", real=True)
     outputs: list[sp.Expr] = [Phi(i, argument) for i in range(highest + 1)]
     kernel = Kernel("phi", "spectral", {"result": len(outputs)}, {"result": outputs}, scalars=["argument"])
-    compiled, result = backend.program(layout, [Run(kernel)]), backend.buffer(layout, len(outputs))
+    compiled, result = backend.program(layout, [Apply(kernel)]), backend.buffer(layout, len(outputs))
     points = POINTS.astype(backend.dtype)
     values = np.empty((len(outputs), points.size), backend.dtype)
     for i, z in enumerate(points):

@@ -46,13 +46,13 @@ def test_round_trip_parseval_and_laplacian(boundary: tuple[str, ...], odd: bool)
 
     cells[...] = random / grid.norm
     forward({"u": buffer})
-    weight = layout.axis_array("weight0", "float64")[:, None, None] * layout.axis_array("weight1", "float64")[:, None]
-    weight = np.repeat(weight * layout.axis_array("weight2", "float64"), layout.parts, axis=-1)
+    weight = layout.axis_array("weight_0", "float64")[:, None, None] * layout.axis_array("weight_1", "float64")[:, None]
+    weight = np.repeat(weight * layout.axis_array("weight_2", "float64"), layout.parts, axis=-1)
     power = (weight * buffer**2).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(power, (random**2).reshape(2, -1).mean(axis=1), rtol=1e-13)
 
-    k2 = layout.axis_array("k20", "float64")[:, None, None] + layout.axis_array("k21", "float64")[:, None]
-    buffer[1] *= np.repeat(k2 + layout.axis_array("k22", "float64"), layout.parts, axis=-1)
+    k2 = layout.axis_array("k2_0", "float64")[:, None, None] + layout.axis_array("k2_1", "float64")[:, None]
+    buffer[1] *= np.repeat(k2 + layout.axis_array("k2_2", "float64"), layout.parts, axis=-1)
     inverse({"u": buffer})
     np.testing.assert_allclose(cells[0], random[0], atol=1e-13)
     np.testing.assert_allclose(cells[1], eigenvalue * random[1], atol=1e-12 * eigenvalue)
@@ -65,6 +65,6 @@ def test_coordinates_reach_the_kernels(boundary: tuple[str, ...], odd: bool) -> 
     grid = grid_of(boundary, odd)
     layout = Layout(grid)
     for name, expected in zip(grid.names, grid.coordinates(), strict=True):
-        parts = [layout.axis_array(f"{name}{place}", "float64") for place in range(3)]
+        parts = [layout.axis_array(f"{name}_{place}", "float64") for place in range(3)]
         total = parts[0][:, None, None] + parts[1][:, None] + parts[2]
         np.testing.assert_array_equal(total.reshape(grid.shape), np.broadcast_to(expected, grid.shape))

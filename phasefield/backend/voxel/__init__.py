@@ -17,7 +17,7 @@ import math
 from typing import Any
 
 from ...errors import DeviceError
-from ..base import gpu_wanted
+from ..selection import gpu_wanted
 from .material import Material, pack, reference_table, unpack
 
 __all__ = ["Material", "kernels", "pack", "reference_table", "unpack"]

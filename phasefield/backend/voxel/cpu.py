@@ -12,8 +12,10 @@ import pyfftw
 
 from ...grid import Grid
 from .. import cache
-from ..base import Layout, Precision, cpu_threads
 from ..cpu import CpuBackend
+from ..layout import Layout
+from ..protocol import Precision
+from ..selection import cpu_threads
 from ..workers import Job, address, native, workers
 from .element import ISOTROPIC, loop_functions
 from .material import Material, symbols, wall_symbols

@@ -1,0 +1,81 @@
+"""Kernels compiled by numba."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..codegen import Kernel, embedded, loop_source
+from . import cache
+from .layout import Layout
+from .workers import address
+
+
+def mirrored(kernel: Kernel, layout: Layout) -> bool:
+    """Whether what contains exponentials is tabulated."""
+    return kernel.space == "spectral" and layout.mirrored and kernel.even
+
+
+def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:
+    outer, rows, length = layout.extent(kernel.space)
+    return values, outer // 2 + 1, rows // 2 + 1, length
+
+
+class LoopKernel:
+    """A kernel compiled by numba for one layout; compiled code is kept in the cache folder."""
+
+    language = "py"
+
+    def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
+        self.kernel = kernel
+        table = mirrored(kernel, layout)
+        kernel = embedded(kernel, layout.places, layout.parts)
+        from .intrinsics import IMPORTS  # not before there is something to compile: numba takes its time to come
+
+        self.source = IMPORTS + loop_source(kernel, layout.parts, dtype, table)
+        module = cache.load(self.source, kernel.name)
+        self.address: int = module.entry.address
+        self._extent = layout.extent(kernel.space)
+        self.indices = self._extent[0]
+        self._buffer = layout.buffer_shape(1)[1:]
+        self._axes = [layout.axis_array(name, dtype) for name in kernel.axis_arrays]
+        # One partial per outermost index: the result is the same for any number of threads.
+        self._partial = np.zeros((len(kernel.reductions), self.indices))
+        # Kept here, for every step looks them up.
+        self._reductions = {name: r.op for name, r in kernel.reductions.items()}
+        self._sums = all(op == "sum" for op in self._reductions.values())
+        self._names = list(kernel.scalars)
+        self._scalars = np.zeros(max(1, len(kernel.scalars)))
+        self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
+        self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
+        self.table_indices = self._table.shape[1]
+        self._tabulated: list[float] | None = None
+
+    def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """What the entry finds at its last argument."""
+        words = [*self._extent, *self._buffer]
+        for array in arrays:
+            words += [address(array), array.strides[0]]
+        for axis in self._axes:
+            words += [address(axis), len(axis)]
+        words += [address(self._scalars), address(self._partial), address(self._table), self._table.strides[0]]
+        return np.array(words, np.int64)
+
+    def prepare(self, scalars: Mapping[str, float]) -> bool:
+        """Puts the scalars where the entry finds them; whether the table has to be filled for them."""
+        values = [scalars[name] for name in self._names]
+        if values:
+            self._scalars[:] = values
+        if self.tabulate is None or values == self._tabulated:
+            return False
+        self._tabulated = values
+        return True
+
+    def reduce(self) -> dict[str, float]:
+        """The reductions, after all indices were visited."""
+        if self._sums:
+            return dict(zip(self._reductions, self._partial.sum(axis=1).tolist(), strict=True))
+        combine: dict[str, Callable[[np.ndarray], float]] = {"sum": np.sum, "min": np.min, "max": np.max}
+        rows = zip(self._reductions.items(), self._partial, strict=True)
+        return {name: float(combine[op](row)) for (name, op), row in rows}

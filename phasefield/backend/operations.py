@@ -1,0 +1,108 @@
+"""What a program is made of: kernels, transforms and functions on the host, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from ..codegen import Kernel
+from .layout import Layout
+
+
+@dataclass(frozen=True)
+class Apply:
+    """One pass of a kernel. ``names`` says what a kernel's array is called in the program, where that differs."""
+
+    kernel: Kernel
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arrays(self) -> list[str]:
+        """The program's names of the kernel's arrays, in its order."""
+        return [self.names.get(array, array) for array in self.kernel.arrays]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A transform of the first ``components`` of an array, in place and not normalised.
+
+    Attributes:
+        flips: axes of the grid along which the array lies in the other basis, sines for cosines and cosines for sines, as a
+            `Derivative` along them leaves it. Periodic axes have but one.
+    """
+
+    array: str
+    components: int
+    flips: tuple[int, ...] = ()
+
+    forward: ClassVar[bool]
+
+    @property
+    def arrays(self) -> list[str]:
+        return [self.array]
+
+
+class Forward(Transform):
+    """Cells to modes."""
+
+    forward = True
+
+
+class Inverse(Transform):
+    """Modes to cells."""
+
+    forward = False
+
+
+#: What a `Host` calls: host arrays by the program's names, and the program's scalars.
+HostFunction = Callable[[Mapping[str, np.ndarray], Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A call of a Python function on the host, in the order of the program: what no kernel can say, such as a solver.
+
+    The function gets the whole buffers, shape `Layout.buffer_shape`, of the arrays that it reads or writes, and may keep none of
+    them. On the CPU they are the program's own; elsewhere copies, brought over before the call and back after it, for which the
+    device waits. It must change nothing but what it says it writes, and what it only writes it writes whole.
+
+    Attributes:
+        reads, writes: the program's names of arrays.
+    """
+
+    function: HostFunction
+    reads: Sequence[str]
+    writes: Sequence[str]
+
+    @property
+    def arrays(self) -> list[str]:
+        return list(dict.fromkeys([*self.reads, *self.writes]))
+
+
+Operation = Apply | Forward | Inverse | Host
+
+
+def kernels_of(operations: Sequence[Operation]) -> list[Kernel]:
+    return [o.kernel for o in operations if isinstance(o, Apply)]
+
+
+def transforms_of(operations: Sequence[Operation]) -> list[Transform]:
+    return [o for o in operations if isinstance(o, Transform)]
+
+
+def names_of(operations: Sequence[Operation]) -> list[str]:
+    """The arrays of a program, each once."""
+    return list(dict.fromkeys(name for o in operations for name in o.arrays))
+
+
+def traffic(layout: Layout, operations: Sequence[Operation]) -> int:
+    """Real fields that operations read or write in the device's memory, if every pass goes through it.
+
+    A kernel reads and writes every array component it uses once. A transform reads and writes its components once per axis.
+    Not counted: padding, 1-D arrays, partial reductions, what a transform's library moves beyond that, functions on the host.
+    """
+    passes = sum(kernel.touches for kernel in kernels_of(operations))
+    return passes + sum(2 * layout.grid.dim * t.components for t in transforms_of(operations))

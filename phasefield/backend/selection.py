@@ -1,0 +1,98 @@
+"""Which device a run takes, and how many threads."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import platform
+from typing import Any
+
+from ..errors import DeviceError
+from .cache import cache_folder
+from .protocol import Backend, Precision
+
+log = logging.getLogger("phasefield")
+
+#: More threads than any machine has cores for; the attempt to start them would end the process.
+MOST_THREADS = 1024
+
+
+def cpu_threads(requested: int | None = None) -> int:
+    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else the cores this process may use.
+
+    Raises:
+        DeviceError: more than `MOST_THREADS`.
+    """
+    asked = {"threads.cpu": str(requested or "")}
+    asked |= {name: os.environ.get(name, "").split(",")[0] for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")}
+    for name, value in asked.items():
+        if value.isdigit() and int(value) > 0:
+            if int(value) > MOST_THREADS:
+                raise DeviceError(
+                    f"{name}: is {value}; at most {MOST_THREADS} threads are started\n  set threads.cpu=N"
+                )
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpu_wanted(device: str) -> bool:
+    """Whether ``device`` = ``auto``, ``cpu`` or ``gpu`` means a GPU here.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
+    """
+    if device == "cpu":
+        return False
+    from .cuda import why_unavailable
+
+    reason = why_unavailable()
+    if reason is None:
+        return True
+    if device == "gpu":
+        raise DeviceError(
+            f"device=gpu: {reason}\n  Use device=cpu, or device=auto to take a GPU only where there is one."
+        )
+    _say(reason)
+    return False
+
+
+def _tell_once(text: str) -> None:
+    """Logs what will not change before the machine does: for people once, in detailed logs always."""
+    told = cache_folder() / "told" / platform.node()
+    known = False
+    with contextlib.suppress(OSError, ValueError):  # a damaged file tells nothing
+        known = told.is_file() and told.read_bytes() == text.encode()
+        if not known:
+            told.parent.mkdir(parents=True, exist_ok=True)
+            told.write_text(text)
+    log.log(logging.DEBUG if known else logging.INFO, text)
+
+
+@functools.cache
+def _say(reason: str) -> None:
+    """Tells why ``auto`` is the CPU: loudly if somebody has installed CuPy, which is for a GPU, and not hidden the GPUs."""
+    from .cuda_errors import installed
+
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    text = f"no GPU: {reason}; running on the CPU"
+    if installed() and not hidden:
+        log.warning("%s", text)
+    else:
+        _tell_once(text)
+
+
+def select(device: str, precision: Precision, threads: int | None = None) -> Backend[Any]:
+    """The backend for ``device`` = ``auto``, ``cpu`` or ``gpu``.
+
+    Raises:
+        DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
+    """
+    if gpu_wanted(device):
+        from .cuda import CudaBackend
+
+        return CudaBackend(precision)
+    from .cpu import CpuBackend
+
+    return CpuBackend(precision, cpu_threads(threads))
