@@ -146,9 +146,7 @@ SCHEMES: dict[str, Scheme] = {
     "etdms3": Scheme(
         order=3,
         update=_etdms3,
-        error=sp.Piecewise(
-            (_etdms2_gain, w_old <= 0), ((_damping3 + DAMPED * (1 - _damping3)) * _etdms3_gain, True)
-        ),
+        error=sp.Piecewise((_etdms2_gain, w_old <= 0), ((_damping3 + DAMPED * (1 - _damping3)) * _etdms3_gain, True)),
         error_order=3,
         starter="etdrk2",
         reference="Exponential Adams-Bashforth with three steps for variable steps, damped in stiff modes",
