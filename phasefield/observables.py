@@ -19,6 +19,7 @@ from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
 from .models import EnergyModel
+from .models.split import energies, local, modal
 
 Values = Mapping[str, float]
 
@@ -54,24 +55,24 @@ def _u(i: int) -> sp.Symbol:
 
 
 def free_energy(model: EnergyModel, grid: Grid) -> Observable:
-    """Total free energy and its bulk and gradient parts."""
-    density = model.energy.xreplace(model.on("u"))
-    gradient = sum(model.scalar("kappa", i) / 2 * K2 * WEIGHT * _u(i) ** 2 for i in range(len(model.components)))
+    """Total free energy and the parts of it by the terms of the model."""
+    parts = [term for term in model.terms if term.energetic]
 
     def finish(v: Values) -> dict[str, Any]:
-        bulk, grad = v["bulk"] * grid.cell_volume, v["gradient"] * grid.volume
-        return {"free_energy": bulk + grad, "free_energy_bulk": bulk, "free_energy_gradient": grad}
+        found = energies(model, grid, v)
+        values = {f"free_energy_{term.name}": found[term.name] for term in parts}
+        return {"free_energy": sum(values.values()), **values}
 
-    energy = {"units": f"energy density x {grid.length_unit(grid.dim)}"}
+    unit = {"units": f"energy density x {grid.length_unit(grid.dim)}"}
+    attrs = {"free_energy": {"long_name": "free energy", **unit}}
+    for term in parts:
+        attrs[f"free_energy_{term.name}"] = {"long_name": f"{term.title or term.name} of the free energy", **unit}
+    names = model.on("u")
     return Observable(
         finish,
-        {"bulk": Reduction("sum", density)},
-        {"gradient": Reduction("sum", sp.sympify(gradient))},
-        {
-            "free_energy": {"long_name": "free energy", **energy},
-            "free_energy_bulk": {"long_name": "bulk part of the free energy", **energy},
-            "free_energy_gradient": {"long_name": "gradient part of the free energy", **energy},
-        },
+        {name: Reduction("sum", density.xreplace(names)) for name, density in local(model).items()},
+        {name: Reduction("sum", e) for name, e in modal(model, [_u(i) for i in range(len(model.components))]).items()},
+        attrs,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 
 from ..grid import Grid
-from .base import EnergyModel
+from .energy import EnergyModel
 
 
 def energy_terms(model: EnergyModel, cells: np.ndarray) -> float:
