@@ -244,14 +244,22 @@ class Observer:
         """Observables that are measured on the host -> their variables."""
         return {name: tuple(o.attrs) for name, o in self.observables.items() if o.measure is not None}
 
-    def __call__(self, cells: Any, modes: Any, measure: bool = True) -> dict[str, Any]:
-        """Variables of a state given both as cells and as modes; those that are measured on the host are NaN unless asked for."""
+    def __call__(
+        self, cells: Any, modes: Any, measure: bool = True, known: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """Variables of a state given both as cells and as modes; those that are measured on the host are NaN unless asked for.
+
+        Args:
+            known: parts of its energy, for those that no reduction of the state gives.
+        """
         values: dict[str, float] = {}
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, self._model.scalars)
         out: dict[str, Any] = {}
+        given = {f"modes_{part}": e / self._layout.grid.volume for part, e in (known or {}).items()}
         for o, observable in self.observables.items():
-            out |= observable.finish({k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")})
+            own = {k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")}
+            out |= observable.finish(given | own)
         if measure:
             return out | self.measure(cells)
         axes, labels = self.axes, self.labels

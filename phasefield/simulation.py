@@ -236,7 +236,7 @@ class Simulation:
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self._cells(carry)
-        values = self.observer(scratch, carry.u, measure)
+        values = self.observer(scratch, carry.u, measure, carry.energies)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
     def _cells(self, carry: Carry) -> Any:

@@ -25,7 +25,7 @@ from .energy import EnergyModel
 from .terms import Waves
 
 _SCALE = sp.Symbol("scale", real=True)
-WAVES = Waves(K2, WEIGHT, _SCALE)
+WAVES = Waves(K2, sp.Piecewise((1 / K2, K2 > 0), (0, True)), WEIGHT, _SCALE)
 
 
 class Split(Protocol):
@@ -204,7 +204,7 @@ def local(model: EnergyModel) -> dict[str, sp.Expr]:
 def modal(
     model: EnergyModel, modes: Sequence[sp.Expr], coefficient: Callable[[sp.Expr], sp.Expr] = lambda c: c
 ) -> dict[str, sp.Expr]:
-    """Energies per volume that are sums over all modes of a state, by the names of these.
+    """Energies per volume that are sums over all modes of a state, by the names of these sums.
 
     Args:
         modes: the state's components. coefficient: wraps what multiplies their squares.

@@ -22,11 +22,13 @@ class Waves:
     """What a term may know of a mode.
 
     Attributes:
-        k2: squared wavenumber, 1/length^2. weight: Parseval weight, such that the sum of weight |u|^2 is a mean over the cells.
+        k2: squared wavenumber, 1/length^2. inverse: 1/k2, and 0 for the mean.
+        weight: Parseval weight, such that the sum of weight |u|^2 is a mean over the cells.
         scale: the factor that an unnormalised forward transform lacks.
     """
 
     k2: Any
+    inverse: Any
     weight: Any
     scale: Any
 
