@@ -23,7 +23,9 @@ from sympy.printing.pycode import PythonCodePrinter
 
 #: Symbols that stand for a combination of one 1-D array per axis, and how the three are combined.
 AXIS_SYMBOLS: dict[str, str] = {"k2": "sum", "weight": "product", "mask": "product", "x": "sum", "y": "sum", "z": "sum"}
+AXIS_SYMBOLS |= dict.fromkeys(("k2x", "k2y", "k2z"), "sum")  # of one axis of the grid alone, 0 along the others
 K2, WEIGHT, MASK = sp.symbols("k2 weight mask", real=True)
+K2_ALONG = sp.symbols("k2x k2y k2z", real=True)
 
 _REDUCTIONS = {"sum": "0.0", "min": "INFINITY", "max": "-INFINITY"}
 

@@ -96,19 +96,14 @@ def resolution_of(spec: RunSpec) -> Resolution | None:
     return resolution(model, grid, sample.few())
 
 
-def check_sources(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
-    """Refuses sources in a coordinate that the grid has not: the kernels would take it for 0.
+def check_terms(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
+    """Refuses terms of the model that do not fit the grid.
 
     Raises:
-        ExpressionError: there is one.
+        ConfigError, ExpressionError: there is one.
     """
-    for f in model.order_parameters:
-        given = spec.model.fields[f.name].source
-        texts = list(given) if isinstance(given, list | tuple) else [given]
-        for text, source in zip(texts * len(f.sources), f.sources, strict=False):  # one may serve all components
-            if source is not None:
-                names = (symbol.name for symbol in source.free_symbols)
-                grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
+    for term in model.terms:
+        term.check(grid, {name: vars(f) for name, f in spec.model.fields.items()})
 
 
 def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> dict[str, Any]:

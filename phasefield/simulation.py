@@ -29,7 +29,7 @@ from .models import (
 )
 from .models.resolution import Resolution, resolution
 from .observables import Factory, Observer, continuation
-from .problem import build_model, check_identity, check_sources, identity, initial_cells, initial_of
+from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
 from .schedule import Beat
 from .specs import RunSpec
 
@@ -94,7 +94,7 @@ class Simulation:
         self.spec = spec
         self.model = build_model(spec)
         self.grid = spec.grid.build()
-        check_sources(spec, self.model, self.grid)
+        check_terms(spec, self.model, self.grid)
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]

@@ -93,9 +93,13 @@ def test_a_callback_may_stop_the_run_which_goes_on_to_the_same_bits(tmp_path: Pa
             moment.stop()
 
     run = pf.run(*KEYS, "time.end=2", f"output.dir={tmp_path}/run", callbacks=[(0.5, note)])
-    assert run.outcome is not None and run.outcome.reason == "stopped" and seen == [0.0, 0.5, 1.0]
+    assert run.outcome is not None
+    assert run.outcome.reason == "stopped"
+    assert seen == [0.0, 0.5, 1.0]
     resumed = pf.resume(run.path, callbacks=[(0.5, note)])
-    assert resumed.outcome is not None and resumed.outcome.reason == "finished" and seen == [0.0, 0.5, 1.0, 1.5, 2.0]
+    assert resumed.outcome is not None
+    assert resumed.outcome.reason == "finished"
+    assert seen == [0.0, 0.5, 1.0, 1.5, 2.0]
     whole = pf.run(*KEYS, "time.end=2", f"output.dir={tmp_path}/whole", callbacks=[(0.5, lambda m: None)])
     ends = [load_checkpoint(r.path / "checkpoint.npz")[0]["u"] for r in (resumed, whole)]
     assert np.array_equal(*ends)
@@ -112,13 +116,18 @@ def test_an_exception_ends_the_run_with_its_files_closed(tmp_path: Path) -> None
     assert len(found.history.time) > 5  # rows that waited are there
     assert "no more" in (tmp_path / "run" / "run.log").read_text()
     resumed = pf.resume(tmp_path / "run")
-    assert resumed.outcome is not None and resumed.outcome.reason == "finished"
+    assert resumed.outcome is not None
+    assert resumed.outcome.reason == "finished"
     assert float(resumed.history.time[-1]) == 2.0
 
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
-    [([("soon", print)], "callbacks[0]"), ([(1.0, print), (2.0, 3)], "callbacks[1]"), ([({"wall": -1}, print)], "wall")],
+    [
+        ([("soon", print)], "callbacks[0]"),
+        ([(1.0, print), (2.0, 3)], "callbacks[1]"),
+        ([({"wall": -1}, print)], "wall"),
+    ],
 )
 def test_what_is_no_callback_is_refused_before_anything_is_written(wanted: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:

@@ -94,7 +94,10 @@ class Layout:
         if symbol == "slope":
             return np.full(n, 0.0 if axis is None else 0.5 / axis.spacing, dtype)
         if axis is None:
-            return np.full(1, {"k2": 0.0}.get(symbol, 1.0), dtype)
+            return np.full(1, 0.0 if symbol.startswith("k2") else 1.0, dtype)
+        if symbol.startswith("k2") and symbol[2:]:  # of the grid's axis of this name alone
+            own = symbol[2:] in self.grid.names and self.places[AXIS_NAMES.index(symbol[2:])] == place
+            return axis.k2.astype(dtype) if own else np.zeros(axis.k2.size, dtype)
         return np.asarray(getattr(axis, symbol), dtype)
 
 

@@ -275,6 +275,11 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
     sources = {}
     for (f, s), potential in zip(model.components, model.potentials, strict=True):
         u = table[s]
-        mu = model.values(potential).xreplace(table) - sp.Float(f.kappa, 17) * laplacian(u)
+        kappas = f.kappas * (3 if len(f.kappas) == 1 else 1)
+        bends = (
+            sp.Float(kappa, 17) * sp.diff(u, sp.Symbol(x, real=True), 2)
+            for kappa, x in zip(kappas, COORDINATES, strict=False)
+        )
+        mu = model.values(potential).xreplace(table) - sum(bends)
         sources[s.name] = sp.diff(u, TIME) - f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
     return sources

@@ -48,9 +48,15 @@ class OrderParameter:
     description: str = ""
 
     @property
+    def kappas(self) -> tuple[float, ...]:
+        """Gradient energy coefficients, energy density x length^2: one, or one along every axis."""
+        value = self.values["kappa"]
+        return value if isinstance(value, tuple) else (float(value),)
+
+    @property
     def kappa(self) -> float:
-        """Gradient energy coefficient, energy density x length^2."""
-        return float(self.values["kappa"])
+        """The least of `kappas`: that of the narrowest interfaces and of the waves that grow fastest."""
+        return min(self.kappas)
 
     @property
     def source(self) -> sp.Expr | tuple[sp.Expr, ...] | None:
@@ -179,7 +185,11 @@ class EnergyModel:
         values = {f"par_{k}": v for k, v in self.parameters.items()}
         for i, f in enumerate(self.order_parameters):
             values[f"mobility_{i}"] = f.mobility
-            values |= {f"{key}_{i}": value for key, value in f.values.items() if isinstance(value, float)}
+            for key, value in f.values.items():
+                if isinstance(value, float):
+                    values[f"{key}_{i}"] = value
+                elif isinstance(value, tuple) and all(isinstance(part, float) for part in value):
+                    values |= {f"{key}_{axis}_{i}": part for axis, part in zip(COORDINATES, value, strict=False)}
         return values
 
     def scalar(self, name: str, i: int) -> sp.Symbol:

@@ -38,7 +38,7 @@ def energy_noise(
     """
     _, most = grid.wavenumbers
     cells = sum(
-        (s + f.kappa * most) * (unit * size) ** 2
+        (s + max(f.kappas) * most) * (unit * size) ** 2
         for (f, _), s, size in zip(model.components, stabilizers, sizes, strict=True)
     )
     return unit * sums + grid.volume * cells

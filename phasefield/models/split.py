@@ -19,13 +19,13 @@ import numpy as np
 import sympy as sp
 
 from ..backend import Forward, Inverse, Layout, Operation, Run
-from ..codegen import K2, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
+from ..codegen import K2, K2_ALONG, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..grid import Grid
 from .energy import EnergyModel
 from .terms import Waves
 
 _SCALE = sp.Symbol("scale", real=True)
-WAVES = Waves(K2, sp.Piecewise((1 / K2, K2 > 0), (0, True)), WEIGHT, _SCALE)
+WAVES = Waves(K2, K2_ALONG, sp.Piecewise((1 / K2, K2 > 0), (0, True)), WEIGHT, _SCALE)
 
 
 class Split(Protocol):

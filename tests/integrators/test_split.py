@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from ordinary import U, Plain, Relaxation, exact
+from ordinary import Plain, Relaxation, U, exact
 
 from phasefield.backend import Operation, Run
 from phasefield.codegen import Kernel, array_symbol
@@ -98,7 +98,8 @@ def test_warm_starts_change_on_accept_only_and_survive_a_checkpoint(scheme: str)
         made.accept(carry, made.attempt(carry, 0.1, carry.t + 0.1), 0.1, carry.t + 0.1)
     before = float(carry.memory["guess"][0, 0])
     refused, again = made.attempt(carry, 0.4, carry.t + 0.4), made.attempt(carry, 0.4, carry.t + 0.4)
-    assert refused.mean == again.mean and refused.error == again.error
+    assert refused.mean == again.mean
+    assert refused.error == again.error
     assert float(carry.memory["guess"][0, 0]) == before
 
     kept = {name: array.copy() for name, array in made.kept(carry).items()}

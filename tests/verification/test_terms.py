@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,10 +26,6 @@ class LongRange(Term):
     @dataclass
     class FieldKeys:
         long_range: Any = field(default=0.0, metadata={"expression": True})
-
-    @classmethod
-    def read(cls, key: str, given: Mapping[str, Any], reader: Any) -> dict[str, Any]:
-        return {"long_range": reader.number(f"{key}.long_range", given.get("long_range", 0.0))}
 
     def symbol(self, i: int, waves: Waves) -> Any:
         return self.model.scalar("long_range", i) * waves.inverse
@@ -117,7 +113,10 @@ def test_a_nonlocal_term_drives_the_field_down_its_energy(register: Any) -> None
     assert sim.carry.energies["spread"] == pytest.approx(total(sim, cells), rel=1e-12)
     force = sim.model.function(sim.model.potentials)(cells.reshape(1, -1))[0].reshape(cells.shape)
     point, h = (5, 3), 1e-5
-    moved = [total(sim, cells + s * h * (np.indices(cells.shape) == np.reshape(point, (2, 1, 1))).all(axis=0)) for s in (1, -1)]
+    moved = [
+        total(sim, cells + s * h * (np.indices(cells.shape) == np.reshape(point, (2, 1, 1))).all(axis=0))
+        for s in (1, -1)
+    ]
     local = sim.backend.buffer(sim.layout, 1)
     sim.backend.copy(sim.carry.n, local)
     sim._to_cells({"u": local})

@@ -48,6 +48,10 @@ class Bulk(Term):
         return {"stabilizer": value if value in (None, "auto") else reader.number(f"{key}.stabilizer", value)}
 
     @property
+    def active(self) -> bool:
+        return True
+
+    @property
     def density(self) -> Any:
         return self.model.energy
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .term import Term
 
 if TYPE_CHECKING:
+    from ...grid import Grid
     from ..energy import Reader
 
 
@@ -34,6 +35,16 @@ class Source(Term):
     @property
     def active(self) -> bool:
         return any(s is not None for s in self.model.sources)
+
+    def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+        """The kernels would take a coordinate that the grid has not for 0."""
+        for f in self.model.order_parameters:
+            text = given[f.name].get("source")
+            texts = list(text) if isinstance(text, list | tuple) else [text]
+            for text, source in zip(texts * len(f.sources), f.sources, strict=False):  # one may serve all components
+                if source is not None:
+                    names = (symbol.name for symbol in source.free_symbols)
+                    grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
 
     def source(self, i: int) -> Any | None:
         return self.model.sources[i]

@@ -7,13 +7,14 @@ compute with the symbols that they are handed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ...backend import Layout, Operation
+    from ...grid import Grid
     from ..energy import EnergyModel, Reader
 
 
@@ -22,12 +23,13 @@ class Waves:
     """What a term may know of a mode.
 
     Attributes:
-        k2: squared wavenumber, 1/length^2. inverse: 1/k2, and 0 for the mean.
+        k2: squared wavenumber, 1/length^2. along: its parts along x, y and z. inverse: 1/k2, and 0 for the mean.
         weight: Parseval weight, such that the sum of weight |u|^2 is a mean over the cells.
         scale: the factor that an unnormalised forward transform lacks.
     """
 
     k2: Any
+    along: Sequence[Any]
     inverse: Any
     weight: Any
     scale: Any
@@ -63,7 +65,7 @@ class Term:
 
     @classmethod
     def read(cls, key: str, given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
-        """The values of its keys for one field, checked.
+        """The values of its keys for one field, checked; numbers >= 0 from expressions in the parameters, if not otherwise.
 
         Args:
             key: where the field stands, ``model.fields.F``. given: what stands there. reader: reads numbers and expressions.
@@ -71,12 +73,28 @@ class Term:
         Raises:
             ConfigError, ExpressionError: with the key at fault.
         """
-        return {}
+        return {name: reader.number(f"{key}.{name}", given.get(name, value)) for name, value in cls._defaults().items()}
+
+    def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuses what does not fit a grid.
+
+        Args:
+            given: field -> its keys as they are configured, to quote them.
+
+        Raises:
+            ConfigError, ExpressionError: with the key at fault.
+        """
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        return {f.name: f.default for f in fields(cls.FieldKeys)} if cls.FieldKeys is not None else {}
 
     @property
     def active(self) -> bool:
-        """Whether the model at hand has this term."""
-        return True
+        """Whether the model at hand has this term: whether some field has a key of it that is not as it is by default."""
+        default = self._defaults()
+        values = (f.values for f in self.model.order_parameters)
+        return not default or any(found.get(name) != value for found in values for name, value in default.items())
 
     @property
     def density(self) -> Any | None:
