@@ -15,30 +15,24 @@ from .errors import Diverged
 from .footprint import Footprint, check_memory
 from .grid import Grid
 from .initial import Sample, slabs
-from .integrators import SCHEMES, AdaptiveSteps, Carry, Controller, FixedSteps, Integrator, NoWay, Trial
+from .integrators import SCHEMES, AdaptiveSteps, Carry, FixedSteps, Integrator, NoWay
 from .models import (
-    Amplification,
-    SourceResolution,
     SpectralSplit,
     Stabilizer,
     below,
     bounds,
     continued,
-    energy_noise,
     energy_terms,
 )
 from .models.resolution import Resolution, resolution
 from .observables import Factory, Observer, continuation
+from .pace import adaptive_steps
 from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
 from .schedule import Beat
 from .specs import RunSpec
 
 #: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
 _LOOK = 8
-#: Fluctuations, and rises of an energy, that are round-off, in units of the precision's epsilon.
-_ROUNDOFF = 64.0
-#: Share of the tolerance with sources in t: what oscillates gains less from an order beyond the estimate's than what creeps.
-_TIMED = 0.25
 
 __all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
 
@@ -138,47 +132,19 @@ class Simulation:
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self.steps: AdaptiveSteps | FixedSteps
-        self.steps = self._adaptive(checkpoint) if adaptive else FixedSteps(self.integrator, self._beat(checkpoint))
+        if adaptive:
+            self.steps = adaptive_steps(
+                spec.time, self.model, self.grid, self.integrator, lambda: self.stabilizers, self._samples, self._scale
+            )
+            if checkpoint is not None:
+                self.steps.restore(checkpoint[1]["stepping"])
+        else:
+            self.steps = FixedSteps(self.integrator, self._beat(checkpoint))
 
     @cached_property
     def resolution(self) -> Resolution | None:
         """What the grid makes of the model, from the initial values; None where a run goes on or an energy does not tell."""
         return None if self._few is None else resolution(self.model, self.grid, self._few)
-
-    def _adaptive(self, checkpoint: Checkpoint | None) -> AdaptiveSteps:
-        time, model, grid = self.spec.time, self.model, self.grid
-        epsilon = float(np.finfo(self.backend.dtype).eps)
-        sources = SourceResolution.build(model, grid, self._samples, time.end)
-        controller = Controller(
-            tolerance=time.tolerance * (1.0 if sources is None else _TIMED),
-            order=self.scheme.error_order - 1,
-            groups=list(model.slices().values()),
-            epsilon=epsilon,
-            dt=time.dt or self._first_step(),
-            dt_min=time.dt_min or 0.0,
-            dt_max=time.dt_max or math.inf,
-        )
-
-        def noise(carry: Carry, trial: Trial) -> float:
-            sums = sum(abs(part) for part in carry.energies.values()) + self._scale
-            sizes = [math.hypot(*pair) for pair in zip(trial.mean, trial.fluctuation, strict=True)]
-            return energy_noise(model, grid, self.stabilizers, sizes, sums, _ROUNDOFF * epsilon)
-
-        growth = Amplification(model, grid, _ROUNDOFF * epsilon)
-        test = noise if model.gradient_flow else None
-        steps = AdaptiveSteps(self.integrator, controller, time.end, test, growth, sources)
-        if checkpoint is not None:
-            steps.restore(checkpoint[1]["stepping"])
-        return steps
-
-    def _first_step(self) -> float:
-        """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
-        _, most = self.grid.wavenumbers
-        fastest = max(
-            f.kinetics.operator(f.mobility * s, min(s / f.kappa, most) if f.kappa > 0 else most)
-            for (f, _), s in zip(self.model.components, self.stabilizers, strict=True)
-        )
-        return min(0.02 / fastest, self.spec.time.end) if fastest > 0 else self.spec.time.end
 
     def _initial(self) -> tuple[Any, Sample]:
         """The initial cells in a buffer, and a sample of them. States are scaled so that an inverse transform needs no factor."""

@@ -202,7 +202,7 @@ class Integrator:
     def _evaluate_at(self, carry: Carry, t: float) -> None:
         self.backend.copy(carry.u, carry.n[: self.split.components])
         found = self._evaluate({"work": carry.n, **self._own, **carry.memory}, self.split.scalars(t))
-        carry.energies |= self.split.energies(found)
+        carry.energies = carry.energies | self.split.energies(found)
         carry.t = t
 
     def _energies(self, found: Mapping[str, float]) -> dict[str, float]:
