@@ -19,7 +19,7 @@ from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
 from .models import EnergyModel
-from .models.split import energies, local, modal
+from .models.split import Energies, local, modal
 
 Values = Mapping[str, float]
 
@@ -56,11 +56,11 @@ def _u(i: int) -> sp.Symbol:
 
 def free_energy(model: EnergyModel, grid: Grid) -> Observable:
     """Total free energy and the parts of it by the terms of the model."""
-    parts = [term for term in model.terms if term.energetic]
+    parts, energies = [term for term in model.terms if term.energetic], Energies(model, grid)
 
     def finish(v: Values) -> dict[str, Any]:
-        found = energies(model, grid, v)
-        values = {f"free_energy_{term.name}": found[term.name] for term in parts}
+        found = energies(v)
+        values = {f"free_energy_{term.name}": found.get(term.name, math.nan) for term in parts}
         return {"free_energy": sum(values.values()), **values}
 
     unit = {"units": f"energy density x {grid.length_unit(grid.dim)}"}

@@ -40,6 +40,7 @@ class Integrator:
         self.scheme, self.split, self.layout, self.backend, self.adaptive = scheme, split, layout, backend, adaptive
         self._history, self._memory = scheme.history(adaptive), scheme.memory
         self._oldest_names = [(name, self._oldest(name)) for name in ("u", "n")]
+        self._unknown = dict.fromkeys(split.parts, math.nan)
         self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
         self._evaluate = backend.program(layout, split.operations("work"))
         self._method = self._compile(scheme)
@@ -207,7 +208,7 @@ class Integrator:
 
     def _energies(self, found: Mapping[str, float]) -> dict[str, float]:
         """All parts of an energy, NaN those that are not known."""
-        return {part: found.get(part, math.nan) for part in self.split.parts}
+        return {**self._unknown, **found}
 
     def _scalars(self, carry: Carry, size: float, t: float) -> dict[str, float]:
         return {**self.split.scalars(t), "dt": size, **carry.ratios(size)}

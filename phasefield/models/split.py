@@ -12,6 +12,7 @@ a state kept in spectral space would drift from Hermitian symmetry if growing mo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from ..backend import Forward, Inverse, Layout, Operation, Run
 from ..codegen import K2, K2_ALONG, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..grid import Grid
 from .energy import EnergyModel
-from .terms import Waves
+from .terms import Term, Waves
 
 _SCALE = sp.Symbol("scale", real=True)
 WAVES = Waves(K2, K2_ALONG, sp.Piecewise((1 / K2, K2 > 0), (0, True)), WEIGHT, _SCALE)
@@ -123,7 +124,9 @@ class SpectralSplit:
             for term in model.terms
             for name, table in term.tables(layout).items()
         }
-        self.parts = [term.name for term in model.terms if term.energetic]
+        self._energies = Energies(model, layout.grid)
+        self.parts = self._energies.parts
+        self._timed = [term for term in model.terms if type(term).scalars is not Term.scalars]
         self._dealias = dealias
         self._constants: dict[str, float] = dict(model.scalars)
         self.stabilize(stabilizers)
@@ -137,10 +140,9 @@ class SpectralSplit:
         self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)}
 
     def scalars(self, t: float) -> dict[str, float]:
-        found = dict(self._constants)
-        for term in self.model.terms:
-            found.update(term.scalars(t))
-        found["t"] = t
+        found = {**self._constants, "t": t}
+        for term in self._timed:
+            found |= term.scalars(t)
         return found
 
     def _symbol(self, i: int) -> sp.Expr:
@@ -193,7 +195,7 @@ class SpectralSplit:
         return modal(self.model, modes, PerMode)
 
     def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
-        return energies(self.model, self.layout.grid, reduced)
+        return self._energies(reduced)
 
 
 def local(model: EnergyModel) -> dict[str, sp.Expr]:
@@ -218,13 +220,29 @@ def modal(
     return sums
 
 
-def energies(model: EnergyModel, grid: Grid, reduced: Mapping[str, float]) -> dict[str, float]:
-    """The energy of every term all of whose sums are at hand."""
-    found = {}
-    for term in model.terms:
-        sums = {f"cells_{term.name}": grid.cell_volume} if term.density is not None else {}
-        if not sums or term.symbol(0, WAVES) is not None:
-            sums[f"modes_{term.name}"] = grid.volume
-        if term.energetic and sums.keys() <= reduced.keys():
-            found[term.name] = sum(reduced[name] * volume for name, volume in sums.items())
-    return found
+class Energies:
+    """The energies of a model's terms from their sums over cells and modes.
+
+    Attributes:
+        parts: names of the terms that have an energy.
+    """
+
+    def __init__(self, model: EnergyModel, grid: Grid) -> None:
+        self._sums: list[tuple[str, str, float, list[tuple[str, float]]]] = []
+        for term in model.terms:
+            sums = [(f"cells_{term.name}", grid.cell_volume)] if term.density is not None else []
+            if not sums or term.symbol(0, WAVES) is not None:
+                sums.append((f"modes_{term.name}", grid.volume))
+            if term.energetic:
+                self._sums.append((term.name, *sums[0], sums[1:]))
+        self.parts = [part for part, *_ in self._sums]
+
+    def __call__(self, reduced: Mapping[str, float]) -> dict[str, float]:
+        """Part -> energy of those whose first sum is at hand, NaN if another is missing."""
+        found = {}
+        for part, name, volume, others in self._sums:
+            if name in reduced:
+                found[part] = reduced[name] * volume
+                for other, size in others:
+                    found[part] += reduced.get(other, math.nan) * size
+        return found
