@@ -300,11 +300,11 @@ class AdaptiveSteps:
 
     def _objection(self, carry: Carry, trial: Trial) -> str:
         """Why a completed step is no good, or nothing."""
-        if self._noise is None:
-            return ""
-        if not math.isfinite(trial.energy):
+        if trial.energies and not math.isfinite(trial.energy):
             return "the free energy is not finite"
-        return "the free energy rises" if trial.energy > carry.energy + self._noise(carry, trial) else ""
+        if self._noise is not None and trial.energy > carry.energy + self._noise(carry, trial):
+            return "the free energy rises"
+        return ""
 
     def _after(self, carry: Carry, trial: Trial) -> None:
         """What an accepted step means for the next ones."""
