@@ -36,23 +36,19 @@ class Moment:
         self.stopping = False
 
     @cached_property
-    def _observed(self) -> tuple[np.ndarray, dict[str, Any]]:
-        cells, values = self._simulation.observe(self._simulation.carry)
-        return cells_of(self._simulation.layout, np.array(self._simulation.backend.to_host(cells))), values
-
-    @property
     def fields(self) -> dict[str, np.ndarray]:
         """Every field by its name: arrays of their own, of the grid's shape, before it one axis for components."""
-        model, (cells, _) = self._simulation.model, self._observed
-        parts = model.slices()
+        sim = self._simulation
+        cells, _ = sim.observe(sim.carry, measure=False)
+        host, parts = cells_of(sim.layout, np.array(sim.backend.to_host(cells))), sim.model.slices()
         return {
-            f.name: cells[parts[f.name]][0 if f.components is None else slice(None)] for f in model.order_parameters
+            f.name: host[parts[f.name]][0 if f.components is None else slice(None)] for f in sim.model.order_parameters
         }
 
-    @property
+    @cached_property
     def values(self) -> Mapping[str, Any]:
-        """What a row of history.nc would hold: the variables of ``output.observables`` by their names."""
-        return self._observed[1]
+        """What a row of history.nc would hold by name: the variables of ``output.observables``, effective properties too."""
+        return self._simulation.observe(self._simulation.carry)[1]
 
     def stop(self) -> None:
         """Lets the run end here as a signal would: with a checkpoint, to be resumed."""
