@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from .grid import Grid
 from .integrators import AdaptiveSteps, Carry, Controller, Integrator, Trial
-from .models import Amplification, EnergyModel, SourceResolution, energy_noise
+from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_noise
 from .specs import TimeSpec
 
 #: Fluctuations, and rises of an energy, that are round-off, in units of the precision's epsilon.
@@ -23,14 +23,14 @@ def adaptive_steps(
     model: EnergyModel,
     grid: Grid,
     integrator: Integrator,
-    stabilizers: Callable[[], Sequence[float]],
+    split: SpectralSplit,
     samples: np.ndarray,
     energy_scale: float,
 ) -> AdaptiveSteps:
     """The steps of a model on a grid.
 
     Args:
-        stabilizers: S of every component as it is now.
+        split: what the integrator integrates, with S of every component as it is now.
         samples: states of the fields, shape ``(components, n)``, for sources that depend on them.
         energy_scale: what round-off of the free energy is relative to.
     """
@@ -41,7 +41,7 @@ def adaptive_steps(
         order=integrator.scheme.error_order - 1,
         groups=list(model.slices().values()),
         epsilon=epsilon,
-        dt=time.dt or first_step(model, grid, stabilizers(), time.end),
+        dt=time.dt or first_step(model, grid, split.stabilizers, time.end),
         dt_min=time.dt_min or 0.0,
         dt_max=time.dt_max or math.inf,
     )
@@ -49,7 +49,7 @@ def adaptive_steps(
     def noise(carry: Carry, trial: Trial) -> float:
         sums = sum(abs(part) for part in carry.energies.values()) + energy_scale
         sizes = [math.hypot(*pair) for pair in zip(trial.mean, trial.fluctuation, strict=True)]
-        return energy_noise(model, grid, stabilizers(), sizes, sums, _ROUNDOFF * epsilon)
+        return energy_noise(model, grid, split.stabilizers, sizes, sums, _ROUNDOFF * epsilon)
 
     growth = Amplification(model, grid, _ROUNDOFF * epsilon)
     return AdaptiveSteps(integrator, controller, time.end, noise if model.gradient_flow else None, growth, sources)

@@ -134,7 +134,7 @@ class Simulation:
         self.steps: AdaptiveSteps | FixedSteps
         if adaptive:
             self.steps = adaptive_steps(
-                spec.time, self.model, self.grid, self.integrator, lambda: self.stabilizers, self._samples, self._scale
+                spec.time, self.model, self.grid, self.integrator, self.split, self._samples, self._scale
             )
             if checkpoint is not None:
                 self.steps.restore(checkpoint[1]["stepping"])

@@ -137,6 +137,7 @@ class SpectralSplit:
 
     def stabilize(self, stabilizers: Sequence[float]) -> None:
         """Sets S of every component. L and N change with it: values of N from before do not fit those to come."""
+        self.stabilizers = list(stabilizers)
         self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)}
 
     def scalars(self, t: float) -> dict[str, float]:
