@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +21,13 @@ import numpy as np
 
 from . import config as configuration
 from . import signals
+from .callbacks import Callback, Callbacks
 from .driver import Outcome, Written, execute
 from .errors import CheckpointMismatch, ConfigError, OutputError
 from .models.resolution import Resolution
 from .observables import OBSERVABLES
-from .problem import resolution_of
-from .simulation import MAY_CHANGE, Checkpoint, Simulation
+from .problem import MAY_CHANGE, resolution_of
+from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
 from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing
 
@@ -93,7 +94,7 @@ def _there(path: Path) -> Path:
     return path
 
 
-def run(*overrides: str, progress: bool = False, **keys: Any) -> Run:
+def run(*overrides: str, progress: bool = False, callbacks: Sequence[Callback] = (), **keys: Any) -> Run:
     """Runs a configuration.
 
     May be called in any thread, and in several at a time. Signals that ask to stop are heeded in the main thread alone.
@@ -101,6 +102,8 @@ def run(*overrides: str, progress: bool = False, **keys: Any) -> Run:
     Args:
         overrides: as on the command line, e.g. ``"model=spinodal", "grid.shape=[128,128]"``.
         progress: show progress on standard error.
+        callbacks: pairs ``(every, f)``: f is called with a `Moment` between steps whenever ``every`` says so, which is anything
+            that ``output.every`` takes; steps land on its times. See `phasefield.callbacks` for what f may do.
         keys: keys at the top, e.g. ``seed=3``, ``model="allen_cahn"`` or ``grid={"shape": [64, 64], "length": 32.0}``. An initial
             condition may be an array of values in the cells, ``initial={"c": array}``, shape ``(nx, ny, nz)``, before them one
             axis for components; the run folder keeps it as ``initial_c.npy``.
@@ -115,6 +118,7 @@ def run(*overrides: str, progress: bool = False, **keys: Any) -> Run:
         command=f"phasefield.run({', '.join(map(repr, everything))})",
         progress=progress,
         arrays=arrays,
+        callbacks=callbacks,
     )
 
 
@@ -133,14 +137,16 @@ def run_config(
     folder: str | Path | None = None,
     progress: bool = False,
     arrays: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Runs a composed configuration in ``folder`` (default: output.dir, else a time-stamped one under runs/).
 
     Args:
-        arrays: initial values by field, in place of what the configuration says.
+        arrays: initial values by field, in place of what the configuration says. callbacks: see `run`.
     """
     with signals.listening() as stop:
         stop.meanwhile = "nothing was started"
+        called = Callbacks(callbacks)
         spec = configuration.to_spec(config)
         spec.initial.update(arrays or {})
         simulation = simulation_of(spec)
@@ -162,7 +168,7 @@ def run_config(
                     for name, values in (arrays or {}).items():
                         configuration.of_initial(config, name, _keep(place, name, values, simulation))
                     _write(place.config, configuration.to_yaml(config))
-                    return _go(simulation, place, None, command, progress)
+                    return _go(simulation, place, None, command, progress, callbacks=called)
                 except BaseException:
                     if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
                         discard(place, made)
@@ -187,6 +193,7 @@ def resume(
     progress: bool = False,
     command: str = "",
     new_files: bool = False,
+    callbacks: Sequence[Callback] = (),
     **keys: Any,
 ) -> Run:
     """Continues a stopped run from its checkpoint, to the same bits an unbroken run gives.
@@ -198,12 +205,13 @@ def resume(
         keys: the same by name, e.g. ``time={"end": 2000}``.
         new_files: begin a new fields.nc or history.nc at the checkpoint where the run's own is missing, damaged or another's,
             which is put aside.
+        callbacks: see `run`; they are no part of a run's folder, and what was due by the checkpoint has been called.
 
     Raises:
         CheckpointMismatch: the checkpoint is damaged or of another problem. OutputError: the folder holds no run.
         ConfigError: a key that resuming cannot change.
     """
-    overrides = (*overrides, *configuration.overrides_of(keys)[0])
+    called, overrides = Callbacks(callbacks), (*overrides, *configuration.overrides_of(keys)[0])
     place = RunFolder(expanded(path))
     if os.path.isfile(place.config) and not os.path.isfile(place.checkpoint):
         raise OutputError(
@@ -241,7 +249,7 @@ def resume(
             if overrides:
                 _write(place.config, configuration.to_yaml(config))
             log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
-            return _go(simulation, place, written, command, progress, new_files)
+            return _go(simulation, place, written, command, progress, new_files, called)
 
 
 #: Keys that resuming may change, and those whose value is in the files already and means nothing to the solution.
@@ -295,6 +303,7 @@ def _go(
     command: str,
     progress: bool,
     new_files: bool = False,
+    callbacks: Callbacks | None = None,
 ) -> Run:
     from . import display
 
@@ -303,9 +312,9 @@ def _go(
         try:
             if progress:
                 with display.progress() as show:
-                    outcome = execute(simulation, place, written, command, show, new_files)
+                    outcome = execute(simulation, place, written, command, show, new_files, callbacks)
             else:
-                outcome = execute(simulation, place, written, command, None, new_files)
+                outcome = execute(simulation, place, written, command, None, new_files, callbacks)
         except Exception as error:
             # Into the file alone: whoever catches the error shows it.
             file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None))

@@ -19,6 +19,7 @@ from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
 from .models import EnergyModel
+from .models.split import Energies, local, modal
 
 Values = Mapping[str, float]
 
@@ -54,24 +55,24 @@ def _u(i: int) -> sp.Symbol:
 
 
 def free_energy(model: EnergyModel, grid: Grid) -> Observable:
-    """Total free energy and its bulk and gradient parts."""
-    density = model.energy.xreplace(model.on("u"))
-    gradient = sum(model.scalar("kappa", i) / 2 * K2 * WEIGHT * _u(i) ** 2 for i in range(len(model.components)))
+    """Total free energy and the parts of it by the terms of the model."""
+    parts, energies = [term for term in model.terms if term.energetic], Energies(model, grid)
 
     def finish(v: Values) -> dict[str, Any]:
-        bulk, grad = v["bulk"] * grid.cell_volume, v["gradient"] * grid.volume
-        return {"free_energy": bulk + grad, "free_energy_bulk": bulk, "free_energy_gradient": grad}
+        found = energies(v)
+        values = {f"free_energy_{term.name}": found.get(term.name, math.nan) for term in parts}
+        return {"free_energy": sum(values.values()), **values}
 
-    energy = {"units": f"energy density x {grid.length_unit(grid.dim)}"}
+    unit = {"units": f"energy density x {grid.length_unit(grid.dim)}"}
+    attrs = {"free_energy": {"long_name": "free energy", **unit}}
+    for term in parts:
+        attrs[f"free_energy_{term.name}"] = {"long_name": f"{term.title or term.name} of the free energy", **unit}
+    names = model.on("u")
     return Observable(
         finish,
-        {"bulk": Reduction("sum", density)},
-        {"gradient": Reduction("sum", sp.sympify(gradient))},
-        {
-            "free_energy": {"long_name": "free energy", **energy},
-            "free_energy_bulk": {"long_name": "bulk part of the free energy", **energy},
-            "free_energy_gradient": {"long_name": "gradient part of the free energy", **energy},
-        },
+        {name: Reduction("sum", density.xreplace(names)) for name, density in local(model).items()},
+        {name: Reduction("sum", e) for name, e in modal(model, [_u(i) for i in range(len(model.components))]).items()},
+        attrs,
     )
 
 
@@ -243,14 +244,22 @@ class Observer:
         """Observables that are measured on the host -> their variables."""
         return {name: tuple(o.attrs) for name, o in self.observables.items() if o.measure is not None}
 
-    def __call__(self, cells: Any, modes: Any, measure: bool = True) -> dict[str, Any]:
-        """Variables of a state given both as cells and as modes; those that are measured on the host are NaN unless asked for."""
+    def __call__(
+        self, cells: Any, modes: Any, measure: bool = True, known: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """Variables of a state given both as cells and as modes; those that are measured on the host are NaN unless asked for.
+
+        Args:
+            known: parts of its energy, for those that no reduction of the state gives.
+        """
         values: dict[str, float] = {}
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, self._model.scalars)
         out: dict[str, Any] = {}
+        given = {f"modes_{part}": e / self._layout.grid.volume for part, e in (known or {}).items()}
         for o, observable in self.observables.items():
-            out |= observable.finish({k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")})
+            own = {k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")}
+            out |= observable.finish(given | own)
         if measure:
             return out | self.measure(cells)
         axes, labels = self.axes, self.labels

@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ConfigError
+from .errors import CheckpointMismatch, ConfigError
 from .grid import AXIS_NAMES, Grid
 from .initial import Rows, Sample, initial_rows, merge_initial, slabs
 from .models import EnergyModel
 from .models.resolution import Resolution, resolution
-from .specs import ARRAY, RunSpec
+from .specs import ARRAY, FieldSpec, RunSpec
+
+#: What resuming a run allows.
+MAY_CHANGE = (
+    "resuming goes on with the same problem: only time.end, time.dt, time.dt_min, time.dt_max, time.tolerance, time.steady, "
+    "time.max_steps, output.every, output.history, output.checkpoint, output.picture, output.kernels, threads and device "
+    "may change"
+)
 
 
 def build_model(spec: RunSpec) -> EnergyModel:
@@ -87,3 +94,58 @@ def resolution_of(spec: RunSpec) -> Resolution | None:
     for slab in slabs(grid):
         sample.add(slab, rows(slab))
     return resolution(model, grid, sample.few())
+
+
+def check_terms(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
+    """Refuses terms of the model that do not fit the grid.
+
+    Raises:
+        ConfigError, ExpressionError: there is one.
+    """
+    for term in model.terms:
+        term.check(grid, {name: vars(f) for name, f in spec.model.fields.items()})
+
+
+def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> dict[str, Any]:
+    """What must agree for a checkpoint to be of this problem, by configuration key, as it comes back from JSON."""
+    fields: dict[str, Any] = {}
+    for f in model.order_parameters:
+        own = {"kinetics": f.kinetics.name, "components": f.components, "mobility": f.mobility}
+        own |= {k: v if v is None or isinstance(v, float) else str(v) for k, v in f.values.items()}
+        fields |= {f"model.fields.{f.name}.{key}": value for key, value in own.items()}
+    start = {f"initial.{f.name}": starting_point(spec, f.name) for f in model.order_parameters}
+    return {
+        "model.energy": model.text,
+        **{f"model.parameters.{name}": value for name, value in model.parameters.items()},
+        **fields,
+        "grid.shape": list(grid.shape),
+        "grid.length": list(grid.lengths),
+        "grid.boundary": list(grid.boundary),
+        "grid.dealias": spec.grid.dealias,
+        "precision": precision,
+        "time.scheme": spec.time.scheme,
+        "time.adaptive": spec.time.adaptive,
+        "seed": spec.seed,
+        **start,
+    }
+
+
+def check_identity(mine: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint of another problem.
+
+    Raises:
+        CheckpointMismatch: with the key that differs.
+    """
+    theirs = meta.get("identity", {})
+    defaults = vars(FieldSpec(kinetics=""))
+    for key in dict.fromkeys([*mine, *theirs]):
+        if key not in theirs:  # checkpoints of earlier versions do not tell
+            name = key.rpartition(".")[2]
+            if key == "seed" or key.startswith("initial.") or name == "stabilizer":
+                continue
+            if key.startswith("model.fields.") and mine[key] == defaults.get(name, mine):
+                continue
+        if theirs.get(key) != mine.get(key):
+            raise CheckpointMismatch(
+                f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n  {MAY_CHANGE}"
+            )

@@ -1,8 +1,9 @@
-"""When something is due: at times without drift, or at steps; and when steps of equal length are."""
+"""When something is due: at times without drift, at steps, or by the clock; and when steps of equal length are."""
 
 from __future__ import annotations
 
 import math
+import time as clock
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -96,6 +97,25 @@ class Logarithmic(Schedule):
         return self.start * 10**exponent if exponent < 308 else math.inf
 
 
+class WallTime(Schedule):
+    """Every so many seconds of real time, counted from the last time; a resumed run begins to count anew."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Counts from now on."""
+        self._last = clock.monotonic()
+
+    def due(self, t: float, step: int) -> bool:
+        fired = clock.monotonic() - self._last >= self.seconds
+        if fired:
+            self.restart()
+        return fired
+
+
 class Beat:
     """Times of equal steps: ``start + n dt`` at step ``first + n``, of the decimal numbers as written: 3 steps of 0.1 make 0.3.
 
@@ -131,12 +151,12 @@ def build(spec: Any, key: str) -> Schedule:
     """A schedule from its configuration.
 
     Args:
-        spec: a period in time; ``{steps: n}``; ``{times: [...]}``; or ``{per_decade: n, start: t}``.
+        spec: a period in time; ``{steps: n}``; ``{times: [...]}``; ``{per_decade: n, start: t}``; or ``{wall: seconds}``.
 
     Raises:
         ConfigError: anything else.
     """
-    hint = "give a period in time, {steps: n}, {times: [t1, t2, ...]} or {per_decade: n, start: t}"
+    hint = "give a period in time, {steps: n}, {times: [t1, t2, ...]}, {per_decade: n, start: t} or {wall: seconds}"
 
     def positive(name: str, value: Any, kind: type = float) -> Any:
         ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
@@ -151,6 +171,8 @@ def build(spec: Any, key: str) -> Schedule:
     keys = set(spec)
     if keys == {"steps"}:
         return Schedule(positive(f"{key}.steps", spec["steps"], int))
+    if keys == {"wall"}:
+        return WallTime(positive(f"{key}.wall", spec["wall"]))
     if keys == {"times"}:
         times = spec["times"]
         if not isinstance(times, Sequence) or isinstance(times, str) or not times:

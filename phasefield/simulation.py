@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, host_memory_available, put_cells, select
-from .errors import CheckpointMismatch, ConfigError, Diverged
+from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, put_cells, select
+from .errors import Diverged
+from .footprint import Footprint, check_memory
 from .grid import Grid
 from .initial import Sample, slabs
-from .integrators import SCHEMES, Carry, Integrator
+from .integrators import SCHEMES, AdaptiveSteps, Carry, FixedSteps, Integrator, NoWay
 from .models import (
     SpectralSplit,
     Stabilizer,
@@ -27,43 +26,17 @@ from .models import (
 )
 from .models.resolution import Resolution, resolution
 from .observables import Factory, Observer, continuation
-from .problem import build_model, initial_cells, initial_of, starting_point
+from .pace import adaptive_steps
+from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
 from .schedule import Beat
 from .specs import RunSpec
-from .stepping import AdaptiveSteps, NoWay
 
-#: Bytes for each number of the state that no run takes: what has so many to spare is not counted. Bytes that are counted at all.
-_PLENTY, _COUNTABLE = 1024, 2**58
 #: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
 _LOOK = 8
-
-#: What resuming a run allows.
-MAY_CHANGE = (
-    "resuming goes on with the same problem: only time.end, time.dt, time.dt_min, time.dt_max, time.tolerance, time.steady, "
-    "time.max_steps, output.every, output.history, output.checkpoint, output.picture, output.kernels, threads and device "
-    "may change"
-)
 
 __all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
 
 Checkpoint = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
-
-
-def _plain(value: Any) -> Any:
-    """A value of the configuration as it comes back from JSON."""
-    return json.loads(json.dumps(value, default=str))
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """Most memory that a run holds at a time beyond what the program itself takes, bytes.
-
-    Attributes:
-        device: in the device's memory. host: beside it in the host's, 0 on the CPU, where both are one.
-    """
-
-    device: int
-    host: int
 
 
 def footprint(
@@ -115,19 +88,20 @@ class Simulation:
         self.spec = spec
         self.model = build_model(spec)
         self.grid = spec.grid.build()
-        self._check_sources()
+        check_terms(spec, self.model, self.grid)
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
         if not isinstance(self.backend, Rehearsal):
-            self._check_memory(observables, 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values()))
+            loaded = 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values())
+            measure = partial(footprint, spec, self.backend, observables)
+            check_memory(self.grid, len(self.model.components), self.backend, loaded, measure)
         if checkpoint is None:
             initial, sample = self._initial()
             cells = sample.array()
             self._few: np.ndarray | None = sample.few()
-            self._bounds = bounds(
-                self.model, cells, max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
-            )
+            least = max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
+            self._bounds = bounds(self.model, cells, least)
         else:
             self._few = None
             self._bounds = checkpoint[1].get("bounds", {})
@@ -138,16 +112,16 @@ class Simulation:
         if checkpoint is None:
             curvature = self._stabilizer(cells)
             self.stabilizers, self._passing = curvature.visited, curvature.passing
-            energy_scale, samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
+            self._scale, self._samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
             del sample, cells
         else:
-            self._check_identity(checkpoint[1])
+            check_identity(self.identity, checkpoint[1])
             self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
             stepping = checkpoint[1]["stepping"] or {"energy_scale": 0.0, "samples": []}
-            energy_scale, samples = stepping["energy_scale"], np.array(stepping["samples"])
+            self._scale, self._samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
-        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, self.split.kappas, adaptive)
+        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, adaptive)
         names, more = list(spec.output.observables), dict(observables or {})
         if self.continuation:
             names.append("continuation")
@@ -156,72 +130,21 @@ class Simulation:
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
-        self.steps: AdaptiveSteps | None = None
-        if adaptive:
-            self.steps = AdaptiveSteps(
-                spec.time,
-                self.model,
-                self.grid,
-                self.integrator,
-                samples,
-                energy_scale,
-                self._first_step(),
-                float(np.finfo(self.backend.dtype).eps),
-            )
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
-        #: When fixed steps are.
-        self.beat = None if adaptive or spec.time.dt is None else self._beat(spec.time.dt, checkpoint)
+        self.steps: AdaptiveSteps | FixedSteps
+        if adaptive:
+            self.steps = adaptive_steps(
+                spec.time, self.model, self.grid, self.integrator, self.split, self._samples, self._scale
+            )
+            if checkpoint is not None:
+                self.steps.restore(checkpoint[1]["stepping"])
+        else:
+            self.steps = FixedSteps(self.integrator, self._beat(checkpoint))
 
     @cached_property
     def resolution(self) -> Resolution | None:
         """What the grid makes of the model, from the initial values; None where a run goes on or an energy does not tell."""
         return None if self._few is None else resolution(self.model, self.grid, self._few)
-
-    def _check_sources(self) -> None:
-        """The kernels would take a coordinate that the grid has not for 0."""
-        for f in self.model.order_parameters:
-            given = self.spec.model.fields[f.name].source
-            texts = list(given) if isinstance(given, list | tuple) else [given]
-            for text, source in zip(texts * len(f.sources), f.sources, strict=False):  # one may serve all components
-                if source is not None:
-                    names = (symbol.name for symbol in source.free_symbols)
-                    self.grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
-
-    def _check_memory(self, observables: Mapping[str, Factory] | None, loaded: int) -> None:
-        """Refuses what does not fit. ``loaded``: bytes of a checkpoint, which are given back as buffers take them over."""
-        numbers = len(self.model.components) * self.grid.cells
-        device, host = self.backend.memory_available(), host_memory_available() + loaded
-        device = min(device, host) if self.backend.name == "cpu" else device
-        if numbers * _PLENTY <= min(device, host):
-            return
-        large = numbers * 16 > _COUNTABLE
-        need = Footprint(numbers * 16, 0) if large else footprint(self.spec, self.backend, observables)
-        for wanted, have, where in ((need.device, device, self.backend.name), (need.host, host, "the host")):
-            if wanted > have:
-                shape = list(self.grid.shape)
-                fitting = [max(2, math.floor(n * (have / wanted) ** (1 / self.grid.dim))) for n in shape]
-                raise ConfigError(
-                    "grid.shape",
-                    f"{shape} with {len(self.model.components)} component(s) in {self.spec.precision} precision needs "
-                    f"{'more than' if large else 'about'} {wanted / 2**30:.3g} GiB on {where} "
-                    f"({wanted / self.grid.cells:.0f} bytes per cell); {have / 2**30:.3g} GiB are free",
-                    "use fewer cells"
-                    + ("" if large else f" ({fitting} would fit)")
-                    + (", precision=single" if self.spec.precision == "double" else "")
-                    + ", or a scheme that keeps fewer arrays, such as time.scheme=etd1",
-                )
-
-    def _first_step(self) -> float:
-        """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
-        _, most = self.grid.wavenumbers
-        rates = [
-            f.mobility * s * (min(s / f.kappa, most) if f.kappa > 0 else most)
-            if f.kinetics == "conserved"
-            else f.mobility * s
-            for (f, _), s in zip(self.model.components, self.stabilizers, strict=True)
-        ]
-        fastest = max(rates)
-        return min(0.02 / fastest, self.spec.time.end) if fastest > 0 else self.spec.time.end
 
     def _initial(self) -> tuple[Any, Sample]:
         """The initial cells in a buffer, and a sample of them. States are scaled so that an inverse transform needs no factor."""
@@ -247,7 +170,10 @@ class Simulation:
                 "the chemical potential of the initial values is not finite",
                 "choose initial values within the energy's domain",
             )
-        carry.gradient = self.observe(carry, measure=False)[1].get("free_energy_gradient", math.nan)
+        # What N does not tell, so that the first step can be held against it.
+        observed = self.observe(carry, measure=False)[1]
+        known = {part: observed.get(f"free_energy_{part}", math.nan) for part in carry.energies}
+        carry.energies |= {part: known[part] for part, value in carry.energies.items() if math.isnan(value)}
         return carry
 
     def _restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Carry:
@@ -260,16 +186,15 @@ class Simulation:
             return buffer
 
         number = meta["carry"]
-        history = {name: load(name) for name in list(arrays) if name != "u"}
-        carry = self.integrator.start(load("u"), number["t"], number["step"], number["sizes"], history)
-        carry.gradient = number["gradient"]
-        if self.steps is not None:
-            self.steps.restore(meta["stepping"])
-        return carry
+        # Checkpoints of earlier versions know one part alone; the others are found with N.
+        energies = number.get("energies") or {"gradient": number["gradient"]}
+        buffers = {name: load(name) for name in list(arrays)}
+        return self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies)
 
-    def _beat(self, dt: float, checkpoint: Checkpoint | None) -> Beat:
+    def _beat(self, checkpoint: Checkpoint | None) -> Beat:
         """A resumed run keeps the beat, so that times are the same to the last bit, or begins a new one with another step."""
-        beat = Beat(dt, self.carry.t, self.carry.step)
+        assert self.spec.time.dt is not None
+        beat = Beat(self.spec.time.dt, self.carry.t, self.carry.step)
         if checkpoint is not None and (before := checkpoint[1].get("beat")) is not None and before["dt"] == beat.dt:
             beat = Beat(**before)
         return beat
@@ -277,7 +202,7 @@ class Simulation:
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self._cells(carry)
-        values = self.observer(scratch, carry.u, measure)
+        values = self.observer(scratch, carry.u, measure, carry.energies)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
     def _cells(self, carry: Carry) -> Any:
@@ -294,13 +219,12 @@ class Simulation:
         Raises:
             Diverged: no acceptable step exists.
         """
-        if self.steps is not None:
-            try:
-                self.steps.advance(self.carry, target, self.stabilizers)
-            except NoWay as error:
-                self._diverged(error.reason, error.hint)
-        else:
-            self._fixed(target)
+        try:
+            self.steps.advance(self.carry, target)
+        except NoWay as error:
+            self._diverged(error.reason, error.hint)
+        if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
+            self.check()
         step = self.carry.step
         # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
         # their order, which a new start at low order would spoil.
@@ -319,27 +243,22 @@ class Simulation:
         self.split.stabilize(self.stabilizers)
         # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
         self.integrator.restart(self.carry, self.carry.t)
-        if self.steps is not None:
-            controller = self.steps.controller
-            controller.dt, controller.last = max(0.05 * controller.dt, controller.dt_min), 0.0
+        self.steps.shorten()
+
+    @property
+    def beat(self) -> Beat | None:
+        """When fixed steps are."""
+        return self.steps.beat if isinstance(self.steps, FixedSteps) else None
 
     @property
     def rejected(self) -> int:
         """Number of steps that were tried in vain."""
-        return 0 if self.steps is None else self.steps.controller.rejected
+        return self.steps.rejected
 
     @property
     def reached(self) -> float:
         """Time up to which the state has come: what is due by then is due now. Equal steps reach what they miss by round-off."""
-        return self.carry.t if self.beat is None else self.carry.t + self.beat.slack
-
-    def _fixed(self, target: float) -> None:
-        assert self.beat is not None
-        carry = self.carry
-        t_new = self.beat.time(carry.step + 1)
-        self.integrator.step(carry, self.beat.dt, target if abs(t_new - target) <= self.beat.slack else t_new)
-        if carry.step % self.backend.readback_every == 0:
-            self.check()
+        return self.steps.reached(self.carry)
 
     def check(self) -> None:
         """Raises Diverged if the state is not finite."""
@@ -380,67 +299,27 @@ class Simulation:
     @property
     def identity(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be of this problem."""
-        spec, model = self.spec, self.model
-        fields = {
-            f"model.fields.{f.name}.{key}": value
-            for f in model.order_parameters
-            for key, value in {
-                "kinetics": f.kinetics,
-                "components": f.components,
-                "mobility": f.mobility,
-                "kappa": f.kappa,
-                "source": None if f.source is None else str(f.source),
-                "stabilizer": _plain(spec.model.fields[f.name].stabilizer),
-            }.items()
-        }
-        start = {f"initial.{f.name}": starting_point(spec, f.name) for f in model.order_parameters}
-        return {
-            "model.energy": model.text,
-            **{f"model.parameters.{name}": value for name, value in model.parameters.items()},
-            **fields,
-            "grid.shape": list(self.grid.shape),
-            "grid.length": list(self.grid.lengths),
-            "grid.boundary": list(self.grid.boundary),
-            "grid.dealias": spec.grid.dealias,
-            "precision": self.backend.precision,
-            "time.scheme": spec.time.scheme,
-            "time.adaptive": spec.time.adaptive,
-            "seed": spec.seed,
-            **start,
-        }
-
-    @property
-    def _kept(self) -> dict[str, Any]:
-        """The arrays that a checkpoint holds."""
-        return {"u": self.carry.u, **self.carry.history}
+        return identity(self.spec, self.model, self.grid, self.backend.precision)
 
     @property
     def state_bytes(self) -> int:
         """Bytes of the arrays of a checkpoint."""
-        return sum(a.nbytes for a in self._kept.values())
+        return sum(a.nbytes for a in self.integrator.kept(self.carry).values())
 
     def state(self, lend: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and numbers of a checkpoint; ``lend`` gives the arrays themselves where it can, until the next step."""
         carry, host = self.carry, self.backend.lend if lend else self.backend.to_host
-        arrays = {name: host(a) for name, a in self._kept.items()}
-        numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "gradient": carry.gradient}
+        arrays = {name: host(a) for name, a in self.integrator.kept(carry).items()}
+        numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "energies": carry.energies}
+        stepping = None
+        if isinstance(self.steps, AdaptiveSteps):
+            stepping = self.steps.state() | {"energy_scale": self._scale, "samples": self._samples.tolist()}
         return arrays, {
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
             "passing": self._passing,
             "bounds": self._bounds,
-            "stepping": None if self.steps is None else self.steps.state(),
+            "stepping": stepping,
             "beat": None if self.beat is None else self.beat.state(),
         }
-
-    def _check_identity(self, meta: Mapping[str, Any]) -> None:
-        theirs = meta.get("identity", {})
-        mine = self.identity
-        for key in dict.fromkeys([*mine, *theirs]):
-            if key not in theirs and (key == "seed" or key.startswith("initial.") or key.endswith(".stabilizer")):
-                continue  # checkpoints of earlier versions do not tell
-            if theirs.get(key) != mine.get(key):
-                raise CheckpointMismatch(
-                    f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n  {MAY_CHANGE}"
-                )

@@ -6,11 +6,12 @@ The same classes are Hydra's schema (unknown keys and wrong types fail at compos
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import ConfigError
 from .grid import AXIS_NAMES, BOUNDARIES, Grid
+from .models.terms import TERMS, keys_of
 from .schedule import build as schedule
 from .units import check_unit
 
@@ -35,37 +36,44 @@ ARRAY = "initial_"
 
 
 @dataclass
-class FieldSpec:
-    """One order parameter; see `phasefield.models.OrderParameter`."""
-
+class _Field:
     kinetics: str = "???"
-    mobility: Any = 1.0
-    kappa: Any = 1.0
+    mobility: Any = field(default=1.0, metadata={"expression": True})
     components: int | None = None
-    source: Any = None
-    stabilizer: Any = "auto"
+
+
+@dataclass
+class FieldSpec(*keys_of(TERMS, "FieldKeys"), _Field):  # type: ignore[misc]
+    """One order parameter: its kinetics, the keys that terms have for a field, and how it begins.
+
+    See `phasefield.models.OrderParameter` and `phasefield.models.terms`.
+    """
+
     initial: Any = None
     units: str = "1"
     description: str = ""
 
 
+#: Keys under ``model.fields.F`` whose text is an expression of the model.
+EXPRESSIONS = tuple(f.name for f in fields(FieldSpec) if f.metadata.get("expression"))
+
+
 @dataclass
-class ModelSpec:
-    """A free-energy density and its fields.
-
-    ``log_bound``: logarithms and broken powers are continued smoothly below this part of the largest initial value of their
-    argument (see `phasefield.models.continuation`); raised to the square root of round-off where that is larger.
-    """
-
+class _Model:
     name: str = "custom"
     description: str = ""
     energy: str = "???"
     fields: dict[str, FieldSpec] = field(default_factory=dict)
     parameters: dict[str, float] = field(default_factory=dict)
-    log_bound: float = 1e-7
+
+
+@dataclass
+class ModelSpec(*keys_of(TERMS, "ModelKeys"), _Model):  # type: ignore[misc]
+    """A free-energy density, its fields, and the keys that terms have for a model."""
 
     def __post_init__(self) -> None:
-        _positive("model.log_bound", self.log_bound)
+        for keys in keys_of(TERMS, "ModelKeys"):
+            keys.check(self)  # type: ignore[attr-defined]
         for name, f in self.fields.items():
             check_unit(f.units, f"model.fields.{name}.units")
             if f.components is not None and not 1 <= f.components <= _MOST_COMPONENTS:

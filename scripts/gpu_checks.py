@@ -137,7 +137,7 @@ class Waves(Problem):
     def energy(self) -> float:
         """The bulk energy after one more step."""
         self.step(0.05)
-        return self.carry.bulk
+        return self.carry.energies["bulk"]
 
 
 def large(device: str, cases: Any = LARGE, coarse: int = 48, steps: int = 8) -> Iterator[Row]:

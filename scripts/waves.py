@@ -27,8 +27,7 @@ class Problem:
         self.backend, self.layout, self.scheme = backend, Layout(self.grid), SCHEMES[spec.time.scheme]
         components = len(model.components)
         self.split = SpectralSplit(model, self.layout, [1.0] * components, monitor=True)
-        kappas = [f.kappa for f, _ in model.components]
-        self.integrator = Integrator(self.scheme, self.split, self.layout, backend, kappas, spec.time.adaptive)
+        self.integrator = Integrator(self.scheme, self.split, self.layout, backend, spec.time.adaptive)
         self.carry = self.integrator.start(filled(backend, self.layout, start, components), 0.0)
 
     def step(self, size: float = 0.01) -> None:

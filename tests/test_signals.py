@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import phasefield as pf
-from phasefield import api, driver, signals, simulation
+from phasefield import api, driver, recorder, runfiles, signals, simulation
 from phasefield.backend import cache, workers
 from phasefield.signals import Stopped
 
@@ -52,7 +52,7 @@ def send_amid_error(number: int) -> None:
 
 WAYS = (send, send_in_callback, send_in_finaliser, send_amid_error)
 EARLY = ((api, "simulation_of"), (cache, "load"), (simulation, "initial_of"), (simulation, "energy_terms"))
-LATE = ((api.RunFolder, "create"), (driver, "provenance"), (driver.RecordFile, "create"), (driver, "_write_kernels"),
+LATE = ((api.RunFolder, "create"), (driver, "provenance"), (runfiles.RecordFile, "create"), (driver, "_write_kernels"),
         (driver.Recorder, "after_step"), (driver.Recorder, "checkpoint"), (simulation.Simulation, "advance"))  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_during_the_last_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_in_the_writer_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    at(monkeypatch, driver, "save_checkpoint", lambda: send(signal.SIGUSR1), before=True)
+    at(monkeypatch, recorder, "save_checkpoint", lambda: send(signal.SIGUSR1), before=True)
     run = pf.run(*JOB, f"output.dir={tmp_path}/run")
     assert run.outcome is not None
     assert run.outcome.signal == signal.SIGUSR1

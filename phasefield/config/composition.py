@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, PhasefieldError
-from ..specs import FieldSpec, ModelSpec, RunSpec
+from ..specs import EXPRESSIONS, FieldSpec, ModelSpec, RunSpec
 from .complaints import config_error, suggest
 from .files import check_search_path, read_preset
 from .grammar import FILED, REPLACED, choices, is_file, parse, prepare, stored_name, unquoted
@@ -125,7 +125,7 @@ def check(config: Any, overrides: Sequence[str]) -> None:
     """
     spec = config.model
     text = f"{spec.energy} {config.initial} " if not _missing(spec, "energy") else ""
-    text += " ".join(f"{f.mobility} {f.kappa} {f.source} {f.stabilizer} {f.initial}" for f in spec.fields.values())
+    text += " ".join(f"{f[key]}" for f in spec.fields.values() for key in (*EXPRESSIONS, "initial"))
     used = set(re.findall(r"\w+", text))
     for override in overrides:
         match = re.match(r"^\+{0,2}model\.parameters\.(\w+)\s*=", override)

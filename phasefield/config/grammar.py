@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..specs import EXPRESSIONS
 from .complaints import SHOW
 
 #: Keys whose values are expressions: quoted before Hydra's grammar sees them.
 _EXPRESSION = re.compile(
-    r"^(model\.energy|model\.fields\.\w+\.(source|mobility|kappa|stabilizer)"
+    rf"^(model\.energy|model\.fields\.\w+\.({'|'.join(EXPRESSIONS)})"
     r"|homogenize(\.\w+)+|initial\.\w+(\.\w+)*|model\.fields\.\w+\.initial(\.\w+)*)$"
 )
 #: Keys whose values are text, commas, blanks and all.

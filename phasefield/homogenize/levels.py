@@ -112,7 +112,7 @@ def wells(config: Path, field: str, least: float, most: float) -> tuple[float, f
         reach = 3 * max(most - least, abs(least), abs(most), 1.0)
         span = (least - reach, most + reach)
         tilt = 0.0
-        if model.order_parameters[0].kinetics == "conserved":
+        if model.order_parameters[0].kinetics.conserved:
             a, b = binodal(model, span)
             (tilt, _) = model.evaluate([model.potentials[0]], np.array([[a, b]]))[0]
         at = np.linspace(*span, _SAMPLES)
@@ -120,7 +120,7 @@ def wells(config: Path, field: str, least: float, most: float) -> tuple[float, f
         found = _minima(at, energy)
         if len(found) != 2:
             return None
-        if model.order_parameters[0].kinetics == "conserved":
+        if model.order_parameters[0].kinetics.conserved:
             return a, b
 
         def slope(u: float) -> float:

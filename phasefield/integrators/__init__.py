@@ -1,7 +1,10 @@
-"""Time integration: schemes as tables, one integrator, one step-size controller."""
+"""Time integration: schemes as tables, one integrator, one place where steps are chosen, accepted and landed."""
 
-from .base import Carry, Integrator, Trial
-from .control import Controller
+from .control import AdaptiveSteps, Controller, FixedSteps, NoWay, Steps, landing
+from .integrator import Integrator
 from .schemes import SCHEMES, Scheme
+from .state import Carry, Trial
 
-__all__ = ["SCHEMES", "Carry", "Controller", "Integrator", "Scheme", "Trial"]
+__all__ = [
+    "SCHEMES", "AdaptiveSteps", "Carry", "Controller", "FixedSteps", "Integrator", "NoWay", "Scheme", "Steps", "Trial", "landing",
+]  # fmt: skip

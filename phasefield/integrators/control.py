@@ -1,13 +1,25 @@
-"""Step-size control: a PI controller on the error of the rates, with what makes a step unacceptable in one place."""
+"""Where steps are chosen, accepted and landed: how long one may be, what makes it acceptable, and where it has to end."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from .base import Trial
+from ..schedule import Beat
+from .integrator import Integrator
+from .state import Carry, Trial
+
+log = logging.getLogger("phasefield")
+
+#: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
+#: of a coarsening: at 0.1 its error was most of the whole, at 0.07 for 8 % more steps in all it is a third.
+_FOLLOWED = 0.07
+#: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
+#: the run gives up; how far below its longest step a step has collapsed.
+_JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
 
 
 @dataclass
@@ -126,3 +138,220 @@ class Controller:
     def restore(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+class NoWay(Exception):
+    """No step leads on, or none to the end: why, and what to do."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.reason, self.hint = reason, hint
+
+
+class Growth(Protocol):
+    """How fast the fastest fluctuation of a state grows."""
+
+    def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
+        """1/time, 0 for none; means and fluctuations as in `Trial`."""
+
+
+class Events(Protocol):
+    """What happens at times of its own, which error estimates do not see coming; see `phasefield.models.SourceResolution`."""
+
+    note: str
+
+    def limit(self, t: float, size: float) -> float:
+        """The largest step from ``t``, not above ``size``, that jumps over nothing."""
+
+    def switch(self, t: float) -> float | None:
+        """If the right-hand side jumps at ``t``: the first number from which on the new branch holds."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Steps(Protocol):
+    """Takes the steps of a run."""
+
+    @property
+    def rejected(self) -> int:
+        """Number of steps that were tried in vain."""
+
+    def advance(self, carry: Carry, target: float) -> None:
+        """One accepted step.
+
+        Raises:
+            NoWay: there is none.
+        """
+
+    def reached(self, carry: Carry) -> float:
+        """Time up to which the state has come: what is due by then is due now."""
+
+    def shorten(self) -> None:
+        """What was known of step sizes belongs to another splitting."""
+
+
+class FixedSteps:
+    """Equal steps, every one taken whole: what falls between two of them waits for the second.
+
+    Attributes:
+        beat: when they are.
+    """
+
+    rejected = 0
+
+    def __init__(self, integrator: Integrator, beat: Beat) -> None:
+        self._integrator, self.beat = integrator, beat
+
+    def advance(self, carry: Carry, target: float) -> None:
+        """A step, to ``target`` if that is where it ends but for round-off."""
+        t_new = self.beat.time(carry.step + 1)
+        self._integrator.step(carry, self.beat.dt, target if abs(t_new - target) <= self.beat.slack else t_new)
+
+    def reached(self, carry: Carry) -> float:
+        return carry.t + self.beat.slack
+
+    def shorten(self) -> None:
+        pass
+
+
+class AdaptiveSteps:
+    """Takes the steps of an integrator by the error of their rates, and by all else that bounds them.
+
+    Args:
+        controller: proposes sizes. end: of the run.
+        noise: the rise of the energy in an attempted step that round-off explains; None where the energy may rise.
+        growth, events: what bounds steps besides; None for nothing.
+    """
+
+    def __init__(
+        self,
+        integrator: Integrator,
+        controller: Controller,
+        end: float,
+        noise: Callable[[Carry, Trial], float] | None = None,
+        growth: Growth | None = None,
+        events: Events | None = None,
+    ) -> None:
+        self._integrator, self.controller, self._end = integrator, controller, end
+        self._noise, self._growth, self._events = noise, growth, events
+        self._refusal, self._told = "", set[str]()
+        self._milestone: tuple[int, float, float] | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "controller": self.controller.state(),
+            "sources": {} if self._events is None else self._events.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on as the run that made a checkpoint."""
+        self.controller.restore(state["controller"])
+        if self._events is not None:
+            self._events.restore(state["sources"])
+
+    @property
+    def rejected(self) -> int:
+        return self.controller.rejected
+
+    def reached(self, carry: Carry) -> float:
+        return carry.t
+
+    def shorten(self) -> None:
+        self.controller.dt, self.controller.last = max(0.05 * self.controller.dt, self.controller.dt_min), 0.0
+
+    def advance(self, carry: Carry, target: float) -> None:
+        """One accepted step, not beyond ``target``, which is met exactly.
+
+        Raises:
+            NoWay: no acceptable step exists, or steps would not come to the end.
+        """
+        controller, integrator = self.controller, self._integrator
+        floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self._end)
+        for _ in range(200):
+            if self._events is not None:
+                controller.dt = self._events.limit(carry.t, controller.dt)
+                self._tell("sources", self._events.note)
+            size, t_new = landing(carry.t, controller.dt, target)
+            trial = integrator.attempt(carry, size, t_new)
+            ratio = controller.ratio(trial, size)
+            forced = size <= floor * 1.001 and controller.dt_min > 0
+            if ratio <= 1.0 or (forced and math.isfinite(ratio)):
+                why = self._objection(carry, trial)
+                if not why:
+                    controller.accepted(trial, ratio, size)
+                    integrator.accept(carry, trial, size, t_new)
+                    self._after(carry, trial)
+                    return
+                ratio = math.inf
+            elif not math.isfinite(ratio):
+                why = "the step is not finite"
+            else:
+                why = "the local error stays above the tolerance"
+            self._refusal = why
+            if size <= floor:
+                break
+            controller.refused(ratio, size)
+        raise NoWay(
+            f"{self._refusal}, even with dt = {size:.3g}",
+            "check the initial values and the energy's domain, or loosen time.tolerance",
+        )
+
+    def _objection(self, carry: Carry, trial: Trial) -> str:
+        """Why a completed step is no good, or nothing."""
+        if trial.energies and not math.isfinite(trial.energy):
+            return "the free energy is not finite"
+        if self._noise is not None and trial.energy > carry.energy + self._noise(carry, trial):
+            return "the free energy rises"
+        return ""
+
+    def _after(self, carry: Carry, trial: Trial) -> None:
+        """What an accepted step means for the next ones."""
+        # The growth of fluctuations bounds them: an error there is small beside that of the pattern which grows from it.
+        if self._growth is not None and self.controller.changed(trial):
+            rate = self._growth.rate(trial.mean, trial.fluctuation)
+            self.controller.survey(trial, _FOLLOWED / rate if rate > 0 else math.inf)
+        self._judge(carry)
+        if self._events is not None and (now := self._events.switch(carry.t)) is not None:
+            self._integrator.restart(carry, max(now, carry.t))
+
+    def _judge(self, carry: Carry) -> None:
+        """Tells of steps that have collapsed, and ends a run that would not."""
+        size = self.controller.dt
+        if self._milestone is None:
+            self._milestone = carry.step, carry.t, size
+        step, time, before = self._milestone
+        if carry.step - step < _JUDGED:
+            return
+        self._milestone = carry.step, carry.t, size
+        left = (self._end - carry.t) / (carry.t - time) * (carry.step - step) if carry.t > time else math.inf
+        if (
+            size > 1.5 * before or left < _LONG or size >= self.controller.dt_max
+        ):  # what was asked for has not collapsed
+            return
+        why = (
+            f"the last one refused: {self._refusal}" if self._refusal else "none was refused for anything but its error"
+        )
+        reason = f"at steps of {size:.3g} ({why}) there are some {left:.2g} left to time.end = {self._end:.6g}"
+        hint = "check the energy's domain, the resolution and the sources, or loosen time.tolerance"
+        if left > _ENDLESS or size < _COLLAPSED * self.controller.longest:
+            raise NoWay(reason, hint)
+        self._tell("steps", f"{reason}; {hint}")
+
+    def _tell(self, subject: str, text: str) -> None:
+        """A warning, once for every subject."""
+        if text and subject not in self._told:
+            self._told.add(subject)
+            log.warning("%s", text)
+
+
+def landing(t: float, proposal: float, target: float) -> tuple[float, float]:
+    """Step and end time: the last steps before a target are evened out instead of leaving a sliver."""
+    rest = target - t
+    if proposal >= rest * (1 - 1e-9):
+        return rest, target
+    if proposal > 0.5 * rest:
+        return 0.5 * rest, t + 0.5 * rest
+    return proposal, t + proposal

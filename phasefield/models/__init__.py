@@ -1,16 +1,44 @@
-"""Models: free-energy densities and the splittings derived from them."""
+"""Models: the terms of free energies, their kinetics, and the splittings derived from them."""
 
-from .base import EnergyModel, OrderParameter, SpectralSplit, Split
-from .continuation import below, bounds, continued
-from .growth import Amplification
-from .scales import energy_noise, energy_terms
-from .stabilizer import Curvature, Stabilizer, stabilizers
-from .timescales import SourceResolution
+from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .continuation import below, bounds, continued
+    from .energy import EnergyModel, OrderParameter
+    from .growth import Amplification
+    from .kinetics import KINETICS, Kinetics
+    from .scales import energy_noise, energy_terms
+    from .split import SpectralSplit, Split
+    from .stabilizer import Curvature, Stabilizer, stabilizers
+    from .timescales import SourceResolution
+
+_WHERE = {
+    "Amplification": "growth",
+    "Curvature": "stabilizer",
+    "EnergyModel": "energy",
+    "KINETICS": "kinetics",
+    "Kinetics": "kinetics",
+    "OrderParameter": "energy",
+    "SourceResolution": "timescales",
+    "SpectralSplit": "split",
+    "Split": "split",
+    "Stabilizer": "stabilizer",
+    "below": "continuation",
+    "bounds": "continuation",
+    "continued": "continuation",
+    "energy_noise": "scales",
+    "energy_terms": "scales",
+    "stabilizers": "stabilizer",
+}
 __all__ = [
+    "KINETICS",
     "Amplification",
     "Curvature",
     "EnergyModel",
+    "Kinetics",
     "OrderParameter",
     "SourceResolution",
     "SpectralSplit",
@@ -23,3 +51,12 @@ __all__ = [
     "energy_terms",
     "stabilizers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used: the schema of the configuration reads the terms' keys, for which SymPy need not be there.
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

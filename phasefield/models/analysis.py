@@ -13,7 +13,7 @@ import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ConfigError, NotConverged
-from .base import COORDINATES, EnergyModel, OrderParameter
+from .energy import COORDINATES, EnergyModel, OrderParameter
 
 Array = NDArray[np.float64]
 TIME = sp.Symbol("t", real=True)
@@ -128,7 +128,7 @@ def _hessian(model: EnergyModel, state: Mapping[str, float]) -> Array:
 
 def _growth_matrix(model: EnergyModel, hessian: Array, k: float) -> tuple[Array, Array]:
     """``-sqrt(Q) (H + diag(kappa) k^2) sqrt(Q)``, symmetric and of the same eigenvalues, and its derivative in k."""
-    conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])
+    conserved = np.array([f.kinetics.conserved for f, _ in model.components])
     root = np.sqrt([f.mobility for f, _ in model.components])
     kappa = np.diag([f.kappa for f, _ in model.components])
     q, dq = np.where(conserved, root * k, root), np.where(conserved, root, 0.0)
@@ -275,7 +275,11 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
     sources = {}
     for (f, s), potential in zip(model.components, model.potentials, strict=True):
         u = table[s]
-        mu = model.values(potential).xreplace(table) - sp.Float(f.kappa, 17) * laplacian(u)
-        rate = laplacian(mu) if f.kinetics == "conserved" else -mu
-        sources[s.name] = sp.diff(u, TIME) - sp.Float(f.mobility, 17) * rate
+        kappas = f.kappas * (3 if len(f.kappas) == 1 else 1)
+        bends = (
+            sp.Float(kappa, 17) * sp.diff(u, sp.Symbol(x, real=True), 2)
+            for kappa, x in zip(kappas, COORDINATES, strict=False)
+        )
+        mu = model.values(potential).xreplace(table) - sum(bends)
+        sources[s.name] = sp.diff(u, TIME) - f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
     return sources

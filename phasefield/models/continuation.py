@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from .base import EnergyModel
+from .energy import EnergyModel
 
 #: Initial values beyond the end of the domain by more than this part of the largest argument are a mistake, not round-off: they
 #: are left to fail.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..grid import Grid
-from .base import EnergyModel
+from .energy import EnergyModel
 
 
 class Amplification:
@@ -28,7 +28,7 @@ class Amplification:
         self._noise = noise
         self._potentials = model.function(model.potentials)
         fields = [f for f, _ in model.components]
-        self._conserved = np.array([f.kinetics == "conserved" for f in fields])
+        self._conserved = np.array([f.kinetics.conserved for f in fields])
         self._root = np.sqrt([f.mobility for f in fields])
         self._kappa = np.array([f.kappa for f in fields], dtype=float)
         self._least, self._most = grid.wavenumbers

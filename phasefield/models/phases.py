@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .analysis import Array, Density
-from .base import EnergyModel
+from .energy import EnergyModel
 
 #: Where an interface begins and ends, as parts of the way from one phase to the other.
 _FROM, _TO = 0.05, 0.95
@@ -43,7 +43,7 @@ def transitions(model: EnergyModel, density: Density, sample: Array) -> list[Tra
     """
     if len(sample) > 1:
         return list(_between_wells(model, density, sample))
-    conserved = model.components[0][0].kinetics == "conserved"
+    conserved = model.components[0][0].kinetics.conserved
     pairs = _coexisting(density, sample[0]) if conserved else _neighbours(density, sample[0])
     return [t for a, b in pairs if (t := _flat(model, density, np.array([a]), np.array([b]))) is not None]
 
@@ -57,7 +57,7 @@ def _flat(model: EnergyModel, density: Density, start: Array, end: Array) -> Tra
     stiff = float(sum(f.kappa * d**2 for (f, _), d in zip(model.components, jump, strict=True)))
     s = _FROM + (_TO - _FROM) * 0.5 * (_NODES + 1)
     f, *potentials = density(np.stack([start, end, *(start + x * jump for x in s)], axis=1))
-    conserved = np.array([p.kinetics == "conserved" for p, _ in model.components])
+    conserved = np.array([p.kinetics.conserved for p, _ in model.components])
     tilt = float(sum(0.5 * (p[0] + p[1]) * d for p, d, c in zip(potentials, jump, conserved, strict=True) if c))
     step = f[1] - f[0] - tilt
     excess = (
@@ -80,7 +80,7 @@ def _relaxed(model: EnergyModel, density: Density, found: Transition) -> Transit
     h = float(x[1] - x[0])
     u = found.start[:, None] + jump[:, None] * (0.5 + 0.5 * np.tanh(2 * math.atanh(_TO - _FROM) * x / width))
     ends = np.asarray(density(u[:, [0, -1]])[1:]).mean(axis=1)
-    conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])
+    conserved = np.array([f.kinetics.conserved for f, _ in model.components])
     level = np.where(conserved, ends, 0.0)[:, None]
     omega = density(u[:, [0, 40, -1]])[0] - (level * u[:, [0, 40, -1]]).sum(axis=0)
     if abs(omega[2] - omega[0]) > 1e-3 * abs(omega[1] - omega[0]):
@@ -221,7 +221,7 @@ def _runs(indices: np.ndarray) -> list[np.ndarray]:
 
 def _between_wells(model: EnergyModel, density: Density, sample: Array) -> Iterator[Transition]:
     """Interfaces of several components, along straight lines between the wells that the sample runs down to."""
-    conserved = np.array([f.kinetics == "conserved" for f, _ in model.components])[:, None]
+    conserved = np.array([f.kinetics.conserved for f, _ in model.components])[:, None]
     points = np.unique(sample, axis=1)
     points = points[:, np.linspace(0, points.shape[1] - 1, min(points.shape[1], 32)).astype(int)]
     spread = np.ptp(points, axis=1, keepdims=True)

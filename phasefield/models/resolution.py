@@ -14,7 +14,7 @@ import numpy as np
 
 from ..grid import Grid
 from .analysis import Array, Density, fastest_of, shortest_unstable
-from .base import EnergyModel
+from .energy import EnergyModel
 from .phases import Transition, transitions
 
 log = logging.getLogger("phasefield")
@@ -133,7 +133,7 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
             k_fast, k_cut = fastest_of(model, hessian), shortest_unstable(model, hessian)
             wavelength = 2 * math.pi / k_fast if k_fast > 0 else None
             lowest = min((2 if a.boundary == "periodic" else 1) * math.pi / a.length for a in grid.axes)
-            if k_cut > 0 and all(f.kinetics == "conserved" for f, _ in model.components):
+            if k_cut > 0 and all(f.kinetics.conserved for f, _ in model.components):
                 cutoff = 2 * math.pi / k_cut
                 starved = lowest >= k_cut
     return Resolution(spacing, extent, widths, wavelength, cutoff, starved, bare)

@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 
 from ..grid import Grid
-from .base import EnergyModel
+from .energy import EnergyModel
 
 
 def energy_terms(model: EnergyModel, cells: np.ndarray) -> float:
@@ -38,7 +38,7 @@ def energy_noise(
     """
     _, most = grid.wavenumbers
     cells = sum(
-        (s + f.kappa * most) * (unit * size) ** 2
+        (s + max(f.kappas) * most) * (unit * size) ** 2
         for (f, _), s, size in zip(model.components, stabilizers, sizes, strict=True)
     )
     return unit * sums + grid.volume * cells

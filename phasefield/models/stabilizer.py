@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import EnergyModel
+from .energy import EnergyModel
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class Stabilizer:
         self._energy = model.function([model.energy])
         self._force = model.function(model.potentials)
         self._diagonal = model.function(model.curvatures)
-        self._conserved = np.array([[f.kinetics == "conserved"] for f, _ in model.components])
+        self._conserved = np.array([[f.kinetics.conserved] for f, _ in model.components])
         self._fields = [list(range(len(model.components)))[part] for part in model.slices().values()]
 
     def __call__(self, cells: Array) -> Curvature:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..grid import Grid
 from .analysis import TIME
-from .base import EnergyModel
+from .energy import EnergyModel
 from .timemesh import FLOOR, MOST, Array, TimeMesh, TooFine, nearby, spread
 
 #: Largest departure of a term from its value at the start of a step, in units of its range nearby.

@@ -222,7 +222,7 @@ def text_integrator(spec: RunSpec) -> tuple[Integrator, TextCuda]:
     components = len(model.components)
     split = SpectralSplit(model, layout, [1.0] * components, spec.grid.dealias, monitor=spec.time.adaptive)
     scheme = SCHEMES[spec.time.scheme]
-    return Integrator(scheme, split, layout, backend, [1.0] * components, spec.time.adaptive), backend
+    return Integrator(scheme, split, layout, backend, spec.time.adaptive), backend
 
 
 def kernel_texts(spec: RunSpec) -> dict[str, str]:

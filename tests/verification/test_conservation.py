@@ -23,7 +23,7 @@ def simulation(preset: str, *overrides: str) -> Simulation:
 
 def means(sim: Simulation) -> np.ndarray:
     """Coefficients of the constant mode of the conserved components."""
-    kinetics = np.array([f.kinetics == "conserved" for f, _ in sim.model.components])
+    kinetics = np.array([f.kinetics.conserved for f, _ in sim.model.components])
     return sim.backend.to_host(sim.carry.u)[kinetics, 0, 0, 0]
 
 
@@ -31,7 +31,7 @@ def means(sim: Simulation) -> np.ndarray:
 @pytest.mark.parametrize("boundary", ["periodic", "no-flux"])
 def test_mass_is_conserved_to_the_bit(preset: str, boundary: str) -> None:
     sim = simulation(preset, f"grid.boundary={boundary}", "time.adaptive=false", "time.dt=0.02")
-    kinetics = [f.kinetics == "conserved" for f, _ in sim.model.components]
+    kinetics = [f.kinetics.conserved for f, _ in sim.model.components]
     before, mass = means(sim), field_values(sim)[kinetics].mean(axis=(1, 2))
     run(sim, 300 * 0.02)
     assert sim.carry.step == 300

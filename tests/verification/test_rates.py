@@ -112,7 +112,7 @@ def test_runs_at_rest_come_to_their_end(case: str) -> None:
 def test_a_run_that_would_not_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     sim = Simulation(specify("model=allen_cahn", "grid.shape=[8]", "time.end=1000"))
     assert sim.steps is not None
-    monkeypatch.setattr(sim.steps._amplification, "rate", lambda *_: 1e8)
+    monkeypatch.setattr(sim.steps._growth, "rate", lambda *_: 1e8)
     with pytest.raises(Diverged, match=r"left to time\.end = 1000"):
         run(sim, 1000.0)
 

@@ -48,7 +48,7 @@ def model_of(preset: str) -> EnergyModel:
 
 
 def conserved(preset: str) -> bool:
-    return any(f.kinetics == "conserved" for f in model_of(preset).order_parameters)
+    return any(f.kinetics.conserved for f in model_of(preset).order_parameters)
 
 
 def field_values(sim: Simulation) -> np.ndarray:

@@ -4,80 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
 
 from ..backend import Apply, Backend, Compiled, Layout, Program
 from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol
-from ..models.base import Split
-from .schemes import DEPTH, RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
-
-_RATIO_NAMES = [symbol.name for symbol in RATIOS]
-
-
-@dataclass
-class Carry:
-    """Everything a step needs and a checkpoint holds.
-
-    Attributes:
-        t: simulated time. step: number of accepted steps. sizes: of the last steps, newest first.
-        u: state in spectral space. history: ``u_old``, ``n_old``, ``n_old2``, ... where the scheme uses them.
-        n: channels of N(u); bulk, gradient: the two parts of the free energy of u. All follow from u.
-    """
-
-    t: float
-    step: int
-    sizes: list[float]
-    u: Any
-    n: Any
-    history: dict[str, Any] = field(default_factory=dict)
-    bulk: float = math.nan
-    gradient: float = math.nan
-
-    @property
-    def dt_old(self) -> float:
-        """Size of the last step, 0 before the first."""
-        return self.sizes[0] if self.sizes else 0.0
-
-    @property
-    def energy(self) -> float:
-        return self.bulk + self.gradient
-
-    def advance(self, size: float, t_new: float) -> None:
-        """The books of a step that is done."""
-        self.t, self.step = t_new, self.step + 1
-        self.sizes = [size, *self.sizes[: DEPTH - 1]]
-
-    def ratios(self, size: float) -> dict[str, float]:
-        """Ratio of every step, the first of them about to be taken, to the one before it; 0 where there is none."""
-        steps = [size, *self.sizes]
-        return {w: steps[i] / steps[i + 1] if i + 1 < len(steps) else 0.0 for i, w in enumerate(_RATIO_NAMES)}
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A step before it is accepted.
-
-    Attributes:
-        error, change: root mean squares over the cells of the local error and of what the step changed, of every component.
-        mean, fluctuation: the new state's mean, and its root mean square departure from it.
-        supply: error and change of the mean of every component whose mean nothing but a source changes.
-        bulk, gradient: parts of the free energy at the end of the step, NaN where the split does not monitor them.
-    """
-
-    error: list[float]
-    change: list[float]
-    mean: list[float]
-    fluctuation: list[float]
-    supply: list[tuple[float, float]]
-    bulk: float
-    gradient: float
-
-    @property
-    def energy(self) -> float:
-        return self.bulk + self.gradient
+from ..models.split import Split
+from .schemes import RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
+from .state import Carry, Trial
 
 
 @dataclass(frozen=True)
@@ -96,18 +32,16 @@ class Integrator:
     error estimate and energy, and `accept` adopts it: dropping a step costs nothing, for the carry is untouched.
 
     Args:
-        kappas: gradient energy coefficient of every component, for the gradient energy: symbols among the split's scalars.
+        split: what is integrated. layout: of its arrays, which is handed to the backend and of which nothing is known here.
         adaptive: whether `attempt` is used; decides which buffers exist.
     """
 
-    def __init__(
-        self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, kappas: Sequence[Any], adaptive: bool
-    ) -> None:
+    def __init__(self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, adaptive: bool) -> None:
         self.scheme, self.split, self.layout, self.backend, self.adaptive = scheme, split, layout, backend, adaptive
-        self._kappas = kappas
         self._history, self._memory = scheme.history(adaptive), scheme.memory
         self._oldest_names = [(name, self._oldest(name)) for name in ("u", "n")]
-        self._names = [*split.scalars, "dt", *_RATIO_NAMES]
+        self._unknown = dict.fromkeys(split.parts, math.nan)
+        self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
         self._evaluate = backend.program(layout, split.operations("work"))
         self._method = self._compile(scheme)
         self._first_error: Program | None = None
@@ -123,6 +57,9 @@ class Integrator:
         self.scratch = self._buffer(split.channels)
         if adaptive:
             self._new = self._buffer(split.components)
+        self._own = {name: self._buffer(count) for name, count in split.temporaries.items()} | self._tables()
+        # What an attempt makes of the memory, which is the carry's once it is accepted.
+        self._spare = {name: self._buffer(count) for name, count in split.memory.items()} if adaptive else {}
 
     @property
     def kernels(self) -> list[Compiled]:
@@ -136,6 +73,13 @@ class Integrator:
 
     def _buffer(self, components: int) -> Any:
         return self.backend.buffer(self.layout, components)
+
+    def _tables(self) -> dict[str, Any]:
+        tables = {}
+        for name, values in self.split.tables.items():
+            tables[name] = self._buffer(len(values))
+            self.backend.from_host(values.astype(self.backend.dtype), tables[name])
+        return tables
 
     def _compile(self, scheme: Scheme) -> _Method:
         prefix = "" if scheme is self.scheme else "start_"
@@ -210,8 +154,8 @@ class Integrator:
             reductions |= {f"missupply_{i}": Reduction("sum", uniform * error[i])}
             reductions |= {f"supply_{i}": Reduction("sum", uniform * change[i])}
         reductions |= {f"fluctuation_{i}": Reduction("sum", varying * e**2) for i, e in enumerate(new)}
-        gradient = sum(PerMode(k / 2 * K2 * WEIGHT) * e**2 for k, e in zip(self._kappas, new, strict=True))
-        return self._kernel("attempt", {"new": new, "work": new}, **reductions, gradient=Reduction("sum", gradient))
+        reductions |= {name: Reduction("sum", e) for name, e in self.split.quadratic(new).items()}
+        return self._kernel("attempt", {"new": new, "work": new}, **reductions)
 
     #: Takes the mean out of a field's modes.
     _uniform = PerMode(sp.Piecewise((0, K2 > 0), (sp.sqrt(WEIGHT), True)))
@@ -223,24 +167,51 @@ class Integrator:
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
-    def start(
-        self, state: Any, t: float, step: int = 0, sizes: Sequence[float] = (), history: Mapping[str, Any] | None = None
-    ) -> Carry:
+    def start(self, state: Any, t: float) -> Carry:
         """A carry from a state in spectral space (adopted, not copied); evaluates N there."""
-        kept = {name: history[name] if history else self._buffer(self._size(name)) for name in self._history}
-        carry = Carry(t, step, [], state, self._buffer(self.split.channels), kept)
+        history = {name: self._buffer(self._size(name)) for name in self._history}
+        memory = {name: self._buffer(count) for name, count in self.split.memory.items()}
+        carry = Carry(t, 0, [], state, self._buffer(self.split.channels), history, self._energies({}), memory)
         self.restart(carry, t)
-        carry.sizes = list(sizes)
         return carry
 
     def restart(self, carry: Carry, t: float) -> None:
         """Goes on from ``t`` without the past: N of the state anew, steps before this one forgotten."""
-        self.backend.copy(carry.u, carry.n[: self.split.components])
-        carry.bulk = self.split.bulk(self._evaluate({"work": carry.n}, {**self.split.scalars, "t": t}))
-        carry.t, carry.sizes = t, []
+        self._evaluate_at(carry, t)
+        carry.sizes = []
 
-    def _scalars(self, carry: Carry, size: float) -> dict[str, float]:
-        return {**self.split.scalars, "dt": size, **carry.ratios(size), "t": math.nan}
+    def kept(self, carry: Carry) -> dict[str, Any]:
+        """The arrays that a checkpoint holds, for `resume`."""
+        arrays = {"u": carry.u, **carry.history}
+        if carry.memory:  # where N comes from a solver it depends on what that started from
+            arrays |= {"n": carry.n, **{f"memory_{name}": array for name, array in carry.memory.items()}}
+        return arrays
+
+    def resume(
+        self, arrays: Mapping[str, Any], t: float, step: int, sizes: Sequence[float], energies: Mapping[str, float]
+    ) -> Carry:
+        """The carry that `kept` was of: arrays in buffers, which are adopted."""
+        history = {name: arrays[name] for name in self._history}
+        memory = {name: arrays[f"memory_{name}"] for name in self.split.memory}
+        n = arrays["n"] if memory else self._buffer(self.split.channels)
+        carry = Carry(t, step, [], arrays["u"], n, history, self._energies(energies), memory)
+        if not memory:
+            self._evaluate_at(carry, t)
+        carry.sizes = list(sizes)
+        return carry
+
+    def _evaluate_at(self, carry: Carry, t: float) -> None:
+        self.backend.copy(carry.u, carry.n[: self.split.components])
+        found = self._evaluate({"work": carry.n, **self._own, **carry.memory}, self.split.scalars(t))
+        carry.energies = carry.energies | self.split.energies(found)
+        carry.t = t
+
+    def _energies(self, found: Mapping[str, float]) -> dict[str, float]:
+        """All parts of an energy, NaN those that are not known."""
+        return {**self._unknown, **found}
+
+    def _scalars(self, carry: Carry, size: float, t: float) -> dict[str, float]:
+        return {**self.split.scalars(t), "dt": size, **carry.ratios(size)}
 
     def _push(self, carry: Carry, name: str, new: Any) -> Any:
         """Makes ``new`` the latest of the buffers u, u_old, ... or n, n_old, ...; returns the oldest one, now free."""
@@ -251,37 +222,36 @@ class Integrator:
                 carry.history[old], new = new, carry.history[old]
         return new
 
-    def _arrays(self, method: _Method, carry: Carry, scalars: dict[str, float]) -> dict[str, Any]:
+    def _arrays(self, method: _Method, carry: Carry, size: float, memory: Mapping[str, Any]) -> dict[str, Any]:
         """All arrays of a step, its stages evaluated."""
-        arrays = {"u": carry.u, "n": carry.n, **carry.history}
+        arrays = {"u": carry.u, "n": carry.n, **carry.history, **self._own, **memory}
         for i, (program, node) in enumerate(zip(method.stages, method.scheme.nodes, strict=True)):
             buffer = self._stages[i]
-            scalars["t"] = carry.t + node * scalars["dt"]
-            program({**arrays, "target": buffer}, scalars)
+            program({**arrays, "target": buffer}, self._scalars(carry, size, carry.t + node * size))
             arrays[f"n{i + 1}"] = buffer
         return arrays
 
     def step(self, carry: Carry, size: float, t_new: float) -> None:
         """One step of ``size`` to time ``t_new`` (given separately so that times do not drift), in place."""
-        scalars = self._scalars(carry, size)
         method = self._method
         if self._starter is not None:
             if len(carry.sizes) < self._memory:
                 method = self._starter
             else:  # its work is done; what it holds is worth more free
                 self._starter, self._stages = None, []
-        arrays = self._arrays(method, carry, scalars)
-        scalars["t"] = t_new
-        carry.bulk = self.split.bulk(method.update(arrays, scalars))
+        arrays = self._arrays(method, carry, size, carry.memory)
+        found = method.update(arrays, self._scalars(carry, size, t_new))
+        carry.energies = self._energies(self.split.energies(found))
         for name, oldest in self._oldest_names:
             self._push(carry, name, arrays[oldest])
         carry.advance(size, t_new)
 
     def attempt(self, carry: Carry, size: float, t_new: float) -> Trial:
         """Computes a step of ``size`` to time ``t_new`` without touching the carry."""
-        scalars = self._scalars(carry, size)
-        arrays = self._arrays(self._method, carry, scalars)
-        scalars["t"] = t_new
+        for name, array in carry.memory.items():
+            self.backend.copy(array, self._spare[name])
+        arrays = self._arrays(self._method, carry, size, self._spare)
+        scalars = self._scalars(carry, size, t_new)
         found = self._method.update({**arrays, "new": self._new, "work": self.scratch}, scalars)
         if self._first_error is not None and not carry.sizes:
             found |= self._first_error({**arrays, "n1": self.scratch}, scalars)
@@ -291,12 +261,12 @@ class Integrator:
         error, change, fluctuation = roots
         mean = [found[f"mean_{i}"] for i in components]
         supply = [(abs(found[f"missupply_{i}"]), abs(found[f"supply_{i}"])) for i in self.split.supplied]
-        bulk, gradient = self.split.bulk(found), found["gradient"] * self.layout.grid.volume
-        return Trial(error, change, mean, fluctuation, supply, bulk, gradient)
+        return Trial(error, change, mean, fluctuation, supply, self._energies(self.split.energies(found)))
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""
         self._new = self._push(carry, "u", self._new)
         self.scratch = self._push(carry, "n", self.scratch)
-        carry.bulk, carry.gradient = trial.bulk, trial.gradient
+        carry.memory, self._spare = self._spare, carry.memory
+        carry.energies = trial.energies
         carry.advance(size, t_new)

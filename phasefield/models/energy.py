@@ -1,0 +1,300 @@
+"""A model: fields with their kinetics, and the free energy that everything else follows from.
+
+    F[u] = int f(u) + sum_i kappa_i/2 |grad u_i|^2 dV
+
+and whatever other terms it has (`phasefield.models.terms`). How the fields move down F: `phasefield.models.kinetics`; how that is
+split for time integration: `phasefield.models.split`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from ..codegen import array_symbol
+from ..errors import ConfigError
+from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
+from .kinetics import KINETICS, Kinetics
+from .terms import TERMS, Term
+
+COORDINATES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class OrderParameter:
+    """One field of a model.
+
+    Attributes:
+        name: its name in expressions and in the output.
+        kinetics: what moves it, conserved (Cahn-Hilliard) or not (Allen-Cahn).
+        mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not.
+        components: None for a scalar field, else the number of components.
+        values: of the keys that the terms of models have for a field, see `phasefield.models.terms`.
+        units, description: written to the output.
+    """
+
+    name: str
+    kinetics: Kinetics
+    mobility: float
+    components: int | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    units: str = "1"
+    description: str = ""
+
+    @property
+    def kappas(self) -> tuple[float, ...]:
+        """Gradient energy coefficients, energy density x length^2: one, or one along every axis."""
+        value = self.values["kappa"]
+        return value if isinstance(value, tuple) else (float(value),)
+
+    @property
+    def kappa(self) -> float:
+        """The least of `kappas`: that of the narrowest interfaces and of the waves that grow fastest."""
+        return min(self.kappas)
+
+    @property
+    def source(self) -> sp.Expr | tuple[sp.Expr, ...] | None:
+        """Rate added to the right-hand side, an expression in x, y, z, t and the fields, or one per component; None for none."""
+        return self.values.get("source")
+
+    @property
+    def stabilizer(self) -> float | None:
+        """S of the splitting, energy density; None to take it from the energy's second derivative."""
+        value = self.values.get("stabilizer")
+        return None if value in (None, "auto") else float(value)
+
+    @property
+    def symbols(self) -> tuple[sp.Symbol, ...]:
+        return component_symbols(self.name, self.components)
+
+    @property
+    def sources(self) -> tuple[sp.Expr | None, ...]:
+        """The source of every component."""
+        return self.source if isinstance(self.source, tuple) else (self.source,) * len(self.symbols)
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """A free-energy density with its order parameters and constants.
+
+    Args:
+        name: name of the model.
+        energy: free-energy density f, symbolic in the order parameters and the parameters.
+        order_parameters: the fields. parameters: values of the constants.
+        text: the expression as the user wrote it. written: what it says, where ``energy`` is continued beyond its domain.
+    """
+
+    name: str
+    energy: sp.Expr
+    order_parameters: tuple[OrderParameter, ...]
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    text: str = ""
+    written: sp.Expr | None = None
+
+    @cached_property
+    def components(self) -> list[tuple[OrderParameter, sp.Symbol]]:
+        """Every component of every field, in buffer order."""
+        return [(f, s) for f in self.order_parameters for s in f.symbols]
+
+    @property
+    def unknowns(self) -> list[sp.Symbol]:
+        return [s for _, s in self.components]
+
+    @property
+    def sources(self) -> list[sp.Expr | None]:
+        """The source of every component, None for none."""
+        return [s for f in self.order_parameters for s in f.sources]
+
+    @cached_property
+    def kinds(self) -> list[int]:
+        """For every component the first of its field that is like it: f stays the same expression if the two change places.
+
+        All components of a kind may then be permuted at will, so what is derived from f for one follows for the others by
+        renaming, which takes SymPy far less time than another derivative.
+        """
+        kinds: list[int] = []
+        firsts: dict[str, list[int]] = {}
+        for i, (f, s) in enumerate(self.components):
+            candidates = firsts.setdefault(f.name, [])
+            like = (k for k in candidates if self.energy.xreplace(_exchange(self.unknowns[k], s)) == self.energy)
+            kinds.append(next(like, i))
+            if kinds[i] == i:
+                candidates.append(i)
+        return kinds
+
+    @cached_property
+    def potentials(self) -> list[sp.Expr]:
+        """df/du_i, the local part of the chemical potential or driving force of every component."""
+        smooth = self.written is not None  # what was written has been checked, and was continued smoothly
+
+        def derive(i: int) -> sp.Expr:
+            return differentiate(self.energy, self.unknowns[i], "model.energy", self.text, allow_jumps=smooth)
+
+        return self._per_kind(derive)
+
+    @cached_property
+    def curvatures(self) -> list[sp.Expr]:
+        """d2f/du_i2, the diagonal of the Hessian."""
+        return self._per_kind(lambda i: sp.diff(self.potentials[i], self.unknowns[i]))
+
+    @cached_property
+    def hessian(self) -> sp.Matrix:
+        """Second derivatives of f."""
+        return sp.Matrix([[sp.diff(p, s) for s in self.unknowns] for p in self.potentials])
+
+    def _per_kind(self, derive: Callable[[int], sp.Expr]) -> list[sp.Expr]:
+        """``derive(i)`` for every component, renamed from the first of its kind."""
+        found: list[sp.Expr] = []
+        for i, k in enumerate(self.kinds):
+            found.append(derive(i) if i == k else found[k].xreplace(_exchange(self.unknowns[k], self.unknowns[i])))
+        return found
+
+    @cached_property
+    def terms(self) -> list[Term]:
+        """What the model is the sum of."""
+        return [term for kind in TERMS if (term := kind(self)).active]
+
+    @property
+    def gradient_flow(self) -> bool:
+        """Whether the free energy can only fall: no source terms."""
+        return all(s is None for s in self.sources)
+
+    def slices(self) -> dict[str, slice]:
+        """Buffer components of every field."""
+        result, start = {}, 0
+        for f in self.order_parameters:
+            count = len(f.symbols)
+            result[f.name] = slice(start, start + count)
+            start += count
+        return result
+
+    def on(self, array: str) -> dict[sp.Symbol, sp.Symbol]:
+        """Substitution from the model's symbols to what kernels know: components of ``array`` and scalar arguments."""
+        table = {s: array_symbol(array, i) for i, s in enumerate(self.unknowns)}
+        return table | {sp.Symbol(p, real=True): sp.Symbol(f"par_{p}", real=True) for p in self.parameters}
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """Kernel arguments: constants are passed, not built in, so that a sweep over them compiles once."""
+        values = {f"par_{k}": v for k, v in self.parameters.items()}
+        for i, f in enumerate(self.order_parameters):
+            values[f"mobility_{i}"] = f.mobility
+            for key, value in f.values.items():
+                if isinstance(value, float):
+                    values[f"{key}_{i}"] = value
+                elif isinstance(value, tuple) and all(isinstance(part, float) for part in value):
+                    values |= {f"{key}_{axis}_{i}": part for axis, part in zip(COORDINATES, value, strict=False)}
+        return values
+
+    def scalar(self, name: str, i: int) -> sp.Symbol:
+        """Kernel argument that holds a number of component ``i``: mobility, kappa, stabilizer, ..., the same all over a field."""
+        return sp.Symbol(f"{name}_{self.order_parameters.index(self.components[i][0])}", real=True)
+
+    def values(self, expr: sp.Expr) -> sp.Expr:
+        """``expr`` with the parameters replaced by their values."""
+        return expr.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self.parameters.items()})
+
+    def evaluate(self, exprs: Sequence[sp.Expr], points: np.ndarray) -> np.ndarray:
+        """Expressions at points, shapes ``(len(exprs), n)`` and ``(components, n)``; non-finite results are kept quietly."""
+        return self.function(exprs)(points)
+
+    def function(self, exprs: Sequence[sp.Expr]) -> Callable[[np.ndarray], np.ndarray]:
+        """`evaluate` of the same expressions at one set of points after another: compiling them is what takes time."""
+        function = sp.lambdify(self.unknowns, [self.values(sp.sympify(e)) for e in exprs], modules="numpy", cse=True)
+
+        def at(points: np.ndarray) -> np.ndarray:
+            with np.errstate(all="ignore"):
+                values = function(*points)
+                dtype = np.result_type(points.dtype, float)  # complex points serve complex steps
+                return np.array([np.broadcast_to(np.asarray(v, dtype=dtype), points.shape[1:]) for v in values])
+
+        return at
+
+    @classmethod
+    def build(
+        cls, name: str, energy: str, order_parameters: Sequence[Mapping[str, Any]], parameters: Mapping[str, float]
+    ) -> EnergyModel:
+        """Parses the expressions of a configuration.
+
+        Args:
+            order_parameters: mappings with the keys under ``model.fields.F``; a mobility may be an expression in the parameters,
+                what else may be one is up to the terms.
+
+        Raises:
+            ConfigError, ExpressionError: with the configuration key at fault.
+        """
+        fields = {f["name"]: f.get("components") for f in order_parameters}
+        symbols = Symbols(fields, tuple(parameters))
+        check_names(symbols, "model")
+        for key, value in parameters.items():
+            if not math.isfinite(value):
+                raise ConfigError(f"model.parameters.{key}", f"is {value}; a finite number is expected")
+
+        reader = Reader(fields, parameters)
+        built = []
+        for item in order_parameters:
+            key = f"model.fields.{item['name']}"
+            kinetics = KINETICS.get(str(item.get("kinetics")))
+            if kinetics is None:
+                problem = f"is {item.get('kinetics')!r}; expected {' or '.join(KINETICS)}"
+                raise ConfigError(f"{key}.kinetics", problem)
+            components = item.get("components")
+            if components is not None and components < 1:
+                raise ConfigError(
+                    f"{key}.components", f"is {components}; expected a whole number >= 1, or null for a scalar field"
+                )
+            mobility = reader.number(f"{key}.mobility", item["mobility"])
+            values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
+            about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
+            built.append(OrderParameter(item["name"], kinetics, mobility, components, values, **about))
+        return cls(name, parse(energy, "model.energy", symbols), tuple(built), dict(parameters), energy)
+
+
+class Reader:
+    """Reads what stands at the keys of a model's fields.
+
+    Args:
+        fields: field -> number of components, None for a scalar one. parameters: values of the constants.
+    """
+
+    def __init__(self, fields: Mapping[str, int | None], parameters: Mapping[str, float]) -> None:
+        self._fields, self._parameters = dict(fields), dict(parameters)
+
+    def number(self, key: str, value: Any) -> float:
+        """A finite number >= 0 from a number or an expression in the parameters.
+
+        Raises:
+            ConfigError, ExpressionError: there is none.
+        """
+        if isinstance(value, str):
+            expr = parse(value, key, Symbols({}, tuple(self._parameters)))
+            value = expr.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self._parameters.items()})
+        try:
+            result = float(value)
+        except (TypeError, ValueError):
+            raise ConfigError(key, f"is {value!r}; a number or an expression in the parameters is expected") from None
+        if not math.isfinite(result) or result < 0:
+            raise ConfigError(key, f"is {result}; a finite number >= 0 is expected")
+        return result
+
+    def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
+        """One expression in x, y, z, t, the parameters and the fields, or one per component.
+
+        Raises:
+            ConfigError, ExpressionError: another number of them, or one that cannot be read.
+        """
+        texts = list(value) if isinstance(value, list | tuple) else [value]
+        if len(texts) not in (1, components):
+            raise ConfigError(key, f"has {len(texts)} entries; one, or one per component is expected")
+        known = Symbols(self._fields, tuple(self._parameters), (*COORDINATES, "t"))
+        return tuple(parse(str(text), key, known) for text in texts)
+
+
+def _exchange(one: sp.Symbol, other: sp.Symbol) -> dict[sp.Symbol, sp.Symbol]:
+    return {one: other, other: one}

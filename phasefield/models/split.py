@@ -1,0 +1,249 @@
+"""From a model to ``u' = L u + N(u)``.
+
+With F[u] = int f(u) dV + 1/2 sum_k A_i |u_i|^2 + ..., the symbol A_i = kappa_i k^2 of the gradient term and those of others, a
+stabiliser S_i and a source s_i, every component obeys in modes (FT the transform)
+
+    conserved,    q = M_i k^2:   L = -q (S_i + A_i),   N = -q FT[df/du_i - S_i u_i] + FT[s_i]
+    nonconserved, q = M_i:       L = -q (S_i + A_i),   N = -FT[M_i (df/du_i - S_i u_i) - s_i]
+
+The sum of both is the model's own equation, whatever S is. L is real and never positive, and everything that can grow is in N:
+a state kept in spectral space would drift from Hermitian symmetry if growing modes sat in L.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import sympy as sp
+
+from ..backend import Apply, Forward, Inverse, Layout, Operation
+from ..codegen import K2, K2_ALONG, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
+from ..grid import Grid
+from .energy import EnergyModel
+from .terms import Term, Waves
+
+_SCALE = sp.Symbol("scale", real=True)
+WAVES = Waves(K2, K2_ALONG, sp.Piecewise((1 / K2, K2 > 0), (0, True)), WEIGHT, _SCALE)
+
+
+class Split(Protocol):
+    """A right-hand side ``u' = L u + N(u)`` in modes, and the energy that it lowers: all an integrator knows.
+
+    Attributes:
+        components: of the state. channels: arrays that stand for N in the integrator's history.
+        linear: L of every component, an expression in scalars and in what kernels know of a mode.
+        supplied: components whose mean nothing but a source changes.
+        parts: names of the parts of the energy; none where it has none.
+        temporaries: arrays that the operations use besides, name -> components; the integrator makes them.
+        tables: constants in every mode, name -> array that fills a buffer; likewise.
+        memory: arrays that the operations find as the last accepted evaluation left them, for warm starts, and change in place,
+            name -> components. They are part of a carry and of checkpoints, and a step that is refused leaves no trace in them.
+    """
+
+    @property
+    def components(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def linear(self) -> Sequence[sp.Expr]: ...
+
+    @property
+    def supplied(self) -> Sequence[int]: ...
+
+    @property
+    def parts(self) -> Sequence[str]: ...
+
+    @property
+    def temporaries(self) -> Mapping[str, int]: ...
+
+    @property
+    def tables(self) -> Mapping[str, np.ndarray]: ...
+
+    @property
+    def memory(self) -> Mapping[str, int]: ...
+
+    def scalars(self, t: float) -> Mapping[str, float]:
+        """Arguments of all kernels for what is evaluated at time ``t``.
+
+        Those in ``linear`` and `explicit` multiply what past steps have left and must not change from step to step.
+        """
+
+    def operations(self, array: str) -> list[Operation]:
+        """What overwrites the state in ``array`` by the channels of N; reductions on the way are parts of the energy."""
+
+    def explicit(self, array: str) -> list[sp.Expr]:
+        """N of every component, a linear form of the channels in ``array``: the channels themselves if operations end in N."""
+
+    def quadratic(self, modes: Sequence[sp.Expr]) -> Mapping[str, sp.Expr]:
+        """Parts of the energy that are sums over all modes of a state, with its components given as expressions."""
+
+    def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
+        """The parts of the energy by name, as far as the reductions at hand tell them."""
+
+
+class SpectralSplit:
+    """The splitting of an `EnergyModel` on a grid.
+
+    Args:
+        stabilizers: S of every component, the same all over a field.
+        dealias: apply the two-thirds rule to N.
+        monitor: also reduce the energies that are known in cells in `operations`.
+    """
+
+    def __init__(
+        self,
+        model: EnergyModel,
+        layout: Layout,
+        stabilizers: Sequence[float],
+        dealias: bool = False,
+        monitor: bool = True,
+    ) -> None:
+        self.model, self.layout = model, layout
+        self.components = len(model.components)
+        self._evaluated = [self._channels(i) for i in range(self.components)]
+        # Further channels of a component lie behind the first ones of all.
+        self._places: list[list[int]] = []
+        self.channels = self.components
+        for i, channels in enumerate(self._evaluated):
+            more = len(channels) - 1
+            self._places.append([i, *range(self.channels, self.channels + more)])
+            self.channels += more
+        self.supplied = [
+            i for i, (f, _) in enumerate(model.components) if f.kinetics.conserved and model.sources[i] is not None
+        ]
+        self.temporaries = {name: n for term in model.terms for name, n in term.temporaries.items()}
+        self.memory = {name: n for term in model.terms for name, n in term.memory.items()}
+        # Both parts of a complex mode are multiplied alike.
+        self.tables = {
+            name: np.repeat(table, layout.parts, axis=-1)
+            for term in model.terms
+            for name, table in term.tables(layout).items()
+        }
+        self._energies = Energies(model, layout.grid)
+        self.parts = self._energies.parts
+        self._timed = [term for term in model.terms if type(term).scalars is not Term.scalars]
+        self._dealias = dealias
+        self._constants: dict[str, float] = dict(model.scalars)
+        self.stabilize(stabilizers)
+        # An argument as well: kernels compile once for all sizes of grids.
+        self._constants[_SCALE.name] = 1 / layout.grid.norm
+        self.linear = [self._linear(i) for i in range(self.components)]
+        self._kernel = self._pointwise(monitor)
+
+    def stabilize(self, stabilizers: Sequence[float]) -> None:
+        """Sets S of every component. L and N change with it: values of N from before do not fit those to come."""
+        self.stabilizers = list(stabilizers)
+        self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)}
+
+    def scalars(self, t: float) -> dict[str, float]:
+        found = {**self._constants, "t": t}
+        for term in self._timed:
+            found |= term.scalars(t)
+        return found
+
+    def _symbol(self, i: int) -> sp.Expr:
+        """A_i, the sum of the terms' symbols."""
+        return sum((a for term in self.model.terms if (a := term.symbol(i, WAVES)) is not None), sp.S.Zero)
+
+    def _linear(self, i: int) -> sp.Expr:
+        q = self.model.components[i][0].kinetics.operator(self.model.scalar("mobility", i), K2)
+        return -q * (self.model.scalar("stabilizer", i) + self._symbol(i))
+
+    def _channels(self, i: int) -> list[sp.Expr]:
+        """What is evaluated in cells for component ``i``, in the model's symbols."""
+        model = self.model
+        f, u = model.components[i]
+        force = sum((g for term in model.terms if (g := term.force(i)) is not None), sp.S.Zero)
+        rates = [s for term in model.terms if (s := term.source(i)) is not None]
+        source = sum(rates, sp.S.Zero) if rates else None
+        return f.kinetics.channels(model.scalar("mobility", i), force - model.scalar("stabilizer", i) * u, source)
+
+    def _pointwise(self, monitor: bool) -> Kernel:
+        names = self.model.on("work")
+        outputs: list[sp.Expr] = [sp.S.Zero] * self.channels
+        for places, channels in zip(self._places, self._evaluated, strict=True):
+            for place, channel in zip(places, channels, strict=True):
+                outputs[place] = channel.xreplace(names)
+        densities = local(self.model) if monitor else {}
+        reductions = {name: Reduction("sum", e.xreplace(names)) for name, e in densities.items()}
+        arrays = {"work": self.channels}
+        used = {s.name.split("@")[0] for e in outputs for s in e.free_symbols if "@" in s.name}
+        arrays |= {name: n for name, n in {**self.temporaries, **self.memory}.items() if name in used}
+        return Kernel("nonlinear", "real", arrays, {"work": outputs}, reductions, scalars=list(self.scalars(0.0)))
+
+    def explicit(self, array: str) -> list[sp.Expr]:
+        scale = _SCALE * (MASK if self._dealias else 1)  # undoes the transforms' scaling
+        result = []
+        for i, places in enumerate(self._places):
+            kinetics, mobility = self.model.components[i][0].kinetics, self.model.scalar("mobility", i)
+            result.append(scale * kinetics.rate(mobility, K2, [array_symbol(array, place) for place in places]))
+        return result
+
+    def operations(self, array: str) -> list[Operation]:
+        return [
+            Inverse(array, self.components),
+            *(operation for term in self.model.terms for operation in term.prepare(array, WAVES)),
+            Apply(self._kernel, {"work": array}),
+            Forward(array, self.channels),
+        ]
+
+    def quadratic(self, modes: Sequence[sp.Expr]) -> dict[str, sp.Expr]:
+        return modal(self.model, modes, PerMode)
+
+    def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
+        return self._energies(reduced)
+
+
+def local(model: EnergyModel) -> dict[str, sp.Expr]:
+    """Densities of energy, in the model's symbols, by the names of their sums over all cells."""
+    return {f"cells_{term.name}": e for term in model.terms if (e := term.density) is not None}
+
+
+def modal(
+    model: EnergyModel, modes: Sequence[sp.Expr], coefficient: Callable[[sp.Expr], sp.Expr] = lambda c: c
+) -> dict[str, sp.Expr]:
+    """Energies per volume that are sums over all modes of a state, by the names of these sums.
+
+    Args:
+        modes: the state's components. coefficient: wraps what multiplies their squares.
+    """
+    sums = {}
+    for term in model.terms:
+        symbols = [term.symbol(i, WAVES) for i in range(len(modes))]
+        pairs = zip(symbols, modes, strict=True)
+        if parts := [coefficient(a / 2 * WEIGHT) * u**2 for a, u in pairs if a is not None]:
+            sums[f"modes_{term.name}"] = sum(parts)
+    return sums
+
+
+class Energies:
+    """The energies of a model's terms from their sums over cells and modes.
+
+    Attributes:
+        parts: names of the terms that have an energy.
+    """
+
+    def __init__(self, model: EnergyModel, grid: Grid) -> None:
+        self._sums: list[tuple[str, str, float, list[tuple[str, float]]]] = []
+        for term in model.terms:
+            sums = [(f"cells_{term.name}", grid.cell_volume)] if term.density is not None else []
+            if not sums or term.symbol(0, WAVES) is not None:
+                sums.append((f"modes_{term.name}", grid.volume))
+            if term.energetic:
+                self._sums.append((term.name, *sums[0], sums[1:]))
+        self.parts = [part for part, *_ in self._sums]
+
+    def __call__(self, reduced: Mapping[str, float]) -> dict[str, float]:
+        """Part -> energy of those whose first sum is at hand, NaN if another is missing."""
+        found = {}
+        for part, name, volume, others in self._sums:
+            if name in reduced:
+                found[part] = reduced[name] * volume
+                for other, size in others:
+                    found[part] += reduced.get(other, math.nan) * size
+        return found

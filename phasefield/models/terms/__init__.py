@@ -1,0 +1,11 @@
+"""The terms that models are made of, one file each. A new one is a file here and a line in `TERMS`."""
+
+from .bulk import Bulk
+from .gradient import Gradient
+from .source import Source
+from .term import Term, Waves, keys_of
+
+#: All terms, in the order in which their energies are written.
+TERMS: list[type[Term]] = [Bulk, Gradient, Source]
+
+__all__ = ["TERMS", "Bulk", "Gradient", "Source", "Term", "Waves", "keys_of"]

@@ -1,0 +1,50 @@
+"""The source term: a rate of change that derives from no energy, such as deposition, reaction or irradiation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .term import Term
+
+if TYPE_CHECKING:
+    from ...grid import Grid
+    from ..energy import Reader
+
+
+class Source(Term):
+    """Rates added to the right-hand sides. It has no energy, and with it the free energy of a model may rise."""
+
+    name, energetic = "source", False
+
+    @dataclass
+    class FieldKeys:
+        """``source``: an expression in x, y, z, t, the parameters and the fields, or one per component; null for none."""
+
+        source: Any = field(default=None, metadata={"expression": True})
+
+    @classmethod
+    def read(cls, key: str, given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+        value = given.get("source")
+        if value is None:
+            return {"source": None}
+        parsed = reader.expressions(f"{key}.source", value, given.get("components") or 1)
+        return {"source": None if not any(parsed) else parsed[0] if len(parsed) == 1 else parsed}
+
+    @property
+    def active(self) -> bool:
+        return any(s is not None for s in self.model.sources)
+
+    def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+        """The kernels would take a coordinate that the grid has not for 0."""
+        for f in self.model.order_parameters:
+            text = given[f.name].get("source")
+            texts = list(text) if isinstance(text, list | tuple) else [text]
+            for text, source in zip(texts * len(f.sources), f.sources, strict=False):  # one may serve all components
+                if source is not None:
+                    names = (symbol.name for symbol in source.free_symbols)
+                    grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
+
+    def source(self, i: int) -> Any | None:
+        return self.model.sources[i]

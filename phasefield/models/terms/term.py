@@ -1,0 +1,134 @@
+"""What a term of a model is: its part of the energy with all that follows from it, its keys and their checks.
+
+The configuration's schema takes the keys from here, and help must come at once: nothing in this package imports SymPy. Terms
+compute with the symbols that they are handed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ...backend import Layout, Operation
+    from ...grid import Grid
+    from ..energy import EnergyModel, Reader
+
+
+@dataclass(frozen=True)
+class Waves:
+    """What a term may know of a mode.
+
+    Attributes:
+        k2: squared wavenumber, 1/length^2. along: its parts along x, y and z. inverse: 1/k2, and 0 for the mean.
+        weight: Parseval weight, such that the sum of weight |u|^2 is a mean over the cells.
+        scale: the factor that an unnormalised forward transform lacks.
+    """
+
+    k2: Any
+    along: Sequence[Any]
+    inverse: Any
+    weight: Any
+    scale: Any
+
+
+class Term:
+    """One term of a model; made for a model, once.
+
+    What follows from a term is taken from four places, of which it fills those that it needs: ``density`` (energy that is local
+    in cells; its derivative is the force), ``symbol`` (energy that is quadratic in modes), ``source`` (a rate that derives from
+    no energy), and ``prepare`` with ``force`` (energy that couples distant cells nonlinearly).
+
+    Attributes:
+        name: of the term, an identifier; its energy is ``free_energy_NAME`` in history.nc.
+        FieldKeys, ModelKeys: dataclasses of its keys under ``model.fields.F`` and under ``model``. In their fields' metadata
+            ``expression`` marks text that is an expression of the model.
+        title: the energy's name in words. energetic: whether it has one.
+        temporaries: arrays that `prepare` uses, name -> components. memory: arrays that it finds as the last accepted evaluation
+            left them, for warm starts, and changes in place. Names should begin with that of the term.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    FieldKeys: ClassVar[type | None] = None
+    ModelKeys: ClassVar[type | None] = None
+
+    energetic: ClassVar[bool] = True
+    temporaries: Mapping[str, int] = {}
+    memory: Mapping[str, int] = {}
+
+    def __init__(self, model: EnergyModel) -> None:
+        self.model = model
+
+    @classmethod
+    def read(cls, key: str, given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+        """The values of its keys for one field, checked; numbers >= 0 from expressions in the parameters, if not otherwise.
+
+        Args:
+            key: where the field stands, ``model.fields.F``. given: what stands there. reader: reads numbers and expressions.
+
+        Raises:
+            ConfigError, ExpressionError: with the key at fault.
+        """
+        return {name: reader.number(f"{key}.{name}", given.get(name, value)) for name, value in cls._defaults().items()}
+
+    def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuses what does not fit a grid.
+
+        Args:
+            given: field -> its keys as they are configured, to quote them.
+
+        Raises:
+            ConfigError, ExpressionError: with the key at fault.
+        """
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        return {f.name: f.default for f in fields(cls.FieldKeys)} if cls.FieldKeys is not None else {}
+
+    @property
+    def active(self) -> bool:
+        """Whether the model at hand has this term: whether some field has a key of it that is not as it is by default."""
+        default = self._defaults()
+        values = (f.values for f in self.model.order_parameters)
+        return not default or any(found.get(name) != value for found in values for name, value in default.items())
+
+    @property
+    def density(self) -> Any | None:
+        """Local energy density in the model's symbols."""
+        return None
+
+    def symbol(self, i: int, waves: Waves) -> Any | None:
+        """A with the energy 1/2 sum A |u_i|^2 over the modes and the potential A u_i of component ``i``; goes to L, A >= 0."""
+        return None
+
+    def source(self, i: int) -> Any | None:
+        """A rate added to the right-hand side of component ``i``, in the model's symbols and x, y, z, t."""
+        return None
+
+    def tables(self, layout: Layout) -> Mapping[str, np.ndarray]:
+        """Constants in every mode that `prepare` uses: name -> array of shape ``(components, *layout.modes)``."""
+        return {}
+
+    def scalars(self, t: float) -> Mapping[str, float]:
+        """Kernel arguments of its own for what is evaluated at time ``t``, besides the model's; a symbol's must be constant."""
+        return {}
+
+    def prepare(self, array: str, waves: Waves) -> list[Operation]:
+        """Operations that fill the temporaries from the cells of the state in ``array``, which they leave alone.
+
+        A reduction ``modes_NAME``, NAME the term's, in one of their kernels is its energy per volume.
+        """
+        return []
+
+    def force(self, i: int) -> Any | None:
+        """What the term adds to dF/du_i in cells, in the model's symbols and the arrays of `prepare`."""
+        return None if self.density is None else self.density.diff(self.model.unknowns[i])
+
+
+def keys_of(terms: Sequence[type[Term]], kind: str) -> tuple[type, ...]:
+    """The dataclasses of keys of all terms, ``FieldKeys`` or ``ModelKeys``; as bases of a dataclass they follow one another."""
+    return tuple(found for term in reversed(terms) if (found := getattr(term, kind)) is not None)

@@ -1,0 +1,65 @@
+"""What a model tells the step control: where the first step begins, and what bounds the others beside their error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .grid import Grid
+from .integrators import AdaptiveSteps, Carry, Controller, Integrator, Trial
+from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_noise
+from .specs import TimeSpec
+
+#: Fluctuations, and rises of an energy, that are round-off, in units of the precision's epsilon.
+_ROUNDOFF = 64.0
+#: Share of the tolerance with sources in t: what oscillates gains less from an order beyond the estimate's than what creeps.
+_TIMED = 0.25
+
+
+def adaptive_steps(
+    time: TimeSpec,
+    model: EnergyModel,
+    grid: Grid,
+    integrator: Integrator,
+    split: SpectralSplit,
+    samples: np.ndarray,
+    energy_scale: float,
+) -> AdaptiveSteps:
+    """The steps of a model on a grid.
+
+    Args:
+        split: what the integrator integrates, with S of every component as it is now.
+        samples: states of the fields, shape ``(components, n)``, for sources that depend on them.
+        energy_scale: what round-off of the free energy is relative to.
+    """
+    epsilon = float(np.finfo(integrator.backend.dtype).eps)
+    sources = SourceResolution.build(model, grid, samples, time.end)
+    controller = Controller(
+        tolerance=time.tolerance * (1.0 if sources is None else _TIMED),
+        order=integrator.scheme.error_order - 1,
+        groups=list(model.slices().values()),
+        epsilon=epsilon,
+        dt=time.dt or first_step(model, grid, split.stabilizers, time.end),
+        dt_min=time.dt_min or 0.0,
+        dt_max=time.dt_max or math.inf,
+    )
+
+    def noise(carry: Carry, trial: Trial) -> float:
+        sums = sum(abs(part) for part in carry.energies.values()) + energy_scale
+        sizes = [math.hypot(*pair) for pair in zip(trial.mean, trial.fluctuation, strict=True)]
+        return energy_noise(model, grid, split.stabilizers, sizes, sums, _ROUNDOFF * epsilon)
+
+    growth = Amplification(model, grid, _ROUNDOFF * epsilon)
+    return AdaptiveSteps(integrator, controller, time.end, noise if model.gradient_flow else None, growth, sources)
+
+
+def first_step(model: EnergyModel, grid: Grid, stabilizers: Sequence[float], end: float) -> float:
+    """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
+    _, most = grid.wavenumbers
+    fastest = max(
+        f.kinetics.operator(f.mobility * s, min(s / f.kappa, most) if f.kappa > 0 else most)
+        for (f, _), s in zip(model.components, stabilizers, strict=True)
+    )
+    return min(0.02 / fastest, end) if fastest > 0 else end
