@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import ConfigError
 from . import tensors
-from .materials import MaterialSystem, unknown
+from ..keys import unknown
+from .materials import MaterialSystem
 from .tensors import Array
 
 _ANGLES = ("phi1", "phi", "phi2")

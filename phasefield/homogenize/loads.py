@@ -15,7 +15,8 @@ import numpy as np
 from ..errors import ConfigError
 from ..units import quantity
 from . import tensors
-from .materials import PROPERTIES, Property, unknown
+from ..keys import unknown
+from .materials import PROPERTIES, Property
 from .tensors import Array
 
 _KEYS = {4: ("strain", "stress"), 2: ("gradient", "flux")}

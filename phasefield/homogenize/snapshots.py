@@ -76,7 +76,7 @@ class Snapshots:
         if not names:
             raise ConfigError(file, f"has no image; its variables are {', '.join(map(str, data.data_vars))}")
         if field is not None and field not in names:
-            from .materials import unknown
+            from ..keys import unknown
 
             raise unknown("field", field, names, "image variable")
         self.field = field or self._default(names)

@@ -27,7 +27,7 @@ from . import tensors
 from .connectivity import carried
 from .convergence import MeanStress, Progress, Work
 from .fourier import FourierKernels
-from .keys import about, check_choices
+from ..keys import about, check_choices
 from .tensors import Array
 
 SCHEMES = ("q1", "rotated", "fourier")
