@@ -28,7 +28,7 @@ from .observables import OBSERVABLES
 from .problem import resolution_of
 from .simulation import MAY_CHANGE, Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, expanded, load_checkpoint, open_dataset, write_text
+from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing, write_text
 
 log = logging.getLogger("phasefield")
 
@@ -174,10 +174,8 @@ def _keep(place: RunFolder, name: str, values: Any, simulation: Simulation) -> s
     path = place.path.absolute() / f"{configuration.ARRAY}{name}.npy"
     if hasattr(values, "dims"):  # the axes of the file have no names
         values = values.transpose(..., *simulation.grid.names)
-    try:
-        np.save(path, np.asarray(values))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with replacing(path) as file:
+        np.save(file, np.asarray(values))
     return str(path)
 
 

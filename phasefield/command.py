@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .errors import PhasefieldError
-from .keys import guess
+from .errors import PhasefieldError, guess
 
 
 @dataclass(frozen=True)

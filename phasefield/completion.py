@@ -15,7 +15,7 @@ def answer(given: list[str]) -> int:
         return _complete(given, os.environ["COMP_LINE"])
     if {"-sc", "--shell-completion"} & set(given):
         _check(given)
-    config.launch(given)
+    config.launch([], options=given)
     return 0
 
 
@@ -70,7 +70,7 @@ def _keys(given: list[str], language: config.Language, words: list[str], last: s
     # Hydra knows of keys alone.
     os.environ["COMP_LINE"] = f"phasefield {last}"
     os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
-    config.launch(given, language=language)
+    config.launch([], language=language, options=given)
     return 0
 
 

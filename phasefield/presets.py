@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, guess
 
 
 def folder(group: str = "") -> Path:
@@ -50,8 +50,6 @@ def find(group: str, choice: str, own: Sequence[Path] = (), key: str = "") -> Pa
 
 def missing(group: str, choice: str, own: Sequence[Path] = (), key: str = "") -> ConfigError:
     """The complaint that there is no such preset."""
-    from .keys.suggestions import guess
-
     key, known = key or group, names(group, own)
     return ConfigError(
         key,

@@ -55,7 +55,7 @@ def launch(call: Call) -> int:
     place = str(where).replace("\\", "\\\\").replace("'", "\\'")
     more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir='{place}'"]
     try:
-        config.launch(["-m", *call.overrides, *more], lambda composed: _job(call, composed), language)
+        config.launch([*call.overrides, *more], lambda composed: _job(call, composed), language)
     except PhasefieldError:
         abandon(where)
         raise
@@ -231,7 +231,8 @@ def members(path: str | Path) -> list[Member]:
     where = expanded(path)
     told = _read(where / SWEEP, required=True)
     found = {n: Member(str(n), n, list(map(str, job))) for n, job in enumerate(told.get("members") or [])}
-    for file in sorted(where.glob(f"**/{MEMBER}")):
+    inner = [file.parent for file in where.glob(f"**/*/{SWEEP}")]  # a member may hold a sweep of its own
+    for file in sorted(f for f in where.glob(f"**/{MEMBER}") if not any(i in f.parents for i in inner)):
         seen = {key: value for key, value in _read(file).items() if key in Member.__dataclass_fields__}
         if isinstance(seen.get("number"), int):
             found[seen["number"]] = Member(**{**seen, "name": file.parent.relative_to(where).as_posix()})

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from ..command import Call, Command
 
 
+#: Where the files lie.
+FOLDERS = [os.path.dirname(__file__)]
+
+
 def names() -> list[str]:
     """All commands, the default one first."""
-    found = (e.removesuffix(".py") for e in os.listdir(os.path.dirname(__file__)) if re.match(r"[a-z]\w*\.py$", e))
+    files = (entry for folder in FOLDERS for entry in os.listdir(folder))
+    found = (file.removesuffix(".py") for file in files if re.match(r"[a-z]\w*\.py$", file))
     return sorted(found, key=lambda name: (name != "run", name))
 
 
@@ -31,7 +36,8 @@ def find(name: str) -> Command:
 
 def head(name: str) -> tuple[list[tuple[str, str]], str]:
     """The ways to call a command with what they do, and what else its help says, read from its file without loading it."""
-    with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), encoding="utf-8") as file:
+    place = next(p for folder in FOLDERS if os.path.isfile(p := os.path.join(folder, f"{name}.py")))
+    with open(place, encoding="utf-8") as file:
         first, _, rest = file.read().split('"""')[1].partition("\n\n")
     lines = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in first.splitlines()]
     return [(line[0], line[1] if len(line) > 1 else "") for line in lines], rest.strip("\n")

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import presets
-from ..errors import ConfigError
-from ..keys import closest
+from ..errors import ConfigError, closest
 from ..specs import FieldSpec, RunSpec
 
 SHOW = "`phasefield config show` prints every key with its value"

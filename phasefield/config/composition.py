@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import presets
-from ..errors import ConfigError, PhasefieldError
-from ..keys import guess
+from ..errors import ConfigError, PhasefieldError, guess
+from ..keys import in_unit, keys_of
 from ..specs import FieldSpec, ModelSpec, RunSpec
 from .complaints import config_error
 from .files import read_preset, search_path
@@ -242,6 +242,10 @@ def to_object(config: Any, schema: type) -> Any:
 
     try:
         plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        for key in keys_of(schema):
+            if key.unit and (value := OmegaConf.select(plain, key.path)) is not None:
+                value = OmegaConf.to_object(value) if OmegaConf.is_list(value) else value
+                OmegaConf.update(plain, key.path, in_unit(value, key.unit, key.path), merge=False)
         return OmegaConf.to_object(OmegaConf.merge(_structured(schema), plain))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, PhasefieldError):

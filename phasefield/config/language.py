@@ -87,7 +87,8 @@ class Reading:
     @cached_property
     def expression(self) -> re.Pattern[str]:
         """Keys whose values are quoted before Hydra's grammar sees them."""
-        return _any([*(_EXPRESSION if self.run else ()), *self._of("expression"), self.trees.pattern])
+        united = [re.escape(k.path) for k in self.keys if k.unit]
+        return _any([*(_EXPRESSION if self.run else ()), *self._of("expression"), *united, self.trees.pattern])
 
     @cached_property
     def text(self) -> re.Pattern[str]:

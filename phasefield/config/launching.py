@@ -13,11 +13,16 @@ from .grammar import prepare
 from .language import RUN, Language
 
 
-def launch(arguments: Sequence[str], task: Callable[[Any], None] = lambda config: None, language: Language = RUN) -> None:
+def launch(
+    overrides: Sequence[str],
+    task: Callable[[Any], None] = lambda config: None,
+    language: Language = RUN,
+    options: Sequence[str] = ("-m",),
+) -> None:
     """Hands over to Hydra, which calls ``task`` with every configuration that it composes.
 
     Args:
-        arguments: overrides, and options of Hydra.
+        options: of Hydra; by default all combinations of values are composed.
 
     Raises:
         ConfigError: anything Hydra or the schema refuses.
@@ -26,11 +31,10 @@ def launch(arguments: Sequence[str], task: Callable[[Any], None] = lambda config
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    overrides = [a for a in arguments if "=" in a and not a.startswith("-")]
     new = register(overrides, language)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us as exceptions, and one message goes out
     before = sys.argv
-    sys.argv = [before[0], *prepare(arguments, sweep=True, language=language)]
+    sys.argv = [before[0], *options, *prepare(overrides, sweep=True, language=language)]
     try:
         hydra.main(version_base="1.3", config_path=f"pkg://{language.module}", config_name=language.primary)(
             lambda composed: task(arrange(composed, new, overrides, language))

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from . import tensors
-from ..keys import unknown
 from .materials import MaterialSystem
 from .tensors import Array
 

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from ..units import quantity
 from . import tensors
-from ..keys import unknown
 from .materials import PROPERTIES, Property
 from .tensors import Array
 

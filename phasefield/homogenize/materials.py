@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import presets
-from ..errors import ConfigError
-from ..keys import unknown
+from ..errors import ConfigError, unknown
 from ..units import quantity
 from . import tensors
 from .tensors import Array

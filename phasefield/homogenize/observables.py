@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, NotConverged
+from ..errors import ConfigError, NotConverged, unknown
 from ..grid import Grid
-from ..keys import unknown
 from ..models import EnergyModel
 from ..observables import Factory, Observable
 from ..presets import names

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from .. import config
 from ..errors import ConfigError
-from ..keys import check_choices, key, quantities
+from ..keys import check_choices, key
 from ..presets import names
 from . import loads
 from .grains import read_grains
@@ -153,7 +153,6 @@ class Request(Settings, Source):
 
     def __post_init__(self) -> None:
         self._shorten()
-        object.__setattr__(self, "spacing", quantities(self, "spacing"))
         super().__post_init__()
 
 

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from ..units import quantity
-from .suggestions import unknown
 
 
 def about(
@@ -28,7 +27,7 @@ def about(
     Args:
         text: what it means. choices: the values it may have, or the entries of a list. names: values that are found when
             they are shown; others are possible.
-        unit: numbers may carry a unit, and are in this one then (see `quantities`).
+        unit: of the numbers, which may carry another: they are converted where the objects of the schema are made.
         value: how its text is read: ``text`` (commas, blanks and all), ``expression`` (commas in brackets belong to it), ``tree``
             (a mapping open to any key, of such values), ``schedule`` (one of several kinds of mappings, or a number); by default as
             Hydra does.
@@ -106,19 +105,17 @@ def check_choices(settings: Any, prefix: str = "") -> None:
             raise ConfigError(f"{prefix}{field.name}", f"is {given!r}; expected one of {', '.join(choices)}")
 
 
-def quantities(settings: Any, name: str) -> Any:
-    """The numbers of a key that has a unit, converted if units are given; other values as they are.
+def in_unit(value: Any, unit: str, path: str) -> Any:
+    """A number, or the numbers of a list, converted if they carry units; anything else as it is.
 
     Raises:
         ConfigError: an unknown unit, one of another dimension, or some numbers with a unit and some without.
     """
-    value = getattr(settings, name)
-    unit = type(settings).__dataclass_fields__[name].metadata["unit"]
     entries = value if isinstance(value, list | tuple) else [value]
     if not any(isinstance(entry, str) for entry in entries):
         return value
-    read = [quantity(entry, unit, name) for entry in entries]
+    read = [quantity(entry, unit, path) for entry in entries]
     if len({united for _, united in read}) > 1:
-        raise ConfigError(name, f"is {value}; units are given everywhere or nowhere")
+        raise ConfigError(path, f"is {value}; units are given everywhere or nowhere")
     numbers = [number for number, _ in read]
     return numbers if isinstance(value, list | tuple) else numbers[0]
