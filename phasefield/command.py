@@ -113,7 +113,9 @@ def read(
             elif command.others == "*":
                 call.rest.append(argument)
             else:
-                raise PhasefieldError(f"{name}: unknown option {argument}\n  phasefield {name} --help lists the options")
+                raise PhasefieldError(
+                    f"{name}: unknown option {argument}\n  phasefield {name} --help lists the options"
+                )
         elif len(call.words) < len(command.words) and not before and ("=" not in argument or os.path.exists(argument)):
             call.words.append(argument)
         elif command.others == "*":

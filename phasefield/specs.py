@@ -131,7 +131,9 @@ class TimeSpec:
 
     scheme: str = key("etdms3", "of time integration", names=_schemes)
     adaptive: bool = key(True, "step size from the local error; false is a fixed step time.dt")
-    dt: float | None = key(None, "first step, or the fixed one, of which every one is taken whole: outputs and the end wait")
+    dt: float | None = key(
+        None, "first step, or the fixed one, of which every one is taken whole: outputs and the end wait"
+    )
     dt_min: float | None = key(None, "the smallest step")
     dt_max: float | None = key(None, "the largest step")
     tolerance: float = key(0.05, "local error of a step relative to what the step changes: the error of the rates")

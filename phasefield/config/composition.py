@@ -72,7 +72,9 @@ def _structured(schema: type) -> Any:
     while waiting:
         part = waiting.pop()
         OmegaConf.set_readonly(part, False)
-        waiting += [part._get_node(k) for k in part if isinstance(part._get_node(k), DictConfig) and part[k] is not None]
+        waiting += [
+            part._get_node(k) for k in part if isinstance(part._get_node(k), DictConfig) and part[k] is not None
+        ]
     return node
 
 

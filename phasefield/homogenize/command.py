@@ -90,7 +90,9 @@ def check(path: str | Path | None, request: Request) -> str:
     _target(where, request.output)
     image = resolved(next(images), system, request)
     prepared(image, system, request)
-    return f"{text} of {image.source}: {'x'.join(map(str, image.shape))} voxels" + (f", {count} snapshots" * (count > 1))
+    return f"{text} of {image.source}: {'x'.join(map(str, image.shape))} voxels" + (
+        f", {count} snapshots" * (count > 1)
+    )
 
 
 def execute(

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import presets
 from ..errors import ConfigError, unknown
+from ..presets import find, read
 from ..units import quantity
 from . import tensors
 from .tensors import Array
@@ -163,7 +163,7 @@ def load(name: str) -> MaterialSystem:
 
 def _content(name: str) -> Any:
     """What the file of a material holds."""
-    return presets.read(presets.find("material", name), "material")[0]
+    return read(find("material", name), "material")[0]
 
 
 def system_of(spec: Any) -> MaterialSystem:

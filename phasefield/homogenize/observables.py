@@ -40,7 +40,9 @@ def _observable(name: str, keys: Mapping[str, Any], device: str, model: EnergyMo
     with _under("homogenize"):
         given = along(keys, device)
         if given.material is None:
-            raise no_material("material", f"for output.observables={name}: a preset ({', '.join(names('material'))}) or a file")
+            raise no_material(
+                "material", f"for output.observables={name}: a preset ({', '.join(names('material'))}) or a file"
+            )
         request = given.request(name)
         if request.boundary == "all":
             raise ConfigError("boundary", "is all, but a row holds one tensor", "use periodic, kinematic or static")

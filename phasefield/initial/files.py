@@ -104,7 +104,7 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
         raise ConfigError(key, f"{path} {error.problem}", error.hint) from None
     except Exception as error:  # the libraries raise almost anything on a damaged file
         hint = "is it complete, and of the type that its suffix says?"
-        reason = error.reason if isinstance(error, Unreadable) else f"cannot be read: {error}"
+        reason = f"cannot be read: {error.reason if isinstance(error, Unreadable) else error}"
         raise ConfigError(key, f"{path} {reason}", hint) from error
     data = raster.values
     if data.dtype.kind not in "biuf":
