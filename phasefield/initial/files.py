@@ -229,7 +229,7 @@ def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
             if tuple(space) != names:
                 has = f"{name!r} in {path} has the axes {', '.join(space)}, the grid {', '.join(names)}"
                 raise ConfigError(f"{target.key}.path", has, "give the grid the axes of the file")
-            variable = variable.transpose(..., *names)
+            variable = variable.load().transpose(..., *names)  # what is not read yet is dear to turn
         variable, turned = increasing(variable, str(path))
         space = [str(d) for d in variable.dims[-len(names) :]]
         steps = [step_of(variable, d, str(path)) for d in space]
