@@ -88,7 +88,8 @@ def read(
     """A call from the arguments behind the command's name.
 
     Args:
-        known: names of all commands, synopsis: how this one is called, for complaints. line: the whole command line. bare: the words before the keys may be missing.
+        known: names of all commands, synopsis: how this one is called; both for complaints. line: the whole command line.
+        bare: the words before the keys may be missing.
 
     Raises:
         PhasefieldError: a word that is missing or too much, an unknown option.
@@ -120,7 +121,7 @@ def read(
             call.words.append(argument)
         elif command.others == "*":
             call.rest.append(argument)
-        elif "=" not in argument and not argument.startswith("~") or argument == "=":
+        elif argument == "=" or ("=" not in argument and not argument.startswith("~")):
             raise _word(argument, before, call, known)
         else:
             before = argument
