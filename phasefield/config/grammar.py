@@ -21,7 +21,7 @@ _KIND = re.compile(r"[{,]\s*['\"]?kind['\"]?\s*:")
 def prepare(overrides: Sequence[str], sweep: bool = False, language: Language = RUN) -> list[str]:
     """Makes overrides fit for Hydra: expressions are quoted, open dictionaries take new keys, mappings replace mappings.
 
-    Presets that are chosen come first, the last one wins: what else is said of their keys changes it, in whatever order it was given.
+    Presets that are chosen come first, the last one wins; what else is said of their keys changes it, in whatever order.
 
     Args:
         sweep: several values separated by commas outside parentheses are a choice.
