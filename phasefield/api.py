@@ -29,7 +29,7 @@ from .observables import OBSERVABLES
 from .problem import MAY_CHANGE, resolution_of
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing
+from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing, write_text
 
 log = logging.getLogger("phasefield")
 
@@ -167,7 +167,7 @@ def run_config(
                     config.output.dir = str(place.path)
                     for name, values in (arrays or {}).items():
                         configuration.of_initial(config, name, _keep(place, name, values, simulation))
-                    _write(place.config, configuration.to_yaml(config))
+                    write_text(place.config, configuration.to_yaml(config))
                     return _go(simulation, place, None, command, progress, callbacks=called)
                 except BaseException:
                     if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
@@ -180,10 +180,8 @@ def _keep(place: RunFolder, name: str, values: Any, simulation: Simulation) -> s
     path = place.path.absolute() / f"{configuration.ARRAY}{name}.npy"
     if hasattr(values, "dims"):  # the axes of the file have no names
         values = values.transpose(..., *simulation.grid.names)
-    try:
-        np.save(path, np.asarray(values))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with replacing(path) as file:
+        np.save(file, np.asarray(values))
     return str(path)
 
 
@@ -221,16 +219,9 @@ def resume(
     place = RunFolder.open(place.path)
     with signals.listening() as stop, place.lock():
         stop.meanwhile = "the run is as it was"
-        config = configuration.load(place.config, overrides)
+        config = configuration.of_run(place.config, overrides)
         late = _check_changes(place, config)
-        arrays, meta = load_checkpoint(place.checkpoint)
-        try:
-            simulation = simulation_of(configuration.to_spec(config), (arrays, meta))
-            written = Written(**meta["written"])
-        except CheckpointMismatch as error:
-            raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None
-        except (KeyError, TypeError) as error:
-            raise CheckpointMismatch(f"{place.checkpoint}: is not a checkpoint of this version ({error})") from error
+        simulation, written = _restored(place, config)
         if late:
             raise late[0]
         if ended := _ended(simulation, written, overrides):
@@ -247,9 +238,20 @@ def resume(
         with signals.deferred():
             stop.meanwhile = ""
             if overrides:
-                _write(place.config, configuration.to_yaml(config))
+                write_text(place.config, configuration.to_yaml(config))
             log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
             return _go(simulation, place, written, command, progress, new_files, called)
+
+
+def _restored(place: RunFolder, config: Any) -> tuple[Simulation, Written]:
+    """The simulation at the checkpoint of a run, and what had been written by then. Raises CheckpointMismatch, ConfigError."""
+    arrays, meta = load_checkpoint(place.checkpoint)
+    try:
+        return simulation_of(configuration.to_spec(config), (arrays, meta)), Written(**meta["written"])
+    except CheckpointMismatch as error:
+        raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise CheckpointMismatch(f"{place.checkpoint}: is not a checkpoint of this version ({error})") from error
 
 
 #: Keys that resuming may change, and those whose value is in the files already and means nothing to the solution.
@@ -267,7 +269,7 @@ def _check_changes(place: RunFolder, config: Any) -> list[ConfigError]:
     Raises:
         ConfigError: a key that has to stay as it is.
     """
-    before, after = (configuration.flat(c) for c in (configuration.load(place.config), config))
+    before, after = (configuration.flat(c) for c in (configuration.of_run(place.config), config))
     late: list[ConfigError] = []
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
@@ -358,13 +360,6 @@ def _ended(simulation: Simulation, written: Written, overrides: tuple[str, ...])
         "steady": time.steady is not None and not overrides,
     }
     return written.ended if over.get(written.ended, False) else ""
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(
-            text.encode("utf-8", "surrogateescape")
-        )  # bytes of a command line that are no UTF-8 stay as they are
 
 
 def discard(place: RunFolder, made: list[Path]) -> None:

@@ -56,6 +56,8 @@ SLOW = {
 
 #: Commands and snippets that are not run here, and why.
 NOT_RUN = {
+    r'"""spacing \[key': "a command, run by test_commands.py",
+    r" *finish: str": "a key, likewise",
     r"pip install": "it made the environment that this test runs in",
     r"python -m venv": "likewise",
     r"\. \.venv": "likewise",
@@ -73,9 +75,11 @@ MEANT = {
     "phasefield run -m seed=1,2,3 ...": ["phasefield run -m seed=1,2,3"],
     "phasefield resume DIR [time.end=...]": ["phasefield resume DIR time.end=6", "phasefield resume many time.end=2"],
     "phasefield report DIR": ["phasefield report DIR"],
-    "phasefield config show|validate [key=value]": [
+    "phasefield homogenize DIR|IMAGE material=NAME": ["phasefield homogenize DIR material=ni_ni3al two_grid=false"],
+    "phasefield config show|validate [COMMAND] [key=value]": [
         "phasefield config show seed=3",
         "phasefield config validate seed=3",
+        "phasefield config show homogenize material=cu",
     ],
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import Unreadable
 from ..provenance import git_commit, version
 from ..store import open_dataset
 from . import tensors
@@ -58,7 +59,7 @@ def holds_properties(path: Path) -> bool:
     try:
         with open_dataset(path) as data:
             return str(data.attrs.get("title", "")).startswith(_TITLE)
-    except Exception:  # readers raise anything for a file of another kind
+    except Unreadable:  # a file of another kind
         return False
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from . import tensors
-from .materials import MaterialSystem, unknown
+from .materials import MaterialSystem
 from .tensors import Array
 
 _ANGLES = ("phi1", "phi", "phi2")

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from ..units import quantity
 from . import tensors
-from .materials import PROPERTIES, Property, unknown
+from .materials import PROPERTIES, Property
 from .tensors import Array
 
 _KEYS = {4: ("strain", "stress"), 2: ("gradient", "flux")}

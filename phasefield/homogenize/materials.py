@@ -5,18 +5,15 @@ A phase holds tensors in the axes of its crystal; `Phase.tensor` gives them in M
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
-from ..presets import folder
-from ..presets import names as preset_names
+from ..errors import ConfigError, unknown
+from ..presets import find, read
 from ..units import quantity
 from . import tensors
 from .tensors import Array
@@ -155,17 +152,6 @@ class MaterialSystem:
         raise unknown("material.phases", name, [p.name for p in self.phases], "phase")
 
 
-def unknown(key: str, name: str, known: list[str], what: str) -> ConfigError:
-    """The error for a name that does not exist, with the one it may be a slip of, if there is one so close."""
-    close = difflib.get_close_matches(name, known, 1, cutoff=0.8)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    return ConfigError(key, f"there is no {what} {name!r}{guess}", f"known: {', '.join(known)}")
-
-
-def presets() -> list[str]:
-    return preset_names("material")
-
-
 def load(name: str) -> MaterialSystem:
     """A preset by its name, or a YAML file by its path.
 
@@ -177,44 +163,7 @@ def load(name: str) -> MaterialSystem:
 
 def _content(name: str) -> Any:
     """What the file of a material holds."""
-    import yaml
-
-    path = Path(name).expanduser()
-    if path.suffix not in (".yaml", ".yml"):
-        path = folder("material") / f"{name}.yaml"
-        if not path.is_file():
-            raise unknown("material", name, presets(), "preset")
-    try:
-        text = path.read_text(encoding="utf-8")
-        _unique(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
-        return yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("material", f"{path} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _unique(node: Any, source: str) -> None:
-    """Refuses keys given twice, of which YAML keeps the last without a word.
-
-    Args:
-        node: as composed by PyYAML.
-    """
-    waiting, done = [node], set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in done or not isinstance(getattr(node, "value", None), list):
-            continue
-        done.add(id(node))
-        keys: set[str] = set()
-        for entry in node.value:
-            if not isinstance(entry, tuple):
-                waiting.append(entry)
-                continue
-            key, value = entry
-            if str(key.value) in keys:
-                line = key.start_mark.line + 1
-                raise ConfigError("material", f"{source} gives {key.value!r} twice, the second time in line {line}")
-            keys.add(str(key.value))
-            waiting.append(value)
+    return read(find("material", name), "material")[0]
 
 
 def system_of(spec: Any) -> MaterialSystem:

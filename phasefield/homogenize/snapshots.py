@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Unreadable, unknown
 from ..raster import AXES, Raster, increasing, space_of, step_of, unit_of
 from ..store import open_dataset
 from . import voxels
@@ -46,11 +46,8 @@ class Snapshots:
             raise ConfigError(str(path), "holds no run: fields.nc is missing", "give a run folder or an image file")
         try:
             data = open_dataset(file)
-        except Exception as error:
-            # Where no reader takes the file, the message is a manual of readers.
-            what = "is empty" if not file.stat().st_size else "is no NetCDF file, or a damaged one"
-            text = what if isinstance(error, ValueError) else f"cannot be read: {' '.join(str(error).split())}"
-            raise ConfigError(str(file), text) from error
+        except Unreadable as error:
+            raise ConfigError(str(file), error.reason) from error
         run = path.is_dir() or path.name == "fields.nc"
         self._prepare(data, str(path), str(file), field, levels, file.with_name("config.yaml") if run else None)
 
@@ -76,8 +73,6 @@ class Snapshots:
         if not names:
             raise ConfigError(file, f"has no image; its variables are {', '.join(map(str, data.data_vars))}")
         if field is not None and field not in names:
-            from .materials import unknown
-
             raise unknown("field", field, names, "image variable")
         self.field = field or self._default(names)
         variable = data[self.field]

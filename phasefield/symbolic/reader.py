@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import operator
 from collections.abc import Callable, Collection, Iterator
@@ -13,7 +12,7 @@ from typing import Any, NoReturn
 
 import sympy
 
-from phasefield.errors import ConfigError
+from phasefield.errors import ConfigError, guess
 
 from .branches import absolute, choose, without_abs
 from .functions import COMPARISONS, ELEMENTARY, FUNCTIONS
@@ -168,13 +167,12 @@ class _Reader:
         self.unknown(node, "name", [*self.names, *self.vectors])
 
     def unknown(self, node: ast.Name, what: str, candidates: Collection[str]) -> NoReturn:
-        close = difflib.get_close_matches(node.id, candidates, 1)
         scalars = [n for n, components in self.symbols.fields.items() if components is None]
         vectors = [f"{n} inside sum, {_range(components)}" for n, components in self.vectors.items()]
         names = [*scalars, *vectors, *self.symbols.parameters, *self.symbols.coordinates, "pi"]
         self.text.fail(
             node,
-            f"unknown {what} {node.id!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+            f"unknown {what} {node.id!r}{guess(node.id, list(candidates))}",
             f"allowed names: {', '.join(names)}; functions: {', '.join(FUNCTIONS)}",
         )
 
