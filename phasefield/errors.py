@@ -5,6 +5,7 @@ The command line prints ``str(error)`` and exits with ``exit_code``; ``--debug``
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 
@@ -26,6 +27,13 @@ class ConfigError(PhasefieldError):
     def __init__(self, key: str, problem: str, hint: str = "") -> None:
         self.key, self.problem, self.hint = key, problem, hint
         super().__init__(f"{key}: {problem}" + (f"\n  {hint}" if hint else ""))
+
+
+def unknown(key: str, name: str, known: Sequence[str], what: str) -> ConfigError:
+    """The error for a name that does not exist, with the one it may be a slip of, if there is one so close."""
+    close = difflib.get_close_matches(name, list(known), 1, cutoff=0.8)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    return ConfigError(key, f"there is no {what} {name!r}{guess}", f"known: {', '.join(known)}")
 
 
 class ExpressionError(ConfigError):

@@ -29,8 +29,8 @@ from phasefield.api import spec_of
 from phasefield.backend import Backend, Layout, Run, cells_of, select, traffic
 from phasefield.errors import PhasefieldError
 from phasefield.grid import Grid
-from phasefield.homogenize import tensors
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem, Options
 from phasefield.simulation import Simulation
 
 PRECIPITATE = (

@@ -26,8 +26,8 @@ from itertools import product
 
 import numpy as np
 
-from . import tensors
-from .tensors import Array
+from ..mechanics import tensors
+from ..mechanics.tensors import Array
 
 _LINEAR, _QUADRATIC = math.sqrt(1 / 12), math.sqrt(1 / 180)
 #: Coefficient of the orthonormal Legendre polynomial in a voxel, by (degree of the spline, of the polynomial): weights of the

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, OutputError
-from ..raster import NETCDF
+from ..images.raster import NETCDF
+from ..mechanics.materials import MaterialSystem, system_of
+from ..mechanics.tensors import Array
 from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
-from .image import Image, Snapshots, read_file
-from .materials import MaterialSystem, system_of
+from .reading import Image, Snapshots, read_file
 from .records import Record, measure
 from .settings import USAGE, Request, parse
 from .table import table, wrapped
-from .tensors import Array
 
 
 @dataclass

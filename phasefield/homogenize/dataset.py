@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ..images.image import Image
+from ..mechanics import tensors
+from ..mechanics.materials import PROPERTIES, STRAINS, MaterialSystem
+from ..mechanics.tensors import Array
 from ..provenance import git_commit, version
 from ..store import open_dataset
-from . import tensors
-from .materials import PROPERTIES, STRAINS, MaterialSystem
-from .microstructure import Image
 from .records import Record
 from .result import Result, computed
 from .settings import Request
-from .tensors import Array
 
 #: How the title of the file begins; the file is known by it.
 _TITLE = "Effective properties of"

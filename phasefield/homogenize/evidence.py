@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bounds, tensors
+from ..images.voxels import Voxels
+from ..mechanics import tensors
+from ..mechanics.cell import CellProblem, Solution
+from ..mechanics.connectivity import carried
+from ..mechanics.tensors import Array
+from . import bounds
 from .assignment import RIGID, Assignment
-from .connectivity import carried
-from .image import Image
+from .reading import Image
 from .result import Result
-from .solver import CellProblem, Solution
-from .tensors import Array
-from .voxels import Voxels
 
 #: K/G (nu = 0.49) from which trilinear elements answer too stiffly: with 2x2x2 Gauss points they cannot keep their volume.
 _LOCKING = 50.0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError
-from . import tensors
-from .materials import MaterialSystem, unknown
-from .tensors import Array
+from ..errors import ConfigError, unknown
+from ..mechanics import tensors
+from ..mechanics.materials import MaterialSystem
+from ..mechanics.tensors import Array
 
 _ANGLES = ("phi1", "phi", "phi2")
 _COLUMNS = ("label", "phase", "phi1", "Phi", "phi2")

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
+from ..mechanics import tensors
+from ..mechanics.materials import PROPERTIES, Property
+from ..mechanics.tensors import Array
 from ..units import quantity
-from . import tensors
-from .materials import PROPERTIES, Property, unknown
-from .tensors import Array
 
 _KEYS = {4: ("strain", "stress"), 2: ("gradient", "flux")}
 

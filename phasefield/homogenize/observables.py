@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, NotConverged
+from ..errors import ConfigError, NotConverged, unknown
 from ..grid import Grid
+from ..mechanics import tensors
+from ..mechanics.materials import PROPERTIES, MaterialSystem, presets, system_of
 from ..models import EnergyModel
 from ..observables import Factory, Observable
-from . import tensors
-from .image import Image, from_array
-from .materials import PROPERTIES, MaterialSystem, presets, system_of, unknown
 from .properties import homogenize, prepared
+from .reading import Image, from_array
 from .result import Result, computed
 from .settings import Request, request_of
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import tensors
-from .solver import CellProblem, Load, Solution
-from .tensors import Array
+from ..mechanics import tensors
+from ..mechanics.cell import CellProblem, Load, Solution
+from ..mechanics.tensors import Array
 
 #: What the errors of unit loads may add up to in a principal load, over its energy, before it is solved for itself; in
 #: isotropic materials it is 5 at nu = 0.3 and 14 at 0.45.

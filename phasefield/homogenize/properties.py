@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from ..backend.voxel import unpack
 from ..errors import ConfigError, NotConverged
-from . import bounds, tensors
+from ..images import Voxels
+from ..mechanics import tensors
+from ..mechanics.cell import CellProblem, Load, Solution
+from ..mechanics.materials import PROPERTIES, STRAINS, MaterialSystem
+from ..mechanics.tensors import Array
+from . import bounds
 from .assignment import Assignment, assign, resolved
 from .certify import lower_bound
 from .evidence import (
@@ -26,16 +31,13 @@ from .evidence import (
     uncarried,
     varying,
 )
-from .image import Image
 from .loads import respond
-from .materials import PROPERTIES, STRAINS, MaterialSystem
 from .merging import merged, preconditioner
+from .mixture import Mixture
 from .principal import own_scales
+from .reading import Image
 from .result import Result
 from .settings import Settings
-from .solver import CellProblem, Load, Solution
-from .tensors import Array
-from .voxels import Voxels
 
 #: Voxels per axis (where anything varies) that an image must have for its grid to be halved.
 _FEWEST = 8
@@ -47,16 +49,18 @@ _ROUGH = 1e-4
 _DUAL = 1e-5
 
 
-def _for_property(geometry: Voxels, pure: Array, extreme: NDArray[np.bool_], settings: Settings) -> Voxels:
+def _for_property(geometry: Voxels, pure: Array, extreme: NDArray[np.bool_], settings: Settings) -> Mixture:
     """Laminates of high contrast merged with their neighbours; under other rules voids and rigid phases have sharp interfaces,
     as their mixtures have no properties.
     """
     if geometry.rule == "laminate":
-        return merged(geometry, pure, settings.boundary in ("periodic", "all"), settings.solver.scheme != "rotated")
-    return _sharpened(geometry, extreme)
+        return merged(
+            Mixture.of(geometry), pure, settings.boundary in ("periodic", "all"), settings.solver.scheme != "rotated"
+        )
+    return _sharpened(Mixture.of(geometry), extreme)
 
 
-def _sharpened(voxels: Voxels, extreme: NDArray[np.bool_]) -> Voxels:
+def _sharpened(voxels: Mixture, extreme: NDArray[np.bool_]) -> Mixture:
     touched = (extreme[voxels.first] | extreme[voxels.second]) & (voxels.first != voxels.second)
     if not touched.any():
         return voxels
@@ -74,7 +78,7 @@ def _sharpened(voxels: Voxels, extreme: NDArray[np.bool_]) -> Voxels:
 
 
 def _problem(
-    voxels: Voxels, table: Array, settings: Settings, tolerance: float | None = None, boundary: str = "periodic"
+    voxels: Mixture, table: Array, settings: Settings, tolerance: float | None = None, boundary: str = "periodic"
 ) -> CellProblem:
     options = settings.solver if tolerance is None else replace(settings.solver, tolerance=tolerance)
     if options.preconditioner == "auto" and boundary == "periodic" and options.scheme != "fourier":
@@ -127,7 +131,7 @@ def _effective(
     return out, solutions
 
 
-def _tables(voxels: Voxels, pure: Array, plane_stress: bool) -> Array:
+def _tables(voxels: Mixture, pure: Array, plane_stress: bool) -> Array:
     """Constants of the entries, see `pack`; under plane stress those of the sheet.
 
     Every phase is condensed before mixing: the stress along z vanishes in each of them, not only in their mean.
@@ -266,7 +270,7 @@ def _tensor_property(
 
 
 def _certify(
-    result: Result, voxels: Voxels, table: Array, settings: Settings, fluctuations: Sequence[np.ndarray]
+    result: Result, voxels: Mixture, table: Array, settings: Settings, fluctuations: Sequence[np.ndarray]
 ) -> None:
     """Bounds of the effective tensor of the voxels as they are, each with the one tensor of its entry."""
     loads = list(result.components)
@@ -304,7 +308,7 @@ def _stiff(raw: Array, loads: Sequence[int], boundary: str) -> Array:
     return out
 
 
-def _others(result: Result, voxels: Voxels, table: Array, settings: Settings, loads: Sequence[int]) -> None:
+def _others(result: Result, voxels: Mixture, table: Array, settings: Settings, loads: Sequence[int]) -> None:
     """The tensors of uniform strain and uniform traction, which lie around the periodic one on the same voxels."""
 
     def tensor(boundary: str) -> Array:
@@ -335,7 +339,7 @@ def _others(result: Result, voxels: Voxels, table: Array, settings: Settings, lo
 def _estimates(
     result: Result,
     image: Image,
-    voxels: Voxels,
+    voxels: Mixture,
     assignment: Assignment,
     settings: Settings,
     sheet: bool,

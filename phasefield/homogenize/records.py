@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..images.descriptors import Descriptors, describe
+from ..images.image import Image
+from ..images.voxels import Voxels
+from ..mechanics.materials import MaterialSystem
+from ..mechanics.tensors import Array
 from .assignment import assign, resolved
-from .descriptors import Descriptors, describe
-from .materials import MaterialSystem
-from .microstructure import Image
 from .properties import homogenize
 from .result import Result
 from .settings import Request
-from .tensors import Array
-from .voxels import Voxels
 
 #: Correlation length over cell size above which the cell is small.
 _SMALL_CELL = 0.1

@@ -10,14 +10,14 @@ from dataclasses import field as option
 from typing import Any
 
 from ..config import config_error
-from ..errors import ConfigError, PhasefieldError
+from ..errors import ConfigError, PhasefieldError, unknown
+from ..images.voxels import RULES
+from ..keys import about, check_choices, described
+from ..mechanics.cell import BOUNDARIES, Options
+from ..mechanics.materials import PROPERTIES, STRAINS, presets
 from ..units import quantity
 from . import loads
 from .grains import read_grains
-from .keys import about, check_choices, described
-from .materials import PROPERTIES, STRAINS, presets, unknown
-from .solver import BOUNDARIES, Options
-from .voxels import RULES
 
 #: Keys of the solver that are given without its name too.
 _SHORT = ("threads", "device")

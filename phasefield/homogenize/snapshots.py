@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError
-from ..raster import AXES, Raster, increasing, space_of, step_of, unit_of
+from ..errors import ConfigError, unknown
+from ..images.image import Image, most_labels, of_raster, whole_numbers
+from ..images.levels import best_separated
+from ..images.raster import AXES, Array, Raster, checked, increasing, space_of, step_of, unit_of
 from ..store import open_dataset
-from . import voxels
-from .levels import best_separated, wells
-from .microstructure import Image, most_labels, of_raster, whole_numbers
-from .tensors import Array
+from .wells import wells
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,8 +75,6 @@ class Snapshots:
         if not names:
             raise ConfigError(file, f"has no image; its variables are {', '.join(map(str, data.data_vars))}")
         if field is not None and field not in names:
-            from .materials import unknown
-
             raise unknown("field", field, names, "image variable")
         self.field = field or self._default(names)
         variable = data[self.field]
@@ -155,7 +152,7 @@ class Snapshots:
         count = min(len(self.times), max(2, _MOST_READ // one))
         for number in sorted({round(k) for k in np.linspace(0, len(self.times) - 1, count)}):
             values = self._values(number)
-            voxels.checked(values, f"{self.source}: {self.field}")
+            checked(values, f"{self.source}: {self.field}")
             yield number, values
 
     @property
@@ -170,7 +167,7 @@ class Snapshots:
         if whole:
             for number in range(len(self.times)):
                 values = self._values(number)
-                voxels.checked(values, f"{self.source}: {self.field}")
+                checked(values, f"{self.source}: {self.field}")
                 found = np.unique(values) if whole_numbers(values) else None
                 distinct = found if distinct is None or found is None else np.union1d(distinct, found)
                 if distinct is None or len(distinct) > most_labels(values):
@@ -198,7 +195,7 @@ class Snapshots:
         raster = Raster(values, self.axes, self.spacing if self.told else None, self.unit)
         if self.component and self.variable.sizes[self.component] > 1:
             for k, image in enumerate(values):
-                voxels.checked(image, f"{self.source}: {self.field} {k + 1}")
+                checked(image, f"{self.source}: {self.field} {k + 1}")
             first = of_raster(replace(raster, values=values[0]), None, self.boundary, (0, 1), self.source, when)
             made = replace(first, kind="fields", values=values, spacing=self.spacing, found=False)
             return made.told("values", f"{len(values)} fields, one for each phase")

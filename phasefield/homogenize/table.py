@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import tensors
+from ..images.image import Image
+from ..mechanics import tensors
+from ..mechanics.materials import PROPERTIES, MaterialSystem
+from ..mechanics.tensors import Array
 from .dataset import mandel_factor
-from .materials import PROPERTIES, MaterialSystem
-from .microstructure import Image
 from .records import Record
 from .result import Result
-from .tensors import Array
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..grid import Axis
-from ..pixels import PICTURES
-from ..raster import (
+from ..images.pixels import PICTURES
+from ..images.raster import (
     ARRAYS,
     AXES,
     NETCDF,

@@ -16,7 +16,7 @@ from phasefield.backend.voxel import cuda_source
 from phasefield.backend.voxel import cuda_surface_source as surface
 from phasefield.errors import ConfigError, DeviceError
 from phasefield.homogenize.observables import observables
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.mechanics.cell import CellProblem, Options
 from phasefield.simulation import Simulation
 
 host = pytest.mark.skipif(not HAS_COMPILER, reason="g++ is not here")

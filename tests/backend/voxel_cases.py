@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.mechanics.cell import CellProblem, Options
 
 SCHEMES = ("q1", "rotated")
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from voxel_cases import SCHEMES, pair, problem, same
 
-from phasefield.homogenize import Settings, build, from_array, homogenize, tensors, voxels
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.homogenize import Settings, build, from_array, homogenize
+from phasefield.homogenize.mixture import Mixture
+from phasefield.images import voxels
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem, Options
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -49,7 +52,7 @@ def laminates(device: str, dim: int, elastic: bool, **options: Any) -> CellProbl
     n = 12
     x = (np.arange(n) + 0.5) / n - 0.5
     r = np.sqrt(sum(a**2 for a in np.meshgrid(*[x] * dim, indexing="ij")))
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * n / 2)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * n / 2))))
     size = 6 if elastic else 3
     soft = np.diag(np.arange(1.0, size + 1)) + 0.2
     stiff = 1000 * (tensors.isotropic_stiffness(1.0, 0.5) if elastic else np.eye(3))
@@ -97,7 +100,7 @@ def test_the_solve_at_the_surface_in_single_precision() -> None:
 
 def test_auto_takes_the_same_preconditioner_on_both_devices() -> None:
     x = (np.arange(192) + 0.5) / 192 - 0.5
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - np.hypot(x[:, None], x)) * 96)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - np.hypot(x[:, None], x)) * 96))))
     table = geometry.tensors(np.array([np.eye(3), 1000 * np.eye(3)]))
     chosen = [
         CellProblem(geometry.index, table, geometry.spacing, Options(device=device), geometry.cut).preconditioner

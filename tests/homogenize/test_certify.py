@@ -10,9 +10,10 @@ import pytest
 import xarray
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import CellProblem, Image, Options, Settings, build, command, from_array, homogenize, tensors
+from phasefield.homogenize import CellProblem, Image, Options, Settings, build, command, from_array, homogenize
 from phasefield.homogenize.bounds import loewner_margin
 from phasefield.homogenize.certify import Equilibrated, lower_bound
+from phasefield.mechanics import tensors
 
 SCALAR = np.array([np.eye(3), np.diag([10.0, 7.0, 20.0])])
 SCALAR[1] = tensors.rotate(SCALAR[1], tensors.rotation_from_euler(0.4, 0.7, 0.2))

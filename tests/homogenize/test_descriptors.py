@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phasefield.homogenize import build, descriptors, from_array
+from phasefield.homogenize import build, from_array
 from phasefield.homogenize.records import measure
 from phasefield.homogenize.settings import request_of
+from phasefield.images import descriptors
 
 
 def test_of_a_laminate() -> None:

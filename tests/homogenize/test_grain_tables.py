@@ -9,9 +9,10 @@ import pytest
 import xarray
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import CellProblem, Options, Settings, build, command, from_array, homogenize, tensors
+from phasefield.homogenize import CellProblem, Options, Settings, build, command, from_array, homogenize
 from phasefield.homogenize.grains import Grains, match, read_grains
-from phasefield.homogenize.image import Image
+from phasefield.homogenize.reading import Image
+from phasefield.mechanics import tensors
 
 # Of equal bulk modulus (160 + 2 * 100)/3 = (200 + 2 * 80)/3 = 120.
 SYSTEM = build(

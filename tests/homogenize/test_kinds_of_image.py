@@ -14,10 +14,11 @@ from phasefield import config
 from phasefield.errors import ConfigError
 from phasefield.homogenize import Settings, Snapshots, build, from_array, homogenize
 from phasefield.homogenize.grains import Grains
-from phasefield.homogenize.image import Image, read_file
-from phasefield.homogenize.levels import best_separated, wells
+from phasefield.homogenize.reading import Image, read_file
 from phasefield.homogenize.records import measure
 from phasefield.homogenize.settings import request_of
+from phasefield.homogenize.wells import wells
+from phasefield.images.levels import best_separated
 
 TWO = build({"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 10}}})
 THREE = build({"phases": {k: {"conductivity": v} for k, v in {"a": 1, "b": 4, "c": 9}.items()}})

@@ -7,15 +7,17 @@ import pytest
 
 from phasefield.backend.voxel.cpu import VoxelKernels
 from phasefield.errors import NotConverged
-from phasefield.homogenize import tensors, voxels
-from phasefield.homogenize.solver import CellProblem, Load, Options, Solution
+from phasefield.homogenize.mixture import Mixture
+from phasefield.images import voxels
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem, Load, Options, Solution
 
 
 def problem(order: int, boundary: str = "periodic", **options: object) -> CellProblem:
     """A ball, stiff and anisotropic, in laminate voxels."""
     x = (np.arange(12) + 0.5) / 12 - 0.5
     r = np.sqrt(sum(a**2 for a in np.meshgrid(x, x, x[:7], indexing="ij")))
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * 12)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * 12))))
     soft = np.diag(np.arange(1.0, order + 1)) + 0.2
     stiff = 20 * (np.eye(3) if order == 3 else tensors.isotropic_stiffness(1.0, 0.5))
     table = geometry.tensors(np.array([soft, stiff]))

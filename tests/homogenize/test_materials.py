@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import materials, tensors
+from phasefield.mechanics import materials, tensors
 from phasefield.units import parse_unit, quantity
 
 

@@ -18,9 +18,10 @@ from phasefield.homogenize import (
     build,
     from_array,
     homogenize,
-    tensors,
 )
 from phasefield.homogenize.loads import mixed
+from phasefield.homogenize.mixture import Mixture
+from phasefield.mechanics import tensors
 
 SOFT, HARD = {"E": "3 GPa", "nu": 0.35}, {"E": "70 GPa", "nu": 0.2}
 
@@ -203,7 +204,7 @@ def test_single_precision() -> None:
 def test_memory() -> None:
     """Bytes per voxel of the solver in double precision: at most 160 elastic, 56 scalar, with a tenth of the voxels cut."""
     image = disk(64, 3, 0.4)
-    geometry = image.voxels()
+    geometry = Mixture.of(image.voxels())
     assert geometry.cut[geometry.index].mean() > 0.02
     for pure, most in (
         (np.array([np.eye(3), 9 * np.eye(3)]), 56),

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import tensors, voxels
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.homogenize.mixture import Mixture
+from phasefield.images import voxels
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem, Options
 
 
 def problem(dim: int, order: int, n: int = 12, contrast: float = 1000.0, **options: object) -> CellProblem:
     x = (np.arange(n) + 0.5) / n - 0.5
     r = np.sqrt(sum(a**2 for a in np.meshgrid(*[x] * dim, indexing="ij")))
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * n / 2)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * n / 2))))
     soft = np.diag(np.arange(1.0, order + 1)) + 0.2
     stiff = contrast * (np.eye(3) if order == 3 else tensors.isotropic_stiffness(1.0, 0.5))
     return CellProblem(

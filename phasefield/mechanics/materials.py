@@ -5,7 +5,6 @@ A phase holds tensors in the axes of its crystal; `Phase.tensor` gives them in M
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from ..presets import folder
 from ..presets import names as preset_names
 from ..units import quantity
@@ -153,13 +152,6 @@ class MaterialSystem:
             if phase.name == name:
                 return phase
         raise unknown("material.phases", name, [p.name for p in self.phases], "phase")
-
-
-def unknown(key: str, name: str, known: list[str], what: str) -> ConfigError:
-    """The error for a name that does not exist, with the one it may be a slip of, if there is one so close."""
-    close = difflib.get_close_matches(name, known, 1, cutoff=0.8)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    return ConfigError(key, f"there is no {what} {name!r}{guess}", f"known: {', '.join(known)}")
 
 
 def presets() -> list[str]:

@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import ConfigError
-from .materials import unknown
+from .errors import ConfigError, unknown
 
 #: Column where the text of a key starts in the help.
 _INDENT = 6

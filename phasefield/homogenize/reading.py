@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..pixels import PICTURES, of_pillow
-from ..raster import ARRAYS, NETCDF, Raster, indexed, is_picture, of_picture, read_indexed, read_picture
-from .levels import two_levels
-from .microstructure import Image, of_raster, steps_of
+from ..images.image import Image, of_raster, steps_of
+from ..images.levels import two_levels
+from ..images.pixels import PICTURES, of_pillow
+from ..images.raster import ARRAYS, NETCDF, Raster, indexed, is_picture, of_picture, read_indexed, read_picture
 from .snapshots import Snapshots
 
 __all__ = ["Image", "Snapshots", "from_array", "read_file", "two_levels"]

@@ -23,11 +23,11 @@ import numpy as np
 from ..backend.base import MOST_THREADS
 from ..backend.voxel import kernels, pack, reference_table, unpack
 from ..errors import ConfigError, NotConverged
+from ..keys import about, check_choices
 from . import tensors
 from .connectivity import carried
 from .convergence import MeanStress, Progress, Work
 from .fourier import FourierKernels
-from .keys import about, check_choices
 from .tensors import Array
 
 SCHEMES = ("q1", "rotated", "fourier")
