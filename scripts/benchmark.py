@@ -38,7 +38,7 @@ from phasefield.backend import Backend, Forward, Inverse, Layout, Run, select
 from phasefield.codegen import Kernel, array_symbol
 from phasefield.errors import PhasefieldError
 from phasefield.grid import Grid
-from phasefield.mechanics.cell import Options
+from phasefield.mechanics.options import Options
 from phasefield.provenance import version
 from phasefield.simulation import Simulation
 

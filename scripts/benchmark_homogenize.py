@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 
 from phasefield.mechanics import tensors
-from phasefield.mechanics.cell import CellProblem, Load, Options
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.loads import Load
+from phasefield.mechanics.options import Options
 
 #: The tolerance of the effective property.
 TOLERANCE = 1e-6

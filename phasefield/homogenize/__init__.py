@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from ..images.voxels import Voxels
-from ..mechanics.cell import CellProblem, Options
+from ..mechanics.cell import CellProblem
 from ..mechanics.materials import MaterialSystem, build, load
+from ..mechanics.options import Options
 from .properties import homogenize
 from .reading import Image, Snapshots, from_array, read_file
 from .result import Result

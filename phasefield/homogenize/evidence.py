@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..images.voxels import Voxels
 from ..mechanics import tensors
-from ..mechanics.cell import CellProblem, Solution
+from ..mechanics.cell import CellProblem
 from ..mechanics.connectivity import carried
+from ..mechanics.loads import Solution
 from ..mechanics.tensors import Array
 from . import bounds
 from .assignment import RIGID, Assignment

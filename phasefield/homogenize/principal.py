@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..mechanics import tensors
-from ..mechanics.cell import CellProblem, Load, Solution
+from ..mechanics.cell import CellProblem
+from ..mechanics.loads import Load, Solution
 from ..mechanics.tensors import Array
 
 #: What the errors of unit loads may add up to in a principal load, over its energy, before it is solved for itself; in
@@ -39,9 +40,8 @@ def own_scales(
         [
             Load(
                 v,
-                None,
-                _start(v[list(loads)], solutions),
-                f"{name} (weak load, most {titles[int(np.abs(v).argmax())]})",
+                start=_start(v[list(loads)], solutions),
+                name=f"{name} (weak load, most {titles[int(np.abs(v).argmax())]})",
             )
             for v in full
         ]

@@ -12,7 +12,8 @@ from ..backend.voxel import unpack
 from ..errors import ConfigError, NotConverged
 from ..images import Voxels
 from ..mechanics import tensors
-from ..mechanics.cell import CellProblem, Load, Solution
+from ..mechanics.cell import CellProblem
+from ..mechanics.loads import Load, Solution
 from ..mechanics.materials import PROPERTIES, STRAINS, MaterialSystem
 from ..mechanics.tensors import Array
 from . import bounds
@@ -116,7 +117,7 @@ def _effective(
     """The effective tensor, one column per load, as it comes (not symmetrised); rows of loads that are not carried are zero."""
     names = tensors.NAMES if problem.elastic else tensors.AXES
     unit = [
-        Load(_unit(problem.size, load), None, start[at] if start else None, f"{name} {names[load]}")
+        Load(_unit(problem.size, load), start=start[at] if start else None, name=f"{name} {names[load]}")
         for at, load in enumerate(loads)
     ]
     solutions = problem.solve_all(unit, keep)
@@ -224,7 +225,7 @@ def _tensor_property(
         tensor,
         [s.iterations for s in solutions],
         max(s.hill for s in solutions),
-        preconditioner=problem.preconditioner,
+        preconditioner=problem.preconditioner.name,
         components=tuple(loads),
         mean=respond(settings.load, PROPERTIES[name], tensor, loads, assignment.system.united),
     )
@@ -286,7 +287,7 @@ def _certify(
     whole = CellProblem(voxels.index, table, voxels.spacing, options)
     upper = np.zeros_like(result.tensor)
     # Fields of one Gauss point hold modes that cost nothing there, but energy here.
-    better = [Load(_unit(whole.size, k), None, f) for k, f in zip(loads, fluctuations, strict=True)]
+    better = [Load(_unit(whole.size, k), start=f) for k, f in zip(loads, fluctuations, strict=True)]
     fluctuations = [np.asarray(s.fluctuation, float) for s in whole.solve_all(better, keep=True)]
     upper[block] = whole.energy(fluctuations, np.eye(whole.size)[loads])
     lower = lower_bound(voxels.index, unpack(table), voxels.spacing, loads, max(settings.solver.tolerance, _DUAL))
@@ -409,7 +410,7 @@ def _strain_properties(
         vector = -tensors.compliance(stiffness) @ solution.mean
         unit = assignment.system.unit(name)
         result = Result(name, unit, tensors.to_matrix(vector), [solution.iterations], solution.hill)
-        result.preconditioner = problem.preconditioner
+        result.preconditioner = problem.preconditioner.name
         result.evidence["hill_mandel"] = solution.hill
         result.evidence["distance_isotropic"] = tensors.nearest_isotropic(result.tensor)[1]
         if problem.carried is not None and np.linalg.matrix_rank(problem.carried) < 6:

@@ -13,8 +13,8 @@ from ..config import config_error
 from ..errors import ConfigError, PhasefieldError, unknown
 from ..images.voxels import RULES
 from ..keys import about, check_choices, described
-from ..mechanics.cell import BOUNDARIES, Options
 from ..mechanics.materials import PROPERTIES, STRAINS, presets
+from ..mechanics.options import BOUNDARIES, Options
 from ..units import quantity
 from . import loads
 from .grains import read_grains

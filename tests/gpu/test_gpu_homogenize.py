@@ -12,7 +12,8 @@ from phasefield.homogenize import Settings, build, from_array, homogenize
 from phasefield.homogenize.mixture import Mixture
 from phasefield.images import voxels
 from phasefield.mechanics import tensors
-from phasefield.mechanics.cell import CellProblem, Options
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.options import Options
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -41,7 +42,7 @@ def test_single_precision(boundary: str, elastic: bool) -> None:
     """Against the CPU in double precision, so that no loops have to be compiled for this."""
     cpu = problem("cpu", (7, 6, 9), elastic, "cut", boundary, tolerance=1e-8)
     gpu = problem("gpu", (7, 6, 9), elastic, "cut", boundary, precision="single", tolerance=1e-4)
-    assert gpu.kernels.dtype == np.float32
+    assert gpu.operators.dtype == np.float32
     load = np.linspace(1.0, 0.3, cpu.size)
     expected, found = cpu.solve(load), gpu.solve(load)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=0, atol=1e-4 * np.abs(expected.mean).max())
@@ -67,13 +68,13 @@ def laminates(device: str, dim: int, elastic: bool, **options: Any) -> CellProbl
 def test_the_solve_at_the_surface_is_the_cpus(dim: int, elastic: bool, scheme: str) -> None:
     """The same nodes, the same polynomial (the CPU keeps its blocks in single precision), and as many iterations."""
     cpu, gpu = (laminates(device, dim, elastic, scheme=scheme, tolerance=1e-5) for device in ("cpu", "gpu"))
-    assert gpu._surface.nodes == cpu._surface.nodes > 0
+    assert gpu.preconditioner.surface.nodes == cpu.preconditioner.surface.nodes > 0
     products, fields = [], []
     for cell in (cpu, gpu):
-        k = cell.kernels
+        k = cell.operators
         w = k.spectral(2)
         host = np.zeros((*k.to_host(w).shape[:-1], w.shape[-1]))
-        host[..., : cell.index.shape[2]] = np.random.default_rng(2).normal(size=k.to_host(w).shape)
+        host[..., : cell.medium.index.shape[2]] = np.random.default_rng(2).normal(size=k.to_host(w).shape)
         k.assign(w, host)
         for _ in range(3):  # the third time from a recording
             k.assign(w, host)
@@ -111,7 +112,9 @@ def test_auto_takes_the_same_preconditioner_on_both_devices() -> None:
 
 def test_scaled_operator_and_start() -> None:
     cpu, gpu = pair((7, 8, 6), True, "anisotropic", preconditioner="green-jacobi", tolerance=1e-10)
-    np.testing.assert_allclose(gpu.kernels.to_host(gpu.jacobi), cpu.jacobi, rtol=1e-14)
+    np.testing.assert_allclose(
+        gpu.operators.to_host(gpu.preconditioner.scaling), cpu.preconditioner.scaling, rtol=1e-14
+    )
     start = 0.1 * np.random.default_rng(5).random((3, 7, 8, 6))
     same(cpu, gpu, 1e-10, start=start)
 
@@ -132,7 +135,7 @@ def test_a_diffuse_image_with_the_scaled_operator() -> None:
     for device in ("cpu", "gpu"):
         options = Options(device=device, tolerance=1e-9, preconditioner="green-jacobi")
         (k,) = homogenize(image, material, Settings(("conductivity",), solver=options))
-        assert k.preconditioner == "green-jacobi"
+        assert k.preconditioner.name == "green-jacobi"
         found.append(k.tensor)
     np.testing.assert_allclose(found[1], found[0], rtol=1e-8, atol=1e-10)
 

@@ -10,7 +10,9 @@ from phasefield.errors import NotConverged
 from phasefield.homogenize.mixture import Mixture
 from phasefield.images import voxels
 from phasefield.mechanics import tensors
-from phasefield.mechanics.cell import CellProblem, Load, Options, Solution
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.loads import Load, Solution
+from phasefield.mechanics.options import Options
 
 
 def problem(order: int, boundary: str = "periodic", **options: object) -> CellProblem:
@@ -33,7 +35,7 @@ def loads(cell: CellProblem) -> list[Load]:
         assert near is not None
         unit[1] = Load(unit[1].mean, start=1.001 * near)
         unit.append(Load(np.zeros(cell.size)))  # nothing to do
-        unit.append(Load(stress=np.arange(len(cell.stiff) * cell.size).reshape(-1, cell.size) / 7))
+        unit.append(Load(stress=np.arange(len(cell.medium.stiff) * cell.size).reshape(-1, cell.size) / 7))
     return unit
 
 
@@ -58,10 +60,14 @@ def test_side_by_side_is_one_after_another(
     keep = boundary != "static"
 
     def solved(room: int) -> list[Solution]:
-        monkeypatch.setattr(type(cell.kernels), "batch_bytes", room)
+        monkeypatch.setattr(type(cell.operators), "batch_bytes", room)
         return cell.solve_all(some, keep)
 
-    alone, together, by_two = solved(0), solved(1 << 30), solved(2 * 4 * cell.index.size * 8 * (order // 3 * 2 - 1))
+    alone, together, by_two = (
+        solved(0),
+        solved(1 << 30),
+        solved(2 * 4 * cell.medium.index.size * 8 * (order // 3 * 2 - 1)),
+    )
     single = options.get("precision") == "single"
     for one, *others in zip(alone, together, by_two, strict=True):
         for other in others:

@@ -180,8 +180,8 @@ def test_threads_give_the_same_bits_and_warm_starts_the_same_answer() -> None:
     u = np.random.default_rng(1).normal(size=(1, 3, 32, 32, 32))
     out = []
     for problem in (one, two):
-        w = problem.kernels.spectral()
-        problem.kernels.apply(u, w, problem.material)
+        w = problem.operators.spectral()
+        problem.operators.apply(u, w, problem.tensors)
         out.append(w)
     np.testing.assert_array_equal(out[0], out[1])
     cold = one.solve(load, keep=True)

@@ -9,6 +9,7 @@ from phasefield.errors import ConfigError
 from phasefield.homogenize.mixture import Mixture
 from phasefield.homogenize.reading import from_array, two_levels
 from phasefield.images import interface, voxels
+from phasefield.mechanics.mixing import mix
 
 
 def test_cut_fraction_against_sampling() -> None:
@@ -27,7 +28,7 @@ def test_cut_fraction_of_flat_faces_and_its_complement() -> None:
     flat = interface.cut_fraction(np.tile([0.0, 1.0, 0.0], (13, 1)), distance, (1, 1, 1))
     np.testing.assert_allclose(flat, np.clip(0.5 + distance, 0, 1), atol=1e-3)
     tilted = np.tile([0.6, 0.64, 0.48], (13, 1))
-    both = interface.cut_fraction(tilted, distance, (1, 1, 1)) + voxels.cut_fraction(tilted, -distance, (1, 1, 1))
+    both = interface.cut_fraction(tilted, distance, (1, 1, 1)) + interface.cut_fraction(tilted, -distance, (1, 1, 1))
     np.testing.assert_allclose(both, 1.0, atol=1e-12)
 
 
@@ -62,12 +63,12 @@ def test_mixing_lies_between_reuss_and_voigt(rule: str) -> None:
         if rule == "geometric":  # the logarithms of tensors that do not commute may leave the bounds
             first, second = np.array([[[1.0]], [[7.0]]]) * np.eye(order), np.array([[[4.0]], [[2.0]]]) * np.eye(order)
         f, n = np.array([0.3, 0.6]), np.array([[1, 0, 0], [0, 0.6, 0.8]])
-        mixed = voxels.mix(rule, first, second, f, n)
+        mixed = mix(rule, first, second, f, n)
         if rule == "sharp":
             np.testing.assert_array_equal(mixed, [second[0], first[1]])
             continue
-        upper = voxels.mix("arithmetic", first, second, f, n)
-        lower = voxels.mix("harmonic", first, second, f, n)
+        upper = mix("arithmetic", first, second, f, n)
+        lower = mix("harmonic", first, second, f, n)
         for k in range(2):
             assert np.linalg.eigvalsh(upper[k] - mixed[k])[0] > -1e-10
             assert np.linalg.eigvalsh(mixed[k] - lower[k])[0] > -1e-10

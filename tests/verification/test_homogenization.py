@@ -19,7 +19,9 @@ from phasefield.homogenize.mixture import Mixture
 from phasefield.images import voxels
 from phasefield.images.voxels import Voxels
 from phasefield.mechanics import tensors
-from phasefield.mechanics.cell import CellProblem, Options
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.mixing import mix
+from phasefield.mechanics.options import Options
 
 
 def effective(
@@ -77,7 +79,7 @@ def test_laminate(dim: int, axis: int, order: int, scheme: str) -> None:
     labels = np.broadcast_to(where >= 4, shape).astype(int)
     pure = random_tensors(order)
     found, _ = effective(Mixture.of(voxels.from_labels(labels)), pure, tolerance=1e-12, scheme=scheme)
-    exact = voxels.mix("laminate", pure[:1], pure[1:], np.array([4 / 9]), np.eye(3)[axis : axis + 1])[0]
+    exact = mix("laminate", pure[:1], pure[1:], np.array([4 / 9]), np.eye(3)[axis : axis + 1])[0]
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10 * np.abs(exact).max())
 
 
@@ -91,14 +93,14 @@ def test_laminate_that_cuts_voxels(order: int) -> None:
     assert fraction == pytest.approx(1 - 6.6 / 12, abs=2e-3)
     pure = random_tensors(order)
     found, _ = effective(geometry, pure, tolerance=1e-12)
-    exact = voxels.mix("laminate", pure[:1], pure[1:], np.array([fraction]), np.eye(3)[:1])[0]
+    exact = mix("laminate", pure[:1], pure[1:], np.array([fraction]), np.eye(3)[:1])[0]
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10 * np.abs(exact).max())
 
 
 def test_inclined_laminate_formula_is_rotation_invariant() -> None:
     pure, turn = random_tensors(6), tensors.random_rotations(1, 3)[0]
-    straight = voxels.mix("laminate", pure[:1], pure[1:], np.array([0.3]), np.eye(3)[:1])[0]
-    turned = voxels.mix(
+    straight = mix("laminate", pure[:1], pure[1:], np.array([0.3]), np.eye(3)[:1])[0]
+    turned = mix(
         "laminate", tensors.rotate(pure[:1], turn), tensors.rotate(pure[1:], turn), np.array([0.3]), turn[:, :1].T
     )
     np.testing.assert_allclose(turned[0], tensors.rotate(straight, turn), atol=1e-12 * np.abs(straight).max())
