@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phasefield.backend.voxel.cpu import VoxelKernels
+from phasefield.backend.voxel.cpu import CpuVoxelOperators
 from phasefield.errors import NotConverged
 from phasefield.homogenize.mixture import Mixture
 from phasefield.images import voxels
@@ -83,7 +83,7 @@ def test_side_by_side_is_one_after_another(
 
 
 def test_who_did_not_converge_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VoxelKernels, "batch_bytes", 1 << 30)
+    monkeypatch.setattr(CpuVoxelOperators, "batch_bytes", 1 << 30)
     cell = problem(3, max_iterations=4)
     exact = cell.solve(np.zeros(3), keep=True).fluctuation
     with pytest.raises(NotConverged, match="load y: the solver stopped after 4 iterations") as caught:
