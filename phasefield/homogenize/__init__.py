@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from ..images.voxels import Voxels
 from ..mechanics.cell import CellProblem
-from ..mechanics.materials import MaterialSystem, build, load
+from ..mechanics.materials import build, read_material
 from ..mechanics.options import Options
+from ..mechanics.phases import MaterialSystem
 from .properties import homogenize
 from .reading import Image, Snapshots, from_array, read_file
 from .result import Result
@@ -16,5 +17,5 @@ from .settings import Settings
 
 __all__ = [
     "CellProblem", "Image", "MaterialSystem", "Options", "Result", "Settings", "Snapshots", "Voxels", "build", "from_array",
-    "homogenize", "load", "read_file",
+    "homogenize", "read_file", "read_material",
 ]  # fmt: skip

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ..errors import ConfigError
 from ..images.image import Image
 from ..mechanics import tensors
-from ..mechanics.materials import PROPERTIES, MaterialSystem
+from ..mechanics.phases import MaterialSystem
+from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
 from .grains import Grains, match, read_grains
 from .reading import two_levels

@@ -12,13 +12,14 @@ import numpy as np
 
 from ..images.image import Image
 from ..mechanics import tensors
-from ..mechanics.materials import PROPERTIES, STRAINS, MaterialSystem
+from ..mechanics.phases import MaterialSystem
+from ..mechanics.properties import PROPERTIES, STRAINS
 from ..mechanics.tensors import Array
 from ..provenance import git_commit, version
 from ..store import open_dataset
 from .records import Record
 from .result import Result, computed
-from .settings import Request
+from .settings import Settings
 
 #: How the title of the file begins; the file is known by it.
 _TITLE = "Effective properties of"
@@ -75,12 +76,15 @@ _DESCRIBED = {
 }
 
 
-def dataset(
-    records: list[Record], system: MaterialSystem, request: Request, command: str, notes: Sequence[str] = ()
-) -> Any:
-    """All records as one `xarray.Dataset`; stiffness in Voigt form with labelled components."""
+def dataset(records: list[Record], command: str, notes: Sequence[str] = ()) -> Any:
+    """All records as one `xarray.Dataset`; stiffness in Voigt form with labelled components.
+
+    Args:
+        records: of the snapshots of one material, the last under the settings asked for. command: as it was given.
+    """
     import xarray
 
+    system, request = records[-1].problem.material, records[-1].problem.settings
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     if all(r.image.time is not None for r in records):  # an image has no time
@@ -197,23 +201,21 @@ def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Rec
     for row, record in enumerate(records):
         place = [at[label] for label in record.image.labels]
         fractions[row, place] = record.fractions
-        for k, number in zip(place, record.phases, strict=True):
+        for k, number in zip(place, record.problem.assignment.phase, strict=True):
             names[k] = system.phases[number].name
-        if record.rotations is not None:
-            turns[place] = record.rotations
+        turns[place] = record.problem.assignment.turns
     grains = len(set(names)) < len(names)
     coords["phase"] = ("phase", [f"{label:g}" for label in labels] if grains else names)
     if grains:
         coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
-    if records[0].rotations is not None:
-        angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
-        coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
-        text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
-        variables["orientation"] = (("phase", "angle"), angles, text)
+    angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
+    coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
+    text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
+    variables["orientation"] = (("phase", "angle"), angles, text)
 
 
-def _constants(variables: dict[str, Any], coords: dict[str, Any], system: MaterialSystem, request: Request) -> None:
+def _constants(variables: dict[str, Any], coords: dict[str, Any], system: MaterialSystem, request: Settings) -> None:
     """What the phases of the material were taken to be, in the axes of their crystals: 0 is a void, inf is rigid."""
     needed = [*request.properties, *(["stiffness"] if set(request.properties) & set(STRAINS) else [])]
     coords["constituent"] = ("constituent", [p.name for p in system.phases], {"long_name": "phase of the material"})

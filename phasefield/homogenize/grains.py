@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ConfigError, unknown
 from ..mechanics import tensors
-from ..mechanics.materials import MaterialSystem
+from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
 
 _ANGLES = ("phi1", "phi", "phi2")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ConfigError, unknown
 from ..mechanics import tensors
-from ..mechanics.materials import PROPERTIES, Property
+from ..mechanics.properties import PROPERTIES, Property
 from ..mechanics.tensors import Array
 from ..units import quantity
 

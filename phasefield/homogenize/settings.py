@@ -13,8 +13,9 @@ from ..config import config_error
 from ..errors import ConfigError, PhasefieldError, unknown
 from ..images.voxels import RULES
 from ..keys import about, check_choices, described
-from ..mechanics.materials import PROPERTIES, STRAINS, presets
+from ..mechanics.materials import presets
 from ..mechanics.options import BOUNDARIES, Options
+from ..mechanics.properties import PROPERTIES, STRAINS
 from ..units import quantity
 from . import loads
 from .grains import read_grains

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..images.image import Image
 from ..mechanics import tensors
-from ..mechanics.materials import PROPERTIES, MaterialSystem
+from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
 from .dataset import mandel_factor
 from .records import Record
@@ -44,13 +44,14 @@ def wrapped(head: str, text: str, indent: int = 0) -> str:
     )  # fmt: skip
 
 
-def table(records: list[Record], system: MaterialSystem) -> str:
+def table(records: list[Record]) -> str:
     """The results in words and numbers for a terminal."""
     out = []
-    image = records[-1].image
+    problem = records[-1].problem
+    image, system = problem.image, problem.material
     size = " x ".join(map(str, image.shape))
     shares = records[-1].fractions
-    numbers = records[-1].phases
+    numbers = problem.assignment.phase
     sums = np.bincount(numbers, shares, minlength=len(system.phases))
     listed = ", ".join(f"{system.phases[k].name} {100 * sums[k]:.4g} %" for k in dict.fromkeys(numbers))
     more = f" in {len(shares)} grains" if len(set(numbers)) < len(shares) else ""
