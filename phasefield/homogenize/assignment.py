@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..images.image import Image
+from ..images.levels import two_levels
 from ..mechanics import tensors
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
 from .grains import Grains, match, read_grains
-from .reading import two_levels
 from .settings import Settings
 
 #: Stiffness of rigid phases over that of the stiffest other one; the result is off by about its inverse.

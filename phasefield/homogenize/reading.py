@@ -12,12 +12,11 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..images.image import Image, of_raster, steps_of
-from ..images.levels import two_levels
 from ..images.pixels import PICTURES, of_pillow
 from ..images.raster import ARRAYS, NETCDF, Raster, indexed, is_picture, of_picture, read_indexed, read_picture
 from .snapshots import Snapshots
 
-__all__ = ["Image", "Snapshots", "from_array", "read_file", "two_levels"]
+__all__ = ["Image", "Snapshots", "from_array", "read_file"]
 
 _IMAGES = (*PICTURES, *ARRAYS, *NETCDF)
 

@@ -131,7 +131,7 @@ def texts(dtype: str, wide: bool) -> dict[str, str]:
             key = f"apply{c}{'_full' * full}{'_any' * anisotropic}{'_held' * clamped}"
             found[key] = cuda_source.apply_source(c, full, anisotropic, clamped, dtype, wide)
         for flag in flags:
-            found[f"load{c}{flag}"] = cuda_source.load_source(c, flag, dtype, wide)
+            found[f"load{c}{flag}"] = cuda_source.nodal_forces_source(c, flag, dtype, wide)
             found[f"advance{c}{flag}"] = cuda_source.advance_source(c, flag, dtype, wide)
             found[f"direction{c}{flag}"] = cuda_source.direction_source(c, flag, dtype, wide)
         found[f"dot{c}"] = cuda_source.dot_source(c, dtype, wide)

@@ -7,8 +7,9 @@ import pytest
 
 from phasefield.errors import ConfigError
 from phasefield.homogenize.mixture import Mixture
-from phasefield.homogenize.reading import from_array, two_levels
+from phasefield.homogenize.reading import from_array
 from phasefield.images import interface, voxels
+from phasefield.images.levels import two_levels
 from phasefield.mechanics.mixing import mix
 
 
