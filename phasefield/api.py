@@ -28,7 +28,7 @@ from .observables import OBSERVABLES
 from .problem import resolution_of
 from .simulation import MAY_CHANGE, Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing
+from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing, write_text
 
 log = logging.getLogger("phasefield")
 
@@ -161,7 +161,7 @@ def run_config(
                     config.output.dir = str(place.path)
                     for name, values in (arrays or {}).items():
                         configuration.of_initial(config, name, _keep(place, name, values, simulation))
-                    _write(place.config, configuration.to_yaml(config))
+                    write_text(place.config, configuration.to_yaml(config))
                     return _go(simulation, place, None, command, progress)
                 except BaseException:
                     if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
@@ -174,10 +174,8 @@ def _keep(place: RunFolder, name: str, values: Any, simulation: Simulation) -> s
     path = place.path.absolute() / f"{configuration.ARRAY}{name}.npy"
     if hasattr(values, "dims"):  # the axes of the file have no names
         values = values.transpose(..., *simulation.grid.names)
-    try:
-        np.save(path, np.asarray(values))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with replacing(path) as file:
+        np.save(file, np.asarray(values))
     return str(path)
 
 
@@ -213,7 +211,7 @@ def resume(
     place = RunFolder.open(place.path)
     with signals.listening() as stop, place.lock():
         stop.meanwhile = "the run is as it was"
-        config = configuration.load(place.config, overrides)
+        config = configuration.of_run(place.config, overrides)
         late = _check_changes(place, config)
         arrays, meta = load_checkpoint(place.checkpoint)
         try:
@@ -239,7 +237,7 @@ def resume(
         with signals.deferred():
             stop.meanwhile = ""
             if overrides:
-                _write(place.config, configuration.to_yaml(config))
+                write_text(place.config, configuration.to_yaml(config))
             log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
             return _go(simulation, place, written, command, progress, new_files)
 
@@ -259,7 +257,7 @@ def _check_changes(place: RunFolder, config: Any) -> list[ConfigError]:
     Raises:
         ConfigError: a key that has to stay as it is.
     """
-    before, after = (configuration.flat(c) for c in (configuration.load(place.config), config))
+    before, after = (configuration.flat(c) for c in (configuration.of_run(place.config), config))
     late: list[ConfigError] = []
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key), after.get(key)
@@ -349,13 +347,6 @@ def _ended(simulation: Simulation, written: Written, overrides: tuple[str, ...])
         "steady": time.steady is not None and not overrides,
     }
     return written.ended if over.get(written.ended, False) else ""
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(
-            text.encode("utf-8", "surrogateescape")
-        )  # bytes of a command line that are no UTF-8 stay as they are
 
 
 def discard(place: RunFolder, made: list[Path]) -> None:

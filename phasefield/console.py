@@ -90,3 +90,21 @@ def give_up() -> None:
     """Drops what waits in standard output, which nobody reads any more."""
     if isinstance(sys.stdout, _Output):
         sys.stdout.close_quietly()
+
+
+#: Level of the messages shown; a list, for the command line sets it and the members of a sweep read it.
+LEVEL = ["INFO"]
+
+
+def messages() -> None:
+    """Log messages of the package go to standard error, plain."""
+    import logging
+
+    log = logging.getLogger("phasefield")
+    log.disabled = False  # Hydra's logging setup switches off every logger it does not know
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.propagate = False
+    log.setLevel(LEVEL[0])

@@ -5,7 +5,6 @@ The command line prints ``str(error)`` and exits with ``exit_code``; ``--debug``
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 
@@ -27,13 +26,6 @@ class ConfigError(PhasefieldError):
     def __init__(self, key: str, problem: str, hint: str = "") -> None:
         self.key, self.problem, self.hint = key, problem, hint
         super().__init__(f"{key}: {problem}" + (f"\n  {hint}" if hint else ""))
-
-
-def unknown(key: str, name: str, known: Sequence[str], what: str) -> ConfigError:
-    """The error for a name that does not exist, with the one it may be a slip of, if there is one so close."""
-    close = difflib.get_close_matches(name, list(known), 1, cutoff=0.8)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    return ConfigError(key, f"there is no {what} {name!r}{guess}", f"known: {', '.join(known)}")
 
 
 class ExpressionError(ConfigError):
@@ -60,6 +52,18 @@ class DeviceError(PhasefieldError):
 
 class OutputError(PhasefieldError):
     """The run folder cannot be written (permissions, full disk) or already holds a run."""
+
+
+class Unreadable(OutputError):
+    """A NetCDF file cannot be read.
+
+    Args:
+        path: of the file. reason: what is wrong with it.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
 
 
 class CheckpointMismatch(PhasefieldError):
@@ -98,3 +102,23 @@ class NotConverged(PhasefieldError):
         super().__init__(
             problem + (f"\n  {hint}" if hint else "") + (f"\n  last values: {tail}" if len(self.history) > 1 else "")
         )
+
+
+def closest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
+    """The name that a word may be a slip of; empty if none is so close. ``cutoff`` as in `difflib.get_close_matches`."""
+    import difflib  # help needs none
+
+    return next(iter(difflib.get_close_matches(word, known, 1, cutoff)), "")
+
+
+def guess(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
+    """The end of a complaint, ``; did you mean 'NAME'?``, or nothing; of presets in folders also one that ends or begins so."""
+    close = closest(word, known, cutoff) or next(
+        (k for k in known if k.split("/")[-1] == word or k.startswith(word + "/")), ""
+    )
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def unknown(key: str, name: str, known: Sequence[str], what: str) -> ConfigError:
+    """The error for a name that does not exist, with the one it may be a slip of, if there is one so close."""
+    return ConfigError(key, f"there is no {what} {name!r}{guess(name, known, 0.8)}", f"known: {', '.join(known)}")

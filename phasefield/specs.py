@@ -1,6 +1,7 @@
 """The configuration's schema: one dataclass per section, checked where it is built.
 
-The same classes are Hydra's schema (unknown keys and wrong types fail at composition) and the objects the program works with.
+The same classes are Hydra's schema (unknown keys and wrong types fail at composition), the objects the program works with, and
+the help: what a key means, its unit and choices stand beside its default. A key more is a line more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from .errors import ConfigError
 from .grid import AXIS_NAMES, BOUNDARIES, Grid
+from .keys import key
 from .schedule import build as schedule
 from .units import check_unit
 
@@ -77,16 +79,13 @@ class ModelSpec:
 
 @dataclass
 class GridSpec:
-    """Shape, lengths and boundary; a single number or word stands for every axis.
+    """Shape, lengths and boundary; a single number or word stands for every axis."""
 
-    ``units`` is that of all lengths, also of those in initial conditions and parameters; it is written to the files.
-    """
-
-    shape: list[int] = field(default_factory=lambda: [256, 256])
-    length: Any = None
-    boundary: Any = "periodic"
-    dealias: bool = False
-    units: str = "1"
+    shape: list[int] = key([256, 256], "cells per axis, of 1, 2 or 3 axes")
+    length: Any = key(None, "per axis, or one for all, in grid.units; null is one per cell")
+    boundary: Any = key("periodic", "per axis, or one for all", names=lambda: BOUNDARIES)
+    dealias: bool = key(False, "two-thirds rule on the nonlinear term")
+    units: str = key("1", "of all lengths, also in initial conditions and parameters: nm, um, ...", value="text")
 
     def __post_init__(self) -> None:
         check_unit(self.units, "grid.units", "m")
@@ -120,27 +119,31 @@ class GridSpec:
         return Grid(shape, sizes, tuple(boundary), self.units)
 
 
+def _schemes() -> list[str]:
+    from .integrators import SCHEMES
+
+    return list(SCHEMES)
+
+
 @dataclass
 class TimeSpec:
     """Scheme, step control and where to stop."""
 
-    scheme: str = "etdms3"
-    adaptive: bool = True
-    dt: float | None = None
-    dt_min: float | None = None
-    dt_max: float | None = None
-    tolerance: float = 0.05
-    end: float = 100.0
-    steady: float | None = None
-    max_steps: int | None = None
-    units: str = "1"
+    scheme: str = key("etdms3", "of time integration", names=_schemes)
+    adaptive: bool = key(True, "step size from the local error; false is a fixed step time.dt")
+    dt: float | None = key(None, "first step, or the fixed one, of which every one is taken whole: outputs and the end wait")
+    dt_min: float | None = key(None, "the smallest step")
+    dt_max: float | None = key(None, "the largest step")
+    tolerance: float = key(0.05, "local error of a step relative to what the step changes: the error of the rates")
+    end: float = key(2000.0, "where to stop, in time.units")
+    steady: float | None = key(None, "stop when the relative rate of change falls below this")
+    max_steps: int | None = key(None, "stop after this many steps")
+    units: str = key("1", "of all times: s, h, ...", value="text")
 
     def __post_init__(self) -> None:
-        from .integrators import SCHEMES
-
         check_unit(self.units, "time.units", "s")
-        if self.scheme not in SCHEMES:
-            raise ConfigError("time.scheme", f"is {self.scheme!r}; expected one of {', '.join(SCHEMES)}")
+        if self.scheme not in (known := _schemes()):
+            raise ConfigError("time.scheme", f"is {self.scheme!r}; expected one of {', '.join(known)}")
         for name in ("dt", "dt_min", "dt_max", "steady", "max_steps"):
             _positive(f"time.{name}", getattr(self, name), none=True)
         _positive("time.tolerance", self.tolerance)
@@ -163,16 +166,27 @@ class OutputSpec:
     compressing ten snapshots took 15 % of a run of 800 steps.
     """
 
-    dir: str | None = None
-    every: Any = None
-    history: Any = None
-    checkpoint: float = 60.0
-    observables: list[str] = field(
-        default_factory=lambda: ["free_energy", "statistics", "interface_area", "characteristic_length"]
+    dir: str | None = key(None, "the run folder; null is runs/TIME", value="text")
+    every: Any = key(
+        None,
+        "snapshots: a period, {steps: n}, {times: [...]} or {per_decade: n, start: t}; null is time.end/10; the first and the last "
+        "state besides",
+        value="schedule",
     )
-    compression: int = 0
-    picture: bool = True
-    kernels: bool = True
+    history: Any = key(
+        None,
+        "rows of the history, likewise; null is every step at first, then at 5 % more each time, and at every snapshot, of "
+        "effective properties then at the snapshots only",
+        value="schedule",
+    )
+    checkpoint: float = key(60.0, "seconds of wall time between checkpoints")
+    observables: list[str] = key(
+        ["free_energy", "statistics", "interface_area", "characteristic_length"],
+        "what the history holds; effective properties too, see homogenize",
+    )
+    compression: int = key(0, "deflate level of fields.nc, 0 to 9")
+    picture: bool = key(True, "draw the last snapshot")
+    kernels: bool = key(True, "write the generated source of every kernel")
 
     def __post_init__(self) -> None:
         _positive("output.checkpoint", self.checkpoint, zero=True)
@@ -189,7 +203,7 @@ class OutputSpec:
 class ThreadsSpec:
     """CPU threads; null takes OMP_NUM_THREADS, Slurm's cpus-per-task or the cores at hand."""
 
-    cpu: int | None = None
+    cpu: int | None = key(None, "null is OMP_NUM_THREADS, Slurm's cpus-per-task, or all cores")
 
     def __post_init__(self) -> None:
         if self.cpu is not None and not 1 <= self.cpu <= _MOST_THREADS:
@@ -200,18 +214,28 @@ class ThreadsSpec:
 class RunSpec:
     """A whole run."""
 
-    model: ModelSpec = field(default_factory=ModelSpec)
-    initial: dict[str, Any] = field(default_factory=dict)
+    model: ModelSpec = key(
+        ModelSpec,
+        "NAME or FILE.yaml; then model.energy (free-energy density: + - * / **, exp log sqrt sin cos tanh abs min max piecewise "
+        "sum), model.parameters.P, model.fields.F.(kinetics|mobility|kappa|components|source|units)",
+        presets="model",
+    )
+    initial: dict[str, Any] = key(
+        {}, "initial.F of field F: an expression in x, y, z, or {kind: noise|circles|voronoi|slab|file|sum, ...}"
+    )
     grid: GridSpec = field(default_factory=GridSpec)
     time: TimeSpec = field(default_factory=TimeSpec)
     output: OutputSpec = field(default_factory=OutputSpec)
-    device: str = "auto"
-    precision: str = "double"
-    seed: int = 1
+    device: str = key("auto", "auto is a GPU if there is one", ("auto", "cpu", "gpu"))
+    precision: str = key("double", "of fields and transforms", ("double", "single"))
+    seed: int = key(1, "of everything random")
     threads: ThreadsSpec = field(default_factory=ThreadsSpec)
-    title: str = ""
-    #: Of observables that are effective properties: the keys of ``phasefield homogenize``.
-    homogenize: dict[str, Any] = field(default_factory=dict)
+    title: str = key("", "written to all files", value="text")
+    homogenize: dict[str, Any] = key(
+        {},
+        "of observables that are effective properties, the keys of `phasefield homogenize` that mean something along a run",
+        section="phasefield.homogenize.settings:Along",
+    )
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "gpu"):

@@ -6,23 +6,23 @@ out. Members may run in other processes, by a launcher of Hydra's: what they hav
 
 from __future__ import annotations
 
-import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from . import api, config
+from .command import Call
+from .console import messages
 from .errors import OutputError, PhasefieldError
 from .report.standing import standing
-from .store import RunFolder, expanded
+from .store import RunFolder, expanded, write_text
 
-log = logging.getLogger("phasefield")
-
-MEMBER = "member.yaml"
+MEMBER, SWEEP = "member.yaml", api.SWEEP
 
 
 @dataclass
@@ -42,20 +42,60 @@ class Member:
     text: str = "not started"
 
 
-def combinations(overrides: Sequence[str]) -> list[list[str]]:
+def launch(call: Call) -> int:
+    """All combinations of a call's values, by Hydra; all are checked before the first one starts. The exit code."""
+    language = call.language
+    keys = [word.lstrip("+") for word in call.overrides]
+    config.parse([key for key in keys if not key.startswith("hydra")], language)
+    # Other sweepers choose their values as they go.
+    jobs = [] if any(key.startswith("hydra/sweeper=") for key in keys) else combinations(call)
+    named = {key.partition("=")[0].strip(): key.partition("=")[2].strip() for key in keys}
+    folder = named.get("hydra.sweep.dir") or named.get(call.command.folder)
+    where = prepare(folder and config.unquoted(folder), jobs, call)
+    place = str(where).replace("\\", "\\\\").replace("'", "\\'")
+    more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir='{place}'"]
+    try:
+        config.launch([*call.overrides, *more], lambda composed: _job(call, composed), language)
+    except PhasefieldError:
+        abandon(where)
+        raise
+    except (SystemExit, KeyboardInterrupt) as stop:
+        code = summary(where)
+        if isinstance(stop, KeyboardInterrupt):
+            raise
+        return code
+    return summary(where)
+
+
+def _job(call: Call, composed: Any) -> None:
+    """A member, in whatever process Hydra calls it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    messages()
+    at = HydraConfig.get()
+    own = list(at.overrides.task)
+    print(f"run {at.job.num}: {' '.join(readable(o) for o in own if not o.endswith('=null'))}", file=sys.stderr)
+    near = os.path.relpath(at.runtime.output_dir)
+    folder = Path(at.runtime.output_dir if near.startswith("..") else near)
+    member = replace(call, composed=composed, folder=folder, many=False)
+    code = run_member(folder, at.job.num, own, lambda: call.command.execute(member))
+    if code >= 128:
+        raise SystemExit(code)
+
+
+def combinations(call: Call) -> list[list[str]]:
     """What every member is asked, checked.
 
     Raises:
         PhasefieldError: some cannot run; says which.
     """
-    own = [o for o in overrides if not o.lstrip("+~").startswith("hydra")]
-    path = [o for o in overrides if o.lstrip("+").startswith("hydra.searchpath")]
-    config.register(overrides)
-    jobs = config.combinations(own)
+    own = [o for o in call.overrides if not o.lstrip("+~").startswith("hydra")]
+    config.register(call.overrides, call.language)
+    jobs = config.combinations(own, call.language)
     wrong: dict[int, PhasefieldError] = {}
     for number, job in enumerate(jobs):
         try:
-            config.to_spec(config.compose([*path, *job]))
+            config.to_object(config.compose([*_path(call), *job], call.language), call.language.schema)
         except PhasefieldError as error:
             wrong[number] = error
     texts = {str(error) for error in wrong.values()}
@@ -70,12 +110,17 @@ def combinations(overrides: Sequence[str]) -> list[list[str]]:
     return jobs
 
 
-def prepare(folder: str | None, jobs: Sequence[Sequence[str]], path: Sequence[str], command: str) -> Path:
+def _path(call: Call) -> list[str]:
+    """Where presets of one's own are found."""
+    return [o for o in call.overrides if o.lstrip("+").startswith("hydra.searchpath=")]
+
+
+def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call) -> Path:
     """The folder of a new sweep, with its file.
 
     Args:
         folder: the one asked for; None makes one under runs/.
-        jobs: what every member is asked, as far as it is known. path: overrides that tell where presets are found.
+        jobs: what every member is asked, as far as it is known.
 
     Raises:
         OutputError: it holds a sweep or a run already, or cannot be written.
@@ -86,7 +131,7 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], path: Sequence[st
         where, _ = api.new_folder("_sweep")
     elif "${" in folder:
         raise OutputError(
-            f"output.dir: {folder} would be another folder for every run; name one for the sweep\n"
+            f"{call.command.folder}: {folder} would be another folder for every run; name one for the sweep\n"
             "  runs lie in 0, 1, ... below it; hydra.sweep.subdir=... names them otherwise"
         )
     else:
@@ -94,20 +139,26 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], path: Sequence[st
         if held := _held(where):
             raise OutputError(
                 f"{where}: already holds a run or a sweep ({held})\n"
-                f"  choose another output.dir, continue with `phasefield resume {where}`, or delete it"
+                f"  choose another {call.command.folder}, continue with `phasefield resume {where}`, or delete it"
             )
-    told = {"command": command, "searchpath": list(path), "members": [list(map(config.original, job)) for job in jobs]}
+    told = {
+        "command": call.line,
+        "name": call.name,
+        "words": call.words,
+        "searchpath": _path(call),
+        "members": [list(map(config.original, job)) for job in jobs],
+    }
     try:
         where.mkdir(parents=True, exist_ok=True)
-        with open(where / api.SWEEP, "x", encoding="utf-8") as file:
+        with open(where / SWEEP, "x", encoding="utf-8") as file:
             yaml.safe_dump(told, file, sort_keys=False, allow_unicode=True, width=1000)
     except FileExistsError:
         if not where.is_dir():
-            raise OutputError(f"{where}: is a file\n  choose another output.dir") from None
-        raise OutputError(f"{where}: another sweep has just begun there\n  choose another output.dir") from None
+            raise OutputError(f"{where}: is a file\n  choose another {call.command.folder}") from None
+        raise OutputError(f"{where}: another sweep has just begun there\n  choose another {call.command.folder}") from None
     except OSError as error:
         raise OutputError(
-            f"{where}: cannot be used as the folder of a sweep: {error.strerror or error}\n  choose another output.dir"
+            f"{where}: cannot be used as the folder of a sweep: {error.strerror or error}\n  choose another {call.command.folder}"
         ) from error
     return where
 
@@ -115,7 +166,7 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], path: Sequence[st
 def abandon(where: Path) -> None:
     """Removes the folder of a sweep of which nothing came."""
     if not any(where.glob(f"**/{MEMBER}")):
-        for name in (api.SWEEP, "multirun.yaml"):
+        for name in (SWEEP, "multirun.yaml"):
             with suppress(OSError):
                 (where / name).unlink()
         with suppress(OSError):
@@ -124,7 +175,7 @@ def abandon(where: Path) -> None:
 
 def _held(where: Path) -> str:
     """What of a run or a sweep lies in a folder."""
-    own = (api.SWEEP, "multirun.yaml", *(p.name for p in RunFolder(where).files()))
+    own = (SWEEP, "multirun.yaml", *(p.name for p in RunFolder(where).files()))
     found = [name for name in own if (where / name).exists()]
     members = [p for p in where.glob("*") if p.is_dir() and any(f.exists() for f in (p / MEMBER, RunFolder(p).config))]
     return ", ".join([*found, *sorted(p.name for p in members)][:4])
@@ -132,7 +183,7 @@ def _held(where: Path) -> str:
 
 def is_sweep(path: str | Path) -> bool:
     """Whether a folder is a sweep's."""
-    return (expanded(path) / api.SWEEP).is_file()
+    return (expanded(path) / SWEEP).is_file()
 
 
 def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable[[], int]) -> int:
@@ -166,9 +217,9 @@ def _write(folder: Path, member: Member) -> None:
     import yaml
 
     told = {key: value for key, value in vars(member).items() if key != "name"}
-    with suppress(OSError):  # on a full disk the run itself has told it
+    with suppress(OSError, OutputError):  # on a full disk the run itself has told it
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MEMBER).write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(folder / MEMBER, yaml.safe_dump(told, sort_keys=False, allow_unicode=True))
 
 
 def members(path: str | Path) -> list[Member]:
@@ -178,9 +229,10 @@ def members(path: str | Path) -> list[Member]:
         OutputError: its file cannot be read.
     """
     where = expanded(path)
-    told = _read(where / api.SWEEP, required=True)
+    told = _read(where / SWEEP, required=True)
     found = {n: Member(str(n), n, list(map(str, job))) for n, job in enumerate(told.get("members") or [])}
-    for file in sorted(where.glob(f"**/{MEMBER}")):
+    inner = [file.parent for file in where.glob(f"**/*/{SWEEP}")]  # a member may hold a sweep of its own
+    for file in sorted(f for f in where.glob(f"**/{MEMBER}") if not any(i in f.parents for i in inner)):
         seen = {key: value for key, value in _read(file).items() if key in Member.__dataclass_fields__}
         if isinstance(seen.get("number"), int):
             found[seen["number"]] = Member(**{**seen, "name": file.parent.relative_to(where).as_posix()})
@@ -199,39 +251,36 @@ def _read(path: Path, required: bool = False) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def resume(
-    path: str | Path,
-    overrides: Sequence[str],
-    finish: Callable[[api.Run], int],
-    command: str,
-    new_files: bool = False,
-) -> int:
-    """Lets the members of a sweep go on that have not ended, and runs those that have not begun; the exit code."""
+def asked(path: str | Path) -> tuple[str, list[str], list[str]]:
+    """Of which command a sweep is, the words before the keys, and where its presets are found."""
+    told = _read(expanded(path) / SWEEP, required=True)
+    name, words, where = told.get("name") or "run", told.get("words") or [], told.get("searchpath") or []
+    return str(name), list(map(str, words)), list(map(str, where))
+
+
+def check_resume(path: str | Path, overrides: Sequence[str]) -> None:
+    """Refuses overrides that a run of a sweep cannot take: a slip of the pen must not be the end of all of them.
+
+    Raises:
+        ConfigError: such an override.
+    """
+    config.parse(overrides)
+    for member in members(path):
+        if (there := RunFolder(expanded(path) / member.name).config).is_file():
+            config.to_spec(config.of_run(there, overrides))
+
+
+def again(path: str | Path, go: Callable[[RunFolder, Member], int]) -> int:
+    """Lets all members of a sweep go on, each in its folder; the exit code."""
     where = expanded(path)
     found = members(where)
     if not found:
         raise OutputError(f"{where}: this sweep has no members\n  delete the folder and start it again")
-    presets = [str(o) for o in _read(where / api.SWEEP).get("searchpath") or []]
-    shown = _varying([m.overrides for m in found])
-    config.parse(overrides)
-    for member in found:  # a slip of the pen must not be the end of all of them
-        if (there := RunFolder(where / member.name).config).is_file():
-            config.to_spec(config.load(there, overrides))
-    for member, words in zip(found, shown, strict=True):
+    for member, words in zip(found, _varying([m.overrides for m in found]), strict=True):
         folder = RunFolder(where / member.name)
         print(f"run {member.name}: {' '.join(words)}", file=sys.stderr)
-
-        def go(folder: RunFolder = folder, member: Member = member) -> int:
-            if folder.checkpoint.is_file():
-                return finish(api.resume(folder.path, *overrides, progress=True, command=command, new_files=new_files))
-            if standing(folder.path).running:
-                raise OutputError(f"{folder.path}: another process is writing this run")
-            api.discard(folder, [])  # what was written before the first checkpoint is nothing to continue from
-            own = [o for o in member.overrides if not o.lstrip("+").startswith("output.dir=")]
-            composed = config.compose([*presets, *own, *overrides])
-            return finish(api.run_config(composed, command, folder.path, progress=True))
-
-        if run_member(folder.path, member.number, member.overrides, go) >= 128:
+        before = replace(member)
+        if run_member(folder.path, member.number, member.overrides, lambda f=folder, m=before: go(f, m)) >= 128:  # type: ignore[misc]
             break
     return summary(where)
 
@@ -256,7 +305,8 @@ def report(path: str | Path, references: Sequence[str], write: Callable[..., Pat
         except PhasefieldError as error:
             problem, code = str(error), 1
             print(f"phasefield: error: {error}", file=sys.stderr)
-        rows.append(Row(member.name, shown, standing(folder).text, problem, page))
+        state = standing(folder)
+        rows.append(Row(member.name, shown, state.text if state.kind != "none" else member.text, problem, page))
     print(index(where, rows))
     return code
 

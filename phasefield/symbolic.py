@@ -8,7 +8,6 @@ comparison per branch, so that derivatives of any order stay ordinary expression
 from __future__ import annotations
 
 import ast
-import difflib
 import keyword
 import math
 import operator
@@ -23,7 +22,7 @@ from typing import Any, NoReturn
 import sympy
 from sympy.polys.polytools import NoConvergence
 
-from phasefield.errors import ConfigError, ExpressionError
+from phasefield.errors import ConfigError, ExpressionError, guess
 
 MAX_LENGTH = 10_000  # characters of one expression
 MAX_NODES = 5_000  # operations, names and numbers in it
@@ -326,13 +325,12 @@ class _Reader:
         self.unknown(node, "name", [*self.names, *self.vectors])
 
     def unknown(self, node: ast.Name, what: str, candidates: Collection[str]) -> NoReturn:
-        close = difflib.get_close_matches(node.id, candidates, 1)
         scalars = [n for n, components in self.symbols.fields.items() if components is None]
         vectors = [f"{n} inside sum, {_range(components)}" for n, components in self.vectors.items()]
         names = [*scalars, *vectors, *self.symbols.parameters, *self.symbols.coordinates, "pi"]
         self.fail(
             node,
-            f"unknown {what} {node.id!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+            f"unknown {what} {node.id!r}{guess(node.id, list(candidates))}",
             f"allowed names: {', '.join(names)}; functions: {', '.join(FUNCTIONS)}",
         )
 

@@ -62,6 +62,20 @@ _PLAIN: dict[str, tuple[float, _Dimension]] = {
     "h": (3600.0, (0, 0, 1, 0, 0, 0)),
     "d": (86400.0, (0, 0, 1, 0, 0, 0)),
 }
+#: Metres per unit of ImageJ's calibration, as it spells them.
+IMAGEJ_LENGTHS = {
+    **dict.fromkeys(("m", "meter", "metre"), 1.0),
+    "cm": 1e-2,
+    "mm": 1e-3,
+    **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "\\u00B5m", "micron", "microns", "micrometer"), 1e-6),
+    "nm": 1e-9,
+}
+#: The same for OME's units of length, those of OME-XML 2016-06 that a specimen could be measured in.
+OME_LENGTHS = {
+    **dict.fromkeys(("µm", "μm"), 1e-6),
+    **{"km": 1e3, "m": 1.0, "dm": 1e-1, "cm": 1e-2, "mm": 1e-3, "nm": 1e-9, "Å": 1e-10, "pm": 1e-12, "fm": 1e-15},
+    **{"thou": 2.54e-5, "li": 2.54e-2 / 12, "in": 2.54e-2, "ft": 0.3048, "yd": 0.9144},
+}
 _QUANTITY = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")
 _TOKEN = re.compile(r"\s*([A-Za-zµÅ%]+|1|\(|\)|/|\*\*|\*|\^|·|[+-]?\d+)\s*")
 

@@ -43,7 +43,7 @@ def test_config_yaml_reproduces_the_run(tmp_path: Path, overrides: tuple[str, ..
     first = pf.run(*TINY, *overrides, f"output.dir={tmp_path}/first")
     text = (tmp_path / "first" / "config.yaml").read_text()
     assert "${" not in text
-    second = run_config(config.load(tmp_path / "first" / "config.yaml", [f"output.dir={tmp_path}/second"]))
+    second = run_config(config.of_run(tmp_path / "first" / "config.yaml", [f"output.dir={tmp_path}/second"]))
     for name in first.fields.data_vars:
         assert np.array_equal(first.fields[name], second.fields[name])
     assert text.replace("first", "second") == (tmp_path / "second" / "config.yaml").read_text()
@@ -103,7 +103,7 @@ def test_an_array_is_the_initial_condition(tmp_path: Path, components: int | Non
     np.testing.assert_allclose(first.fields.eta[0], values, atol=1e-14)
     # The folder explains itself, also where it was moved to: the same again, and on from there.
     (tmp_path / "first").rename(tmp_path / "moved")
-    again = run_config(config.load(tmp_path / "moved" / "config.yaml", [f"output.dir={tmp_path}/again"]))
+    again = run_config(config.of_run(tmp_path / "moved" / "config.yaml", [f"output.dir={tmp_path}/again"]))
     moved = open_run(tmp_path / "moved")
     assert np.array_equal(again.fields.eta, moved.fields.eta)
     pf.resume(tmp_path / "moved", time={"end": 1.5})

@@ -63,7 +63,7 @@ WRONG = [
     (["time.tolerance=0"], "time.tolerance", "> 0"),
     (["seed=1.5"], "seed", "whole number"),
     (["seed=-1"], "seed", "2**63"),
-    (["seed=1,2"], "seed", "phasefield run -m"),
+    (["seed=1,2"], "seed", "add -m"),
     (["device=tpu"], "device", "auto, cpu or gpu"),
     (["precision=half"], "precision", "double or single"),
     (["threads.cpu=0"], "threads.cpu", "1 to 1024"),
@@ -279,19 +279,19 @@ def test_a_new_field() -> None:
     assert list(spec_of("model=precipitate", "model.fields.eta.mobility=2").model.fields) == ["c", "eta"]
 
 
-def test_load_refuses_what_is_no_configuration(tmp_path: Path) -> None:
+def test_of_run_refuses_what_is_no_configuration(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     for text in ("time: [1, 2", "time: {edn: 3}", "- 1\n- 2", "time: {end: abc}", "\x00"):
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"config\.yaml"):
-            config.load(path)
+            config.of_run(path)
     path.write_text(config.to_yaml(config.compose(TINY)))
-    loaded = config.load(path, ["time.end=1e-1", "output.every={steps: 2}", "output.dir=a b"])
+    loaded = config.of_run(path, ["time.end=1e-1", "output.every={steps: 2}", "output.dir=a b"])
     spec = config.to_spec(loaded)
     assert (spec.time.end, spec.output.every, spec.output.dir) == (0.1, {"steps": 2}, "a b")
     for override in ("time.edn=3", "time.end=abc", "model=spinodal", "foo", "seed=1,2", "~time"):
         with pytest.raises(ConfigError):
-            config.load(path, [override])
+            config.of_run(path, [override])
 
 
 KEYS = [

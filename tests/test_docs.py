@@ -56,6 +56,8 @@ SLOW = {
 
 #: Commands and snippets that are not run here, and why.
 NOT_RUN = {
+    r'"""spacing \[key': "a command, run by test_commands.py",
+    r" *finish: str": "a key, likewise",
     r"pip install": "it made the environment that this test runs in",
     r"python -m venv": "likewise",
     r"\. \.venv": "likewise",

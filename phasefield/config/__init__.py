@@ -6,36 +6,45 @@ from .composition import (
     check,
     compose,
     flat,
-    load,
     lock,
     of_initial,
+    of_run,
     original,
     put,
     register,
+    to_object,
     to_spec,
     to_yaml,
 )
+from .files import search_path
 from .grammar import combinations, parse, prepare, unquoted
+from .language import RUN, Language
+from .launching import launch
 from .values import ARRAY, overrides_of
 
 __all__ = [
     "ARRAY",
+    "RUN",
     "SHOW",
+    "Language",
     "arrange",
     "check",
     "combinations",
     "compose",
     "config_error",
     "flat",
-    "load",
+    "launch",
     "lock",
     "of_initial",
+    "of_run",
     "original",
     "overrides_of",
     "parse",
     "prepare",
     "put",
     "register",
+    "search_path",
+    "to_object",
     "to_spec",
     "to_yaml",
     "unquoted",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from .. import presets
-from ..errors import ConfigError
+from ..errors import ConfigError, closest
 from ..specs import FieldSpec, RunSpec
 
 SHOW = "`phasefield config show` prints every key with its value"
@@ -43,7 +43,7 @@ _MESSAGES: tuple[tuple[str, str, str], ...] = (
     (
         r"(?:Ambiguous value for argument|Sweep parameters) '([^=]+)=(.*?)'",
         "has several values: {1}",
-        "to give a list, write {0}=[{1}]; to run them all, phasefield run -m",
+        "to give a list, write {0}=[{1}]; to take one after the other, add -m",
     ),
     (r"raised while resolving interpolation: \"(.*)\"", "{0}", ""),
     (r"invalid literal for int\(\) with base 10: '(.*)'", "is no number of an entry in a list", ""),
@@ -52,8 +52,12 @@ _MESSAGES: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def config_error(error: BaseException) -> ConfigError:
-    """One readable message from an exception of Hydra or OmegaConf."""
+def config_error(error: BaseException, schema: type = RunSpec, own: Sequence[Path] = ()) -> ConfigError:
+    """One readable message from an exception of Hydra or OmegaConf.
+
+    Args:
+        schema: of the configuration. own: folders of presets of one's own.
+    """
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
@@ -65,11 +69,11 @@ def config_error(error: BaseException) -> ConfigError:
     texts = [str(c) for c in reversed(chain)]
     for text in texts:
         if found := re.search(r"Could not (?:find|load) '([\w/-]+)/([^'/]*)'", text):
-            return _no_preset(found.group(1), found.group(2))
+            return _no_preset(found.group(1), found.group(2), own)
         if found := re.search(r"Key '(.*)' (?:not in '\w+'|is not in struct)", text):
-            return _unknown_key(key or found.group(1))
+            return _unknown_key(key or found.group(1), schema)
         if found := re.search(r"Could not override '(.*?)'\.", text):
-            return _unknown_key(found.group(1))
+            return _unknown_key(found.group(1), schema)
         for pattern, problem, hint in _MESSAGES:
             if found := re.search(pattern, text, re.S):
                 key = key or next((g for g in found.groups() if g), "configuration")
@@ -80,42 +84,35 @@ def config_error(error: BaseException) -> ConfigError:
     return ConfigError(key or "configuration", "; ".join(dict.fromkeys(lines)), SHOW)
 
 
-def _no_preset(group: str, name: str) -> ConfigError:
+def _no_preset(group: str, name: str, own: Sequence[Path]) -> ConfigError:
     for known in ("model", "experiment"):  # a folder of presets is a group of its own to Hydra
         if group.startswith(known + "/"):
             group, name = known, f"{group.removeprefix(known + '/')}/{name}"
-    names = presets.names(group) if group in ("model", "experiment") else []
-    return ConfigError(
-        group,
-        f"there is no preset {name!r}{suggest(name, names)}" if name else "no preset is named",
-        f"presets: {', '.join(names)}; or {group}=FILE.yaml, a file of your own" if names else SHOW,
-    )
+    if group in ("model", "experiment"):
+        return presets.missing(group, name, own)
+    return ConfigError(group, f"there is no preset {name!r}" if name else "no preset is named", SHOW)
 
 
-def _unknown_key(key: str) -> ConfigError:
+def _unknown_key(key: str, schema: type) -> ConfigError:
+    """The complaint that a schema has no such key."""
     from omegaconf import DictConfig, OmegaConf
 
-    schema = OmegaConf.structured(RunSpec)
+    node = OmegaConf.structured(schema)
     parent, _, name = key.rpartition(".")
     if re.match(r"^model\.fields\.\w+$", parent):
         siblings = list(OmegaConf.structured(FieldSpec))
     else:
-        group = OmegaConf.select(schema, parent) if parent else schema
+        try:
+            group = OmegaConf.select(node, parent) if parent else node
+        except Exception:  # a part of the key is no name
+            group = None
         siblings = list(map(str, group)) if isinstance(group, DictConfig) else []
-    close = difflib.get_close_matches(name, siblings, 1)
-    elsewhere = [f"{g}.{k}" for g in schema if isinstance(schema[g], DictConfig) for k in schema[g]]
+    elsewhere = [f"{g}.{k}" for g in node if isinstance(node[g], DictConfig) for k in node[g]]
     same = [k for k in elsewhere if k.split(".")[-1] == name]
-    guess = f"{parent}.{close[0]}".lstrip(".") if close else same[0] if same else ""
-    guess = guess or next(iter(difflib.get_close_matches(key, elsewhere, 1)), "")
+    near = closest(name, siblings)
+    guess = f"{parent}.{near}".lstrip(".") if near else same[0] if same else closest(key, elsewhere)
     return ConfigError(
         key,
         "there is no such key" + (f"; did you mean {guess}?" if guess else ""),
         f"keys {f'of {parent}' if parent else 'at the top'}: {', '.join(siblings)}" if siblings else SHOW,
     )
-
-
-def suggest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1) or [
-        k for k in known if k.split("/")[-1] == word or k.startswith(word + "/")
-    ]
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, PhasefieldError
+from .. import presets
+from ..errors import ConfigError, PhasefieldError, guess
+from ..keys import in_unit, keys_of
 from ..specs import FieldSpec, ModelSpec, RunSpec
-from .complaints import config_error, suggest
-from .files import check_search_path, read_preset
-from .grammar import FILED, REPLACED, choices, is_file, parse, prepare, stored_name, unquoted
+from .complaints import config_error
+from .files import read_preset, search_path
+from .grammar import as_given, choices, is_file, parse, prepare, stored_name, unquoted
+from .language import FILED, REPLACED, RUN, Language
 from .values import ARRAY
 
 #: The name of the schema in configs/config.yaml.
@@ -22,8 +25,9 @@ _SCHEMA = "phasefield_schema"
 lock = threading.RLock()
 
 
-def register(overrides: Sequence[str] = ()) -> list[str]:
-    """Registers the schema with Hydra, with room for the fields that the command line adds, and presets that are files.
+def register(overrides: Sequence[str] = (), language: Language = RUN) -> list[str]:
+    """Registers a command's schema with Hydra, for runs with room for the fields that the command line adds, and presets that are
+    files.
 
     Returns:
         The names of the fields that the command line adds.
@@ -33,8 +37,12 @@ def register(overrides: Sequence[str] = ()) -> list[str]:
     """
     from hydra.core.config_store import ConfigStore
 
-    check_search_path(overrides)
+    search_path(overrides)
     store = ConfigStore.instance()
+    if language.name != RUN.name:
+        store.store(name=f"{language.primary}_schema", node=_structured(language.schema))
+        store.store(name=language.primary, node=_primary(language))
+        return []
     store.store(name=_SCHEMA, node=RunSpec)
     groups = []
     for override in overrides:
@@ -49,10 +57,30 @@ def register(overrides: Sequence[str] = ()) -> list[str]:
     named = list(dict.fromkeys(re.findall(r"(?m)^\+{0,2}model\.fields\.(\w+)", "\n".join(overrides))))
     if not named:
         return []
-    known = _compose([*groups, *(o for o in overrides if o.startswith("hydra.searchpath="))]).model.fields
+    known = _compose(RUN, [*groups, *(o for o in overrides if o.startswith("hydra.searchpath="))]).model.fields
     if new := {name: FieldSpec() for name in named if name not in known}:
         store.store(name=_SCHEMA, node=RunSpec(model=ModelSpec(fields=new)))
     return list(new)
+
+
+def _structured(schema: type) -> Any:
+    """The schema as OmegaConf has it, open to changes where its objects are frozen."""
+    from omegaconf import DictConfig, OmegaConf
+
+    node = OmegaConf.structured(schema)
+    waiting: list[Any] = [node]
+    while waiting:
+        part = waiting.pop()
+        OmegaConf.set_readonly(part, False)
+        waiting += [part._get_node(k) for k in part if isinstance(part._get_node(k), DictConfig) and part[k] is not None]
+    return node
+
+
+def _primary(language: Language) -> dict[str, Any]:
+    """What Hydra begins with for a command: its schema, nothing else, and a Hydra that leaves folders and logs alone."""
+    quiet: list[Any] = [{f"override hydra/{name}": "disabled"} for name in ("job_logging", "hydra_logging")]
+    own = {"output_subdir": None, "run": {"dir": "."}, "sweep": {"dir": ".", "subdir": "${hydra.job.num}"}}
+    return {"defaults": [f"{language.primary}_schema", "_self_", *quiet], "hydra": own}
 
 
 #: What Hydra was told of as a preset -> the file it is.
@@ -60,14 +88,28 @@ _files: dict[str, str] = {}
 
 
 def original(override: str) -> str:
-    """An override as it was given, where Hydra got another name for a file."""
-    return _files.get(override, override)
+    """An override as it was given, where Hydra got another name for a file or a mapping for a preset."""
+    return _files.get(override, as_given(override))
 
 
-def arrange(config: Any, new: Sequence[str]) -> Any:
-    """The configuration with new fields behind those of the preset: in the schema they come first."""
+def arrange(config: Any, new: Sequence[str], overrides: Sequence[str], language: Language = RUN) -> Any:
+    """What Hydra composed, completed: new fields behind those of the preset (in the schema they come first), presets that are read
+    here found along the search path, and sections that something is said of filled in.
+
+    Raises:
+        ConfigError: a preset that is not there, a key that a section has not, or a value of the wrong type.
+    """
     from omegaconf import open_dict
 
+    own = search_path(overrides)
+    for name, section in language.sections.items():
+        if config.get(name):
+            with open_dict(config):
+                config[name] = _section(config[name], name, section)
+            _find_presets(config[name], section, own, f"{name}.")
+    _find_presets(config, language, own)
+    if not new:
+        return config
     fields = config.model.fields
     with open_dict(fields):
         for name in new:
@@ -75,7 +117,50 @@ def arrange(config: Any, new: Sequence[str]) -> Any:
     return config
 
 
-def _compose(prepared: Sequence[str]) -> Any:
+def _section(given: Any, name: str, section: Language) -> Any:
+    """A mapping with a schema of its own: what is given, and the defaults of the rest."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    refused = getattr(section.schema, "REFUSED", {})
+    try:
+        for key in given:
+            if str(key) in refused:
+                known = ", ".join(map(str, OmegaConf.structured(section.schema)))
+                raise ConfigError(f"{name}.{key}", refused[str(key)], f"keys: {known}")
+        # As a plain mapping: of a typed one the types would win over those of the schema.
+        plain = OmegaConf.create(OmegaConf.to_container(given))
+        merged = OmegaConf.merge(_structured(section.schema), plain)
+        return OmegaConf.create(OmegaConf.to_container(merged))
+    except OmegaConfBaseException as error:
+        found = config_error(error, section.schema)
+        hint = re.sub(r"^keys of ", f"keys of {name}.", found.hint).replace("keys at the top", f"keys of {name}")
+        problem = found.problem.replace("did you mean ", f"did you mean {name}.")
+        raise ConfigError(f"{name}.{found.key}", problem, hint) from error
+
+
+def _find_presets(config: Any, language: Language, own: Sequence[Path], prefix: str = "") -> None:
+    """Names of presets that are read later become words that lead to them: names of the package's, paths of one's own."""
+    from omegaconf import OmegaConf
+
+    for key in language.keys:
+        if not key.presets or key.presets in FILED:
+            continue
+        value = OmegaConf.select(config, key.path)
+        mapping = OmegaConf.is_dict(value)
+        name = value.get("preset") if mapping else value
+        if name is None:
+            continue
+        path = presets.find(key.presets, str(name), own, prefix + key.path)
+        shipped = path.is_relative_to(presets.folder(key.presets)) and not presets.is_file(str(name))
+        word = str(name) if shipped else str(path.absolute())
+        if mapping and len(value) > 1:
+            value.preset = word
+        else:
+            OmegaConf.update(config, key.path, word, merge=False)
+
+
+def _compose(language: Language, prepared: Sequence[str], own: Sequence[Path] = ()) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
@@ -86,34 +171,36 @@ def _compose(prepared: Sequence[str]) -> Any:
         theirs, version = GlobalHydra.instance().hydra, VersionBase.instance().getbase()
         GlobalHydra.instance().clear()
         try:
-            with initialize_config_module("phasefield.configs", version_base="1.3"):
-                return hydra_compose("config", list(prepared))
+            with initialize_config_module(language.module, version_base="1.3"):
+                return hydra_compose(language.primary, list(prepared))
         except Exception as error:  # Hydra raises anything from ValueError to AttributeError for what users type
-            raise config_error(error) from error
+            raise config_error(error, language.schema, own) from error
         finally:
             GlobalHydra.instance().hydra = theirs
             VersionBase.instance().version_base = version
 
 
-def compose(overrides: Sequence[str]) -> Any:
-    """The resolved configuration (an OmegaConf node) for command-line overrides.
+def compose(overrides: Sequence[str], language: Language = RUN) -> Any:
+    """The resolved configuration (an OmegaConf node) of a command for command-line overrides.
 
     Raises:
         ConfigError: anything Hydra or the schema refuses, as one message.
     """
-    parse(overrides)
+    parse(overrides, language)
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     with lock:
-        new = register(overrides)
-        config = arrange(_compose(prepare(overrides)), new)
+        new = register(overrides, language)
+        composed = _compose(language, prepare(overrides, language=language), search_path(overrides))
+        config = arrange(composed, new, overrides, language)
     try:
         OmegaConf.to_container(config, resolve=True)  # its complaints name the key, those of resolve do not
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
-        raise config_error(error) from error
-    check(config, overrides)
+        raise config_error(error, language.schema) from error
+    if language.name == RUN.name:
+        check(config, overrides)
     return config
 
 
@@ -133,7 +220,7 @@ def check(config: Any, overrides: Sequence[str]) -> None:
             known = [p for p in spec.parameters if p in used]
             raise ConfigError(
                 f"model.parameters.{match.group(1)}",
-                f"no expression of the model uses it{suggest(match.group(1), known)}; the energy is {spec.energy}",
+                f"no expression of the model uses it{guess(match.group(1), known)}; the energy is {spec.energy}",
                 f"parameters of this model: {', '.join(known) or 'none'}",
             )
 
@@ -144,7 +231,7 @@ def _missing(node: Any, key: str) -> bool:
     return bool(OmegaConf.is_missing(node, key))
 
 
-def to_spec(config: Any) -> RunSpec:
+def to_object(config: Any, schema: type) -> Any:
     """The working objects of a configuration; values are checked here.
 
     Raises:
@@ -155,11 +242,20 @@ def to_spec(config: Any) -> RunSpec:
 
     try:
         plain = OmegaConf.create(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-        spec = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunSpec), plain))
+        for key in keys_of(schema):
+            if key.unit and (value := OmegaConf.select(plain, key.path)) is not None:
+                value = OmegaConf.to_object(value) if OmegaConf.is_list(value) else value
+                OmegaConf.update(plain, key.path, in_unit(value, key.unit, key.path), merge=False)
+        return OmegaConf.to_object(OmegaConf.merge(_structured(schema), plain))
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, PhasefieldError):
             raise error.__cause__ from None
-        raise config_error(error) from error
+        raise config_error(error, schema) from error
+
+
+def to_spec(config: Any) -> RunSpec:
+    """The specification of a run; raises what `to_object` does."""
+    spec = to_object(config, RunSpec)
     assert isinstance(spec, RunSpec)
     return spec
 
@@ -175,7 +271,7 @@ def to_yaml(config: Any) -> str:
         raise config_error(error) from error
 
 
-def load(path: Any, overrides: Sequence[str] = ()) -> Any:
+def of_run(path: Any, overrides: Sequence[str] = ()) -> Any:
     """The configuration of a run folder, with overrides as on the command line; presets are not chosen anew.
 
     Raises:
@@ -209,6 +305,7 @@ def load(path: Any, overrides: Sequence[str] = ()) -> Any:
             raise
         except Exception as error:
             raise config_error(error) from error
+    arrange(config, (), overrides)
     _follow_arrays(config, Path(path).parent)
     return config
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import presets
 from ..errors import ConfigError
 from ..specs import ModelSpec, RunSpec
 from .grammar import split, unquoted
@@ -22,17 +23,14 @@ def read_preset(group: str, choice: str) -> tuple[Any, str]:
     Raises:
         ConfigError: there is no such file, it is no YAML, or it holds something else than a preset of the group.
     """
-    import yaml
     from omegaconf import OmegaConf
 
-    path = Path(unquoted(choice)).expanduser()
-    if not path.is_file():
-        raise ConfigError(group, f"there is no file {path}", f"give the path of a YAML file, or a name: {group}=NAME")
+    path = presets.find(group, unquoted(choice))
+    held, text = presets.read(path, group)
     try:
-        text = path.read_text(encoding="utf-8")
-        content = OmegaConf.create(yaml.safe_load(text) or {})
+        content = OmegaConf.create(held or {})
         OmegaConf.to_yaml(content)
-    except Exception as error:  # readers of YAML raise anything from ValueError to errors of their own
+    except Exception as error:  # OmegaConf raises anything from ValueError to errors of its own
         raise ConfigError(group, f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not OmegaConf.is_dict(content):
         raise ConfigError(group, f"{path} holds no mapping of keys to values")
@@ -48,13 +46,14 @@ def read_preset(group: str, choice: str) -> tuple[Any, str]:
     return content, found.group(1) if found else group if group == "model" else "_global_"
 
 
-def check_search_path(overrides: Sequence[str]) -> None:
-    """Hydra says nothing of folders that are not there.
+def search_path(overrides: Sequence[str]) -> list[Path]:
+    """The folders of presets of one's own that overrides name. Hydra says nothing of those that are not there.
 
     Raises:
         ConfigError: one of them, or a package that cannot be imported.
     """
     key = "hydra.searchpath"
+    found: list[Path] = []
     for override in overrides:
         name, equals, text = override.lstrip("+").partition("=")
         if not equals or name.strip() != key:
@@ -67,14 +66,16 @@ def check_search_path(overrides: Sequence[str]) -> None:
             scheme, _, rest = place.rpartition("://")
             if scheme == "pkg":
                 try:
-                    known = importlib.util.find_spec(rest) is not None
+                    package = importlib.util.find_spec(rest)
                 except (ImportError, ValueError):
-                    known = False
-                if not known:
+                    package = None
+                if package is None:
                     raise ConfigError(key, f"there is no package {rest}", "a folder is given as file:///DIR")
+                found += map(Path, package.submodule_search_locations or ())
             elif scheme not in ("", "file"):
                 raise ConfigError(key, f"{place} is neither a folder, file:///DIR, nor a package, pkg://NAME")
             elif not Path(rest).is_dir():
-                raise ConfigError(
-                    key, f"there is no folder {rest}", "presets lie in DIR/model and DIR/experiment: file:///DIR"
-                )
+                raise ConfigError(key, f"there is no folder {rest}", "presets lie in DIR/GROUP/NAME.yaml: file:///DIR")
+            else:
+                found.append(Path(rest))
+    return found

@@ -7,30 +7,21 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .. import presets
 from ..errors import ConfigError
 from .complaints import SHOW
+from .language import FILED, REPLACED, RUN, Language, Reading
 
-#: Keys whose values are expressions: quoted before Hydra's grammar sees them.
-_EXPRESSION = re.compile(
-    r"^(model\.energy|model\.fields\.\w+\.(source|mobility|kappa|stabilizer)"
-    r"|homogenize(\.\w+)+|initial\.\w+(\.\w+)*|model\.fields\.\w+\.initial(\.\w+)*)$"
-)
-#: Keys whose values are text, commas, blanks and all.
-_TEXT = re.compile(r"^(output\.dir|title|model\.(name|description)|.*\.(units|description))$")
-#: Dictionaries open to new keys, so that no ``+`` is needed to add one.
-_OPEN = re.compile(r"^(model\.(fields|parameters)|initial|homogenize|output\.(every|history))(\.\w|$)")
-#: Keys that hold one mapping out of several kinds.
-REPLACED = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|output\.(every|history))$")
 _OVERRIDE = re.compile(r"^(\+{0,2})([\w./@-]+)\s*=(.*)$", re.S)
 _PLAIN = re.compile(r"^[\w.+-]*$", re.ASCII)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _KIND = re.compile(r"[{,]\s*['\"]?kind['\"]?\s*:")
-#: Groups whose presets may be files of one's own.
-FILED = ("model", "experiment")
 
 
-def prepare(overrides: Sequence[str], sweep: bool = False) -> list[str]:
+def prepare(overrides: Sequence[str], sweep: bool = False, language: Language = RUN) -> list[str]:
     """Makes overrides fit for Hydra: expressions are quoted, open dictionaries take new keys, mappings replace mappings.
+
+    Presets that are chosen come first: what else is said of their keys changes them, in whatever order it was given.
 
     Args:
         sweep: several values separated by commas outside parentheses are a choice.
@@ -38,10 +29,37 @@ def prepare(overrides: Sequence[str], sweep: bool = False) -> list[str]:
     Raises:
         ConfigError: an override that cannot be read.
     """
-    return [prepared for override in overrides for prepared in _prepare(override, sweep)]
+    reading = language.reading(overrides)
+    chosen: list[str] = []
+    others: list[str] = []
+    for override in overrides:
+        match = _OVERRIDE.match(override)
+        key = match and match.group(2)
+        if not reading.run and key == "hydra.searchpath":
+            continue  # its folders are groups to Hydra; presets of other commands are found without it
+        if key in reading.presets and match and match.group(3).strip()[:1] != "{":
+            chosen += _preset(key, match.group(3).strip(), sweep)
+        else:
+            others += _prepare(override, sweep, reading)
+    return [*chosen, *others]
 
 
-def _prepare(override: str, sweep: bool) -> list[str]:
+def _preset(key: str, text: str, sweep: bool) -> list[str]:
+    """The choice of a preset that is read after Hydra has composed the rest."""
+    _check_brackets(key, text)
+    if not sweep and len(split(text, ",")) > 1:
+        raise ConfigError(key, f"has several values: {text}", f"to take one after the other, add -m: {key}={text} -m")
+    values = [v if v in ("null", "") else f"{{preset: {_quoted(v)}}}" for v in choices(text, sweep)]
+    return [f"++{key}=null", f"++{key}={','.join(values)}"]
+
+
+def as_given(override: str) -> str:
+    """An override as a person gives it, where `prepare` chose a preset."""
+    found = re.match(r"^\+\+([\w.]+)=\{preset: ?(.*)\}$", override)
+    return f"{found.group(1)}={unquoted(found.group(2))}" if found else override
+
+
+def _prepare(override: str, sweep: bool, reading: Reading) -> list[str]:
     match = _OVERRIDE.match(override)
     if not match:
         return [override]
@@ -50,13 +68,15 @@ def _prepare(override: str, sweep: bool) -> list[str]:
     if key.split(".")[0].split("/")[0] == "hydra":
         return [override]
     _check_brackets(key, text)
-    if _OPEN.match(key):
+    if reading.open.match(key):
         prefix = "++"
-    if _TEXT.match(key):
-        values = [_quoted(text)]
-    elif key in FILED:
+    if reading.text.match(key):
+        values = [text if text == "null" else _quoted(text)]
+    elif key in reading.many:
+        values = [_list(choice) for choice in choices(text, sweep)]
+    elif reading.run and key in FILED:
         values = [stored_name(choice) if is_file(choice) else choice for choice in choices(text, sweep)]
-    elif _EXPRESSION.match(key) or text[:1] in ("{", "["):
+    elif reading.expression.match(key) or text[:1] in ("{", "["):
         values = [_quoted(choice) for choice in choices(text, sweep)]
     else:
         values = [text]
@@ -67,7 +87,14 @@ def _prepare(override: str, sweep: bool) -> list[str]:
         return [f"++{parent}=null", f"++{parent}={','.join(f'{{kind: {v}}}' for v in choices(text, sweep))}"]
     if REPLACED.match(key) and text.startswith("{") and (_KIND.search(text) or key.startswith("output")):
         return [f"++{key}=null", f"++{key}={text}"]
+    if reading.trees.match(key) and text.startswith("{"):
+        return [f"++{key}=null", f"++{key}={text}"]
     return [f"{prefix}{key}={text}"]
+
+
+def _list(text: str) -> str:
+    """The list that a text is, without brackets too."""
+    return _quoted(text) if text[:1] == "[" or text in ("null", "") else _quoted(f"[{text}]")
 
 
 def choices(text: str, sweep: bool = True) -> list[str]:
@@ -77,7 +104,7 @@ def choices(text: str, sweep: bool = True) -> list[str]:
 
 def is_file(choice: str) -> bool:
     """Whether a preset is chosen by the path of a file."""
-    return unquoted(choice).endswith((".yaml", ".yml"))
+    return presets.is_file(unquoted(choice))
 
 
 def unquoted(text: str) -> str:
@@ -151,7 +178,7 @@ def _quoted(text: str) -> str:
     return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
 
 
-def parse(overrides: Sequence[str]) -> None:
+def parse(overrides: Sequence[str], language: Language = RUN) -> None:
     """Reads every override by itself, so that a complaint names the one at fault.
 
     Raises:
@@ -168,7 +195,7 @@ def parse(overrides: Sequence[str]) -> None:
         if not re.match(r"^[\w./@:-]+$", key):
             raise ConfigError(repr(override), "is not of the form key=value", SHOW)
         try:
-            for prepared in prepare([override], sweep=True):
+            for prepared in prepare([override], sweep=True, language=language):
                 parser.parse_override(prepared)
         except HydraException as error:
             raise ConfigError(
@@ -178,11 +205,11 @@ def parse(overrides: Sequence[str]) -> None:
             ) from error
 
 
-def combinations(overrides: Sequence[str]) -> list[list[str]]:
+def combinations(overrides: Sequence[str], language: Language = RUN) -> list[list[str]]:
     """The overrides of every run of a sweep, as a user would give them for that run alone."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parsed = OverridesParser.create().parse_overrides(prepare(overrides, sweep=True))
+    parsed = OverridesParser.create().parse_overrides(prepare(overrides, sweep=True, language=language))
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return [list(job) for job in batch]

@@ -25,12 +25,12 @@ from .dataset import dataset, holds_properties
 from .problem import Problem
 from .reading import Image, Snapshots, read_file
 from .records import Record, measure
-from .settings import USAGE, Request, parse
+from .settings import Request, parse
 from .table import table, wrapped
 
 
 @dataclass
-class Outcome:
+class Homogenized:
     """What came of a call.
 
     Attributes:
@@ -63,24 +63,53 @@ def run(
 ) -> tuple[Path, list[Record], MaterialSystem]:
     """Homogenizes a run or an image as the command line does; returns the file, the records, the material.
 
+    Args:
+        overrides: keys and values, as on the command line.
+
     Raises:
         ConfigError: see the messages. NotConverged: a solve failed. OutputError: the file cannot be written.
     """
-    outcome = execute(path, overrides, command, show)
+    outcome = execute(path, parse(overrides), command, show)
     if outcome.failure is not None or outcome.path is None:
         raise outcome.failure or OutputError(f"{path}: nothing was written")
     return outcome.path, outcome.records, outcome.system
 
 
+def check(path: str | Path | None, request: Request) -> str:
+    """What can be said of a request before anything is computed, in one line.
+
+    Raises:
+        ConfigError: a material that is none, or an image that is none or does not fit it.
+    """
+    system = system_of(request.material)
+    text = f"{system.name} ({', '.join(p.name for p in system.phases)}), {', '.join(request.properties)}"
+    if path is None:
+        return text
+    where = expanded(path)
+    images, count, _ = _images(where, request)
+    _target(where, request.output)
+    image = Problem.of(next(images), system, request).image
+    return f"{text} of {image.source}: {'x'.join(map(str, image.shape))} voxels" + (
+        f", {count} snapshots" * (count > 1)
+    )
+
+
 def execute(
-    path: str | Path, overrides: Sequence[str], command: str = "", show: Callable[[str], None] | None = None
-) -> Outcome:
-    """The same with all that the terminal tells; raises what `run` raises, but for a file that cannot be written."""
-    request = parse(overrides)
+    path: str | Path,
+    request: Request,
+    command: str = "",
+    show: Callable[[str], None] | None = None,
+    folder: Path | None = None,
+) -> Homogenized:
+    """The same with all that the terminal tells; raises what `run` raises, but for a file that cannot be written.
+
+    Args:
+        folder: of a member of a sweep, in which properties.nc is written whatever ``output`` says.
+    """
     system = system_of(request.material)
     where = expanded(path)
     images, count, notes = _images(where, request)
-    target = _target(where, request.output)
+    target = _target(where, request.output if folder is None else str(folder / "properties.nc"))
     records: list[Record] = []
     start: dict[str, list[np.ndarray]] | None = {} if count > 1 else None
     early = dataclasses.replace(request, fields=False)  # the local fields written are those of the last
@@ -96,7 +125,7 @@ def execute(
     data = dataset(records, command, notes)
     replaced = os.path.exists(target)
     written, failure = _write(data, target)
-    return Outcome(written, records, system, replaced and written == target, notes, failure)
+    return Homogenized(written, records, system, replaced and written == target, notes, failure)
 
 
 def _write(data: Any, target: Path) -> tuple[Path | None, OutputError | None]:
@@ -121,7 +150,7 @@ def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[s
     """The images asked for, read one by one, how many they are, and notes on what was taken instead of what was asked."""
     spacing = request.spacing
     if not os.path.exists(where):
-        raise ConfigError(str(where), "there is no such file or folder", f"usage: {USAGE}")
+        raise ConfigError(str(where), "there is no such file or folder", "give a run folder or an image file")
     if not where.is_dir() and where.suffix.lower() not in NETCDF:
         if request.times != "last":
             raise ConfigError("times", f"is {request.times!r}, but {where.name} is one image")

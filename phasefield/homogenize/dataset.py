@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import Unreadable
 from ..images.image import Image
 from ..mechanics import tensors
 from ..mechanics.phases import MaterialSystem
@@ -59,7 +60,7 @@ def holds_properties(path: Path) -> bool:
     try:
         with open_dataset(path) as data:
             return str(data.attrs.get("title", "")).startswith(_TITLE)
-    except Exception:  # readers raise anything for a file of another kind
+    except Unreadable:  # a file of another kind
         return False
 
 

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -15,46 +14,39 @@ import numpy as np
 from ..errors import ConfigError, NotConverged, unknown
 from ..grid import Grid
 from ..mechanics import tensors
-from ..mechanics.materials import presets, system_of
+from ..mechanics.materials import system_of
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.properties import PROPERTIES
 from ..models import EnergyModel
 from ..observables import Factory, Observable
+from ..presets import names
 from .problem import Problem
 from .properties import results_of
 from .reading import Image, from_array
 from .result import Result, computed
-from .settings import Request, request_of
+from .settings import Request, along, no_material
 
 log = logging.getLogger("phasefield")
-
-#: Keys of the command that mean something here.
-_KEYS = ("material", "field", "levels", "voxel", "plane", "boundary", "seed", "grains", "threads", "device", "solver")
 
 
 def observables(keys: Mapping[str, Any], device: str = "auto") -> dict[str, Factory]:
     """The observables of all properties.
 
     Args:
-        keys: those of ``phasefield homogenize``, nested. They are read when an observable is made.
+        keys: those of ``homogenize.`` in a run, see `settings.Along`. They are read when an observable is made.
         device: the run's, for keys that name none.
     """
-    if "device" not in keys and "device" not in (keys.get("solver") or {}):
-        keys = {**keys, "device": device}
-    return {name: partial(_observable, name, keys) for name in PROPERTIES}
+    return {name: partial(_observable, name, keys, device) for name in PROPERTIES}
 
 
-def _observable(name: str, keys: Mapping[str, Any], model: EnergyModel, grid: Grid) -> Observable:
-    for key in keys:
-        if key in {f.name for f in fields(Request)} - set(_KEYS):
-            raise ConfigError(f"homogenize.{key}", "means nothing along a run", f"keys: {', '.join(_KEYS)}")
-        if key not in _KEYS:
-            raise unknown(f"homogenize.{key}", str(key), list(_KEYS), "key")
-    if keys.get("material") is None:
-        hint = f"for output.observables={name}: a preset ({', '.join(presets())}) or a file"
-        raise ConfigError("homogenize.material", "is not given", hint)
+def _observable(name: str, keys: Mapping[str, Any], device: str, model: EnergyModel, grid: Grid) -> Observable:
     with _under("homogenize"):
-        request = replace(request_of(keys), properties=(name,), two_grid=False, mixing=False)
+        given = along(keys, device)
+        if given.material is None:
+            raise no_material(
+                "material", f"for output.observables={name}: a preset ({', '.join(names('material'))}) or a file"
+            )
+        request = given.request(name)
         if request.boundary == "all":
             raise ConfigError("boundary", "is all, but a row holds one tensor", "use periodic, kinematic or static")
         system = system_of(request.material)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, Unreadable, unknown
 from ..images.image import Image, most_labels, of_raster, whole_numbers
 from ..images.levels import best_separated
 from ..images.raster import AXES, Array, Raster, checked, increasing, space_of, step_of, unit_of
@@ -45,11 +45,8 @@ class Snapshots:
             raise ConfigError(str(path), "holds no run: fields.nc is missing", "give a run folder or an image file")
         try:
             data = open_dataset(file)
-        except Exception as error:
-            # Where no reader takes the file, the message is a manual of readers.
-            what = "is empty" if not file.stat().st_size else "is no NetCDF file, or a damaged one"
-            text = what if isinstance(error, ValueError) else f"cannot be read: {' '.join(str(error).split())}"
-            raise ConfigError(str(file), text) from error
+        except Unreadable as error:
+            raise ConfigError(str(file), error.reason) from error
         run = path.is_dir() or path.name == "fields.nc"
         self._prepare(data, str(path), str(file), field, levels, file.with_name("config.yaml") if run else None)
 

@@ -24,12 +24,12 @@ def wells(config: Path, field: str, least: float, most: float) -> tuple[float, f
     Args:
         least, most: of the field; the wells are looked for between and about them.
     """
-    from ..config import load, to_spec
+    from ..config import of_run, to_spec
     from ..models.analysis import binodal
     from ..simulation import build_model
 
     try:
-        model = build_model(to_spec(load(config)))
+        model = build_model(to_spec(of_run(config)))
         if len(model.components) != 1 or model.order_parameters[0].name != field:
             return None
         reach = 3 * max(most - least, abs(least), abs(most), 1.0)

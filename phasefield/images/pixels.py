@@ -13,25 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from ..units import IMAGEJ_LENGTHS, OME_LENGTHS
 
 Pixels = NDArray[Any]
 
 TIFF = (".tif", ".tiff")
 PICTURES = (*TIFF, ".png", ".jpg", ".jpeg", ".bmp")
-#: Metres per unit of ImageJ's calibration, as it spells them.
-_LENGTHS = {
-    **dict.fromkeys(("m", "meter", "metre"), 1.0),
-    "cm": 1e-2,
-    "mm": 1e-3,
-    **dict.fromkeys(("um", "µm", "μm", "\\u00b5m", "\\u00B5m", "micron", "microns", "micrometer"), 1e-6),
-    "nm": 1e-9,
-}
-#: The same for OME's units of length, those of OME-XML 2016-06 that a specimen could be measured in.
-_OME_LENGTHS = {
-    **dict.fromkeys(("µm", "μm"), 1e-6),
-    **{"km": 1e3, "m": 1.0, "dm": 1e-1, "cm": 1e-2, "mm": 1e-3, "nm": 1e-9, "Å": 1e-10, "pm": 1e-12, "fm": 1e-15},
-    **{"thou": 2.54e-5, "li": 2.54e-2 / 12, "in": 2.54e-2, "ft": 0.3048, "yd": 0.9144},
-}
 #: Luminance of red, green and blue (ITU-R BT.601), as Pillow computes it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 #: Full scale of PNG's grey values of few bits, which Pillow stretches to 255.
@@ -298,7 +285,7 @@ def _ome_sizes(xml: str, axes: str) -> list[float]:
         return [0.0] * len(axes)
     told = {} if pixels is None else pixels.attrib
     # Micrometres are what the schema takes where no unit is written; a length in "pixel" or "reference frame" is none.
-    units = [_OME_LENGTHS.get(told.get(f"PhysicalSize{a}Unit", "µm").strip(), 0.0) for a in axes]
+    units = [OME_LENGTHS.get(told.get(f"PhysicalSize{a}Unit", "µm").strip(), 0.0) for a in axes]
     return [unit * _number(told.get(f"PhysicalSize{a}", "")) for unit, a in zip(units, axes, strict=True)]
 
 
@@ -321,9 +308,9 @@ def _imagej(page: Any, calibration: Mapping[str, Any], dim: int) -> tuple[tuple[
     name = str(calibration.get("unit", "")).strip()
     units = [str(calibration.get(f"{a}unit", name)).strip().lower() for a in "zy"] + [name.lower()]
     # ImageJ leaves the distance of the pages out where it is 1; of a resolution of print that would be an inch.
-    deep = _number(calibration.get("spacing")) or (1.0 if name.lower() in _LENGTHS else x)
+    deep = _number(calibration.get("spacing")) or (1.0 if name.lower() in IMAGEJ_LENGTHS else x)
     sizes, units = [abs(deep), y, x][-dim:], units[-dim:]
-    lengths = [_LENGTHS.get(u) for u in units]
+    lengths = [IMAGEJ_LENGTHS.get(u) for u in units]
     if None not in lengths:
         return tuple(u * s for u, s in zip(lengths, sizes, strict=True) if u is not None), "m", []
     if np.allclose(sizes, sizes[-1], rtol=1e-6):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Unreadable
 from ..grid import Axis
 from ..images.pixels import PICTURES
 from ..images.raster import (
@@ -104,7 +104,8 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
         raise ConfigError(key, f"{path} {error.problem}", error.hint) from None
     except Exception as error:  # the libraries raise almost anything on a damaged file
         hint = "is it complete, and of the type that its suffix says?"
-        raise ConfigError(key, f"{path} cannot be read: {error}", hint) from error
+        reason = error.reason if isinstance(error, Unreadable) else f"cannot be read: {error}"
+        raise ConfigError(key, f"{path} {reason}", hint) from error
     data = raster.values
     if data.dtype.kind not in "biuf":
         raise ConfigError(key, f"{path} holds {data.dtype} values; expected real numbers")

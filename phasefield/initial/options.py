@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ..errors import ConfigError, guess
 from ..grid import AXIS_NAMES, Grid
 from ..symbolic import Symbols, parse
 
@@ -120,8 +119,7 @@ def kind_name(spec: Mapping[str, Any]) -> Any:
 
 
 def suggest(word: Any, known: Sequence[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(word), list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return guess(str(word), list(known))
 
 
 def expected(key: str, what: str, got: Any) -> ConfigError:

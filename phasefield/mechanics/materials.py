@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from .. import presets
 from ..errors import ConfigError, unknown
-from ..presets import folder
-from ..presets import names as preset_names
 from .constants import check_definite, read_order2, read_orientation, read_stiffness
 from .phases import MaterialSystem, Phase
 from .properties import PROPERTIES
-
-
-def presets() -> list[str]:
-    return preset_names("material")
 
 
 def read_material(name: str) -> MaterialSystem:
@@ -29,44 +23,7 @@ def read_material(name: str) -> MaterialSystem:
 
 def _content(name: str) -> Any:
     """What the file of a material holds."""
-    import yaml
-
-    path = Path(name).expanduser()
-    if path.suffix not in (".yaml", ".yml"):
-        path = folder("material") / f"{name}.yaml"
-        if not path.is_file():
-            raise unknown("material", name, presets(), "preset")
-    try:
-        text = path.read_text(encoding="utf-8")
-        _unique(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
-        return yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("material", f"{path} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _unique(node: Any, source: str) -> None:
-    """Refuses keys given twice, of which YAML keeps the last without a word.
-
-    Args:
-        node: as composed by PyYAML.
-    """
-    waiting, done = [node], set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in done or not isinstance(getattr(node, "value", None), list):
-            continue
-        done.add(id(node))
-        keys: set[str] = set()
-        for entry in node.value:
-            if not isinstance(entry, tuple):
-                waiting.append(entry)
-                continue
-            key, value = entry
-            if str(key.value) in keys:
-                line = key.start_mark.line + 1
-                raise ConfigError("material", f"{source} gives {key.value!r} twice, the second time in line {line}")
-            keys.add(str(key.value))
-            waiting.append(value)
+    return presets.read(presets.find("material", name), "material")[0]
 
 
 def system_of(spec: Any) -> MaterialSystem:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OutputError
-from ..store import expanded
+from ..store import expanded, write_bytes
 from .curves import curve_figures
 from .drawing import SIGNATURE, draw_strips, png_of, style, times_of, when_of
 from .page import formula_picture, key_figures, page_of
@@ -107,8 +107,8 @@ def _remove_stale(folder: Path, kept: set[str]) -> None:
 def _write(path: Path, content: bytes) -> Path:
     try:
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        hint = "Make room or make the folder writable, then try again."
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})\n  {hint}") from error
+        write_bytes(path, content)
+    except (OSError, OutputError) as error:
+        reason = f"{path}: cannot be written: {error.strerror or error}" if isinstance(error, OSError) else error
+        raise OutputError(f"{reason}\n  Make room or make the folder writable, then try again.") from error
     return path

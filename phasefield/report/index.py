@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import OutputError
+from ..store import write_text
 from .page import CSS, POLICY
 
 #: Pictures beyond these would make the page heavy.
@@ -50,10 +50,7 @@ def index(folder: Path, rows: Sequence[Row]) -> Path:
         ]
     )
     path = folder / "index.html"
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_text(path, text)
     return path
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import Unreadable
 from ..store import open_dataset
 from .drawing import (
     COLORMAP,
@@ -60,7 +61,7 @@ def property_pictures(path: Path) -> tuple[list[Picture], list[tuple[str, str]],
         with open_dataset(path) as data:
             data.load()
             return _pictures(data)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (Unreadable, OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return [], [], [f"{path.name} cannot be shown ({reason[:160]}); run phasefield homogenize again."]
 
@@ -72,7 +73,7 @@ def property_provenance(path: Path) -> dict[str, str]:
     try:
         with open_dataset(path) as data:
             return {f"{path.name}: {key}": str(value) for key, value in data.attrs.items() if str(value)}
-    except (OSError, ValueError, RuntimeError):
+    except Unreadable:
         return {}  # the pictures say why
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import OutputError
+from ..errors import OutputError, Unreadable
 from ..store import SPACE, expanded, open_dataset
 from .drawing import Array, decades_of, unit_of
 
@@ -35,15 +35,13 @@ def opened(folder: Path, name: str) -> Iterator[xr.Dataset]:
     path = folder / name
     if not os.path.isfile(path):
         raise OutputError(f"{path}: missing, so this is no run folder\n  Give the folder a run wrote, or run it again.")
-    if path.stat().st_size == 0:
-        raise OutputError(f"{path}: the file is empty (0 bytes)\n  The run stopped before it wrote; run it again.")
     try:
         data = open_dataset(path, cache=False)
         data.load() if name == "history.nc" else None
-    except Exception as error:  # the engines raise whatever their library raises for a broken file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # of what is opened, values may be missing
         hint = "It is truncated or no NetCDF file, or a run is still writing it; wait for the run or run it again."
-        raise OutputError(f"{path}: cannot be read ({reason[:160]})\n  {hint}") from error
+        reason = error.reason if isinstance(error, Unreadable) else f"cannot be read: {error}"
+        raise OutputError(f"{path}: {reason}\n  {hint}") from error
     with data:
         if "time" not in data.dims:
             raise OutputError(f"{path}: has no dimension 'time'\n  Give the folder of a phasefield run.")

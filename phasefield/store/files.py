@@ -43,3 +43,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
         raise
     sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one step; bytes of a command line that are no UTF-8 stay as they are. Raises OutputError."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file in one step. Raises OutputError; an older one at ``path`` is then untouched."""
+    with replacing(path) as file:
+        file.write(content)

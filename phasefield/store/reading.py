@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..errors import OutputError
+from ..errors import OutputError, Unreadable
 from .files import replacing
 from .layout import (
     PART_AT,
@@ -40,7 +40,7 @@ def open_dataset(path: str | Path, **options: Any) -> xr.Dataset:
         options: of `xarray.open_dataset`.
 
     Raises:
-        whatever `xarray.open_dataset` does.
+        Unreadable: there is no such file, or it is no NetCDF file, or a damaged one.
     """
     import xarray as xr
 
@@ -49,7 +49,22 @@ def open_dataset(path: str | Path, **options: Any) -> xr.Dataset:
         path.encode(sys.getfilesystemencoding())
     except UnicodeEncodeError:  # in a locale without UTF-8, where the netCDF library opens no such name
         options = {"engine": "h5netcdf", **options}
-    return joined(xr.open_dataset(path, **{"decode_times": False, **options}))
+    try:
+        return joined(xr.open_dataset(path, **{"decode_times": False, **options}))
+    except Exception as error:  # the readers raise whatever their library raises for a broken file
+        raise Unreadable(path, _reason(Path(path), error)) from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why a file cannot be opened. Where no reader takes it, what is raised is a manual of readers."""
+    if not path.exists():
+        return "there is no such file"
+    if path.is_file() and not path.stat().st_size:
+        return "is empty"
+    if isinstance(error, ValueError):
+        return "is no NetCDF file, or a damaged one"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"cannot be read: {lines[0][:160]}"
 
 
 def joined(data: xr.Dataset) -> xr.Dataset:

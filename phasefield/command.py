@@ -1,0 +1,155 @@
+"""What a command is, and one call of it. All commands are read alike: words first, then keys that Hydra composes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .errors import PhasefieldError, guess
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        keys: the schema of its keys, a dataclass, or ``MODULE:CLASS``, loaded when it is needed; None if it has none of its own.
+        execute: does it; its exit code.
+        words: what stands before the keys, name -> what it is.
+        others: whose keys it takes besides, unread (`Call.rest`): a command's name, or ``*`` for anything.
+        sweeps: whether ``-m`` runs all combinations. folder: the key that names the folder of the results then.
+        validate: what can be said of a call without doing it, in one line; `PhasefieldError` if it will not do.
+    """
+
+    keys: Any
+    execute: Callable[[Call], int]
+    words: Mapping[str, str] = field(default_factory=dict)
+    others: str = ""
+    sweeps: bool = False
+    folder: str = ""
+    validate: Callable[[Call], str] | None = None
+
+
+@dataclass
+class Call:
+    """One call of a command.
+
+    Attributes:
+        words: what stood before the keys. overrides: keys of its own, as given. rest: what is another command's.
+        many: whether all combinations are asked for. line: the whole command line.
+        folder: of a member of a sweep, where its results belong. composed: its configuration, if Hydra has composed it.
+    """
+
+    name: str
+    command: Command
+    words: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    rest: list[str] = field(default_factory=list)
+    many: bool = False
+    line: str = ""
+    folder: Path | None = None
+    composed: Any = None
+
+    @cached_property
+    def language(self) -> Any:
+        """The `config.Language` of its keys."""
+        from . import config
+
+        return config.Language(self.name, self.command.keys)
+
+    @cached_property
+    def config(self) -> Any:
+        """The composed configuration (an OmegaConf node)."""
+        from . import config
+
+        return self.composed if self.composed is not None else config.compose(self.overrides, self.language)
+
+    @cached_property
+    def keys(self) -> Any:
+        """The checked keys, an object of the schema."""
+        from . import config
+
+        return config.to_object(self.config, self.language.schema)
+
+
+def read(
+    name: str,
+    command: Command,
+    given: Sequence[str],
+    known: Sequence[str],
+    synopsis: str,
+    line: str = "",
+    bare: bool = False,
+) -> Call:
+    """A call from the arguments behind the command's name.
+
+    Args:
+        known: names of all commands, synopsis: how this one is called, for complaints. line: the whole command line. bare: the words before the keys may be missing.
+
+    Raises:
+        PhasefieldError: a word that is missing or too much, an unknown option.
+    """
+    call = Call(name, command, line=line)
+    flags = {k.flag: k for k in call.language.keys if k.flag} if command.keys else {}
+    lists: dict[str, list[str]] = {}
+    before, arguments = "", iter(given)
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        key = flags.get(flag) or next((k for k in flags.values() if k.path == flag and k.many and equals), None)
+        if argument.startswith("-") or key:
+            if flag in ("-m", "--multirun") and command.sweeps and not equals:
+                call.many = True
+            elif key and isinstance(key.default, bool):
+                call.overrides.append(f"{key.path}=true")
+            elif key:
+                text = value if equals else next(arguments, "")
+                if not text:
+                    raise PhasefieldError(f"{name}: {flag} needs a value: {key.metadata['text']}")
+                lists.setdefault(key.path, []).append(text)
+            elif command.others == "*":
+                call.rest.append(argument)
+            else:
+                raise PhasefieldError(f"{name}: unknown option {argument}\n  phasefield {name} --help lists the options")
+        elif len(call.words) < len(command.words) and not before and ("=" not in argument or os.path.exists(argument)):
+            call.words.append(argument)
+        elif command.others == "*":
+            call.rest.append(argument)
+        elif "=" not in argument and not argument.startswith("~") or argument == "=":
+            raise _word(argument, before, call, known)
+        else:
+            before = argument
+            own = not command.others or _root(argument) in {_root(k.path) for k in call.language.keys}
+            (call.overrides if own else call.rest).append(argument)
+    call.overrides += [f"{path}=[{','.join(map(_quoted, values))}]" for path, values in lists.items()]
+    if len(call.words) < len(command.words) and not bare:
+        what = list(command.words.values())[len(call.words)]
+        raise PhasefieldError(f"{name}: {what} is missing; usage: phasefield {synopsis}")
+    return call
+
+
+def _root(key: str) -> str:
+    return key.lstrip("+").partition("=")[0].partition(".")[0]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _word(argument: str, before: str, call: Call, known: Sequence[str]) -> PhasefieldError:
+    """The complaint about a word that is no override."""
+    hint = "phasefield --help shows both"
+    if before or argument == "=":
+        hint = "if it belongs to the value before it, quote the whole in the shell: 'key=value with blanks'"
+    if argument in known:
+        return PhasefieldError(
+            f"{argument!r} is a command and comes first: phasefield {argument} ...\n  phasefield {argument} --help"
+        )
+    if call.words:
+        return PhasefieldError(f"{call.name}: {argument!r} is no override key=value\n  {hint}")
+    return PhasefieldError(
+        f"{argument!r} is neither a command ({', '.join(known)}) nor an override key=value{guess(argument, known)}\n  {hint}"
+    )
