@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .pixels import PICTURES, Picture, read_array, read_pixels
+from .pixels import Picture, read_array, read_pixels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,11 +77,6 @@ def read_indexed(path: Path) -> Raster:
 def indexed(dim: int) -> str:
     """What is told of the axes of an array."""
     return f"the array is indexed {', '.join(AXES[:dim])}"
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file is a picture by its suffix."""
-    return path.suffix.lower() in PICTURES
 
 
 def checked(field: Any, name: str) -> Array:
