@@ -194,13 +194,7 @@ def from_fields(
     phases, shape = len(stack), stack.shape[1:]
     if phases == 1:
         return from_labels(np.zeros(shape, np.uint8), space, 1)
-    order = (
-        np.argpartition(stack, phases - 2, axis=0)[-2:]
-        if phases > 2
-        else np.array([np.zeros(shape, int), np.ones(shape, int)])
-    )
-    winner = stack.argmax(axis=0)
-    second = np.where(order[0] == winner, order[1], order[0])
+    winner, second = _two_largest(stack)
     walls = [boundary] * len(shape) if isinstance(boundary, str) else list(boundary)
     whole, count = (winner, phases) if pieces is None else (_piece_numbers(pieces, winner, walls), len(pieces.labels))
     if rule == "sharp":
@@ -227,6 +221,18 @@ def from_fields(
     normal[:, at] = n.T
     full_normal = normal.reshape(len(shape), *shape)
     return _laminates(fraction.reshape(shape), full_normal, other, whole, space, count)
+
+
+def _two_largest(stack: Array) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Which of several fields are the largest and the second largest, voxel by voxel."""
+    phases, shape = len(stack), stack.shape[1:]
+    order = (
+        np.argpartition(stack, phases - 2, axis=0)[-2:]
+        if phases > 2
+        else np.array([np.zeros(shape, int), np.ones(shape, int)])
+    )
+    winner = stack.argmax(axis=0)
+    return winner, np.where(order[0] == winner, order[1], order[0])
 
 
 def _piece_numbers(pieces: Pieces, winner: Array, walls: Sequence[str]) -> NDArray[np.integer]:
