@@ -67,7 +67,7 @@ NOT_RUN = {
     r"python scripts/work_precision\.py": "an hour",
     r"configs/\*\.yaml \+ overrides": "a diagram",
     r"phasefield homogenize RUN_DIR\|IMAGE": "the synopsis of the page; the lines below it run",
-    r"from phasefield\.mechanics\.properties import": "changes what an interpreter knows: test_extending_homogenize.py has others",
+    r"from phasefield\.mechanics\.properties import": "test_extending_homogenize.py runs it, in an interpreter of its own",
     r"from phasefield\.images\.formats import": "likewise",
 }
 

@@ -16,9 +16,7 @@ from ..mechanics.tensors import Array
 _CANCELLED = 20.0
 
 
-def own_scales(
-    problem: CellProblem, loads: Sequence[int], name: str, out: Array, solutions: Sequence[Solution]
-) -> None:
+def own_scales(cell: CellProblem, loads: Sequence[int], name: str, out: Array, solutions: Sequence[Solution]) -> None:
     """Solves for the principal loads that are much weaker than the unit loads they are sums of, and puts them into ``out``.
 
     The answer to a unit load has the tolerance relative to its own size, and so has the sum of some: of what nearly cancels in
@@ -33,10 +31,10 @@ def own_scales(
     if not weak.any():
         return
     own, rest = vectors.T[weak], vectors.T[~weak]
-    full = np.zeros((len(own), problem.size))
+    full = np.zeros((len(own), cell.size))
     full[:, list(loads)] = own
-    titles = tensors.NAMES if problem.elastic else tensors.AXES
-    again = problem.solve_all(
+    titles = tensors.NAMES if cell.elastic else tensors.AXES
+    again = cell.solve_all(
         [
             Load(
                 v,
