@@ -198,7 +198,7 @@ def test_from_the_command(tmp_path: Path) -> None:
     data = xarray.load_dataset(target).isel(time=0)
     assert data.conductivity_lower[0, 0] < data.conductivity[0, 0] <= data.conductivity_upper[0, 0] * (1 + 1e-9)
     gap = 100 * data.conductivity_certified_gap.item()
-    shown = " ".join(command.table(records, system).split())
+    shown = " ".join(command.table(records).split())
     assert f"certified bounds of the voxel image {gap:.2g} % apart" in shown
     with pytest.raises(ConfigError, match="certify: needs boundary"):
         command.run(path, [*given, "boundary=static"])

@@ -114,7 +114,7 @@ def test_the_file_of_the_command(tmp_path: Path) -> None:
     assert list(data.phase.values) == ["3", "7", "12", "40"]
     assert list(data.material_phase.values) == ["b", "a", "a", "b"]
     share = 100 * records[0].fractions[[0, 3]].sum()
-    assert f"b {share:.4g} %, a {100 - share:.4g} % in 4 grains" in command.table(records, system)
+    assert f"b {share:.4g} %, a {100 - share:.4g} % in 4 grains" in command.table(records)
 
 
 @pytest.mark.parametrize(
