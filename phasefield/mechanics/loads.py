@@ -95,7 +95,7 @@ class UniformStress:
             self._fields = np.zeros((len(loads), cell.medium.index.size, cell.size))
             for values, load in zip(self._fields, loads, strict=True):
                 if load.stress_field is not None:
-                    values[...] = axes.flux(load.stress_field.reshape(cell.size, -1).T)
+                    values[...] = axes.flux(np.ascontiguousarray(load.stress_field.reshape(cell.size, -1).T))
             self.total = self.total + self._fields.mean(axis=1)
 
     def nodal_forces(self, w: Any) -> list[Any]:
