@@ -213,14 +213,7 @@ def resume(
         stop.meanwhile = "the run is as it was"
         config = configuration.of_run(place.config, overrides)
         late = _check_changes(place, config)
-        arrays, meta = load_checkpoint(place.checkpoint)
-        try:
-            simulation = simulation_of(configuration.to_spec(config), (arrays, meta))
-            written = Written(**meta["written"])
-        except CheckpointMismatch as error:
-            raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None
-        except (KeyError, TypeError) as error:
-            raise CheckpointMismatch(f"{place.checkpoint}: is not a checkpoint of this version ({error})") from error
+        simulation, written = _restored(place, config)
         if late:
             raise late[0]
         if ended := _ended(simulation, written, overrides):
@@ -240,6 +233,17 @@ def resume(
                 write_text(place.config, configuration.to_yaml(config))
             log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
             return _go(simulation, place, written, command, progress, new_files)
+
+
+def _restored(place: RunFolder, config: Any) -> tuple[Simulation, Written]:
+    """The simulation at the checkpoint of a run, and what had been written by then. Raises CheckpointMismatch, ConfigError."""
+    arrays, meta = load_checkpoint(place.checkpoint)
+    try:
+        return simulation_of(configuration.to_spec(config), (arrays, meta)), Written(**meta["written"])
+    except CheckpointMismatch as error:
+        raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise CheckpointMismatch(f"{place.checkpoint}: is not a checkpoint of this version ({error})") from error
 
 
 #: Keys that resuming may change, and those whose value is in the files already and means nothing to the solution.

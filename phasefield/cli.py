@@ -99,7 +99,9 @@ def _with_search_path(given: list[str]) -> list[str]:
             continue
         folder = value if equals else next(rest, "")
         if not folder:
-            raise PhasefieldError("--config-dir needs a folder, in which presets lie in model/, experiment/ and material/")
+            raise PhasefieldError(
+                "--config-dir needs a folder, in which presets lie in model/, experiment/ and material/"
+            )
         folders.append(os.path.abspath(os.path.expanduser(folder)))
     if not folders:
         return given

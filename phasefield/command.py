@@ -88,7 +88,8 @@ def read(
     """A call from the arguments behind the command's name.
 
     Args:
-        known: names of all commands, synopsis: how this one is called, for complaints. line: the whole command line. bare: the words before the keys may be missing.
+        known: names of all commands, synopsis: how this one is called; both for complaints. line: the whole command line.
+        bare: the words before the keys may be missing.
 
     Raises:
         PhasefieldError: a word that is missing or too much, an unknown option.
@@ -113,12 +114,14 @@ def read(
             elif command.others == "*":
                 call.rest.append(argument)
             else:
-                raise PhasefieldError(f"{name}: unknown option {argument}\n  phasefield {name} --help lists the options")
+                raise PhasefieldError(
+                    f"{name}: unknown option {argument}\n  phasefield {name} --help lists the options"
+                )
         elif len(call.words) < len(command.words) and not before and ("=" not in argument or os.path.exists(argument)):
             call.words.append(argument)
         elif command.others == "*":
             call.rest.append(argument)
-        elif "=" not in argument and not argument.startswith("~") or argument == "=":
+        elif argument == "=" or ("=" not in argument and not argument.startswith("~")):
             raise _word(argument, before, call, known)
         else:
             before = argument

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 
 from . import commands, config, presets
 from .errors import PhasefieldError
@@ -55,9 +56,9 @@ def _complete(given: list[str], line: str) -> int:
 
 
 def _keys(given: list[str], language: config.Language, words: list[str], last: str) -> int:
-    path, equals, start = last.lstrip("+").partition("=")
+    path, equals, _ = last.lstrip("+").partition("=")
     at = [word for word in words if word.startswith("hydra.searchpath=")]
-    at += [f"hydra.searchpath=[{b}]" for a, b in zip(words, words[1:], strict=False) if a in ("-cd", "--config-dir")]
+    at += [f"hydra.searchpath=[{b}]" for a, b in pairwise(words) if a in ("-cd", "--config-dir")]
     keys = language.reading([last]).keys
     if equals and path == "experiment":  # Hydra offers no presets in subfolders
         return _offer((f"{path}={preset}" for preset in presets.names(path, config.search_path(at))), last)

@@ -5,6 +5,7 @@ Nothing is imported here, so that help comes at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ def folder(group: str = "") -> Path:
 
 def names(group: str, own: Sequence[Path] = ()) -> list[str]:
     """Names of the presets of a group: ``model``, ``experiment`` or ``material``. ``own``: folders before the package's."""
-    roots = [place / group for place in own] + [folder(group)]
-    return sorted({p.relative_to(root).with_suffix("").as_posix() for root in roots for p in root.rglob("*.yaml")})
+    found = set()
+    for root in (*(place / group for place in own), folder(group)):
+        for place, _, files in os.walk(root):
+            inside = os.path.relpath(place, root).replace(os.sep, "/")
+            names = [file.removesuffix(".yaml") for file in files if file.endswith(".yaml")]
+            found.update(names if inside == "." else (f"{inside}/{name}" for name in names))
+    return sorted(found)
 
 
 def is_file(choice: str) -> bool:

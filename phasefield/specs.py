@@ -101,10 +101,10 @@ class GridSpec:
         length = self.length if self.length is not None else [float(n) for n in self.shape]
         lengths = list(length) if isinstance(length, list | tuple) else [length] * dim
         boundary = list(self.boundary) if isinstance(self.boundary, list | tuple) else [self.boundary] * dim
-        for key, values in (("grid.length", lengths), ("grid.boundary", boundary)):
+        for name, values in (("grid.length", lengths), ("grid.boundary", boundary)):
             if len(values) != dim:
                 raise ConfigError(
-                    key,
+                    name,
                     f"has {len(values)} entries for {dim} axes",
                     f"give one value, or one per axis ({', '.join(AXIS_NAMES[:dim])})",
                 )
@@ -131,7 +131,9 @@ class TimeSpec:
 
     scheme: str = key("etdms3", "of time integration", names=_schemes)
     adaptive: bool = key(True, "step size from the local error; false is a fixed step time.dt")
-    dt: float | None = key(None, "first step, or the fixed one, of which every one is taken whole: outputs and the end wait")
+    dt: float | None = key(
+        None, "first step, or the fixed one, of which every one is taken whole: outputs and the end wait"
+    )
     dt_min: float | None = key(None, "the smallest step")
     dt_max: float | None = key(None, "the largest step")
     tolerance: float = key(0.05, "local error of a step relative to what the step changes: the error of the rates")
@@ -169,8 +171,8 @@ class OutputSpec:
     dir: str | None = key(None, "the run folder; null is runs/TIME", value="text")
     every: Any = key(
         None,
-        "snapshots: a period, {steps: n}, {times: [...]} or {per_decade: n, start: t}; null is time.end/10; the first and the last "
-        "state besides",
+        "snapshots: a period, {steps: n}, {times: [...]} or {per_decade: n, start: t}; null is time.end/10; the first and the "
+        "last state besides",
         value="schedule",
     )
     history: Any = key(
@@ -244,11 +246,11 @@ class RunSpec:
             raise ConfigError("precision", f"is {self.precision!r}; expected double or single")
         if not 0 <= self.seed < 2**63:
             raise ConfigError("seed", f"is {self.seed}; a whole number from 0 to 2**63 - 1 is expected")
-        for key in ("every", "history"):
-            period = getattr(self.output, key)
+        for name in ("every", "history"):
+            period = getattr(self.output, name)
             if isinstance(period, int | float) and self.time.end / period > _MOST_RECORDS:
                 raise ConfigError(
-                    f"output.{key}",
+                    f"output.{name}",
                     f"is {period:g}, {self.time.end / period:.3g} records until time.end = {self.time.end:g}",
                     "choose a longer period",
                 )

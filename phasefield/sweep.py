@@ -155,7 +155,9 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call) -> Pa
     except FileExistsError:
         if not where.is_dir():
             raise OutputError(f"{where}: is a file\n  choose another {call.command.folder}") from None
-        raise OutputError(f"{where}: another sweep has just begun there\n  choose another {call.command.folder}") from None
+        raise OutputError(
+            f"{where}: another sweep has just begun there\n  choose another {call.command.folder}"
+        ) from None
     except OSError as error:
         raise OutputError(
             f"{where}: cannot be used as the folder of a sweep: {error.strerror or error}\n  choose another {call.command.folder}"

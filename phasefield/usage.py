@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +21,7 @@ examples:
   phasefield 'initial.c=0.5+0.1*cos(2*pi*x/256)' time.scheme=sbdf2 device=cpu precision=single
 
 keys (those that are used most; phasefield COMMAND --help tells all of a command, with what they mean and may be):
-  {keys}
+{keys}
 
 presets (a name, or a YAML file of your own):
 {presets}
@@ -39,10 +38,10 @@ exit codes: 0 done; 1 members of a sweep failed; 2 error; 130, 143, 129, 138
             checkpoint)"""
 
 #: The keys of a run that the first help names.
-USED_MOST = (
-    "model.energy model.parameters.P model.fields.F.mobility initial.F grid.shape grid.length grid.boundary time.scheme time.dt "
-    "time.tolerance time.end output.dir output.every output.observables homogenize.material device precision seed threads.cpu"
-)
+USED_MOST = """\
+  model.energy model.parameters.P model.fields.F.mobility initial.F grid.shape grid.length grid.boundary time.scheme
+  time.dt time.tolerance time.end output.dir output.every output.observables homogenize.material device precision
+  seed threads.cpu"""
 #: Columns of the text.
 _WIDTH, _INDENT = 80, 6
 
@@ -56,8 +55,7 @@ def text(command: str = "") -> str:
     width = max(len(synopsis) for synopsis, _ in pairs)
     ways = "\n       ".join(f"phasefield {synopsis:<{width}}  {what}" for synopsis, what in pairs)
     groups = "\n".join(f"  {g}=  {', '.join(presets.names(g))}" for g in ("model", "experiment", "material"))
-    keys = "\n  ".join(textwrap.wrap(USED_MOST, 120))
-    return GENERAL.format(ways=ways, keys=keys, presets=groups, codes=CODES).rstrip("\n")
+    return GENERAL.format(ways=ways, keys=USED_MOST, presets=groups, codes=CODES).rstrip("\n")
 
 
 def _of(name: str) -> Iterator[str]:
@@ -80,7 +78,9 @@ def _of(name: str) -> Iterator[str]:
     if command.sweeps:
         yield from _option("-m, --multirun", "all combinations of values, key=v1,v2")
     if any(k.presets or k.section for k in keys) or command.others == "*":
-        yield from _option("--config-dir DIR", "presets of your own in DIR/GROUP/NAME.yaml, as hydra.searchpath=[file:///DIR]")
+        yield from _option(
+            "--config-dir DIR", "presets of your own in DIR/GROUP/NAME.yaml, as hydra.searchpath=[file:///DIR]"
+        )
     yield from _option("--debug", "show all messages and the traceback of an error")
     if command.sweeps or command.others == "run":
         yield CODES
@@ -88,6 +88,8 @@ def _of(name: str) -> Iterator[str]:
 
 def described(key: Any) -> Iterator[str]:
     """Lines of help for a key: name, default, meaning and values."""
+    import textwrap
+
     indent = " " * _INDENT
     yield f"  {key.path}={'NAME|FILE.yaml' if key.presets else _written(key.default)}"
     values = key.choices or (key.names() if key.names else presets.names(key.presets) if key.presets else ())
@@ -96,6 +98,8 @@ def described(key: Any) -> Iterator[str]:
 
 
 def _option(flag: str, text: str) -> Iterator[str]:
+    import textwrap
+
     yield from textwrap.wrap(text, _WIDTH, initial_indent=f"  {flag:<20} ", subsequent_indent=" " * 23)
 
 

@@ -111,7 +111,9 @@ def test_the_section_of_a_run_takes_what_the_command_takes(tmp_path: Path) -> No
     spec = spec_of(path, f"experiment={tmp_path}/more.yaml", "homogenize.threads=2")
     assert spec.homogenize["material"] == str(tmp_path / "material" / "mine.yaml")
     assert spec.homogenize["levels"] == [0, 1]
-    spec = spec_of(path, f"experiment={tmp_path}/more.yaml", "homogenize.material=fe", "homogenize.material.phases.Fe.level=1")
+    spec = spec_of(
+        path, f"experiment={tmp_path}/more.yaml", "homogenize.material=fe", "homogenize.material.phases.Fe.level=1"
+    )
     assert spec.homogenize["material"] == {"preset": "fe", "phases": {"Fe": {"level": 1}}}
     assert set(spec.homogenize) == {k.path.split(".")[0] for k in keys_of(Along)}
     assert spec_of().homogenize == {}

@@ -77,9 +77,11 @@ MEANT = {
     "phasefield run -m seed=1,2,3 ...": ["phasefield run -m seed=1,2,3"],
     "phasefield resume DIR [time.end=...]": ["phasefield resume DIR time.end=6", "phasefield resume many time.end=2"],
     "phasefield report DIR": ["phasefield report DIR"],
-    "phasefield config show|validate [key=value]": [
+    "phasefield homogenize DIR|IMAGE material=NAME": ["phasefield homogenize DIR material=ni_ni3al two_grid=false"],
+    "phasefield config show|validate [COMMAND] [key=value]": [
         "phasefield config show seed=3",
         "phasefield config validate seed=3",
+        "phasefield config show homogenize material=cu",
     ],
 }
 

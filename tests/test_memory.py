@@ -62,7 +62,7 @@ def peak(tmp_path: Path, shape: str, *keys: str) -> int:
     ],
     ids=str,
 )
-@pytest.mark.slow  # fails on a cold cache: two to four times what is said, cause not found
+@pytest.mark.slow
 def test_the_peak_of_a_run(tmp_path: Path, shape: str, keys: tuple[str, ...], most: float) -> None:
     spec = spec_of("device=cpu", f"grid.shape={shape}", *keys)
     cells = math.prod(spec.grid.shape)

@@ -72,7 +72,9 @@ def _structured(schema: type) -> Any:
     while waiting:
         part = waiting.pop()
         OmegaConf.set_readonly(part, False)
-        waiting += [part._get_node(k) for k in part if isinstance(part._get_node(k), DictConfig) and part[k] is not None]
+        waiting += [
+            part._get_node(k) for k in part if isinstance(part._get_node(k), DictConfig) and part[k] is not None
+        ]
     return node
 
 
@@ -93,8 +95,8 @@ def original(override: str) -> str:
 
 
 def arrange(config: Any, new: Sequence[str], overrides: Sequence[str], language: Language = RUN) -> Any:
-    """What Hydra composed, completed: new fields behind those of the preset (in the schema they come first), presets that are read
-    here found along the search path, and sections that something is said of filled in.
+    """What Hydra composed, completed: new fields behind those of the preset (in the schema they come first), presets that are
+    read here found along the search path, and sections that something is said of filled in.
 
     Raises:
         ConfigError: a preset that is not there, a key that a section has not, or a value of the wrong type.

@@ -103,7 +103,7 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
         raise ConfigError(key, f"{path} {error.problem}", error.hint) from None
     except Exception as error:  # the libraries raise almost anything on a damaged file
         hint = "is it complete, and of the type that its suffix says?"
-        reason = error.reason if isinstance(error, Unreadable) else f"cannot be read: {error}"
+        reason = f"cannot be read: {error.reason if isinstance(error, Unreadable) else error}"
         raise ConfigError(key, f"{path} {reason}", hint) from error
     data = raster.values
     if data.dtype.kind not in "biuf":
@@ -224,7 +224,7 @@ def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
             if tuple(space) != names:
                 has = f"{name!r} in {path} has the axes {', '.join(space)}, the grid {', '.join(names)}"
                 raise ConfigError(f"{target.key}.path", has, "give the grid the axes of the file")
-            variable = variable.transpose(..., *names)
+            variable = variable.load().transpose(..., *names)  # what is not read yet is dear to turn
         variable, turned = increasing(variable, str(path))
         space = [str(d) for d in variable.dims[-len(names) :]]
         steps = [step_of(variable, d, str(path)) for d in space]

@@ -28,7 +28,7 @@ def about(
         text: what it means. choices: the values it may have, or the entries of a list. names: values that are found when
             they are shown; others are possible.
         unit: of the numbers, which may carry another: they are converted where the objects of the schema are made.
-        value: how its text is read: ``text`` (commas, blanks and all), ``expression`` (commas in brackets belong to it), ``tree``
+        value: how its text is read: ``text`` (commas, blanks, all), ``expression`` (commas in brackets belong to it), ``tree``
             (a mapping open to any key, of such values), ``schedule`` (one of several kinds of mappings, or a number); by default as
             Hydra does.
         many: one value stands for a list of one, and ``a,b`` for ``[a,b]``.

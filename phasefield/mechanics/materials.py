@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import presets
 from ..errors import ConfigError, unknown
+from ..presets import find, read
 from .constants import check_definite, read_order2, read_orientation, read_stiffness
 from .phases import MaterialSystem, Phase
 from .properties import PROPERTIES
@@ -23,7 +23,7 @@ def read_material(name: str) -> MaterialSystem:
 
 def _content(name: str) -> Any:
     """What the file of a material holds."""
-    return presets.read(presets.find("material", name), "material")[0]
+    return read(find("material", name), "material")[0]
 
 
 def system_of(spec: Any) -> MaterialSystem:

@@ -57,7 +57,7 @@ def opened(folder: Path, name: str) -> Iterator[xr.Dataset]:
 
 @dataclass(frozen=True)
 class Field:
-    """An order parameter; ``data`` is read lazily and ordered (time, [component,] x, ...)."""
+    """An order parameter; ``data`` is read lazily, its axes in any order."""
 
     name: str
     label: str
@@ -68,7 +68,9 @@ class Field:
 
     def values(self, index: int, **planes: int) -> Array:
         """Snapshot ``index`` (or planes of it) as ([component,] x, ...), floating."""
-        array = np.asarray(self.data.isel(time=index, **planes).values)  # type: ignore[arg-type]
+        chosen = self.data.isel(time=index, **planes).load()  # type: ignore[arg-type]
+        dims = [d for d in (self.component, *self.space) if d in chosen.dims]
+        array = np.asarray(chosen.transpose(*dims).values)
         return array if array.dtype.kind == "f" else array.astype(float)
 
 
@@ -84,7 +86,6 @@ def fields_of(data: xr.Dataset, folder: Path) -> list[Field]:
         if not space or "time" not in array.dims or len(others) > 1 or array.dtype.kind not in "fiub" or not array.size:
             continue
         component = others[0] if others else None
-        array = array.transpose("time", *others, *space)
         falling = [d for d in space if d in array.coords and float(array[d][-1]) < float(array[d][0])]
         array = array.isel({d: slice(None, None, -1) for d in falling})  # drawn as initial conditions are read
         if component and array.sizes[component] == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -83,13 +83,47 @@ def joined(data: xr.Dataset) -> xr.Dataset:
                 map(str, variable.dims)
             )  # of a file of another origin those without our names keep their order
             ours = dims == disk_order(dims)
-            variables[name] = variable.variable.transpose(*named_order(dims)) if ours else variable.variable
+            variables[name] = reordered(variable.variable, named_order(dims)) if ours else variable.variable
         elif whole not in seen:
             seen.add(whole)
             variables[whole] = _whole(whole, {at: data[part].variable for at, part in wholes[whole].items()})
     result = data.drop_vars(list(data.data_vars)).assign(variables)
     result.set_close(data.close)
     return result
+
+
+def reordered(variable: xr.Variable, dims: Sequence[str]) -> xr.Variable:
+    """A variable with its dimensions in another order, still read lazily.
+
+    `xarray.Variable.transpose` of what is not read yet asks the file for every number by its indices, which takes an order of
+    magnitude more memory and time than the numbers themselves.
+    """
+    import xarray as xr
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
+
+    before = tuple(map(str, variable.dims))
+    dims = tuple(dims)
+    if dims == before:
+        return variable
+    if isinstance(variable._data, np.ndarray):
+        return variable.transpose(*dims)
+
+    class Reordered(BackendArray):
+        """Reads in the file's order, turns what has been read."""
+
+        shape = tuple(variable.sizes[d] for d in dims)
+        dtype = variable.dtype
+
+        def __getitem__(self, key: Any) -> Any:
+            return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+        def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+            asked = dict(zip(dims, key, strict=True))
+            kept = [d for d in dims if not isinstance(asked[d], int | np.integer)]
+            return np.asarray(variable[tuple(asked[d] for d in before)].load().transpose(*kept).values)
+
+    return xr.Variable(dims, indexing.LazilyIndexedArray(Reordered()), variable.attrs, variable.encoding)
 
 
 def _whole(name: str, parts: Mapping[tuple[int, ...], Any]) -> Any:
@@ -106,7 +140,7 @@ def _whole(name: str, parts: Mapping[tuple[int, ...], Any]) -> Any:
     inner = named_order(first.dims)
     lead = inner[:1] if inner[0] == "time" else ()
     dims = (*lead, *axes, *inner[len(lead) :])
-    ordered = {at: part.transpose(*inner) for at, part in parts.items()}
+    ordered = {at: reordered(part, inner) for at, part in parts.items()}
 
     class Joined(BackendArray):
         """Reads of the parts what an index asks for."""

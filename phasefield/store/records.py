@@ -100,6 +100,16 @@ def _put(file: h5py.File, name: str, start: int, values: np.ndarray) -> None:
         data.write(h5py.h5s.create_simple(block.shape), space, block)
 
 
+def _put_coordinate(file: h5netcdf.File, name: str, values: np.ndarray) -> Mapping[str, Any]:
+    """Adds a coordinate; the attributes that it needs."""
+    if values.dtype.kind == "U":
+        put_characters(file, name, (name,), values)
+        return TEXT
+    values = readable(values)
+    file.create_variable(name, (name,), values.dtype, data=values)
+    return {}
+
+
 class RecordFile:
     """A NetCDF-4 file that grows along its unlimited dimension ``time``; see ``create`` and ``open``.
 
@@ -176,14 +186,7 @@ class RecordFile:
         with h5netcdf.File(image, "w") as file:
             file.dimensions = {"time": None, **sizes}
             for name, (values, coord_attrs) in coords.items():
-                texts[name] = coord_attrs
-                values = np.asarray(values)
-                if values.dtype.kind == "U":
-                    put_characters(file, name, (name,), values)
-                    texts[name] = {**coord_attrs, **TEXT}
-                else:
-                    values = readable(values)
-                    file.create_variable(name, (name,), values.dtype, data=values)
+                texts[name] = {**coord_attrs, **_put_coordinate(file, name, np.asarray(values))}
             for variable in variables:
                 for part in parts_of(variable.name, variable.dims, labels, variable.attrs, taken):
                     dims = part.dims

@@ -194,7 +194,7 @@ def test_from_the_command(tmp_path: Path) -> None:
         "properties=conductivity",
         "certify=true",
     ]
-    target, records, system = command.run(path, [*given, "descriptors=false"])
+    target, records, _ = command.run(path, [*given, "descriptors=false"])
     data = xarray.load_dataset(target).isel(time=0)
     assert data.conductivity_lower[0, 0] < data.conductivity[0, 0] <= data.conductivity_upper[0, 0] * (1 + 1e-9)
     gap = 100 * data.conductivity_certified_gap.item()

@@ -109,7 +109,7 @@ def test_the_file_of_the_command(tmp_path: Path) -> None:
     path = tmp_path / "image.npy"
     np.save(path, LABELS[image((6, 6)).values])
     material = "material={phases: {a: {stiffness: {E: 1, nu: 0.3}}, b: {stiffness: {E: 3, nu: 0.3}}}}"
-    target, records, system = command.run(path, [material, f"grains={written(tmp_path, ROWS)}", "descriptors=false"])
+    target, records, _ = command.run(path, [material, f"grains={written(tmp_path, ROWS)}", "descriptors=false"])
     data = xarray.load_dataset(target)
     assert list(data.phase.values) == ["3", "7", "12", "40"]
     assert list(data.material_phase.values) == ["b", "a", "a", "b"]

@@ -12,6 +12,7 @@ import pytest
 
 from phasefield.errors import ConfigError
 from phasefield.mechanics import materials, tensors
+from phasefield.presets import names
 from phasefield.units import parse_unit, quantity
 
 
@@ -64,8 +65,8 @@ def phase(**content: Any) -> materials.Phase:
 
 
 def test_presets_load() -> None:
-    assert {"cu", "ni_ni3al", "fe", "w", "epoxy_glass"} <= set(materials.presets())
-    for name in materials.presets():
+    assert {"cu", "ni_ni3al", "fe", "w", "epoxy_glass"} <= set(names("material"))
+    for name in names("material"):
         system = materials.load(name)
         assert system.source
         assert system.united
