@@ -22,7 +22,7 @@ def folder(group: str = "") -> Path:
 
 def names(group: str, own: Sequence[Path] = ()) -> list[str]:
     """Names of the presets of a group: ``model``, ``experiment`` or ``material``. ``own``: folders before the package's."""
-    found = set()
+    found: set[str] = set()
     for root in (*(place / group for place in own), folder(group)):
         for place, _, files in os.walk(root):
             inside = os.path.relpath(place, root).replace(os.sep, "/")

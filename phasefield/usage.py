@@ -64,7 +64,8 @@ def _of(name: str) -> Iterator[str]:
     ways, more = commands.head(name)
     for number, (synopsis, _) in enumerate(ways):
         yield ("       " if number else "usage: ") + f"phasefield {synopsis}"
-    yield f"\n{more}"
+    if more:
+        yield f"\n{more}"
     command = commands.find(name)
     keys = list(keys_of(schema_at(command.keys))) if command.keys else []
     said = [k for k in keys if k.metadata and not k.flag]

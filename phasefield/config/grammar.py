@@ -21,7 +21,7 @@ _KIND = re.compile(r"[{,]\s*['\"]?kind['\"]?\s*:")
 def prepare(overrides: Sequence[str], sweep: bool = False, language: Language = RUN) -> list[str]:
     """Makes overrides fit for Hydra: expressions are quoted, open dictionaries take new keys, mappings replace mappings.
 
-    Presets that are chosen come first: what else is said of their keys changes them, in whatever order it was given.
+    Presets that are chosen come first, the last one wins; what else is said of their keys changes it, in whatever order.
 
     Args:
         sweep: several values separated by commas outside parentheses are a choice.
@@ -37,8 +37,10 @@ def prepare(overrides: Sequence[str], sweep: bool = False, language: Language = 
         key = match and match.group(2)
         if not reading.run and key == "hydra.searchpath":
             continue  # its folders are groups to Hydra; presets of other commands are found without it
-        if key in reading.presets and match and match.group(3).strip()[:1] != "{":
-            chosen += _preset(key, match.group(3).strip(), sweep)
+        if match and key in reading.presets:
+            value = match.group(3).strip()
+            mapping = value.startswith("{")
+            chosen += _prepare(override, sweep, reading) if mapping else _preset(str(key), value, sweep)
         else:
             others += _prepare(override, sweep, reading)
     return [*chosen, *others]

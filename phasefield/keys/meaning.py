@@ -29,7 +29,7 @@ def about(
             they are shown; others are possible.
         unit: of the numbers, which may carry another: they are converted where the objects of the schema are made.
         value: how its text is read: ``text`` (commas, blanks, all), ``expression`` (commas in brackets belong to it), ``tree``
-            (a mapping open to any key, of such values), ``schedule`` (one of several kinds of mappings, or a number); by default as
+            (a mapping open to any key, of such values), ``schedule`` (one of several kinds of mappings, or a number); else as
             Hydra does.
         many: one value stands for a list of one, and ``a,b`` for ``[a,b]``.
         presets: the group of presets that it may name, a folder of configs/.
