@@ -57,7 +57,7 @@ def test_preconditioner_is_symmetric_and_positive(dim: int, order: int) -> None:
     def applied(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         w = cell.operators.spectral()
         w[..., : x.shape[-1]] = x
-        product = cell._precondition(w)
+        product = cell.preconditioner.inner(w)
         return w[..., : x.shape[-1]].copy(), product
 
     shape = cell.operators.field().shape

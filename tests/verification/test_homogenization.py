@@ -17,7 +17,6 @@ import pytest
 from phasefield.homogenize.evidence import levin
 from phasefield.homogenize.mixture import Mixture
 from phasefield.images import voxels
-from phasefield.images.voxels import Voxels
 from phasefield.mechanics import tensors
 from phasefield.mechanics.cell import CellProblem
 from phasefield.mechanics.mixing import mix
@@ -25,7 +24,7 @@ from phasefield.mechanics.options import Options
 
 
 def effective(
-    geometry: Voxels, pure: np.ndarray, loads: int | None = None, tolerance: float = 1e-8, **options: Any
+    geometry: Mixture, pure: np.ndarray, loads: int | None = None, tolerance: float = 1e-8, **options: Any
 ) -> tuple[np.ndarray, list[int]]:
     """The tensor as it comes (not symmetrised), and the iterations."""
     problem = CellProblem(
@@ -56,7 +55,7 @@ def radius(n: int, dim: int) -> np.ndarray:
     return np.sqrt(sum(a**2 for a in np.meshgrid(*[x] * dim, indexing="ij")))
 
 
-def ball(n: int, dim: int, fraction: float, width: float = 2.0) -> Voxels:
+def ball(n: int, dim: int, fraction: float, width: float = 2.0) -> Mixture:
     """A disk or sphere with a tanh interface ``width`` voxels wide."""
     r = math.sqrt(fraction / math.pi) if dim == 2 else (3 * fraction / (4 * math.pi)) ** (1 / 3)
     return Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((r - radius(n, dim)) * n / width))))
@@ -158,14 +157,14 @@ def test_uniform_shear_modulus(shape: tuple[int, ...], scheme: str) -> None:
 # -- neutral inclusions ------------------------------------------------------------------------------------------------
 
 
-def coated(n: int) -> Voxels:
+def coated(n: int) -> Mixture:
     """Core, shell and matrix with half of the coated sphere core; phases in this order."""
     outer = 0.4
     inner = outer * 0.5 ** (1 / 3)
     r = radius(n, 3)
     step = lambda a: 0.5 * (1 + np.tanh((a - r) * n / 1.5))  # noqa: E731
     core, both = step(inner), step(outer)
-    return voxels.from_fields(np.array([core, np.clip(both - core, 0, 1), 1 - both]))
+    return Mixture.of(voxels.from_fields(np.array([core, np.clip(both - core, 0, 1), 1 - both])))
 
 
 def test_neutral_coated_sphere() -> None:
