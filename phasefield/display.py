@@ -83,7 +83,7 @@ def working() -> Iterator[Callable[[str], None] | None]:
     from rich.progress import Progress as Bar
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from .homogenize.watch import watched
+    from .mechanics.watch import watched
 
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Bar(*columns, console=Console(stderr=True), refresh_per_second=4, transient=True) as bar:

@@ -38,7 +38,7 @@ from phasefield.backend import Apply, Backend, Forward, Inverse, Layout, select
 from phasefield.codegen import Kernel, array_symbol
 from phasefield.errors import PhasefieldError
 from phasefield.grid import Grid
-from phasefield.homogenize.solver import Options
+from phasefield.mechanics.options import Options
 from phasefield.provenance import version
 from phasefield.simulation import Simulation
 

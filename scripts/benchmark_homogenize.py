@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from phasefield.homogenize import tensors
-from phasefield.homogenize.solver import CellProblem, Load, Options
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.loads import Load
+from phasefield.mechanics.options import Options
 
 #: The tolerance of the effective property.
 TOLERANCE = 1e-6

@@ -29,8 +29,9 @@ from phasefield.api import spec_of
 from phasefield.backend import Apply, Backend, Layout, cells_of, select, traffic
 from phasefield.errors import PhasefieldError
 from phasefield.grid import Grid
-from phasefield.homogenize import tensors
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.options import Options
 from phasefield.simulation import Simulation
 
 PRECIPITATE = (
@@ -214,12 +215,12 @@ def homogenization(device: str, images: Any = IMAGES, compared: Any = COMPARED) 
             first = time.perf_counter()
             solutions = [problem.solve(load) for load in np.eye(problem.size)[:loads]]
             seconds = (time.perf_counter() - first) / loads
-            u, _, p, w = problem._buffers()
-            kernels = problem.kernels
+            u, _, p, w = problem.workspace.fields()
+            operators = problem.operators
             milliseconds = {
-                "apply": best_of(lambda k=kernels, m=problem.material, u=u, w=w: k.apply(u, w, m)),
-                "green": best_of(lambda k=kernels, r=problem._reference, w=w: k.green(w, r)),
-                "dot": best_of(lambda k=kernels, p=p, w=w: k.dot(p, w)),
+                "apply": best_of(lambda k=operators, m=problem.tensors, u=u, w=w: k.apply(u, w, m)),
+                "green": best_of(lambda k=operators, r=problem.preconditioner.reference, w=w: k.green(w, r)),
+                "dot": best_of(lambda k=operators, p=p, w=w: k.dot(p, w)),
             }
             row |= {
                 "seconds_per_load": seconds, "iterations": [s.iterations for s in solutions],
@@ -229,7 +230,7 @@ def homogenization(device: str, images: Any = IMAGES, compared: Any = COMPARED) 
                 "hill": max(s.hill for s in solutions),
             }  # fmt: skip
             row["passed"] = seconds <= target and row["hill"] < 1e-6
-            del problem, u, p, w, kernels
+            del problem, u, p, w, operators
         except PhasefieldError as error:
             row["error"] = str(error)
         release(device)

@@ -40,7 +40,7 @@ def test_homogenize_shows_how_far_it_is_on_a_terminal(tmp_path: Path) -> None:
 
 def test_who_watches_sees_every_iteration() -> None:
     from phasefield.homogenize import Settings, build, from_array, homogenize
-    from phasefield.homogenize.watch import watched
+    from phasefield.mechanics.watch import watched
 
     x = (np.arange(16) + 0.5) / 16 - 0.5
     image = from_array((np.hypot(x[:, None], x) < 0.3).astype(int))

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from .image import Image, Snapshots, from_array, read_file
-from .materials import MaterialSystem, build, load
+from ..images.voxels import Voxels
+from ..mechanics.cell import CellProblem
+from ..mechanics.materials import build, read_material
+from ..mechanics.options import Options
+from ..mechanics.phases import MaterialSystem
 from .properties import homogenize
+from .reading import Image, Snapshots, from_array, read_file
 from .result import Result
 from .settings import Settings
-from .solver import CellProblem, Options
-from .voxels import Voxels
 
 __all__ = [
     "CellProblem", "Image", "MaterialSystem", "Options", "Result", "Settings", "Snapshots", "Voxels", "build", "from_array",
-    "homogenize", "load", "read_file",
+    "homogenize", "read_file", "read_material",
 ]  # fmt: skip

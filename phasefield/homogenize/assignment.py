@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from . import tensors
+from ..images.image import Image
+from ..images.levels import two_levels
+from ..mechanics import tensors
+from ..mechanics.phases import MaterialSystem
+from ..mechanics.properties import PROPERTIES
+from ..mechanics.tensors import Array
 from .grains import Grains, match, read_grains
-from .image import two_levels
-from .materials import PROPERTIES, MaterialSystem
-from .microstructure import Image
 from .settings import Settings
-from .tensors import Array
 
 #: Stiffness of rigid phases over that of the stiffest other one; the result is off by about its inverse.
 RIGID = 1e6

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import tensors
-from .tensors import Array
+from ..mechanics import tensors
+from ..mechanics.tensors import Array
 
 
 def voigt(fractions: Array, phases: Array) -> Array:

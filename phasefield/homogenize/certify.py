@@ -22,12 +22,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from . import tensors
-from .tensors import Array
+from ..mechanics import tensors
+from ..mechanics.conjugate_gradients import ArrayUpdates, Identity, conjugate_gradients
+from ..mechanics.convergence import Progress
+from ..mechanics.tensors import Array
 
 _LINEAR, _QUADRATIC = math.sqrt(1 / 12), math.sqrt(1 / 180)
 #: Coefficient of the orthonormal Legendre polynomial in a voxel, by (degree of the spline, of the polynomial): weights of the
@@ -44,7 +47,7 @@ _STENCILS: dict[tuple[int, int], dict[int, float]] = {
 _ITERATIONS = 500
 
 
-class Equilibrated:
+class Equilibrated(ArrayUpdates):
     """Stresses in equilibrium (fluxes without sources) on a periodic image.
 
     Args:
@@ -131,35 +134,52 @@ class Equilibrated:
                 field = sum((w * np.roll(field, sign * at, axis) for at, w in stencil.items()), np.zeros(self.shape))
         return field
 
+    def multiply(self, p: Array, w: Array) -> tuple[Array, Array]:
+        """``w = P H p`` of one stress in equilibrium, with the projector P of `project`, see `LinearSystem`."""
+        w[0] = self.project(self.gradient(p[0]))
+        return np.array([float(np.vdot(p, w))]), np.zeros((1, self.size))
+
     def minimize(self, mean: Array, tolerance: float) -> Array:
         """Coefficients of the stress of least complementary energy for a mean stress, by conjugate gradients among stresses in
         equilibrium, until the energy has changed by less than ``tolerance`` in the last 3 + n/10 of n iterations.
         """
-        stress = np.broadcast_to(mean[:, None, None, None], (self.size, *self.shape)).copy()
-        gradient = self.gradient(stress)
-        energy = float(np.vdot(stress, gradient))
-        r = -self.project(gradient)
-        p, rr = r.copy(), float(np.vdot(r, r))
-        first, drops = rr, [0.0]
-        for count in range(1, _ITERATIONS + 1):
-            if rr <= 1e-28 * first or rr <= 1e-30 * float(np.vdot(gradient, gradient)):
-                break
-            hp = self.project(self.gradient(p))
-            curvature = float(np.vdot(p, hp))
-            if not curvature > 0:  # rounding is all that is left
-                break
-            alpha = rr / curvature
-            stress += alpha * p
-            r -= alpha * hp
-            drops.append(alpha * rr)
-            energy -= drops[-1]
-            window = 3 + count // 10
-            if count >= window and sum(drops[-window:]) <= tolerance * energy:
-                break
-            new = float(np.vdot(r, r))
-            p = r + (new / rr) * p
-            rr = new
-        return stress
+        stress = np.broadcast_to(mean[:, None, None, None], (1, self.size, *self.shape)).copy()
+        gradient = self.gradient(stress[0])
+        r = -self.project(gradient)[None]
+        progress = ComplementaryEnergy(
+            "stress", tolerance, _ITERATIONS,
+            energy=float(np.vdot(stress, gradient)), floor=1e-30 * float(np.vdot(gradient, gradient)),
+        )  # fmt: skip
+        conjugate_gradients(self, Identity(), [progress], (stress, r, np.zeros_like(r), r.copy()))
+        return np.asarray(stress[0])
+
+
+@dataclass
+class ComplementaryEnergy(Progress):
+    """Of stresses in equilibrium: their energy. A bound at any time, so nothing is given up.
+
+    Args:
+        energy: at the start. floor: squared residual below which all is rounding.
+    """
+
+    energy: float = 0.0
+    floor: float = 0.0
+
+    def begin(self, residual: float) -> None:
+        super().begin(residual)
+        self.floor = max(self.floor, 1e-28 * residual)
+        self.done = residual <= self.floor
+
+    def stuck(self, curvature: float) -> None:
+        self.done = True  # rounding is all that is left
+
+    def step(self, alpha: float, residual: float, sums: Array, after: float) -> None:
+        self._drops.append(alpha * residual)
+        self.energy -= self._drops[-1]
+        count = len(self._drops)
+        window = 3 + count // 10
+        self.done = count >= window and sum(self._drops[-window:]) <= self.tolerance * self.energy
+        self.done |= after <= self.floor or count >= self.max_iterations
 
 
 def lower_bound(

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, OutputError
-from ..raster import NETCDF
+from ..images.raster import NETCDF
+from ..mechanics.materials import system_of
+from ..mechanics.phases import MaterialSystem
+from ..mechanics.tensors import Array
 from ..store import RunFolder, expanded, write_dataset
-from .assignment import resolved
 from .dataset import dataset, holds_properties
-from .image import Image, Snapshots, read_file
-from .materials import MaterialSystem, system_of
-from .properties import prepared
+from .problem import Problem
+from .reading import Image, Snapshots, read_file
 from .records import Record, measure
 from .settings import Request, parse
 from .table import table, wrapped
-from .tensors import Array
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Homogenized:
             if self.path
             else "no file was written, see below"
         )
-        return "\n".join([*notes, *[""][: len(notes)], table(self.records, self.system), "", last])
+        return "\n".join([*notes, *[""][: len(notes)], table(self.records), "", last])
 
 
 def run(
@@ -88,8 +88,7 @@ def check(path: str | Path | None, request: Request) -> str:
     where = expanded(path)
     images, count, _ = _images(where, request)
     _target(where, request.output)
-    image = resolved(next(images), system, request)
-    prepared(image, system, request)
+    image = Problem.of(next(images), system, request).image
     return f"{text} of {image.source}: {'x'.join(map(str, image.shape))} voxels" + (
         f", {count} snapshots" * (count > 1)
     )
@@ -118,13 +117,12 @@ def execute(
         if show:
             show(f"snapshot {number + 1} of {count}" if count > 1 else "homogenizing")
         last = number == count - 1
-        records.append(measure(image, system, request if last else early, start))
+        problem = Problem.of(image, system, request if last else early)
+        records.append(measure(problem, start, request.descriptors))
         if not last:
-            records[-1].image = records[-1].image.outline
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
-        for result in records[-1].results:
-            result.fluctuations = []
-    data = dataset(records, system, request, command, notes)
+            records[-1] = records[-1].outlined()
+    data = dataset(records, command, notes)
     replaced = os.path.exists(target)
     written, failure = _write(data, target)
     return Homogenized(written, records, system, replaced and written == target, notes, failure)

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import Unreadable
+from ..images.image import Image
+from ..mechanics import tensors
+from ..mechanics.phases import MaterialSystem
+from ..mechanics.properties import PROPERTIES, STRAINS
+from ..mechanics.tensors import Array
 from ..provenance import git_commit, version
 from ..store import open_dataset
-from . import tensors
-from .materials import PROPERTIES, STRAINS, MaterialSystem
-from .microstructure import Image
+from .problem import Problem
 from .records import Record
 from .result import Result, computed
-from .settings import Request
-from .tensors import Array
 
 #: How the title of the file begins; the file is known by it.
 _TITLE = "Effective properties of"
@@ -76,94 +77,38 @@ _DESCRIBED = {
 }
 
 
-def dataset(
-    records: list[Record], system: MaterialSystem, request: Request, command: str, notes: Sequence[str] = ()
-) -> Any:
-    """All records as one `xarray.Dataset`; stiffness in Voigt form with labelled components."""
+def dataset(records: list[Record], command: str, notes: Sequence[str] = ()) -> Any:
+    """All records as one `xarray.Dataset`; stiffness in Voigt form with labelled components.
+
+    Args:
+        records: of the snapshots of one material, the last under the settings asked for. command: as it was given.
+    """
     import xarray
 
     variables: dict[str, Any] = {}
     coords: dict[str, Any] = {}
     if all(r.image.time is not None for r in records):  # an image has no time
         coords["time"] = ("time", [r.image.time for r in records], {"long_name": "time of the snapshot"})
-    first = records[0]
-    for k, result in enumerate(first.results):
+    problem = records[-1].problem
+    for k in range(len(records[0].results)):
         series = [r.results[k] for r in records]
-        if result.tensor.shape == (6, 6):
-            coords["row"] = ("row", list(tensors.NAMES), {"long_name": "stress component"})
-            coords["column"] = ("column", list(tensors.NAMES), {"long_name": "engineering strain component"})
-            values, dims = (
-                tensors.to_voigt(np.stack([computed(s.tensor, s.components) for s in series])),
-                ("time", "row", "column"),
-            )
-        else:
-            coords["i"] = ("i", list(tensors.AXES))
-            coords["j"] = ("j", list(tensors.AXES))
-            values, dims = np.stack([computed(s.tensor, s.components) for s in series]), ("time", "i", "j")
-        text = {"units": result.unit, "long_name": f"effective {result.name.replace('_', ' ')}"}
-        if result.tensor.shape == (6, 6):
-            text["comment"] = "Voigt form: engineering shear strains" + (
-                "; plane stress, in-plane components only"
-                if request.plane == "stress" and len(first.image.shape) == 2
-                else ""
-            )
-        text["preconditioner"] = result.preconditioner
-        if result.warnings:
-            text["warnings"] = "\n".join(dict.fromkeys(w for s in series for w in s.warnings))
-        variables[result.name] = (dims, values, text)
-        load = f"load_{result.name}"
-        if labels := _load_labels(result):
-            coords[load] = (
-                load,
-                labels,
-                {"long_name": "load: mean strain or gradient of 1, in shear an engineering strain of 1"},
-            )
-        variables[f"{result.name}_iterations"] = (
-            ("time", load), [s.iterations for s in series], {"long_name": "iterations of conjugate gradients per load"},
-        )  # fmt: skip
-        for name in result.evidence:
-            numbers = [s.evidence.get(name, math.nan) for s in series]
-            unit = result.unit if name == "lowest_eigenvalue" else "1"
-            variables[f"{result.name}_{name}"] = (("time",), numbers, {"long_name": _EVIDENCE[name], "units": unit})
-        others: list[dict[str, Any]] = [
-            {"voigt": s.voigt, "reuss": s.reuss, **s.boundary, **s.certified} for s in series
-        ]
-        for name, value in others[0].items():
-            if value is not None:
-                kept = [s.faces if name in s.boundary else s.components for s in series]
-                stack = np.stack([computed(o[name], c) for o, c in zip(others, kept, strict=True)])
-                stack = tensors.to_voigt(stack) if value.shape == (6, 6) else stack
-                variables[f"{result.name}_{name}"] = (
-                    dims,
-                    stack,
-                    {"units": result.unit, "long_name": _OTHERS[name]},
-                )
-        for name in result.bounds:
-            pairs = [s.bounds.get(name, (math.nan, math.nan)) for s in series]
-            coords["bound"] = ("bound", ["lower", "upper"])
-            label = f"Hashin-Shtrikman bounds of {name}, for isotropic arrangement in a large volume"
-            variables[f"{result.name}_hashin_shtrikman_{name}"] = (
-                ("time", "bound"),
-                pairs,
-                {"units": result.unit, "long_name": label},
-            )
-        for name in result.moduli:
-            numbers = [s.moduli[name] for s in series]
-            unit = "1" if name == "nu" else result.unit
-            variables[f"{result.name}_{name}"] = (
-                ("time",),
-                numbers,
-                {"units": unit, "long_name": f"{name} of the nearest isotropic tensor"},
-            )
+        dims = _effective(variables, coords, series, problem)
+        _beside(variables, coords, series, dims)
         if series[-1].fields:
-            _local_fields(variables, coords, series[-1], records[-1].image, system.united)
-        _loaded(variables, coords, series, system)
-    _phases(variables, coords, records, system)
-    _constants(variables, coords, system, request)
+            _local_fields(variables, coords, series[-1], problem.image, problem.material.united)
+        _loaded(variables, coords, series, problem.material)
+    _phases(variables, coords, records)
+    _constants(variables, coords, problem)
     _describe_variables(variables, coords, records)
+    return xarray.Dataset(variables, coords, _attributes(records, command, notes))
+
+
+def _attributes(records: list[Record], command: str, notes: Sequence[str]) -> dict[str, Any]:
+    """What was homogenized, how, and by what."""
+    system, request, image = records[-1].problem.material, records[-1].problem.settings, records[0].image
     attrs = {
         "Conventions": "CF-1.11",
-        "title": f"{_TITLE} {first.image.source}",
+        "title": f"{_TITLE} {image.source}",
         "source": f"phasefield {version()}",
         "git_commit": git_commit(),
         "command": command,
@@ -173,24 +118,84 @@ def dataset(
         "voxel": request.voxel,
         "scheme": request.solver.scheme,
         "boundary": request.boundary,
-        "plane": request.plane if len(first.image.shape) == 2 else "",
+        "plane": request.plane if len(image.shape) == 2 else "",
         "tolerance": request.solver.tolerance,
         "precision": request.solver.precision,
         "seed": request.seed,
         "grains": getattr(request.grains, "source", ""),
         "notes": "\n".join(notes),
-        "image_shape": list(first.image.shape),
-        "image_spacing": list(first.image.spacing),
-        "image_boundary": " ".join(first.image.boundary),
+        "image_shape": list(image.shape),
+        "image_spacing": list(image.spacing),
+        "image_boundary": " ".join(image.boundary),
     }
     attrs |= {_TAKEN.get(what, f"image_{what}"): text for what, text in records[-1].image.taken}
-    if first.image.kind == "field":
-        attrs["image_levels"] = list(first.image.levels)
-    return xarray.Dataset(variables, coords, attrs)
+    if image.kind == "field":
+        attrs["image_levels"] = list(image.levels)
+    return attrs
 
 
-def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Record], system: MaterialSystem) -> None:
+def _effective(
+    variables: dict[str, Any], coords: dict[str, Any], series: list[Result], problem: Problem
+) -> tuple[str, ...]:
+    """The effective tensor over time, and the iterations it took; returns the names of its axes."""
+    result = series[0]
+    elastic = result.tensor.shape == (6, 6)
+    values = np.stack([computed(s.tensor, s.components) for s in series])
+    text = {"units": result.unit, "long_name": f"effective {result.name.replace('_', ' ')}"}
+    if elastic:
+        coords["row"] = ("row", list(tensors.NAMES), {"long_name": "stress component"})
+        coords["column"] = ("column", list(tensors.NAMES), {"long_name": "engineering strain component"})
+        values, dims = tensors.to_voigt(values), ("time", "row", "column")
+        sheet = "; plane stress, in-plane components only" if problem.sheet(result.name) else ""
+        text["comment"] = f"Voigt form: engineering shear strains{sheet}"
+    else:
+        coords["i"] = ("i", list(tensors.AXES))
+        coords["j"] = ("j", list(tensors.AXES))
+        dims = ("time", "i", "j")
+    text["preconditioner"] = result.preconditioner
+    if result.warnings:
+        text["warnings"] = "\n".join(dict.fromkeys(w for s in series for w in s.warnings))
+    variables[result.name] = (dims, values, text)
+    load = f"load_{result.name}"
+    if labels := _load_labels(result):
+        what = "load: mean strain or gradient of 1, in shear an engineering strain of 1"
+        coords[load] = (load, labels, {"long_name": what})
+    variables[f"{result.name}_iterations"] = (
+        ("time", load), [s.iterations for s in series], {"long_name": "iterations of conjugate gradients per load"},
+    )  # fmt: skip
+    return dims
+
+
+def _beside(variables: dict[str, Any], coords: dict[str, Any], series: list[Result], dims: tuple[str, ...]) -> None:
+    """The evidence, the tensors beside the effective one, bounds and moduli over time."""
+    result = series[0]
+    for name in result.evidence:
+        numbers = [s.evidence.get(name, math.nan) for s in series]
+        unit = result.unit if name == "lowest_eigenvalue" else "1"
+        variables[f"{result.name}_{name}"] = (("time",), numbers, {"long_name": _EVIDENCE[name], "units": unit})
+    others: list[dict[str, Any]] = [{"voigt": s.voigt, "reuss": s.reuss, **s.boundary, **s.certified} for s in series]
+    for name, value in others[0].items():
+        if value is not None:
+            kept = [s.faces if name in s.boundary else s.components for s in series]
+            stack = np.stack([computed(o[name], c) for o, c in zip(others, kept, strict=True)])
+            stack = tensors.to_voigt(stack) if value.shape == (6, 6) else stack
+            text = {"units": result.unit, "long_name": _OTHERS[name]}
+            variables[f"{result.name}_{name}"] = (dims, stack, text)
+    for name in result.bounds:
+        pairs = [s.bounds.get(name, (math.nan, math.nan)) for s in series]
+        coords["bound"] = ("bound", ["lower", "upper"])
+        label = f"Hashin-Shtrikman bounds of {name}, for isotropic arrangement in a large volume"
+        text = {"units": result.unit, "long_name": label}
+        variables[f"{result.name}_hashin_shtrikman_{name}"] = (("time", "bound"), pairs, text)
+    for name in result.moduli:
+        numbers = [s.moduli[name] for s in series]
+        text = {"units": "1" if name == "nu" else result.unit, "long_name": f"{name} of the nearest isotropic tensor"}
+        variables[f"{result.name}_{name}"] = (("time",), numbers, text)
+
+
+def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Record]) -> None:
     """Shares and orientations of the phases of the image, by their labels: grains that come or go have no share in a snapshot."""
+    system = records[-1].problem.material
     labels = sorted({label for r in records for label in r.image.labels})
     at = {label: k for k, label in enumerate(labels)}
     fractions = np.zeros((len(records), len(labels)))
@@ -198,24 +203,23 @@ def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Rec
     for row, record in enumerate(records):
         place = [at[label] for label in record.image.labels]
         fractions[row, place] = record.fractions
-        for k, number in zip(place, record.phases, strict=True):
+        for k, number in zip(place, record.problem.assignment.phase, strict=True):
             names[k] = system.phases[number].name
-        if record.rotations is not None:
-            turns[place] = record.rotations
+        turns[place] = record.problem.assignment.turns
     grains = len(set(names)) < len(names)
     coords["phase"] = ("phase", [f"{label:g}" for label in labels] if grains else names)
     if grains:
         coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
-    if records[0].rotations is not None:
-        angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
-        coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
-        text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
-        variables["orientation"] = (("phase", "angle"), angles, text)
+    angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
+    coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
+    text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
+    variables["orientation"] = (("phase", "angle"), angles, text)
 
 
-def _constants(variables: dict[str, Any], coords: dict[str, Any], system: MaterialSystem, request: Request) -> None:
+def _constants(variables: dict[str, Any], coords: dict[str, Any], problem: Problem) -> None:
     """What the phases of the material were taken to be, in the axes of their crystals: 0 is a void, inf is rigid."""
+    system, request = problem.material, problem.settings
     needed = [*request.properties, *(["stiffness"] if set(request.properties) & set(STRAINS) else [])]
     coords["constituent"] = ("constituent", [p.name for p in system.phases], {"long_name": "phase of the material"})
     for name in dict.fromkeys(needed):

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bounds, tensors
-from .assignment import RIGID, Assignment
-from .connectivity import carried
-from .image import Image
+from ..images.voxels import Voxels
+from ..mechanics import tensors
+from ..mechanics.cell import CellProblem
+from ..mechanics.connectivity import carried
+from ..mechanics.loads import Solution
+from ..mechanics.tensors import Array
+from . import bounds
+from .assignment import RIGID
+from .cells import PropertyVoxels
+from .problem import Problem, varying
 from .result import Result
-from .solver import CellProblem, Solution
-from .tensors import Array
-from .voxels import Voxels
 
 #: K/G (nu = 0.49) from which trilinear elements answer too stiffly: with 2x2x2 Gauss points they cannot keep their volume.
 _LOCKING = 50.0
@@ -25,20 +28,20 @@ _SAFETY, _EARLIER, _ASSUMED = 1.5, 0.4, 3.0
 _SLOWEST = 0.97
 
 
-def varying(shape: Sequence[int]) -> list[int]:
-    """The axes that anything varies along."""
-    return [d for d, n in enumerate(shape) if n > 1]
+def evidence(result: Result, raw: Array, made: PropertyVoxels) -> None:
+    """Symmetry, definiteness, bounds and nearest tensors.
 
-
-def evidence(result: Result, raw: Array, voxels: Voxels, pure: Array, sheet: bool, loads: Sequence[int]) -> None:
-    """Symmetry, definiteness, bounds and nearest tensors."""
+    Args:
+        raw: the tensor before it was made symmetric.
+    """
+    loads, sheet = list(result.components), made.problem.sheet(result.name)
     block = np.ix_(loads, loads)
     whole = len(loads) == len(raw)
     part = result.tensor[block]
     norm = float(np.linalg.norm(raw)) or 1.0
-    axes = varying(voxels.shape)
-    fractions = voxels.volume_fractions
-    if sheet and len(raw) == 6:
+    axes = made.problem.axes
+    fractions, pure = made.voxels.volume_fractions, made.pure
+    if sheet:
         pure = tensors.embed_plane(tensors.plane_stress(pure))
     upper = bounds.voigt(fractions, pure)
     lower = np.zeros_like(upper)
@@ -57,7 +60,7 @@ def evidence(result: Result, raw: Array, voxels: Voxels, pure: Array, sheet: boo
         result.moduli = tensors.isotropic_moduli(result.tensor)
         if axes == [0, 1]:
             result.moduli |= tensors.plane_moduli(result.tensor)
-    if not (sheet and len(raw) == 6) and len(axes) > 1:
+    if not sheet and len(axes) > 1:
         result.bounds = bounds.hashin_shtrikman(fractions, pure, len(axes))
     if e["lowest_eigenvalue"] < -1e-10 * norm:
         result.warnings.append("the tensor is not positive definite")
@@ -106,10 +109,10 @@ def rigid_connections(voxels: Voxels, rigid: NDArray[np.bool_], names: Sequence[
     ]
 
 
-def notes(image: Image, fractions: Array, assignment: Assignment) -> list[str]:
+def notes(problem: Problem) -> list[str]:
     """What is odd about the phases of an image."""
-    out = list(assignment.notes)
-    names = assignment.names(image)
+    out, image, names = list(problem.assignment.notes), problem.image, problem.names
+    fractions = problem.voxels.volume_fractions
     absent = [names[i] for i in np.flatnonzero(fractions == 0)]
     if absent:
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
@@ -134,19 +137,19 @@ def locking(result: Result, fractions: Array, pure: Array, names: Sequence[str])
             )
 
 
-def uncarried(problem: CellProblem, loads: Sequence[int], solutions: Sequence[Solution]) -> list[str]:
+def uncarried(cell: CellProblem, loads: Sequence[int], solutions: Sequence[Solution]) -> list[str]:
     """Notes on the loads that a solid with voids does not carry."""
-    if not problem.voids:
+    if not cell.voids:
         return []
-    names = tensors.NAMES if problem.elastic else tensors.AXES
-    kept = np.eye(problem.size) if problem.carried is None else problem.carried
+    names = tensors.NAMES if cell.elastic else tensors.AXES
+    kept = np.eye(cell.size) if cell.carried is None else cell.carried
     cut = [k for k in loads if not kept[k].any()]
     out = []
     if cut:
         listed = ", ".join(names[k] for k in cut)
         out.append(
             f"voids cut the solid so that it carries no {listed}"
-            if problem.elastic
+            if cell.elastic
             else f"what conducts is not connected along {listed}"
         )
     more = len(loads) - len(cut) - np.linalg.matrix_rank(kept[np.ix_(loads, loads)], tol=1e-9)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, unknown
-from . import tensors
-from .materials import MaterialSystem
-from .tensors import Array
+from ..mechanics import tensors
+from ..mechanics.phases import MaterialSystem
+from ..mechanics.tensors import Array
 
 _ANGLES = ("phi1", "phi", "phi2")
 _COLUMNS = ("label", "phase", "phi1", "Phi", "phi2")

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, unknown
+from ..mechanics import tensors
+from ..mechanics.properties import PROPERTIES, Property
+from ..mechanics.tensors import Array
 from ..units import quantity
-from . import tensors
-from .materials import PROPERTIES, Property
-from .tensors import Array
 
 _KEYS = {4: ("strain", "stress"), 2: ("gradient", "flux")}
 

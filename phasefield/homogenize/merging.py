@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend.voxel import pack, unpack
-from . import tensors
-from .tensors import Array
-from .voxels import Voxels, mix
+from ..mechanics import tensors
+from ..mechanics.mixing import mix
+from ..mechanics.tensors import Array
+from .mixture import Mixture
 
 #: Contrast up to which cut voxels are laminates: in conduction they are the better ones up to 40, in elasticity up to 100.
 _LAMINATES = 50.0
@@ -45,7 +46,7 @@ _CHUNK = 1 << 14
 
 
 @dataclass(frozen=True)
-class Merged(Voxels):
+class Merged(Mixture):
     """Voxels for one property.
 
     Attributes:
@@ -120,7 +121,7 @@ class Merged(Voxels):
         return out
 
     def stresses(self, stiffness: Array, strain: Array) -> Array:
-        """As in `Voxels`. Where voxels are merged, from the one strain that two phases share without a fluctuation (Levin): an
+        """As in `Mixture`. Where voxels are merged, from the one strain that two phases share without a fluctuation (Levin): an
         entry with the stiffness C has ``s0 - C e0`` if ``s0 = C_i (e0 - strain_i)`` in both of its phases.
         """
         out = super().stresses(stiffness, strain)
@@ -134,7 +135,7 @@ class Merged(Voxels):
         return out
 
 
-def merged(voxels: Voxels, pure: Array, periodic: bool = True, full: bool = True) -> Voxels:
+def merged(voxels: Mixture, pure: Array, periodic: bool = True, full: bool = True) -> Mixture:
     """Voxels for a property with the tensors ``pure`` (phases, n, n); the same ones if no two phases differ by much.
 
     Args:
@@ -158,13 +159,15 @@ def _sizes(pure: Array) -> Array:
     return np.asarray(largest * np.maximum(np.linalg.det(scaled), 0.0) ** (1 / pure.shape[-1]))
 
 
-def preconditioner(voxels: Voxels, table: Array) -> str:
+def preconditioner(voxels: Mixture, table: Array) -> str:
     """That of a cell problem: merged voxels hold stiffnesses between those of the phases, but no stiff shell on soft springs."""
     bare = ~table.any(axis=1) & (voxels.counts > 0)
     return "green-jacobi" if isinstance(voxels, Merged) and not bare.any() else "auto"
 
 
-def _with_neighbours(voxels: Voxels, share: Array, contrast: Array, sizes: Array, periodic: bool, full: bool) -> Merged:
+def _with_neighbours(
+    voxels: Mixture, share: Array, contrast: Array, sizes: Array, periodic: bool, full: bool
+) -> Merged:
     where = np.full(len(voxels.first), -1)
     where[voxels.index.ravel()] = np.arange(voxels.index.size)  # of laminates there is one voxel an entry
     givers = np.flatnonzero((share > 0) & (where >= 0))
@@ -219,7 +222,7 @@ def _with_neighbours(voxels: Voxels, share: Array, contrast: Array, sizes: Array
 
 
 def _expanded(
-    voxels: Voxels,
+    voxels: Mixture,
     share: Array,
     stiffer: Array,
     softer: Array,

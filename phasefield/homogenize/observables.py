@@ -13,13 +13,16 @@ import numpy as np
 
 from ..errors import ConfigError, NotConverged, unknown
 from ..grid import Grid
+from ..mechanics import tensors
+from ..mechanics.materials import system_of
+from ..mechanics.phases import MaterialSystem
+from ..mechanics.properties import PROPERTIES
 from ..models import EnergyModel
 from ..observables import Factory, Observable
 from ..presets import names
-from . import tensors
-from .image import Image, from_array
-from .materials import PROPERTIES, MaterialSystem, system_of
-from .properties import homogenize, prepared
+from .problem import Problem
+from .properties import results_of
+from .reading import Image, from_array
 from .result import Result, computed
 from .settings import Request, along, no_material
 
@@ -64,8 +67,8 @@ def _observable(name: str, keys: Mapping[str, Any], device: str, model: EnergyMo
         return Image("fields", values, spacing, boundary, source=field)
 
     with _under("homogenize"):  # what the first row would refuse is refused before the run
-        assignment = prepared(image_of(np.zeros((components, *(2 for _ in spacing)))), system, request)
-    for note in assignment.notes:
+        blank = Problem.of(image_of(np.zeros((components, *(2 for _ in spacing)))), system, request)
+    for note in blank.assignment.notes:
         log.warning("%s: %s", name, note)
     unit = system.unit(name)
     axes = ("row", "column") if PROPERTIES[name].order == 4 else ("i", "j")
@@ -116,7 +119,7 @@ def _values(name: str, image: Image, system: MaterialSystem, request: Request) -
     """
     elastic = PROPERTIES[name].order == 4
     try:
-        (result,) = homogenize(image, system, request)
+        (result,) = results_of(Problem.of(image, system, request))
     except NotConverged as error:
         log.warning("%s", error)
         result = Result(name, "", np.full((6, 6) if elastic else (3, 3), math.nan), [], math.nan)

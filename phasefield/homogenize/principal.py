@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import tensors
-from .solver import CellProblem, Load, Solution
-from .tensors import Array
+from ..mechanics import tensors
+from ..mechanics.cell import CellProblem
+from ..mechanics.loads import Load, Solution
+from ..mechanics.tensors import Array
 
 #: What the errors of unit loads may add up to in a principal load, over its energy, before it is solved for itself; in
 #: isotropic materials it is 5 at nu = 0.3 and 14 at 0.45.
 _CANCELLED = 20.0
 
 
-def own_scales(
-    problem: CellProblem, loads: Sequence[int], name: str, out: Array, solutions: Sequence[Solution]
-) -> None:
+def own_scales(cell: CellProblem, loads: Sequence[int], name: str, out: Array, solutions: Sequence[Solution]) -> None:
     """Solves for the principal loads that are much weaker than the unit loads they are sums of, and puts them into ``out``.
 
     The answer to a unit load has the tolerance relative to its own size, and so has the sum of some: of what nearly cancels in
@@ -32,16 +31,15 @@ def own_scales(
     if not weak.any():
         return
     own, rest = vectors.T[weak], vectors.T[~weak]
-    full = np.zeros((len(own), problem.size))
+    full = np.zeros((len(own), cell.size))
     full[:, list(loads)] = own
-    titles = tensors.NAMES if problem.elastic else tensors.AXES
-    again = problem.solve_all(
+    titles = tensors.NAMES if cell.elastic else tensors.AXES
+    again = cell.solve_all(
         [
             Load(
                 v,
-                None,
-                _start(v[list(loads)], solutions),
-                f"{name} (weak load, most {titles[int(np.abs(v).argmax())]})",
+                start=_start(v[list(loads)], solutions),
+                name=f"{name} (weak load, most {titles[int(np.abs(v).argmax())]})",
             )
             for v in full
         ]

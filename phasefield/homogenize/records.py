@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .assignment import assign, resolved
-from .descriptors import Descriptors, describe
-from .materials import MaterialSystem
-from .microstructure import Image
-from .properties import homogenize
+from ..images.descriptors import Descriptors, describe
+from ..images.image import Image
+from ..mechanics.tensors import Array
+from .problem import Problem
+from .properties import Start, results_of
 from .result import Result
-from .settings import Request
-from .tensors import Array
-from .voxels import Voxels
 
 #: Correlation length over cell size above which the cell is small.
 _SMALL_CELL = 0.1
@@ -28,38 +24,49 @@ class Record:
     """Everything about one snapshot.
 
     Attributes:
-        fractions: of the image's phases. phases: their numbers in the material. rotations: of their crystals, (phases, 3, 3).
+        problem: its image with all that was told of it, and which phase is which. fractions: of the image's phases.
     """
 
-    image: Image
+    problem: Problem
     results: list[Result]
     fractions: Array
     descriptors: list[Descriptors]
-    phases: tuple[int, ...] = ()
-    rotations: Array | None = None
+
+    @property
+    def image(self) -> Image:
+        return self.problem.image
+
+    def outlined(self) -> Record:
+        """The same without the room that the values of the image take, and without what the next solves start from."""
+        for result in self.results:
+            result.fluctuations = []
+        return replace(self, problem=self.problem.outline)
 
 
-def measure(
-    image: Image, system: MaterialSystem, request: Request, start: Mapping[str, Sequence[np.ndarray]] | None = None
-) -> Record:
-    """The record of an image; ``start`` and what is raised as in `homogenize`."""
-    image = resolved(image, system, request)
-    results = homogenize(image, system, request, start)
-    geometry, assignment = image.voxels(request.voxel), assign(image, system, request)
-    described = _describe(image, geometry) if request.descriptors else []
-    if image.kind == "labels" and len(set(assignment.phase)) > 1 and image.phases <= _TOLD:
-        pairs = zip(image.names, assignment.phase, strict=True)
-        image = image.told("phases", ", ".join(f"{label} is {system.phases[k].name}" for label, k in pairs))
+def measure(problem: Problem, start: Start | None = None, described: bool = True) -> Record:
+    """The record of a problem.
+
+    Args:
+        start: as for `homogenize`, which raises the same. described: whether to describe the microstructure.
+    """
+    results = results_of(problem, start)
+    descriptors = _describe(problem) if described else []
+    image, phases = problem.image, problem.assignment.phase
+    names = [problem.material.phases[k].name for k in phases]
+    if image.kind == "labels" and len(set(phases)) > 1 and image.phases <= _TOLD:
+        pairs = zip(image.names, names, strict=True)
+        image = image.told("phases", ", ".join(f"{label} is {name}" for label, name in pairs))
     elif image.kind == "field":
-        low, high = (system.phases[k].name for k in assignment.phase)
+        low, high = names
         image = image.told("phases", f"{low} is low, {high} is high" if low != high else f"both are {low}")
-    _scale_warning(image, results, described)
+    _scale_warning(image, results, descriptors)
     # A copy leaves the voxels behind.
-    return Record(replace(image), results, geometry.volume_fractions, described, assignment.phase, assignment.turns)
+    return Record(replace(problem, image=replace(image)), results, problem.voxels.volume_fractions, descriptors)
 
 
-def _describe(image: Image, geometry: Voxels) -> list[Descriptors]:
+def _describe(problem: Problem) -> list[Descriptors]:
     """Of the phases as the voxels hold them, which is what the properties are of."""
+    image, geometry = problem.image, problem.voxels
     if image.phases > _DESCRIBED:
         return []
     periodic = [b == "periodic" for b in image.boundary]

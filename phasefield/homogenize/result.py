@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..mechanics.tensors import Array
 from .loads import MeanFields
-from .tensors import Array
 
 
 @dataclass

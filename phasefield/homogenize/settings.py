@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from .. import config
 from ..errors import ConfigError
+from ..images.voxels import RULES
 from ..keys import check_choices, key
+from ..mechanics.options import BOUNDARIES, Options
+from ..mechanics.properties import PROPERTIES, STRAINS
 from ..presets import names
 from . import loads
 from .grains import read_grains
-from .materials import PROPERTIES, STRAINS
-from .solver import BOUNDARIES, Options
-from .voxels import RULES
 
 PLANES = ("strain", "stress")
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ConfigError, Unreadable, unknown
-from ..raster import AXES, Raster, increasing, space_of, step_of, unit_of
+from ..images.image import Image, most_labels, of_raster, whole_numbers
+from ..images.levels import best_separated
+from ..images.raster import AXES, Array, Raster, checked, increasing, space_of, step_of, unit_of
 from ..store import open_dataset
-from . import voxels
-from .levels import best_separated, wells
-from .microstructure import Image, most_labels, of_raster, whole_numbers
-from .tensors import Array
+from .wells import wells
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -150,7 +149,7 @@ class Snapshots:
         count = min(len(self.times), max(2, _MOST_READ // one))
         for number in sorted({round(k) for k in np.linspace(0, len(self.times) - 1, count)}):
             values = self._values(number)
-            voxels.checked(values, f"{self.source}: {self.field}")
+            checked(values, f"{self.source}: {self.field}")
             yield number, values
 
     @property
@@ -165,7 +164,7 @@ class Snapshots:
         if whole:
             for number in range(len(self.times)):
                 values = self._values(number)
-                voxels.checked(values, f"{self.source}: {self.field}")
+                checked(values, f"{self.source}: {self.field}")
                 found = np.unique(values) if whole_numbers(values) else None
                 distinct = found if distinct is None or found is None else np.union1d(distinct, found)
                 if distinct is None or len(distinct) > most_labels(values):
@@ -193,7 +192,7 @@ class Snapshots:
         raster = Raster(values, self.axes, self.spacing if self.told else None, self.unit)
         if self.component and self.variable.sizes[self.component] > 1:
             for k, image in enumerate(values):
-                voxels.checked(image, f"{self.source}: {self.field} {k + 1}")
+                checked(image, f"{self.source}: {self.field} {k + 1}")
             first = of_raster(replace(raster, values=values[0]), None, self.boundary, (0, 1), self.source, when)
             made = replace(first, kind="fields", values=values, spacing=self.spacing, found=False)
             return made.told("values", f"{len(values)} fields, one for each phase")

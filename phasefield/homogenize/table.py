@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import tensors
+from ..images.image import Image
+from ..mechanics import tensors
+from ..mechanics.properties import PROPERTIES
+from ..mechanics.tensors import Array
 from .dataset import mandel_factor
-from .materials import PROPERTIES, MaterialSystem
-from .microstructure import Image
 from .records import Record
 from .result import Result
-from .tensors import Array
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 
@@ -44,13 +44,14 @@ def wrapped(head: str, text: str, indent: int = 0) -> str:
     )  # fmt: skip
 
 
-def table(records: list[Record], system: MaterialSystem) -> str:
+def table(records: list[Record]) -> str:
     """The results in words and numbers for a terminal."""
     out = []
-    image = records[-1].image
+    problem = records[-1].problem
+    image, system = problem.image, problem.material
     size = " x ".join(map(str, image.shape))
     shares = records[-1].fractions
-    numbers = records[-1].phases
+    numbers = problem.assignment.phase
     sums = np.bincount(numbers, shares, minlength=len(system.phases))
     listed = ", ".join(f"{system.phases[k].name} {100 * sums[k]:.4g} %" for k in dict.fromkeys(numbers))
     more = f" in {len(shares)} grains" if len(set(numbers)) < len(shares) else ""

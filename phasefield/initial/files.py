@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,14 @@ import numpy as np
 
 from ..errors import ConfigError, Unreadable
 from ..grid import Axis
-from ..pixels import PICTURES
-from ..raster import (
+from ..images.formats import FORMATS, read_raster
+from ..images.raster import (
     ARRAYS,
     AXES,
     NETCDF,
     Raster,
     cell_means,
     increasing,
-    read_indexed,
-    read_picture,
     space_of,
     step_of,
     stretch,
@@ -91,13 +89,14 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
     key = f"{target.key}.path"
     if not os.path.isfile(path):
         raise ConfigError(key, f"there is no file {path}")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigError(key, f"unknown type of file {path.name}", f"expected one of {', '.join(_READERS)}")
-    if reader is not _read_netcdf and (extra := [k for k in ("variable", "time") if o[k] is not None]):
+    suffix = path.suffix.lower()
+    if suffix not in NETCDF and suffix not in FORMATS:
+        known = (*NETCDF, *ARRAYS, *(s for s in FORMATS if s not in ARRAYS))
+        raise ConfigError(key, f"unknown type of file {path.name}", f"expected one of {', '.join(known)}")
+    if suffix not in NETCDF and (extra := [k for k in ("variable", "time") if o[k] is not None]):
         raise ConfigError(f"{target.key}.{extra[0]}", f"applies to NetCDF files, not to {path.name}", "remove this key")
     try:
-        raster = reader(target, path, o)
+        raster = _read_netcdf(target, path, o) if suffix in NETCDF else _read_image(target, path)
     except ConfigError as error:
         if error.key != str(path):
             raise
@@ -203,10 +202,6 @@ def _resample(data: Array, d: int, axis: Axis) -> Array:
     return (1 - weight) * data.take(left % n, axis=d) + weight * data.take((left + 1) % n, axis=d)
 
 
-def _read_npy(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
-    return read_indexed(path)
-
-
 def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
     name = o["variable"] or target.name
     with open_dataset(path) as dataset:
@@ -240,8 +235,10 @@ def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
         return Raster(variable.values, f"the axes {axes} of the file", spacing, told=told)
 
 
-def _read_image(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
-    raster = read_picture(path, target.grid.dim)
+def _read_image(target: Target, path: Path) -> Raster:
+    raster = read_raster(path, target.grid.dim)
+    if path.suffix.lower() in ARRAYS:  # whose first axis may be that of the components
+        return raster
     values, spacing = raster.values, raster.spacing
     while values.ndim > target.grid.dim and values.shape[-1] == 1:
         values, spacing = values[..., 0], spacing and spacing[:-1]
@@ -249,10 +246,3 @@ def _read_image(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
         size = " x ".join(map(str, values.shape))
         raise ConfigError(f"{target.key}.path", f"{path} is an image of {size} cells; the grid is {target.grid.dim}-D")
     return Raster(values, raster.axes, spacing, raster.unit, raster.full, raster.colours, raster.told)
-
-
-_READERS: dict[str, Callable[[Target, Path, Mapping[str, Any]], Raster]] = {
-    **dict.fromkeys(NETCDF, _read_netcdf),
-    **dict.fromkeys(ARRAYS, _read_npy),
-    **dict.fromkeys(PICTURES, _read_image),
-}

@@ -16,7 +16,8 @@ from phasefield.backend.voxel import cuda_source
 from phasefield.backend.voxel import cuda_surface_source as surface
 from phasefield.errors import ConfigError, DeviceError
 from phasefield.homogenize.observables import observables
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.options import Options
 from phasefield.simulation import Simulation
 
 host = pytest.mark.skipif(not HAS_COMPILER, reason="g++ is not here")
@@ -35,12 +36,12 @@ def test_an_iteration_brings_nothing_to_the_device_and_is_recorded(
 ) -> None:
     """The reference medium is there; walls of small grids take one chunk an axis, for which they launch three kernels."""
     _, problem = pair((4, 5, 6), False, boundary=boundary)
-    kernels, w = problem.kernels, problem.kernels.spectral()
-    kernels.green(w, problem._reference)
+    operators, w = problem.operators, problem.operators.spectral()
+    operators.green(w, problem.preconditioner.reference)
     monkeypatch.setattr(HostCuda, "array", lambda *_: pytest.fail("an upload"))
     for _ in range(2):
-        kernels.green(w, problem._reference)
-    (graph,) = kernels.stream.graphs
+        operators.green(w, problem.preconditioner.reference)
+    (graph,) = operators.stream.graphs
     assert graph.launches == 2
     # Of one component: a transform each way, or three kernels an axis each way; the operator, and the sum.
     assert len(graph.actions) == (2 if boundary == "periodic" else 2 * 3 * 3) + 2
@@ -51,8 +52,8 @@ def test_walls_of_large_grids_take_their_lines_by_shares(gpu: None, monkeypatch:
     _, whole = pair((4, 5, 6), True, "cut", "static", tolerance=1e-9)
     monkeypatch.setattr("phasefield.backend.voxel.cuda._LINES", 0)
     _, parts = pair((4, 5, 6), True, "cut", "static", tolerance=1e-9)
-    assert [chunks for _, _, chunks, _, _ in whole.kernels._axes] == [1, 1, 1]
-    assert all(chunks > 1 for _, _, chunks, _, _ in parts.kernels._axes)
+    assert [chunks for _, _, chunks, _, _ in whole.operators._axes] == [1, 1, 1]
+    assert all(chunks > 1 for _, _, chunks, _, _ in parts.operators._axes)
     load = np.linspace(1.0, 0.3, 6)
     np.testing.assert_allclose(parts.solve(load).mean, whole.solve(load).mean, rtol=1e-12)
 
@@ -64,8 +65,8 @@ def test_more_threads_than_voxels_and_wide_indices(gpu: None, monkeypatch: pytes
     monkeypatch.setattr("phasefield.backend.voxel.cuda.WIDE", 1)
     monkeypatch.setattr(voxel, "_gpu", lambda precision: HostCuda(precision, processors=7))
     _, wide = pair((5, 6, 7), True, "cut")
-    assert wide.kernels._wide
-    assert not narrow.kernels._wide
+    assert wide.operators._wide
+    assert not narrow.operators._wide
     load = np.linspace(1.0, 0.3, 6)
     results = [p.solve(load, keep=True) for p in (narrow, wide)]
     np.testing.assert_allclose(results[1].mean, results[0].mean, rtol=1e-14)
@@ -78,7 +79,7 @@ def test_memory(gpu: None) -> None:
     """Bytes per voxel in double precision, with the area of a transform of one component, and as estimated."""
     for elastic, limit in ((False, 56), (True, 160)):
         _, problem = pair((24, 24, 24), elastic, preconditioner="green-jacobi")
-        assert not isinstance(problem.kernels, voxel.cpu.VoxelKernels)
+        assert not isinstance(problem.operators, voxel.cpu.CpuVoxelOperators)
         held = problem.bytes_per_voxel + 8 * 26 / 24
         assert held < limit
         estimate = voxel.device_bytes((24, 24, 24), 3 if elastic else 1, "double") / 24**3
@@ -90,7 +91,7 @@ def test_too_little_memory(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="device=cpu"):
         pair((6, 8), False)
     arguments = ("periodic", (6, 1, 8), (1.0, 1.0, 1.0), 1)
-    assert isinstance(voxel.kernels("auto", *arguments), voxel.cpu.VoxelKernels)
+    assert isinstance(voxel.voxel_operators("auto", *arguments), voxel.cpu.CpuVoxelOperators)
 
 
 def test_the_fourier_scheme_says_it_has_no_gpu_and_one_precision() -> None:
@@ -130,7 +131,7 @@ def texts(dtype: str, wide: bool) -> dict[str, str]:
             key = f"apply{c}{'_full' * full}{'_any' * anisotropic}{'_held' * clamped}"
             found[key] = cuda_source.apply_source(c, full, anisotropic, clamped, dtype, wide)
         for flag in flags:
-            found[f"load{c}{flag}"] = cuda_source.load_source(c, flag, dtype, wide)
+            found[f"load{c}{flag}"] = cuda_source.nodal_forces_source(c, flag, dtype, wide)
             found[f"advance{c}{flag}"] = cuda_source.advance_source(c, flag, dtype, wide)
             found[f"direction{c}{flag}"] = cuda_source.direction_source(c, flag, dtype, wide)
         found[f"dot{c}"] = cuda_source.dot_source(c, dtype, wide)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.options import Options
 
 SCHEMES = ("q1", "rotated")
 
@@ -47,7 +48,7 @@ def problem(
 def pair(*arguments: Any, **options: Any) -> tuple[CellProblem, CellProblem]:
     """The same problem on the CPU and on the GPU."""
     cpu, gpu = (problem(device, *arguments, **options) for device in ("cpu", "gpu"))
-    assert type(gpu.kernels).__name__.startswith("Cuda")
+    assert type(gpu.operators).__name__.startswith("Cuda")
     return cpu, gpu
 
 

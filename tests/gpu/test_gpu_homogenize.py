@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from voxel_cases import SCHEMES, pair, problem, same
 
-from phasefield.homogenize import Settings, build, from_array, homogenize, tensors, voxels
-from phasefield.homogenize.solver import CellProblem, Options
+from phasefield.homogenize import Settings, build, from_array, homogenize
+from phasefield.homogenize.mixture import Mixture
+from phasefield.images import voxels
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.options import Options
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -38,7 +42,7 @@ def test_single_precision(boundary: str, elastic: bool) -> None:
     """Against the CPU in double precision, so that no loops have to be compiled for this."""
     cpu = problem("cpu", (7, 6, 9), elastic, "cut", boundary, tolerance=1e-8)
     gpu = problem("gpu", (7, 6, 9), elastic, "cut", boundary, precision="single", tolerance=1e-4)
-    assert gpu.kernels.dtype == np.float32
+    assert gpu.operators.dtype == np.float32
     load = np.linspace(1.0, 0.3, cpu.size)
     expected, found = cpu.solve(load), gpu.solve(load)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=0, atol=1e-4 * np.abs(expected.mean).max())
@@ -49,7 +53,7 @@ def laminates(device: str, dim: int, elastic: bool, **options: Any) -> CellProbl
     n = 12
     x = (np.arange(n) + 0.5) / n - 0.5
     r = np.sqrt(sum(a**2 for a in np.meshgrid(*[x] * dim, indexing="ij")))
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * n / 2)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * n / 2))))
     size = 6 if elastic else 3
     soft = np.diag(np.arange(1.0, size + 1)) + 0.2
     stiff = 1000 * (tensors.isotropic_stiffness(1.0, 0.5) if elastic else np.eye(3))
@@ -64,17 +68,17 @@ def laminates(device: str, dim: int, elastic: bool, **options: Any) -> CellProbl
 def test_the_solve_at_the_surface_is_the_cpus(dim: int, elastic: bool, scheme: str) -> None:
     """The same nodes, the same polynomial (the CPU keeps its blocks in single precision), and as many iterations."""
     cpu, gpu = (laminates(device, dim, elastic, scheme=scheme, tolerance=1e-5) for device in ("cpu", "gpu"))
-    assert gpu._surface.nodes == cpu._surface.nodes > 0
+    assert gpu.preconditioner.surface.nodes == cpu.preconditioner.surface.nodes > 0
     products, fields = [], []
     for cell in (cpu, gpu):
-        k = cell.kernels
+        k = cell.operators
         w = k.spectral(2)
         host = np.zeros((*k.to_host(w).shape[:-1], w.shape[-1]))
-        host[..., : cell.index.shape[2]] = np.random.default_rng(2).normal(size=k.to_host(w).shape)
+        host[..., : cell.medium.index.shape[2]] = np.random.default_rng(2).normal(size=k.to_host(w).shape)
         k.assign(w, host)
         for _ in range(3):  # the third time from a recording
             k.assign(w, host)
-            products.append(cell._precondition(w))
+            products.append(cell.preconditioner.inner(w))
         fields.append(k.to_host(w))
     np.testing.assert_array_equal(products[3], products[5])
     np.testing.assert_allclose(products[3], products[0], rtol=1e-5)
@@ -97,10 +101,10 @@ def test_the_solve_at_the_surface_in_single_precision() -> None:
 
 def test_auto_takes_the_same_preconditioner_on_both_devices() -> None:
     x = (np.arange(192) + 0.5) / 192 - 0.5
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - np.hypot(x[:, None], x)) * 96)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - np.hypot(x[:, None], x)) * 96))))
     table = geometry.tensors(np.array([np.eye(3), 1000 * np.eye(3)]))
     chosen = [
-        CellProblem(geometry.index, table, geometry.spacing, Options(device=device), geometry.cut).preconditioner
+        CellProblem(geometry.index, table, geometry.spacing, Options(device=device), geometry.cut).preconditioner.name
         for device in ("cpu", "gpu")
     ]
     assert chosen == ["green-schwarz"] * 2
@@ -108,7 +112,9 @@ def test_auto_takes_the_same_preconditioner_on_both_devices() -> None:
 
 def test_scaled_operator_and_start() -> None:
     cpu, gpu = pair((7, 8, 6), True, "anisotropic", preconditioner="green-jacobi", tolerance=1e-10)
-    np.testing.assert_allclose(gpu.kernels.to_host(gpu.jacobi), cpu.jacobi, rtol=1e-14)
+    np.testing.assert_allclose(
+        gpu.operators.to_host(gpu.preconditioner.scaling), cpu.preconditioner.scaling, rtol=1e-14
+    )
     start = 0.1 * np.random.default_rng(5).random((3, 7, 8, 6))
     same(cpu, gpu, 1e-10, start=start)
 
@@ -128,7 +134,7 @@ def test_a_diffuse_image_with_the_scaled_operator() -> None:
     found = []
     for device in ("cpu", "gpu"):
         options = Options(device=device, tolerance=1e-9, preconditioner="green-jacobi")
-        (k,) = homogenize(image, material, Settings(("conductivity",), solver=options))
+        (k,) = homogenize(image, material, Settings(properties=("conductivity",), solver=options))
         assert k.preconditioner == "green-jacobi"
         found.append(k.tensor)
     np.testing.assert_allclose(found[1], found[0], rtol=1e-8, atol=1e-10)

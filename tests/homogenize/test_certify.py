@@ -10,9 +10,10 @@ import pytest
 import xarray
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import CellProblem, Image, Options, Settings, build, command, from_array, homogenize, tensors
+from phasefield.homogenize import CellProblem, Image, Options, Settings, build, command, from_array, homogenize
 from phasefield.homogenize.bounds import loewner_margin
 from phasefield.homogenize.certify import Equilibrated, lower_bound
+from phasefield.mechanics import tensors
 
 SCALAR = np.array([np.eye(3), np.diag([10.0, 7.0, 20.0])])
 SCALAR[1] = tensors.rotate(SCALAR[1], tensors.rotation_from_euler(0.4, 0.7, 0.2))
@@ -193,11 +194,11 @@ def test_from_the_command(tmp_path: Path) -> None:
         "properties=conductivity",
         "certify=true",
     ]
-    target, records, system = command.run(path, [*given, "descriptors=false"])
+    target, records, _ = command.run(path, [*given, "descriptors=false"])
     data = xarray.load_dataset(target).isel(time=0)
     assert data.conductivity_lower[0, 0] < data.conductivity[0, 0] <= data.conductivity_upper[0, 0] * (1 + 1e-9)
     gap = 100 * data.conductivity_certified_gap.item()
-    shown = " ".join(command.table(records, system).split())
+    shown = " ".join(command.table(records).split())
     assert f"certified bounds of the voxel image {gap:.2g} % apart" in shown
     with pytest.raises(ConfigError, match="certify: needs boundary"):
         command.run(path, [*given, "boundary=static"])

@@ -368,10 +368,10 @@ def test_phases_are_named(run: Path, image: Path, tmp_path: Path, capsys: pytest
     levels = ["material.phases.a.level=1", "material.phases.b.level=0"]
     shares = {}
     for extra in ((), levels):
-        _, (record,), system = command.run(run, [*GIVEN, *extra, "levels=[0,1]"])
+        _, (record,), _ = command.run(run, [*GIVEN, *extra, "levels=[0,1]"])
         data = open_dataset(run / "properties.nc").load()
         shares[len(extra)] = {n: float(data.volume_fraction.sel(phase=n)[0]) for n in ("a", "b")}
-        assert f"a {100 * shares[len(extra)]['a']:.4g} %" in " ".join(table([record], system).split())
+        assert f"a {100 * shares[len(extra)]['a']:.4g} %" in " ".join(table([record]).split())
     assert shares[0]["a"] == pytest.approx(shares[2]["b"])
     assert shares[0]["a"] > 0.55
     code, _, err = call(capsys, run, *GIVEN, "levels=[0,1]", levels[0])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phasefield.homogenize import build, descriptors, from_array
+from phasefield.homogenize import Settings, build, from_array
+from phasefield.homogenize.problem import Problem
 from phasefield.homogenize.records import measure
-from phasefield.homogenize.settings import request_of
+from phasefield.images import descriptors
 
 
 def test_of_a_laminate() -> None:
@@ -98,10 +99,10 @@ def test_correlations_are_those_of_the_material_not_of_the_field() -> None:
     x = np.arange(n) - n / 2 + 0.5
     r = np.hypot(x[:, None], x)
     system = build({"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 10}}})
-    request = request_of({"material": "cu", "properties": ["conductivity"], "two_grid": False, "mixing": False})
+    settings = Settings(properties=("conductivity",), two_grid=False, mixing=False)
     for width in (1.5, 3.0):
         image = from_array(0.5 * (1 + np.tanh((radius - r) / width)), levels=[0, 1])
-        record = measure(image, system, request)
+        record = measure(Problem.of(image, system, settings))
         disk = record.descriptors[1]
         assert disk.two_point[0] == disk.fraction == pytest.approx(record.fractions[1], abs=1e-12)
         assert disk.fraction == pytest.approx(np.pi * radius**2 / n**2, rel=1e-4)

@@ -9,9 +9,10 @@ import pytest
 import xarray
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import CellProblem, Options, Settings, build, command, from_array, homogenize, tensors
+from phasefield.homogenize import CellProblem, Options, Settings, build, command, from_array, homogenize
 from phasefield.homogenize.grains import Grains, match, read_grains
-from phasefield.homogenize.image import Image
+from phasefield.homogenize.reading import Image
+from phasefield.mechanics import tensors
 
 # Of equal bulk modulus (160 + 2 * 100)/3 = (200 + 2 * 80)/3 = 120.
 SYSTEM = build(
@@ -108,12 +109,12 @@ def test_the_file_of_the_command(tmp_path: Path) -> None:
     path = tmp_path / "image.npy"
     np.save(path, LABELS[image((6, 6)).values])
     material = "material={phases: {a: {stiffness: {E: 1, nu: 0.3}}, b: {stiffness: {E: 3, nu: 0.3}}}}"
-    target, records, system = command.run(path, [material, f"grains={written(tmp_path, ROWS)}", "descriptors=false"])
+    target, records, _ = command.run(path, [material, f"grains={written(tmp_path, ROWS)}", "descriptors=false"])
     data = xarray.load_dataset(target)
     assert list(data.phase.values) == ["3", "7", "12", "40"]
     assert list(data.material_phase.values) == ["b", "a", "a", "b"]
     share = 100 * records[0].fractions[[0, 3]].sum()
-    assert f"b {share:.4g} %, a {100 - share:.4g} % in 4 grains" in command.table(records, system)
+    assert f"b {share:.4g} %, a {100 - share:.4g} % in 4 grains" in command.table(records)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import xarray
 
 from phasefield.errors import ConfigError
 from phasefield.homogenize import Settings, build, from_array, homogenize
-from phasefield.homogenize.image import Image, Snapshots, read_file
-from phasefield.pixels import read_pixels
+from phasefield.homogenize.reading import Image, Snapshots, read_file
+from phasefield.images.pixels import read_pixels
 
 TWO = {"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 9}}}
 

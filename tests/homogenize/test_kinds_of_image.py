@@ -14,10 +14,11 @@ from phasefield import config
 from phasefield.errors import ConfigError
 from phasefield.homogenize import Settings, Snapshots, build, from_array, homogenize
 from phasefield.homogenize.grains import Grains
-from phasefield.homogenize.image import Image, read_file
-from phasefield.homogenize.levels import best_separated, wells
+from phasefield.homogenize.problem import Problem
+from phasefield.homogenize.reading import Image, read_file
 from phasefield.homogenize.records import measure
-from phasefield.homogenize.settings import request_of
+from phasefield.homogenize.wells import wells
+from phasefield.images.levels import best_separated
 
 TWO = build({"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 10}}})
 THREE = build({"phases": {k: {"conductivity": v} for k, v in {"a": 1, "b": 4, "c": 9}.items()}})
@@ -102,19 +103,19 @@ def test_many_grains_are_grains_if_the_material_or_a_table_says_so(tmp_path: Pat
     grains = (np.arange(1600).reshape(40, 40) // 40).astype(np.uint8 if kind == "8 bit" else np.float32)
     image = from_array(grains)
     assert image.kind == "field"
-    record = measure(image, CRYSTAL, request_of({"material": "cu", "properties": ["conductivity"], "two_grid": False}))
+    record = measure(Problem.of(image, CRYSTAL, Settings(properties=("conductivity",), two_grid=False)))
     assert len(record.fractions) == 40
     np.testing.assert_allclose(conductivity(image, CRYSTAL), conductivity(from_array(grains.astype(int)), CRYSTAL))
     table = Grains([None] * 40, phases=["a"] * 30 + ["b"] * 10)
     assert conductivity(image, TWO, grains=table)[2, 2] == pytest.approx(0.75 * 1 + 0.25 * 10)
-    grey = measure(image, TWO, request_of({"material": "cu", "properties": ["conductivity"], "two_grid": False}))
+    grey = measure(Problem.of(image, TWO, Settings(properties=("conductivity",), two_grid=False)))
     assert "a field of 40 grey values of two phases, levels" in dict(grey.image.taken)["values"]
 
 
 def test_levels_of_the_material_are_those_of_the_field() -> None:
     levelled = build({"phases": {"a": {"conductivity": 1, "level": 0.7}, "b": {"conductivity": 10, "level": 0.3}}})
     field = 0.35 + 0.3 * droplet(7)  # between the levels: found ones would be 0.35 and 0.65
-    image = measure(from_array(field), levelled, request_of({"material": "cu", "properties": ["conductivity"]})).image
+    image = measure(Problem.of(from_array(field), levelled, Settings(properties=("conductivity",)))).image
     assert image.levels == (0.3, 0.7)
     assert dict(image.taken)["phases"] == "b is low, a is high"
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phasefield.backend.voxel.cpu import VoxelKernels
+from phasefield.backend.voxel.cpu import CpuVoxelOperators
 from phasefield.errors import NotConverged
-from phasefield.homogenize import tensors, voxels
-from phasefield.homogenize.solver import CellProblem, Load, Options, Solution
+from phasefield.homogenize.mixture import Mixture
+from phasefield.images import voxels
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.loads import Load, Solution
+from phasefield.mechanics.options import Options
 
 
 def problem(order: int, boundary: str = "periodic", **options: object) -> CellProblem:
     """A ball, stiff and anisotropic, in laminate voxels."""
     x = (np.arange(12) + 0.5) / 12 - 0.5
     r = np.sqrt(sum(a**2 for a in np.meshgrid(x, x, x[:7], indexing="ij")))
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * 12)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - r) * 12))))
     soft = np.diag(np.arange(1.0, order + 1)) + 0.2
     stiff = 20 * (np.eye(3) if order == 3 else tensors.isotropic_stiffness(1.0, 0.5))
     table = geometry.tensors(np.array([soft, stiff]))
@@ -31,7 +35,7 @@ def loads(cell: CellProblem) -> list[Load]:
         assert near is not None
         unit[1] = Load(unit[1].mean, start=1.001 * near)
         unit.append(Load(np.zeros(cell.size)))  # nothing to do
-        unit.append(Load(stress=np.arange(len(cell.stiff) * cell.size).reshape(-1, cell.size) / 7))
+        unit.append(Load(stress=np.arange(len(cell.medium.stiff) * cell.size).reshape(-1, cell.size) / 7))
     return unit
 
 
@@ -56,10 +60,14 @@ def test_side_by_side_is_one_after_another(
     keep = boundary != "static"
 
     def solved(room: int) -> list[Solution]:
-        monkeypatch.setattr(type(cell.kernels), "batch_bytes", room)
+        monkeypatch.setattr(type(cell.operators), "batch_bytes", room)
         return cell.solve_all(some, keep)
 
-    alone, together, by_two = solved(0), solved(1 << 30), solved(2 * 4 * cell.index.size * 8 * (order // 3 * 2 - 1))
+    alone, together, by_two = (
+        solved(0),
+        solved(1 << 30),
+        solved(2 * 4 * cell.medium.index.size * 8 * (order // 3 * 2 - 1)),
+    )
     single = options.get("precision") == "single"
     for one, *others in zip(alone, together, by_two, strict=True):
         for other in others:
@@ -75,7 +83,7 @@ def test_side_by_side_is_one_after_another(
 
 
 def test_who_did_not_converge_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VoxelKernels, "batch_bytes", 1 << 30)
+    monkeypatch.setattr(CpuVoxelOperators, "batch_bytes", 1 << 30)
     cell = problem(3, max_iterations=4)
     exact = cell.solve(np.zeros(3), keep=True).fluctuation
     with pytest.raises(NotConverged, match="load y: the solver stopped after 4 iterations") as caught:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import materials, tensors
+from phasefield.mechanics import materials, tensors
 from phasefield.presets import names
 from phasefield.units import parse_unit, quantity
 
@@ -67,7 +67,7 @@ def phase(**content: Any) -> materials.Phase:
 def test_presets_load() -> None:
     assert {"cu", "ni_ni3al", "fe", "w", "epoxy_glass"} <= set(names("material"))
     for name in names("material"):
-        system = materials.load(name)
+        system = materials.read_material(name)
         assert system.source
         assert system.united
         for p in system.phases:
@@ -153,16 +153,16 @@ def test_a_key_given_twice(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_text("phases:\n  a: {conductivity: 1}\n  b: {conductivity: 2}\n  a: {conductivity: 3}\n")
     with pytest.raises(ConfigError, match=r"m\.yaml gives 'a' twice, the second time in line 4"):
-        materials.load(str(path))
+        materials.read_material(str(path))
     path.write_text("phases:\n  a: {conductivity: 1}\n  b: {conductivity: 2}\n")
-    assert len(materials.load(str(path)).phases) == 2
+    assert len(materials.read_material(str(path)).phases) == 2
 
 
 def test_unknown_preset_and_missing_property() -> None:
     with pytest.raises(ConfigError, match="did you mean 'cu'"):
-        materials.load("cuu")
+        materials.read_material("cuu")
     with pytest.raises(ConfigError, match="permittivity: is missing"):
-        materials.load("cu").phases[0].tensor("permittivity")
+        materials.read_material("cu").phases[0].tensor("permittivity")
 
 
 def test_a_preset_and_its_changes_are_one() -> None:
@@ -178,7 +178,7 @@ def test_a_preset_and_its_changes_are_one() -> None:
     glass = system.phase("glass")
     assert glass.level == 255
     np.testing.assert_allclose(glass.rotation, [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-15)
-    preset = materials.load("epoxy_glass")
+    preset = materials.read_material("epoxy_glass")
     np.testing.assert_array_equal(glass.values["stiffness"], preset.phase("glass").values["stiffness"])
     assert system.source == preset.source
     void = changed(glass="void").phase("glass")

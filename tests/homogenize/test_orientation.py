@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from phasefield.errors import ConfigError
 from phasefield.grid import Grid
 from phasefield.homogenize import Settings, build, command, from_array, homogenize
-from phasefield.homogenize.image import Snapshots, read_file
+from phasefield.homogenize.reading import Snapshots, read_file
 from phasefield.initial import initial_field
 from phasefield.report.drawing import draw_strips, style
 from phasefield.report.reading import Field, fields_of

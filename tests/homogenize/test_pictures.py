@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import phasefield as pf
 from phasefield.homogenize import command
 from phasefield.homogenize.result import computed
-from phasefield.homogenize.tensors import embed_plane, from_voigt, plane_stress, to_voigt
+from phasefield.mechanics.tensors import embed_plane, from_voigt, plane_stress, to_voigt
 from phasefield.report import curves, properties, report
 from phasefield.report.drawing import Strip
 from phasefield.report.properties import directional_modulus, property_pictures

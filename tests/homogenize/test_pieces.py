@@ -10,11 +10,12 @@ import xarray
 from scipy import ndimage
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import Settings, build, command, from_array, homogenize, tensors
+from phasefield.homogenize import Settings, build, command, from_array, homogenize
 from phasefield.homogenize.assignment import resolved
 from phasefield.homogenize.grains import Grains
-from phasefield.homogenize.image import Image
-from phasefield.homogenize.pieces import pieces_of
+from phasefield.homogenize.reading import Image
+from phasefield.images.pieces import pieces_of
+from phasefield.mechanics import tensors
 
 CRYSTAL = build({"phases": {"a": {"conductivity": {"a": 1, "c": 8}}}})
 PERIODIC = ("periodic", "periodic")

@@ -18,9 +18,10 @@ from phasefield.homogenize import (
     build,
     from_array,
     homogenize,
-    tensors,
 )
 from phasefield.homogenize.loads import mixed
+from phasefield.homogenize.mixture import Mixture
+from phasefield.mechanics import tensors
 
 SOFT, HARD = {"E": "3 GPa", "nu": 0.35}, {"E": "70 GPa", "nu": 0.2}
 
@@ -179,8 +180,8 @@ def test_threads_give_the_same_bits_and_warm_starts_the_same_answer() -> None:
     u = np.random.default_rng(1).normal(size=(1, 3, 32, 32, 32))
     out = []
     for problem in (one, two):
-        w = problem.kernels.spectral()
-        problem.kernels.apply(u, w, problem.material)
+        w = problem.operators.spectral()
+        problem.operators.apply(u, w, problem.tensors)
         out.append(w)
     np.testing.assert_array_equal(out[0], out[1])
     cold = one.solve(load, keep=True)
@@ -203,7 +204,7 @@ def test_single_precision() -> None:
 def test_memory() -> None:
     """Bytes per voxel of the solver in double precision: at most 160 elastic, 56 scalar, with a tenth of the voxels cut."""
     image = disk(64, 3, 0.4)
-    geometry = image.voxels()
+    geometry = Mixture.of(image.voxels())
     assert geometry.cut[geometry.index].mean() > 0.02
     for pure, most in (
         (np.array([np.eye(3), 9 * np.eye(3)]), 56),
@@ -298,7 +299,7 @@ def test_an_estimate_that_fails_does_not_lose_the_result(monkeypatch: pytest.Mon
     def fail(*_: Any) -> None:
         raise NotConverged("stiffness (estimate) xx: the solver stopped", "try again")
 
-    monkeypatch.setattr(properties, "_estimates", fail)
+    monkeypatch.setattr(properties, "estimates", fail)
     (result,) = homogenize(disk(), two_phases(), Settings())
     assert result.tensor[0, 0] > 0
     assert "without all estimates of error: stiffness (estimate) xx: the solver stopped" in result.warnings

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import tensors
-from phasefield.homogenize.tensors import ISOTROPIC, bulk_and_shear, isotropic_stiffness
+from phasefield.mechanics import tensors
+from phasefield.mechanics.tensors import ISOTROPIC, bulk_and_shear, isotropic_stiffness
 
 
 def test_any_two_isotropic_constants() -> None:

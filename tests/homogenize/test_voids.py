@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from phasefield.errors import NotConverged
-from phasefield.homogenize import CellProblem, Image, Options, Result, Settings, build, homogenize, tensors
-from phasefield.homogenize.connectivity import carried, windings
+from phasefield.homogenize import CellProblem, Image, Options, Result, Settings, build, homogenize
+from phasefield.mechanics import tensors
+from phasefield.mechanics.connectivity import carried, windings
 
 N = 16
 

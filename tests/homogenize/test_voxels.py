@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from phasefield.errors import ConfigError
-from phasefield.homogenize import voxels
-from phasefield.homogenize.image import from_array, two_levels
+from phasefield.homogenize.mixture import Mixture
+from phasefield.homogenize.reading import from_array
+from phasefield.images import interface, voxels
+from phasefield.images.levels import two_levels
+from phasefield.mechanics.mixing import mix
 
 
 def test_cut_fraction_against_sampling() -> None:
@@ -18,15 +21,15 @@ def test_cut_fraction_against_sampling() -> None:
         distance = rng.uniform(-0.7, 0.7, 6)
         points = (np.stack(np.meshgrid(*[np.arange(60)] * dim, indexing="ij"), -1).reshape(-1, dim) + 0.5) / 60 - 0.5
         sampled = [(points @ n + d > 0).mean() for n, d in zip(normal, distance, strict=True)]
-        np.testing.assert_allclose(voxels.cut_fraction(normal, distance, (1.0,) * dim), sampled, atol=0.01)
+        np.testing.assert_allclose(interface.cut_fraction(normal, distance, (1.0,) * dim), sampled, atol=0.01)
 
 
 def test_cut_fraction_of_flat_faces_and_its_complement() -> None:
     distance = np.linspace(-0.6, 0.6, 13)
-    flat = voxels.cut_fraction(np.tile([0.0, 1.0, 0.0], (13, 1)), distance, (1, 1, 1))
+    flat = interface.cut_fraction(np.tile([0.0, 1.0, 0.0], (13, 1)), distance, (1, 1, 1))
     np.testing.assert_allclose(flat, np.clip(0.5 + distance, 0, 1), atol=1e-3)
     tilted = np.tile([0.6, 0.64, 0.48], (13, 1))
-    both = voxels.cut_fraction(tilted, distance, (1, 1, 1)) + voxels.cut_fraction(tilted, -distance, (1, 1, 1))
+    both = interface.cut_fraction(tilted, distance, (1, 1, 1)) + interface.cut_fraction(tilted, -distance, (1, 1, 1))
     np.testing.assert_allclose(both, 1.0, atol=1e-12)
 
 
@@ -61,12 +64,12 @@ def test_mixing_lies_between_reuss_and_voigt(rule: str) -> None:
         if rule == "geometric":  # the logarithms of tensors that do not commute may leave the bounds
             first, second = np.array([[[1.0]], [[7.0]]]) * np.eye(order), np.array([[[4.0]], [[2.0]]]) * np.eye(order)
         f, n = np.array([0.3, 0.6]), np.array([[1, 0, 0], [0, 0.6, 0.8]])
-        mixed = voxels.mix(rule, first, second, f, n)
+        mixed = mix(rule, first, second, f, n)
         if rule == "sharp":
             np.testing.assert_array_equal(mixed, [second[0], first[1]])
             continue
-        upper = voxels.mix("arithmetic", first, second, f, n)
-        lower = voxels.mix("harmonic", first, second, f, n)
+        upper = mix("arithmetic", first, second, f, n)
+        lower = mix("harmonic", first, second, f, n)
         for k in range(2):
             assert np.linalg.eigvalsh(upper[k] - mixed[k])[0] > -1e-10
             assert np.linalg.eigvalsh(mixed[k] - lower[k])[0] > -1e-10
@@ -75,7 +78,7 @@ def test_mixing_lies_between_reuss_and_voigt(rule: str) -> None:
 def test_two_phases_as_field_and_as_fields_agree() -> None:
     x = np.arange(30) - 14.6
     phi = 0.5 * (1 + np.tanh((8.2 - np.hypot(x[:, None], x[None, :])) / 2))
-    one, many = voxels.from_field(phi), voxels.from_fields(np.array([1 - phi, phi]))
+    one, many = Mixture.of(voxels.from_field(phi)), Mixture.of(voxels.from_fields(np.array([1 - phi, phi])))
     pure = np.array([np.eye(3), 7 * np.eye(3)])
     np.testing.assert_allclose(one.tensors(pure)[one.index], many.tensors(pure)[many.index], atol=2e-2)
     assert one.volume_fractions[1] == pytest.approx(many.volume_fractions[1], rel=1e-3)

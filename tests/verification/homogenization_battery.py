@@ -32,9 +32,9 @@ from phasefield.homogenize import (
     build,
     from_array,
     homogenize,
-    tensors,
 )
-from phasefield.homogenize.voxels import mix
+from phasefield.mechanics import tensors
+from phasefield.mechanics.mixing import mix
 
 Array = np.ndarray
 ROOT = Path(__file__).parents[2]

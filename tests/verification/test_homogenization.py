@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasefield.homogenize import tensors, voxels
 from phasefield.homogenize.evidence import levin
-from phasefield.homogenize.solver import CellProblem, Options
-from phasefield.homogenize.voxels import Voxels
+from phasefield.homogenize.mixture import Mixture
+from phasefield.images import voxels
+from phasefield.mechanics import tensors
+from phasefield.mechanics.cell import CellProblem
+from phasefield.mechanics.mixing import mix
+from phasefield.mechanics.options import Options
 
 
 def effective(
-    geometry: Voxels, pure: np.ndarray, loads: int | None = None, tolerance: float = 1e-8, **options: Any
+    geometry: Mixture, pure: np.ndarray, loads: int | None = None, tolerance: float = 1e-8, **options: Any
 ) -> tuple[np.ndarray, list[int]]:
     """The tensor as it comes (not symmetrised), and the iterations."""
     problem = CellProblem(
@@ -52,10 +55,10 @@ def radius(n: int, dim: int) -> np.ndarray:
     return np.sqrt(sum(a**2 for a in np.meshgrid(*[x] * dim, indexing="ij")))
 
 
-def ball(n: int, dim: int, fraction: float, width: float = 2.0) -> Voxels:
+def ball(n: int, dim: int, fraction: float, width: float = 2.0) -> Mixture:
     """A disk or sphere with a tanh interface ``width`` voxels wide."""
     r = math.sqrt(fraction / math.pi) if dim == 2 else (3 * fraction / (4 * math.pi)) ** (1 / 3)
-    return voxels.from_field(0.5 * (1 + np.tanh((r - radius(n, dim)) * n / width)))
+    return Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((r - radius(n, dim)) * n / width))))
 
 
 def random_tensors(order: int) -> np.ndarray:
@@ -74,8 +77,8 @@ def test_laminate(dim: int, axis: int, order: int, scheme: str) -> None:
     where = np.arange(9).reshape([-1 if d == axis else 1 for d in range(dim)])
     labels = np.broadcast_to(where >= 4, shape).astype(int)
     pure = random_tensors(order)
-    found, _ = effective(voxels.from_labels(labels), pure, tolerance=1e-12, scheme=scheme)
-    exact = voxels.mix("laminate", pure[:1], pure[1:], np.array([4 / 9]), np.eye(3)[axis : axis + 1])[0]
+    found, _ = effective(Mixture.of(voxels.from_labels(labels)), pure, tolerance=1e-12, scheme=scheme)
+    exact = mix("laminate", pure[:1], pure[1:], np.array([4 / 9]), np.eye(3)[axis : axis + 1])[0]
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10 * np.abs(exact).max())
 
 
@@ -84,19 +87,19 @@ def test_laminate_that_cuts_voxels(order: int) -> None:
     """The layers of a laminate in laminate voxels may begin anywhere."""
     x = np.arange(12) + 0.5
     phi = 0.5 * (1 + np.tanh((3.3 - np.abs(x - 6.1)) / 2.0))
-    geometry = voxels.from_field(np.broadcast_to(phi[:, None], (12, 5)))
+    geometry = Mixture.of(voxels.from_field(np.broadcast_to(phi[:, None], (12, 5))))
     fraction = 1 - geometry.volume_fractions[1]
     assert fraction == pytest.approx(1 - 6.6 / 12, abs=2e-3)
     pure = random_tensors(order)
     found, _ = effective(geometry, pure, tolerance=1e-12)
-    exact = voxels.mix("laminate", pure[:1], pure[1:], np.array([fraction]), np.eye(3)[:1])[0]
+    exact = mix("laminate", pure[:1], pure[1:], np.array([fraction]), np.eye(3)[:1])[0]
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10 * np.abs(exact).max())
 
 
 def test_inclined_laminate_formula_is_rotation_invariant() -> None:
     pure, turn = random_tensors(6), tensors.random_rotations(1, 3)[0]
-    straight = voxels.mix("laminate", pure[:1], pure[1:], np.array([0.3]), np.eye(3)[:1])[0]
-    turned = voxels.mix(
+    straight = mix("laminate", pure[:1], pure[1:], np.array([0.3]), np.eye(3)[:1])[0]
+    turned = mix(
         "laminate", tensors.rotate(pure[:1], turn), tensors.rotate(pure[1:], turn), np.array([0.3]), turn[:, :1].T
     )
     np.testing.assert_allclose(turned[0], tensors.rotate(straight, turn), atol=1e-12 * np.abs(straight).max())
@@ -108,7 +111,7 @@ def test_inclined_laminate_formula_is_rotation_invariant() -> None:
 def obnosov(n: int, scheme: str) -> float:
     labels = np.zeros((n, n), int)
     labels[: n // 2, : n // 2] = 1
-    found, _ = effective(voxels.from_labels(labels), scalar(1, 10), 1, 1e-11, scheme=scheme)
+    found, _ = effective(Mixture.of(voxels.from_labels(labels)), scalar(1, 10), 1, 1e-11, scheme=scheme)
     return float(found[0, 0]) / math.sqrt(31 / 13) - 1
 
 
@@ -125,7 +128,7 @@ def test_obnosov() -> None:
 def test_checkerboard() -> None:
     n = 128
     labels = np.add.outer(np.arange(n) // (n // 2), np.arange(n) // (n // 2)) % 2
-    found, _ = effective(voxels.from_labels(labels), scalar(1, 10), 1, scheme="rotated")
+    found, _ = effective(Mixture.of(voxels.from_labels(labels)), scalar(1, 10), 1, scheme="rotated")
     assert found[0, 0] == pytest.approx(math.sqrt(10), rel=1e-3)
 
 
@@ -133,8 +136,8 @@ def test_checkerboard() -> None:
 def test_duality(scheme: str) -> None:
     labels = np.random.default_rng(1).integers(0, 3, (17, 21))
     k = np.array([1.0, 4.0, 20.0])
-    primal, _ = effective(voxels.from_labels(labels), scalar(*k), 2, 1e-13, scheme=scheme)
-    dual, _ = effective(voxels.from_labels(labels), scalar(*(1 / k)), 2, 1e-13, scheme=scheme)
+    primal, _ = effective(Mixture.of(voxels.from_labels(labels)), scalar(*k), 2, 1e-13, scheme=scheme)
+    dual, _ = effective(Mixture.of(voxels.from_labels(labels)), scalar(*(1 / k)), 2, 1e-13, scheme=scheme)
     turn = np.array([[0.0, -1.0], [1.0, 0.0]])
     np.testing.assert_allclose(dual[:2, :2], turn @ np.linalg.inv(primal[:2, :2]) @ turn.T, atol=1e-10)
 
@@ -145,7 +148,7 @@ def test_uniform_shear_modulus(shape: tuple[int, ...], scheme: str) -> None:
     labels = np.random.default_rng(2).integers(0, 2, shape)
     bulk, shear = np.array([1.0, 8.0]), 0.7
     pure = np.array([tensors.isotropic_stiffness(k, shear) for k in bulk])
-    found, _ = effective(voxels.from_labels(labels), pure, tolerance=1e-13, scheme=scheme)
+    found, _ = effective(Mixture.of(voxels.from_labels(labels)), pure, tolerance=1e-13, scheme=scheme)
     share = labels.mean()
     k = 1 / ((1 - share) / (bulk[0] + 4 * shear / 3) + share / (bulk[1] + 4 * shear / 3)) - 4 * shear / 3
     np.testing.assert_allclose(found, tensors.isotropic_stiffness(k, shear), atol=1e-10)
@@ -154,14 +157,14 @@ def test_uniform_shear_modulus(shape: tuple[int, ...], scheme: str) -> None:
 # -- neutral inclusions ------------------------------------------------------------------------------------------------
 
 
-def coated(n: int) -> Voxels:
+def coated(n: int) -> Mixture:
     """Core, shell and matrix with half of the coated sphere core; phases in this order."""
     outer = 0.4
     inner = outer * 0.5 ** (1 / 3)
     r = radius(n, 3)
     step = lambda a: 0.5 * (1 + np.tanh((a - r) * n / 1.5))  # noqa: E731
     core, both = step(inner), step(outer)
-    return voxels.from_fields(np.array([core, np.clip(both - core, 0, 1), 1 - both]))
+    return Mixture.of(voxels.from_fields(np.array([core, np.clip(both - core, 0, 1), 1 - both])))
 
 
 def test_neutral_coated_sphere() -> None:
@@ -237,7 +240,7 @@ def test_bulk_modulus_of_cubic_polycrystals(shape: tuple[int, ...]) -> None:
         labels = np.repeat(labels, 4, axis)
     crystal = tensors.cubic_stiffness(168.4, 121.4, 75.4)
     pure = tensors.rotate(np.array([crystal] * 6), tensors.random_rotations(6, 1))
-    found, _ = effective(voxels.from_labels(labels), pure, tolerance=1e-12)
+    found, _ = effective(Mixture.of(voxels.from_labels(labels)), pure, tolerance=1e-12)
     trace = np.array([1.0, 1, 1, 0, 0, 0])
     assert trace @ found @ trace / 9 == pytest.approx((168.4 + 2 * 121.4) / 3, rel=1e-10)
 
@@ -291,7 +294,7 @@ def test_the_series_itself() -> None:
 @pytest.mark.parametrize(("contrast", "allowed"), [(10.0, 3e-3), (100.0, 1e-2)])
 @pytest.mark.parametrize("width", [2.0, 4.0])
 def test_diffuse_interface_gives_the_sharp_answer(contrast: float, allowed: float, width: float) -> None:
-    geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - radius(127, 2)) * 127 / width)))
+    geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - radius(127, 2)) * 127 / width))))
     found, _ = effective(geometry, scalar(1, contrast), 1)
     assert found[0, 0] == pytest.approx(disk_array(0.3, contrast), rel=allowed)
 
@@ -303,7 +306,7 @@ def test_iterations_do_not_grow_with_the_grid() -> None:
     counts = []
     for n in (32, 64, 128):
         labels = (radius(n, 2) < 0.3).astype(int)
-        counts.append(effective(voxels.from_labels(labels), scalar(1, 100), 1)[1][0])
+        counts.append(effective(Mixture.of(voxels.from_labels(labels)), scalar(1, 100), 1)[1][0])
     assert max(counts) <= min(counts) + 3
 
 
@@ -320,7 +323,7 @@ def test_few_iterations_on_a_smooth_interface(order: int, contrast: float) -> No
     """Contrast 1000 across a tanh interface of 4 voxels, properties mixed by the field: <= 30 iterations to 1e-8."""
     phi = 0.5 * (1 + np.tanh((0.3 - radius(127, 2)) * 127 / 4))
     pure = scalar(1, contrast) if order == 3 else np.array([1, contrast])[:, None, None] * isotropic(E=1.0, nu=0.3)
-    _, iterations = effective(voxels.from_field(phi, "arithmetic"), pure, 2, 1e-8)
+    _, iterations = effective(Mixture.of(voxels.from_field(phi, "arithmetic")), pure, 2, 1e-8)
     assert max(iterations) <= 30
 
 
@@ -333,7 +336,7 @@ def test_iterations_with_laminate_voxels_do_not_grow_with_the_grid(
     pure = scalar(1, contrast) if order == 3 else np.array([1, contrast])[:, None, None] * isotropic(E=1.0, nu=0.3)
     counts = []
     for n in sizes:
-        geometry = voxels.from_field(0.5 * (1 + np.tanh((0.3 - radius(n, 2)) * n / 4)))
+        geometry = Mixture.of(voxels.from_field(0.5 * (1 + np.tanh((0.3 - radius(n, 2)) * n / 4))))
         counts.append(effective(geometry, pure, 1, 1e-8)[1][0])
     assert max(counts) <= most
     assert counts[-1] <= 1.2 * counts[0]

@@ -13,9 +13,11 @@ from exact_media import CUBIC, disks, fibres, spheres
 from homogenization_battery import COUNT, cases, outcome
 from test_homogenization_exact import disk, effective, grid, isotropic, tanh, word
 
-from phasefield.homogenize import from_array, tensors
+from phasefield.homogenize import from_array
 from phasefield.homogenize.merging import merged
-from phasefield.homogenize.voxels import Voxels, mix
+from phasefield.homogenize.mixture import Mixture
+from phasefield.mechanics import tensors
+from phasefield.mechanics.mixing import mix
 
 
 def test_uncertainty_covers_the_truth() -> None:
@@ -103,7 +105,7 @@ def test_layers_thinner_than_a_voxel_are_not_lost() -> None:
     normal = np.concatenate([np.zeros((2, 3)), np.tile([1.0, 0, 0], (4, 1))])
     first, second = np.array([0, 1, 0, 0, 0, 0]), np.array([0, 1, 1, 1, 1, 1])
     fraction = np.array([1, 1, 0.7, 0.7, 0.7, 0.7])
-    made = Voxels(index, first, second, fraction, normal, (1.0, 1.0), 2, "laminate")
+    made = Mixture(index, first, second, fraction, normal, (1.0, 1.0), 2, "laminate")
     np.testing.assert_allclose(merged(made, pure).tensors(pure)[2:6], made.tensors(pure)[2:6])
 
 

@@ -24,9 +24,9 @@ from phasefield.homogenize import (
     build,
     from_array,
     homogenize,
-    tensors,
 )
 from phasefield.homogenize.grains import Grains
+from phasefield.mechanics import tensors
 
 Array = np.ndarray
 INF = math.inf

@@ -1,7 +1,7 @@
 """Trilinear finite elements on a periodic voxel grid: matrix-free stiffness, Green operator and updates of conjugate gradients.
 
 Every voxel is one element with 2x2x2 Gauss points; node (i, j, k) is the lower corner of voxel (i, j, k). `element` holds the
-mathematics of a voxel, which is printed for both devices; `cpu` and `cuda` the loops around it.
+mathematics of a voxel, which is printed for both devices; `cpu` and `cuda` the loops around it, behind one protocol.
 
 Leaving all but the constant polynomial of the strain out is the rotated scheme (Willot, C. R. Mecanique 343 (2015) 232), i.e. one
 Gauss point a voxel.
@@ -18,14 +18,15 @@ from typing import Any
 
 from ...errors import DeviceError
 from ..selection import gpu_wanted
-from .material import Material, pack, reference_table, unpack
+from .protocol import VoxelOperators
+from .tensor_field import HostTensorField, TensorField, pack, reference_table, unpack
 
-__all__ = ["Material", "kernels", "pack", "reference_table", "unpack"]
+__all__ = ["HostTensorField", "TensorField", "VoxelOperators", "pack", "reference_table", "unpack", "voxel_operators"]
 
 log = logging.getLogger("phasefield")
 
 
-def kernels(
+def voxel_operators(
     device: str,
     boundary: str,
     shape: tuple[int, int, int],
@@ -34,8 +35,8 @@ def kernels(
     precision: str = "double",
     full: bool = True,
     threads: int | None = None,
-) -> Any:
-    """The operators of one voxel grid for ``device`` = ``auto``, ``cpu`` or ``gpu``, see `cpu.VoxelKernels`.
+) -> VoxelOperators[Any, Any]:
+    """The operators of one voxel grid on ``device`` = ``auto``, ``cpu`` or ``gpu``, see `VoxelOperators`.
 
     ``auto`` takes a GPU if there is one with room for the solver.
 
@@ -54,11 +55,11 @@ def kernels(
         if device == "gpu":
             raise DeviceError(f"device=gpu: {short}\n  Use device=cpu, or single precision.")
         log.info("%s; computing on the CPU", short)
-    from .cpu import VoxelKernels, WalledKernels
+    from .cpu import CpuVoxelOperators, CpuWalledOperators
 
     dtype = "float64" if precision == "double" else "float32"
     shared = (shape, spacing, components, dtype, full, threads)
-    return VoxelKernels(*shared) if boundary == "periodic" else WalledKernels(boundary, *shared)
+    return CpuVoxelOperators(*shared) if boundary == "periodic" else CpuWalledOperators(boundary, *shared)
 
 
 def on_gpu(
@@ -68,14 +69,14 @@ def on_gpu(
     spacing: tuple[float, float, float],
     components: int,
     full: bool,
-) -> Any:
+) -> VoxelOperators[Any, Any]:
     """The operators on the device of a `CudaBackend`."""
-    from .cuda import CudaVoxelKernels, CudaWalledKernels
+    from .cuda import CudaVoxelOperators, CudaWalledOperators
 
     shared = (shape, spacing, components, full)
     if boundary == "periodic":
-        return CudaVoxelKernels(backend, *shared)
-    return CudaWalledKernels(backend, boundary, *shared)
+        return CudaVoxelOperators(backend, *shared)
+    return CudaWalledOperators(backend, boundary, *shared)
 
 
 def device_bytes(shape: tuple[int, int, int], components: int, precision: str) -> int:

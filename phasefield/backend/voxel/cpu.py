@@ -18,8 +18,10 @@ from ..protocol import Precision
 from ..selection import cpu_threads
 from ..workers import Job, address, native, workers
 from .element import ISOTROPIC, loop_functions
-from .material import Material, symbols, wall_symbols
+from .nodes import centre_gradient
 from .surface import SurfaceSolver
+from .symbols import symbols, wall_symbols
+from .tensor_field import HostTensorField
 
 #: Nodes, of all loads, below which another thread is not worth its while.
 _SERIAL = 4096
@@ -48,8 +50,8 @@ def loops(file: str, components: int, full: bool, dtype: str) -> Any:
     )
 
 
-class RowMaterial(Material):
-    """A material with its anisotropic voxels row by row, which the loops do after the isotropic ones."""
+class RowTensorField(HostTensorField):
+    """A field of tensors with its anisotropic voxels row by row, which the loops do after the isotropic ones."""
 
     def __init__(
         self, index: np.ndarray, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
@@ -88,7 +90,7 @@ class Call(NamedTuple):
     partial: np.ndarray
 
 
-class VoxelKernels:
+class CpuVoxelOperators:
     """The operators of one voxel grid, for one (scalar) or three (elastic) components, on several loads at once.
 
     Fields are (loads, components, n0, n1, n2). Operators return one number, or one row of sums, per load.
@@ -103,6 +105,8 @@ class VoxelKernels:
 
     #: Bytes of fields that loads solved for together may have: beyond, what leaving the cache costs is more than is saved.
     batch_bytes = 1 << 20
+    #: `surface` is there.
+    has_surface = True
 
     def __init__(
         self,
@@ -177,9 +181,8 @@ class VoxelKernels:
 
     # -- arrays ----------------------------------------------------------------------------------------------------
 
-    def material(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> RowMaterial:
-        """The material as `apply` wants it, see `Material`."""
-        return RowMaterial(index, packed, self.dtype.name, cut)
+    def tensor_field(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> RowTensorField:
+        return RowTensorField(index, packed, self.dtype.name, cut)
 
     def field(self, loads: int = 1) -> np.ndarray:
         """Zeroed fields of the nodes."""
@@ -198,6 +201,9 @@ class VoxelKernels:
         """A copy of the nodal values on the host."""
         return field[..., : self.shape[2]].copy()
 
+    def gradient(self, u: np.ndarray) -> np.ndarray:
+        return centre_gradient(u, [2.0 / float(g) for g in self.g])
+
     # -- operators -------------------------------------------------------------------------------------------------
 
     def dot(self, u: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -206,11 +212,11 @@ class VoxelKernels:
         call.run()
         return np.asarray(call.partial.sum(axis=(1, 2)))
 
-    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[np.ndarray, np.ndarray]:
+    def apply(self, u: np.ndarray, w: np.ndarray, tensors: RowTensorField) -> tuple[np.ndarray, np.ndarray]:
         """``w = K u``; returns ``u . w`` (loads,) and the sum of the stress (loads, 6) or flux (loads, 3) over the voxels, both
         for voxels of volume 1.
         """
-        m = material
+        m = tensors
         arrays = (u, w, m.index, m.iso, m.rows, m.where, m.tensor, m.whole, self.g)
         sums = 4 if self.components == 1 else 7
         integers = (len(m.where), len(m.tensor))
@@ -219,32 +225,35 @@ class VoxelKernels:
         total = call.partial.sum(axis=2)
         return total[:, 0], total[:, 1:]
 
-    def load(self, w: np.ndarray, material: Material, table: np.ndarray) -> None:
+    def every_voxel(self) -> np.ndarray:
+        return np.arange(self.voxels, dtype=np.int32).reshape(self.shape)
+
+    def nodal_forces(self, w: np.ndarray, index: np.ndarray, table: np.ndarray) -> None:
         """``w = B^T s`` for ``s = table[:, index]``; ``table`` has shape (loads, entries, components, 3)."""
         table = np.ascontiguousarray(table, dtype=self.dtype)
         integers = (table.shape[1],)
-        self.call(self._loops.load, (w, material.index, table, self.g), integers, loads=len(w)).run()
+        self.call(self._loops.nodal_forces, (w, index, table, self.g), integers, loads=len(w)).run()
 
-    def corner_mean(self, material: Material, value: np.ndarray, power: float = 1.0) -> np.ndarray:
+    def corner_mean(self, tensors: RowTensorField, value: np.ndarray, power: float = 1.0) -> np.ndarray:
         """Mean of ``value[index]`` over the eight voxels around each node, to a power; shape of the grid."""
         out = np.empty(self.shape, self.dtype)
         value = np.ascontiguousarray(value, float)
-        self.call(self._loops.corner_mean, (out, material.index, value), (len(value),)).run()
+        self.call(self._loops.corner_mean, (out, tensors.index, value), (len(value),)).run()
         return out if power == 1 else out**power
 
-    def surface(self, material: Material, stiff: np.ndarray) -> SurfaceSolver:
+    def surface(self, tensors: RowTensorField, stiff: np.ndarray) -> SurfaceSolver:
         """The solver on the soft side of cut voxels; ``stiff`` is the size of every entry's tensor."""
-        return SurfaceSolver(self, material, stiff)
+        return SurfaceSolver(self, tensors, stiff)
 
-    def advance(self, alpha: np.ndarray, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
-        """``u += alpha p; r -= alpha w; w = jacobi r``; no ``jacobi`` means 1. ``alpha`` is (loads,)."""
-        call = self.kept(self._loops.advance, (u, r, p, w, jacobi), loads=len(u), scalars=len(u))
+    def advance(self, alpha: np.ndarray, u: Any, r: Any, p: Any, w: Any, scaling: Any = None) -> None:
+        """``u += alpha p; r -= alpha w; w = scaling r``; no ``scaling`` means 1. ``alpha`` is (loads,)."""
+        call = self.kept(self._loops.advance, (u, r, p, w, scaling), loads=len(u), scalars=len(u))
         call.scalars[:] = alpha
         call.run()
 
-    def direction(self, beta: np.ndarray, p: Any, w: Any, jacobi: Any = None) -> None:
-        """``p = jacobi w + beta p``"""
-        call = self.kept(self._loops.direction, (p, w, jacobi), loads=len(p), scalars=len(p))
+    def direction(self, beta: np.ndarray, p: Any, w: Any, scaling: Any = None) -> None:
+        """``p = scaling w + beta p``"""
+        call = self.kept(self._loops.direction, (p, w, scaling), loads=len(p), scalars=len(p))
         call.scalars[:] = beta
         call.run()
 
@@ -298,7 +307,7 @@ class VoxelKernels:
         return Call(job, context.scalars, context.partial)
 
 
-class WalledKernels(VoxelKernels):
+class CpuWalledOperators(CpuVoxelOperators):
     """The same for a cell with walls instead of periodic faces.
 
     ``kinematic``: the fluctuation vanishes on the faces (node layer 0, which is also the last). ``static``: the faces are
@@ -309,7 +318,7 @@ class WalledKernels(VoxelKernels):
     sines or cosines of the nodes (DST-I, DCT-I).
 
     Args:
-        walls: ``kinematic`` or ``static``. Others as for `VoxelKernels`.
+        walls: ``kinematic`` or ``static``. Others as for `CpuVoxelOperators`.
     """
 
     def __init__(
@@ -336,13 +345,13 @@ class WalledKernels(VoxelKernels):
             for d in self._axes:
                 w[(slice(None),) * (d + 2) + (0,)] = 0.0
 
-    def apply(self, u: np.ndarray, w: np.ndarray, material: RowMaterial) -> tuple[np.ndarray, np.ndarray]:
-        result = super().apply(u, w, material)
+    def apply(self, u: np.ndarray, w: np.ndarray, tensors: RowTensorField) -> tuple[np.ndarray, np.ndarray]:
+        result = super().apply(u, w, tensors)
         self._clear(w)
         return result
 
-    def load(self, w: np.ndarray, material: Material, table: np.ndarray) -> None:
-        super().load(w, material, table)
+    def nodal_forces(self, w: np.ndarray, index: np.ndarray, table: np.ndarray) -> None:
+        super().nodal_forces(w, index, table)
         self._clear(w)
 
     def _prepare(self, w: np.ndarray, reference: np.ndarray) -> None:

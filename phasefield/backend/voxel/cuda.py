@@ -19,7 +19,9 @@ from ..cuda_programs import Recorder
 from ..cuda_transforms import CufftTransform
 from . import cuda_source
 from .cuda_surface import CudaSurface
-from .material import Material, symbols, wall_symbols
+from .nodes import centre_gradient
+from .symbols import symbols, wall_symbols
+from .tensor_field import TensorField
 
 #: Threads per block; blocks that share the second stage of a reduction, whose results the host adds up.
 _BLOCK, _PARTS = 128, 32
@@ -30,8 +32,8 @@ _THREADS = 2048
 _LINES, _SHARES = 64 << 20, 8
 
 
-class DeviceMaterial(Material):
-    """A material with copies of its tables on the device.
+class DeviceTensorField(TensorField):
+    """A field of tensors with copies of its tables on the device.
 
     Attributes:
         kind: per entry, 0 isotropic, 1 anisotropic, 2 anisotropic with the constant polynomial alone.
@@ -40,7 +42,7 @@ class DeviceMaterial(Material):
     def __init__(
         self, backend: CudaBackend, full: bool, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None
     ) -> None:
-        super().__init__(index, packed, backend.dtype, cut)
+        super().__init__(packed, backend.dtype, cut)
         self.anisotropic = not self.isotropic.all()
         self.index = backend.array(index)
         self.table = backend.array(self.tensor)
@@ -52,17 +54,19 @@ class DeviceMaterial(Material):
         return int(self.index.nbytes + self.table.nbytes + self.kind.nbytes)
 
 
-class CudaVoxelKernels:
-    """The operators of one voxel grid on a GPU, with the interface of `cpu.VoxelKernels`.
+class CudaVoxelOperators:
+    """The operators of one voxel grid on a GPU, with the interface of `cpu.CpuVoxelOperators`.
 
     Args:
-        backend: the device, in the wanted precision. Others as for `cpu.VoxelKernels`.
+        backend: the device, in the wanted precision. Others as for `cpu.CpuVoxelOperators`.
     """
 
     #: Whether the nodes on the faces are held.
     clamped = False
     #: Loads go together where their fields are small: then waiting for sums takes longer than computing them.
     batch_bytes = 256 << 20
+    #: `surface` is there.
+    has_surface = True
 
     def __init__(
         self,
@@ -152,8 +156,8 @@ class CudaVoxelKernels:
     # -- arrays ----------------------------------------------------------------------------------------------------
 
     @on_stream
-    def material(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> DeviceMaterial:
-        return DeviceMaterial(self.backend, self.full, index, packed, cut)
+    def tensor_field(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> DeviceTensorField:
+        return DeviceTensorField(self.backend, self.full, index, packed, cut)
 
     def field(self, loads: int = 1) -> Any:
         return self.backend.zeros((loads, self.components, *self.shape))
@@ -172,12 +176,15 @@ class CudaVoxelKernels:
     def to_host(self, field: Any) -> np.ndarray:
         return self.backend.to_host(field)[..., : self.shape[2]]
 
+    def gradient(self, u: np.ndarray) -> np.ndarray:
+        return centre_gradient(u, [2.0 / float(g) for g in self.g])
+
     # -- operators -------------------------------------------------------------------------------------------------
 
     @on_stream
-    def apply(self, u: Any, w: Any, material: DeviceMaterial) -> tuple[np.ndarray, np.ndarray]:
-        options = (self.components, self.full, material.anisotropic, self.clamped)
-        known = (material.index, material.table, material.kind, self.partial, *self.sizes, *self.corner)
+    def apply(self, u: Any, w: Any, tensors: DeviceTensorField) -> tuple[np.ndarray, np.ndarray]:
+        options = (self.components, self.full, tensors.anisotropic, self.clamped)
+        known = (tensors.index, tensors.table, tensors.kind, self.partial, *self.sizes, *self.corner)
         self._room(len(u))
         for load in range(len(u)):
             threads = self.launch(cuda_source.apply_source, options, (u[load], w[load], *known), self.voxels)
@@ -186,35 +193,39 @@ class CudaVoxelKernels:
         return total[:, 0], total[:, 1:]
 
     @on_stream
-    def load(self, w: Any, material: DeviceMaterial, table: np.ndarray) -> None:
-        stress = self.backend.array(np.ascontiguousarray(table, self.dtype))
-        for load in range(len(w)):
-            arguments = (w[load], material.index, stress[load], *self.sizes, *self.corner)
-            self.launch(cuda_source.load_source, (self.components, self.clamped), arguments, self.voxels)
+    def every_voxel(self) -> Any:
+        return self.backend.array(np.arange(self.voxels, dtype=np.int32).reshape(self.shape))
 
     @on_stream
-    def corner_mean(self, material: DeviceMaterial, value: np.ndarray, power: float = 1.0) -> Any:
+    def nodal_forces(self, w: Any, index: Any, table: np.ndarray) -> None:
+        stress = self.backend.array(np.ascontiguousarray(table, self.dtype))
+        for load in range(len(w)):
+            arguments = (w[load], index, stress[load], *self.sizes, *self.corner)
+            self.launch(cuda_source.nodal_forces_source, (self.components, self.clamped), arguments, self.voxels)
+
+    @on_stream
+    def corner_mean(self, tensors: DeviceTensorField, value: np.ndarray, power: float = 1.0) -> Any:
         out = self.backend.zeros(self.shape)
         values = self.backend.array(np.ascontiguousarray(value, np.float64))
-        arguments = (out, material.index, values, np.float64(power), *self.sizes)
+        arguments = (out, tensors.index, values, np.float64(power), *self.sizes)
         self.launch(cuda_source.corner_mean_source, (), arguments, self.voxels)
         return out
 
     @on_stream
-    def advance(self, alpha: np.ndarray, u: Any, r: Any, p: Any, w: Any, jacobi: Any = None) -> None:
-        scaling = () if jacobi is None else (jacobi,)
-        options = (self.components, bool(scaling))
+    def advance(self, alpha: np.ndarray, u: Any, r: Any, p: Any, w: Any, scaling: Any = None) -> None:
+        scaled = () if scaling is None else (scaling,)
+        options = (self.components, bool(scaled))
         for load, length in enumerate(alpha):
             fields = (u[load], r[load], p[load], w[load])
-            arguments = (*fields, *scaling, self.dtype.type(length), *self.sizes)
+            arguments = (*fields, *scaled, self.dtype.type(length), *self.sizes)
             self.launch(cuda_source.advance_source, options, arguments, self.components * self.voxels)
 
     @on_stream
-    def direction(self, beta: np.ndarray, p: Any, w: Any, jacobi: Any = None) -> None:
-        scaling = () if jacobi is None else (jacobi,)
-        options = (self.components, bool(scaling))
+    def direction(self, beta: np.ndarray, p: Any, w: Any, scaling: Any = None) -> None:
+        scaled = () if scaling is None else (scaling,)
+        options = (self.components, bool(scaled))
         for load, share in enumerate(beta):
-            arguments = (p[load], w[load], *scaling, self.dtype.type(share), *self.sizes)
+            arguments = (p[load], w[load], *scaled, self.dtype.type(share), *self.sizes)
             self.launch(cuda_source.direction_source, options, arguments, self.components * self.voxels)
 
     @on_stream
@@ -255,13 +266,13 @@ class CudaVoxelKernels:
             for c in range(self.components):
                 self._transform.inverse(field[c : c + 1])
 
-    def surface(self, material: DeviceMaterial, stiff: np.ndarray) -> CudaSurface:
+    def surface(self, tensors: DeviceTensorField, stiff: np.ndarray) -> CudaSurface:
         """The solver on the soft side of cut voxels; ``stiff`` is the size of every entry's tensor."""
-        return CudaSurface(self, material, stiff)
+        return CudaSurface(self, tensors, stiff)
 
 
-class CudaWalledKernels(CudaVoxelKernels):
-    """The same for a cell with walls, see `cpu.WalledKernels`.
+class CudaWalledOperators(CudaVoxelOperators):
+    """The same for a cell with walls, see `cpu.CpuWalledOperators`.
 
     Sines and cosines come from real transforms of lines continued oddly or evenly to a period, axis by axis and some lines at a
     time: about three times the passes of a transform over all axes.

@@ -178,8 +178,8 @@ def apply_source(components: int, full: bool, anisotropic: bool, clamped: bool, 
     return head(dtype, wide) + CORNERS + kernel("apply", arguments, "nodes", body, before)
 
 
-def load_source(components: int, clamped: bool, dtype: str, wide: bool) -> str:
-    """``load(w, index, table, n0, n1, n2, gx, gy, gz)``: w = B^T s for the stress ``table[entry, component, axis]``."""
+def nodal_forces_source(components: int, clamped: bool, dtype: str, wide: bool) -> str:
+    """``nodal_forces(w, index, table, n0, n1, n2, gx, gy, gz)``: w = B^T s for the stress ``table[entry, component, axis]``."""
     names = COMPONENTS[components]
     body = [*PLACES, "real " + ", ".join(f"node_{c} = 0" for c in names) + ";"]
     body += [
@@ -197,7 +197,7 @@ def load_source(components: int, clamped: bool, dtype: str, wide: bool) -> str:
             f"w[(index_t){i}*n0*n1*row + outer*row + k] = {f'face ? 0 : node_{c}' if clamped else f'node_{c}'};"
         )
     arguments = f"real* __restrict__ w, const int* __restrict__ index, const real* __restrict__ table, {SIZES}, {G}"
-    return head(dtype, wide) + kernel("load", arguments, "nodes", body, NODES)
+    return head(dtype, wide) + kernel("nodal_forces", arguments, "nodes", body, NODES)
 
 
 def corner_mean_source(dtype: str, wide: bool) -> str:
@@ -257,7 +257,7 @@ def dot_source(components: int, dtype: str, wide: bool) -> str:
 def green_source(components: int, dtype: str, wide: bool) -> str:
     """``green(w, symbols, r, partial, longest, n0, n1, n2, scale)``: w = G w on modes, with the sum of conj(w) G w.
 
-    ``symbols`` holds, for values, derivatives and both, what `material.symbols` gives for three axes of ``longest`` numbers.
+    ``symbols`` holds, for values, derivatives and both, what `symbols.symbols` gives for three axes of ``longest`` numbers.
     """
     names = COMPONENTS[components]
     body = ["const index_t k = cell % half, outer = cell/half;", PLACES[1]]
@@ -339,7 +339,7 @@ def restrict_lines_source(odd: bool, dtype: str, wide: bool) -> str:
 def wall_source(odd: bool, dtype: str, wide: bool) -> str:
     """``wall(w, symbols, partial, longest, n0, n1, n2, rx, ry, rz, floor, norm)``: division by the symbol of one component.
 
-    ``symbols`` holds `material.wall_symbols` of the values and of the derivatives, in the places of the nodes; the sum is that of
+    ``symbols`` holds `symbols.wall_symbols` of the values and of the derivatives, in the places of the nodes; the sum is that of
     w G w over the nodes. Symbols up to ``floor`` count as zero.
     """
     body = list(PLACES)

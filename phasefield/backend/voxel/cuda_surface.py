@@ -17,30 +17,30 @@ from . import cuda_surface_source as source
 from .surface import MARGIN, POWER, chebyshev
 
 if TYPE_CHECKING:
-    from .cuda import CudaVoxelKernels, DeviceMaterial
+    from .cuda import CudaVoxelOperators, DeviceTensorField
 
 
 class CudaSurface:
     """An approximate inverse of the stiffness between the nodes on the soft side of cut voxels, see `surface.SurfaceSolver`.
 
     Args:
-        kernels: of the grid, periodic.
-        material: with cut voxels. stiff: size of every entry's tensor, (entries,).
+        operators: of the grid, periodic.
+        tensors: with cut voxels. stiff: size of every entry's tensor, (entries,).
     """
 
-    def __init__(self, kernels: CudaVoxelKernels, material: DeviceMaterial, stiff: np.ndarray) -> None:
-        self._kernels, self.stream = kernels, kernels.stream
-        self._options = (kernels.components, kernels.full, material.anisotropic)
-        self._tables = (material.index, material.table, material.kind)
-        self._prepare(material, stiff)
+    def __init__(self, operators: CudaVoxelOperators, tensors: DeviceTensorField, stiff: np.ndarray) -> None:
+        self._operators, self.stream = operators, operators.stream
+        self._options = (operators.components, operators.full, tensors.anisotropic)
+        self._tables = (tensors.index, tensors.table, tensors.kind)
+        self._prepare(tensors, stiff)
 
     @on_stream
-    def _prepare(self, material: DeviceMaterial, stiff: np.ndarray) -> None:
-        k = self._kernels
+    def _prepare(self, tensors: DeviceTensorField, stiff: np.ndarray) -> None:
+        k = self._operators
         backend, self._sizes = k.backend, k.sizes
         self._number = backend.integers(k.shape)
-        known = (backend.array(np.asarray(stiff, np.float64)), backend.array(material.whole.astype(np.int32)))
-        k.launch(source.soft_side_source, (), (self._number, material.index, *known, *self._sizes), k.voxels)
+        known = (backend.array(np.asarray(stiff, np.float64)), backend.array(tensors.whole.astype(np.int32)))
+        k.launch(source.soft_side_source, (), (self._number, tensors.index, *known, *self._sizes), k.voxels)
         number = backend.to_host(self._number)
         nodes = np.flatnonzero(number)
         self.nodes = len(nodes)
@@ -62,11 +62,11 @@ class CudaSurface:
 
     def _buffers(self, loads: int) -> tuple[Any, ...]:
         """Residual, right-hand side, step, and two solutions of every load."""
-        shape = (loads, self._kernels.components, max(1, self.nodes))
-        return tuple(self._kernels.backend.zeros(shape) for _ in range(5))
+        shape = (loads, self._operators.components, max(1, self.nodes))
+        return tuple(self._operators.backend.zeros(shape) for _ in range(5))
 
     def _step(self, y: Any, right: Any, step: Any, out: Any, c1: float, c2: float) -> None:
-        k = self._kernels
+        k = self._operators
         numbers = (*k.corner, k.dtype.type(c1), k.dtype.type(c2))
         arguments = (y, right, step, out, self._inverse, *self._places(), self._count, *self._sizes, *numbers)
         k.launch(source.surface_step_source, self._options, arguments, self.nodes)
@@ -75,7 +75,7 @@ class CudaSurface:
         """Largest eigenvalue of the scaled stiffness, from above, by the power iteration."""
         if not self.nodes:
             return MARGIN
-        k = self._kernels
+        k = self._operators
         zero, step, other = (self._work[i][0] for i in (1, 2, 3))
         x = self._work[4][0]
         start = np.random.default_rng(0).normal(size=(self.nodes, k.components)).T
@@ -97,12 +97,12 @@ class CudaSurface:
             return
         if len(w) != len(self._work[0]):
             self._work = self._buffers(len(w))
-        k = self._kernels
+        k = self._operators
         key = ("surface", k.backend.address(w), *(k.backend.address(each) for each in self._work))
         k.recorder.run(key, lambda: self._queue(w))
 
     def _queue(self, w: Any) -> None:
-        k = self._kernels
+        k = self._operators
         first, *steps = self._steps
         for load, (residual, right, step, solution, other) in enumerate(zip(*self._work, strict=True)):
             arguments = (w[load], residual, right, step, solution, self._inverse, self._list, self._count, *self._sizes)
@@ -114,7 +114,7 @@ class CudaSurface:
     @on_stream
     def add(self, w: Any) -> np.ndarray:
         """Adds the solution to ``w``; returns its product with the residual, (loads,)."""
-        k = self._kernels
+        k = self._operators
         products = np.zeros(len(w))
         if not self.nodes:
             return products

@@ -8,7 +8,7 @@ these stresses do on them. Leaving all but the constant polynomial out is the ro
 A statement is a name and an expression of products, sums and differences, which Python and C read alike.
 
 Names: ``u_x`` .. ``u_xyz`` (``v_``, ``w_``) the modes as sums of nodal values; ``gx, gy, gz`` derivatives of the modes;
-``kappa`` or ``la, mu`` isotropic constants; ``t[0]`` .. packed anisotropic ones (see `material.pack`). Results: ``sxx`` ..
+``kappa`` or ``la, mu`` isotropic constants; ``t[0]`` .. packed anisotropic ones (see `tensor_field.pack`). Results: ``sxx`` ..
 (``qx`` ..) the constant stress (flux) and ``fu_x`` .. ``fu_xyz`` the forces of the modes, those that are not there being zero.
 """
 

@@ -163,7 +163,7 @@ def _apply(lo, hi, u, w, index, iso, rows, where, tensor, whole, g, partial):
 
 
 @_loop
-def _load(lo, hi, w, index, table, g):
+def _nodal_forces(lo, hi, w, index, table, g):
     components, nx, ny, nz = w.shape[0], index.shape[0], index.shape[1], index.shape[2]
     gx, gy, gz = g[0] / 8, g[1] / 8, g[2] / 8
     node, above = (
@@ -245,7 +245,7 @@ def apply(lo, hi, context):
 
 
 @_entry
-def load(lo, hi, context):
+def nodal_forces(lo, hi, context):
     """``w = B^T s`` for a stress (or flux) that is constant over a voxel: ``table[load, entry, component, axis]``.
 
     Context: w, index, table, g; number of entries.
@@ -255,7 +255,7 @@ def load(lo, hi, context):
     for load in range(at[3]):
         size = at[10] * COMPONENTS * 3 * BYTES
         table = carray(pointer(at[8] + load * size), (at[10], COMPONENTS, 3), REAL)
-        _load(lo, hi, _padded(at, at[6], load), index, table, g)
+        _nodal_forces(lo, hi, _padded(at, at[6], load), index, table, g)
 
 
 @_entry

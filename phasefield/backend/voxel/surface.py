@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .material import Material, positions
+from .tensor_field import positions
 
 if TYPE_CHECKING:
-    from .cpu import VoxelKernels
+    from .cpu import CpuVoxelOperators, RowTensorField
 
 #: Chebyshev steps, and upper over lower end of the interval they treat: twice the steps save hardly an iteration.
 _DEGREE, _RATIO = 6, 60.0
@@ -60,18 +60,18 @@ class SurfaceSolver:
     for scalars, 350 and 740 for displacements; marked are about half of the nodes of cut voxels.
 
     Args:
-        kernels: of the grid, periodic.
-        material: with cut voxels. stiff: size of every entry's tensor, (entries,).
+        operators: of the grid, periodic.
+        tensors: with cut voxels. stiff: size of every entry's tensor, (entries,).
     """
 
-    def __init__(self, kernels: VoxelKernels, material: Material, stiff: np.ndarray) -> None:
-        self._kernels, self._loops = kernels, kernels.loops("surface_loops.py")
-        nz = kernels.shape[2]
-        components = kernels.components
-        mark = np.empty(kernels.shape, bool)
-        entries = (len(material.tensor),)
-        marking = (mark, material.index, np.asarray(stiff, float), material.whole)
-        kernels.call(self._loops.soft_side, marking, entries).run()
+    def __init__(self, operators: CpuVoxelOperators, tensors: RowTensorField, stiff: np.ndarray) -> None:
+        self._operators, self._loops = operators, operators.loops("surface_loops.py")
+        nz = operators.shape[2]
+        components = operators.components
+        mark = np.empty(operators.shape, bool)
+        entries = (len(tensors.tensor),)
+        marking = (mark, tensors.index, np.asarray(stiff, float), tensors.whole)
+        operators.call(self._loops.soft_side, marking, entries).run()
         nodes = np.flatnonzero(mark)
         self.nodes = len(nodes)
         number = np.full(mark.shape, -1, np.int32)
@@ -84,9 +84,9 @@ class SurfaceSolver:
             some = nodes[low : low + _ROWS]
             neighbour = np.full((len(some), _NEIGHBOURS), -1, np.int32)
             block = np.zeros((len(some), _NEIGHBOURS, components, components))
-            shared = (number, material.index, material.tensor, material.whole, _POSITION[components])
-            arrays = (some, *shared, kernels.g.astype(float), _NORMS, neighbour, block)
-            kernels.call(self._loops.blocks, arrays, (len(some), *entries, kernels.full), n=len(some)).run()
+            shared = (number, tensors.index, tensors.tensor, tensors.whole, _POSITION[components])
+            arrays = (some, *shared, operators.g.astype(float), _NORMS, neighbour, block)
+            operators.call(self._loops.blocks, arrays, (len(some), *entries, operators.full), n=len(some)).run()
             own = neighbour == np.arange(low, low + len(some))[:, None]
             diagonal = block[own]
             free = diagonal[:, range(components), range(components)] == 0  # the third displacement of a sheet
@@ -100,7 +100,7 @@ class SurfaceSolver:
         self._start = np.cumsum(np.concatenate(starts))
         self._neighbour = np.concatenate(neighbours) if neighbours else np.zeros(0, np.int32)
         self._block = np.concatenate(blocks) if blocks else np.zeros((0, components, components), np.float32)
-        self._dtype = kernels.dtype
+        self._dtype = operators.dtype
         self._work = self._buffers(1)
         self._steps = chebyshev(self._largest())
 
@@ -124,7 +124,7 @@ class SurfaceSolver:
     def _advance(self, right: Any, y: Any, step: Any, c1: float, c2: float, out: Any) -> None:
         arrays = (self._start, self._neighbour, self._block, right, y, step, out)
         integers = (self.nodes, len(self._block))
-        call = self._kernels.kept(self._loops.chebyshev, arrays, integers, len(y), scalars=2, n=self.nodes)
+        call = self._operators.kept(self._loops.chebyshev, arrays, integers, len(y), scalars=2, n=self.nodes)
         call.scalars[:] = c1, c2
         call.run()
 

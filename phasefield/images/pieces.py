@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from .descriptors import union
-from .tensors import Array
+from ..disjoint import union
+from .raster import Array
 
 
 @dataclass(frozen=True)

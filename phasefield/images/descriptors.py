@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .tensors import Array
+from ..disjoint import union
+from .raster import Array
 
 
 @dataclass
@@ -251,21 +252,6 @@ def _joined(count: int, links: Sequence[np.ndarray]) -> np.ndarray:
     if links:
         union(parent, *np.concatenate(links).T)
     return parent
-
-
-def union(parent: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-    """Makes ``parent`` the lowest index of every tree that the links join."""
-    while len(a):
-        ra, rb = parent[a], parent[b]
-        low, high = np.minimum(ra, rb), np.maximum(ra, rb)
-        np.minimum.at(parent, high, low)
-        while True:
-            up = parent[parent]
-            if np.array_equal(up, parent):
-                break
-            parent[:] = up
-        differ = parent[a] != parent[b]
-        a, b = a[differ], b[differ]
 
 
 def percolates(inside: np.ndarray, axis: int, periodic: Sequence[bool]) -> bool:

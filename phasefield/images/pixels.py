@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConfigError
-from .units import IMAGEJ_LENGTHS, OME_LENGTHS
+from ..errors import ConfigError
+from ..units import IMAGEJ_LENGTHS, OME_LENGTHS
 
 Pixels = NDArray[Any]
 
@@ -185,30 +185,34 @@ def _read_tiff(path: Path, dim: int | None, numbers: bool) -> Picture:
             if "S" in axes and not (planes and dim == pixels.ndim):
                 pixels = np.moveaxis(pixels, axes.index("S"), -1)
                 if len(page.extrasamples) and int(page.extrasamples[-1]) in (1, 2):
-                    top = full if full is not None else float(pixels[..., -1].max())
-                    _opaque(pixels[..., -1], top, str(path))
+                    _opaque(pixels[..., -1], full if full is not None else float(pixels[..., -1].max()), str(path))
                 if colour:
                     colours = _distinct(pixels) if numbers else 1
                     told.append("the luminance of its colours")
-                    pixels = _luminance(pixels)
-                else:
-                    pixels = pixels[..., 0]
+                pixels = _luminance(pixels) if colour else pixels[..., 0]
             pixels = _upright(pixels, int(getattr(page.tags.get("Orientation"), "value", 1) or 1))
         named = axes.replace("S", "") if not (planes and dim == 3) else axes
-        if pixels.ndim > 3:
-            raise ConfigError(
-                str(path),
-                f"has the axes {', '.join(named)} of {' x '.join(map(str, pixels.shape))}; "
-                "one picture, or one stack of them, is expected",
-                "save one channel at one time",
-            )
-        if len(named) == pixels.ndim and set("XY") <= set(named):  # the rows along Y, whatever their place
-            order = [k for k, a in enumerate(named) if a not in "XY"] + [named.index("Y"), named.index("X")]
-            pixels, named = pixels.transpose(order), "".join(named[k] for k in order)
-        if pixels.ndim == 3 and len(named) == 3 and named[0] in "TC":  # what many programs call the slices of a stack
-            told.append(f"its {'times' if named[0] == 'T' else 'channels'} are taken for pages")
-        spacing, unit, more = _calibration(file, page, named, pixels.ndim)
-        return Picture(pixels, spacing, unit, full, colours, (*told, *more))
+        pixels, named, more = _in_order(pixels, named, str(path))
+        spacing, unit, calibrated = _calibration(file, page, named, pixels.ndim)
+        return Picture(pixels, spacing, unit, full, colours, (*told, *more, *calibrated))
+
+
+def _in_order(pixels: Pixels, named: str, path: str) -> tuple[Pixels, str, list[str]]:
+    """A picture or stack with the axes pages, rows, columns, what they are called, and what was taken for pages."""
+    if pixels.ndim > 3:
+        raise ConfigError(
+            path,
+            f"has the axes {', '.join(named)} of {' x '.join(map(str, pixels.shape))}; "
+            "one picture, or one stack of them, is expected",
+            "save one channel at one time",
+        )
+    if len(named) == pixels.ndim and set("XY") <= set(named):  # the rows along Y, whatever their place
+        order = [k for k, a in enumerate(named) if a not in "XY"] + [named.index("Y"), named.index("X")]
+        pixels, named = pixels.transpose(order), "".join(named[k] for k in order)
+    told = []
+    if pixels.ndim == 3 and len(named) == 3 and named[0] in "TC":  # what many programs call the slices of a stack
+        told.append(f"its {'times' if named[0] == 'T' else 'channels'} are taken for pages")
+    return pixels, named, told
 
 
 def _stacked(file: Any, axes: str) -> tuple[Pixels, str, list[str]]:

@@ -13,11 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import ConfigError
-from ..raster import Raster
 from . import voxels
 from .levels import two_levels
 from .pieces import Pieces, pieces_of
-from .tensors import Array
+from .raster import Array, Raster, checked
 from .voxels import Voxels
 
 #: More values are a field; more than a few grey levels of a picture are one as well.
@@ -220,7 +219,7 @@ def of_raster(
     Args:
         distinct: labels to expect, of whole numbers. how: where the levels come from, if no one gave them.
     """
-    array = voxels.checked(raster.values, source)
+    array = checked(raster.values, source)
     given = raster.spacing if spacing is None else spacing
     space = steps_of(given if given is not None else (1.0,) * array.ndim, array.ndim, source)
     walls = tuple(boundary) if boundary is not None else ("periodic",) * array.ndim

@@ -1,11 +1,9 @@
-"""Material tensors by voxel, and the tables that operators on voxels are made from.
+"""TensorField tensors by voxel, and the tables that operators on voxels are made from.
 
 Tensors are in the order xx, yy, zz, yz, xz, xy with engineering shear strains.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -35,11 +33,10 @@ def unpack(packed: np.ndarray) -> np.ndarray:
     return packed[..., positions(6 if packed.shape[-1] == 21 else 3)]
 
 
-class Material:
-    """Material tensors by voxel: a table of entries and the entry of every voxel.
+class TensorField:
+    """The table of a field of tensors, one for each of its entries; backends hold with it which entry every voxel has.
 
     Args:
-        index: entry of every voxel, int32, shape of the grid.
         packed: (entries, 6) or, in engineering (Voigt) form, (entries, 21), see `pack`.
         dtype: of the tables.
         cut: per entry, whether it is a mixture of phases. The tensor of a mixture relates mean strain to mean stress; what the
@@ -51,10 +48,7 @@ class Material:
             isotropic constants, zero for other entries.
     """
 
-    def __init__(
-        self, index: np.ndarray, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
-    ) -> None:
-        self.index: Any = index
+    def __init__(self, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None) -> None:
         self.order = 6 if packed.shape[-1] == 21 else 3
         self.tensor = np.ascontiguousarray(packed, dtype=dtype)
         if self.order == 3:
@@ -77,14 +71,28 @@ class Material:
             factors[row, i] = strain
         return np.asarray(self.tensor @ factors)
 
+
+class HostTensorField(TensorField):
+    """The same in the memory of the host.
+
+    Args:
+        index: entry of every voxel, int32, shape of the grid. Others as for `TensorField`.
+    """
+
+    def __init__(
+        self, index: np.ndarray, packed: np.ndarray, dtype: str = "float64", cut: np.ndarray | None = None
+    ) -> None:
+        super().__init__(packed, dtype, cut)
+        self.index = index
+
     @property
     def nbytes(self) -> int:
-        """Bytes of what the device holds."""
+        """Bytes of what is held."""
         return self.index.nbytes + self.tensor.nbytes + self.whole.nbytes
 
 
 def reference_table(stiffness: np.ndarray) -> np.ndarray:
-    """The (6, 6) array ``k[ik, jl]`` of `VoxelKernels.green` for a stiffness in Voigt form."""
+    """The (6, 6) array ``k[ik, jl]`` of `VoxelOperators.green` for a stiffness in Voigt form."""
     voigt, pairs = positions(3), list(zip(*_UPPER[3], strict=True))
     k = np.empty((6, 6))
     for a, (i, m) in enumerate(pairs):
@@ -93,40 +101,3 @@ def reference_table(stiffness: np.ndarray) -> np.ndarray:
             if j != n:
                 k[a, b] += stiffness[voigt[i, n], voigt[m, j]]
     return k
-
-
-def symbols(shape: tuple[int, ...], g: np.ndarray, full: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per axis and wavenumber: mean of squared values, of squared derivatives, of value times derivative, (3, longest axis)."""
-    out = np.zeros((3, 3, max(shape)))
-    for d, n in enumerate(shape):
-        i = np.arange(n)
-        sine, cosine = np.sin(np.pi * i / n), np.cos(np.pi * i / n)
-        if n % 2 == 0:
-            cosine[n // 2] = 0.0
-        out[0, d, :n] = cosine**2 + (sine**2 / 3 if full else 0.0)
-        out[1, d, :n] = (float(g[d]) * sine) ** 2
-        out[2, d, :n] = float(g[d]) * sine * cosine
-    return out[0], out[1], out[2]
-
-
-def wall_symbols(
-    walls: str, shape: tuple[int, ...], g: np.ndarray, full: bool
-) -> tuple[list[np.ndarray], list[np.ndarray], float]:
-    """Per axis and wavenumber: mean of squared values, of squared derivatives; and what a pair of transforms multiplies by.
-
-    Wavenumbers are those of sines of nodes 1 to n - 1 (``kinematic``) or of cosines of all n nodes (``static``).
-    """
-    mass, second = [], []
-    norm = 1.0
-    for n, derivative in zip(shape, g, strict=True):
-        if n == 1:
-            mass.append(np.ones(1))
-            second.append(np.zeros(1))
-            continue
-        cells = n if walls == "kinematic" else n - 1
-        norm *= 2 * cells
-        k = np.arange(1, n) if walls == "kinematic" else np.arange(n)
-        sine2 = np.sin(np.pi * k / (2 * cells)) ** 2
-        mass.append(1 - sine2 * (2 / 3 if full else 1.0))
-        second.append(float(derivative) ** 2 * sine2)
-    return mass, second, norm

@@ -1,8 +1,8 @@
 """The plain Fourier discretisation (Moulinec and Suquet, Comput. Methods Appl. Mech. Eng. 157 (1998) 69), for comparison.
 
 Values sit at the voxel centres and derivatives are those of the trigonometric interpolant. The fields oscillate at sharp
-interfaces, and the energy is no bound, as that of ``q1`` is where no voxel is cut. Written for clarity, not for speed, with the
-interface of `VoxelKernels` but for `surface`: ``solver.preconditioner=auto`` takes Green-Jacobi for Green-Schwarz here.
+interfaces, and the energy is no bound, as that of ``q1`` is where no voxel is cut. Written for clarity, not for speed; there is
+no solver on the soft side of cut voxels: ``solver.preconditioner=auto`` takes Green-Jacobi for Green-Schwarz here.
 """
 
 from __future__ import annotations
@@ -11,30 +11,35 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.voxel import Material
+from ..backend.voxel import HostTensorField, unpack
+from .conjugate_gradients import ArrayUpdates
 from .tensors import Array
 
 _ENGINEERING = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
-class FourierKernels:
+class FourierTensorField(HostTensorField):
+    """A field of tensors in Voigt form; table: as matrices, (entries, n, n)."""
+
+    def __init__(self, index: np.ndarray, packed: Array, cut: np.ndarray | None = None) -> None:
+        super().__init__(index, packed, "float64", cut)
+        self.table = unpack(packed)
+
+
+class FourierOperators(ArrayUpdates):
     """Operators of the trigonometric discretisation, in double precision and on one thread, whatever ``solver.threads`` says.
 
     Args:
         shape: voxels along the three array axes. spacing: edge lengths. components: 1 or 3.
-        index, table: entry of every voxel and (entries, 3, 3) or (entries, 6, 6) tensors in Voigt form.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        index: np.ndarray,
-        table: Array,
-    ) -> None:
-        self.shape, self.components, self.index, self.table = shape, components, index, table
-        self.g = np.array([2.0 / h for h in spacing])
+    #: One load after the other.
+    batch_bytes = 0
+    #: `surface` is not there.
+    has_surface = False
+
+    def __init__(self, shape: tuple[int, int, int], spacing: tuple[float, float, float], components: int) -> None:
+        self.shape, self.components, self.dtype = shape, components, np.dtype("float64")
         waves = []
         for d, (n, h) in enumerate(zip(shape, spacing, strict=True)):
             k = 2 * np.pi * (np.fft.rfftfreq(n, h) if d == 2 else np.fft.fftfreq(n, h))
@@ -43,17 +48,17 @@ class FourierKernels:
             waves.append(k)
         self.waves = np.stack(np.meshgrid(*waves, indexing="ij"))
 
-    #: One load after the other.
-    batch_bytes = 0
-
     def field(self, loads: int = 1) -> Array:
         """Zeroed fields, (loads, components, n0, n1, n2)."""
         return np.zeros((loads, self.components, *self.shape))
 
     spectral = field
 
-    def material(self, index: np.ndarray, packed: Array, cut: np.ndarray | None = None) -> Material:
-        return Material(index, packed, "float64", cut)
+    def tensor_field(self, index: np.ndarray, packed: Array, cut: np.ndarray | None = None) -> FourierTensorField:
+        return FourierTensorField(index, packed, cut)
+
+    def every_voxel(self) -> np.ndarray:
+        return np.arange(np.prod(self.shape), dtype=np.int32).reshape(self.shape)
 
     def assign(self, field: Array, values: Array | None) -> None:
         """``field = values``; None for zero."""
@@ -75,7 +80,7 @@ class FourierKernels:
         modes = np.fft.rfftn(np.moveaxis(flux, (-2, -1), (0, 1)), axes=(2, 3, 4))
         return np.fft.irfftn(np.sum(-1j * self.waves[None] * modes, axis=1), self.shape, axes=(1, 2, 3))
 
-    def apply(self, u: Array, w: Array, material: Any) -> tuple[Array, Array]:
+    def apply(self, u: Array, w: Array, tensors: FourierTensorField) -> tuple[Array, Array]:
         """``w = K u``; returns ``u . w`` and the sum of the stress (flux) over the voxels, per load."""
         sums = []
         for fields, out in zip(u, w, strict=True):
@@ -85,7 +90,7 @@ class FourierKernels:
             else:
                 parts = [gradient[..., i, j] + (gradient[..., j, i] if i != j else 0.0) for i, j in _ENGINEERING]
                 strain = np.stack(parts, axis=-1)
-            stress = np.einsum("...ij,...j->...i", self.table[self.index], strain)
+            stress = np.einsum("...ij,...j->...i", tensors.table[tensors.index], strain)
             out[...] = self._divergence(self._full(stress))
             sums.append(stress.reshape(-1, stress.shape[-1]).sum(axis=0))
         return self.dot(u, w), np.stack(sums)
@@ -93,10 +98,10 @@ class FourierKernels:
     def _full(self, stress: Array) -> Array:
         return stress[..., None, :] if self.components == 1 else stress[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
 
-    def load(self, w: Array, material: Material, table: Array) -> None:
+    def nodal_forces(self, w: Array, index: np.ndarray, table: Array) -> None:
         """``w = B^T s`` for ``s = table[:, index]``, (loads, entries, components, 3)."""
         for out, each in zip(w, table, strict=True):
-            out[...] = self._divergence(each[material.index])
+            out[...] = self._divergence(each[index])
 
     def green(self, w: Array, reference: Array) -> Array:
         """``w = G w`` with the Green operator of a homogeneous medium; returns ``w . G w`` per load."""
@@ -116,18 +121,9 @@ class FourierKernels:
         w[...] = np.fft.irfftn(np.moveaxis(modes, -1, 1), self.shape, axes=(2, 3, 4))
         return self.dot(before, w)
 
-    def advance(self, alpha: Array, u: Array, r: Array, p: Array, w: Array, jacobi: Array | None = None) -> None:
-        """``u += alpha p; r -= alpha w; w = jacobi r``"""
-        alpha = alpha[:, None, None, None, None]
-        u += alpha * p
-        r -= alpha * w
-        w[...] = r if jacobi is None else jacobi * r
+    def surface(self, tensors: FourierTensorField, stiff: np.ndarray) -> Any:
+        raise NotImplementedError("the trigonometric discretisation has no nodes of voxels")
 
-    def direction(self, beta: Array, p: Array, w: Array, jacobi: Array | None = None) -> None:
-        """``p = jacobi w + beta p``"""
-        p *= beta[:, None, None, None, None]
-        p += w if jacobi is None else jacobi * w
-
-    def corner_mean(self, material: Material, value: Array, power: float = 1.0) -> Array:
+    def corner_mean(self, tensors: FourierTensorField, value: Array, power: float = 1.0) -> Array:
         """``value[index]`` to a power: nodes are the centres here."""
-        return np.asarray(value[material.index] ** power)
+        return np.asarray(value[tensors.index] ** power)

@@ -37,7 +37,7 @@ class Progress:
 
     Attributes:
         first: squared residual at the start. history: relative change of the property per iteration.
-        done: whether there is no more to do.
+        done: whether there is no more to do. uncarried: whether all of it is rounding.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Progress:
     max_iterations: int
     first: float = 0.0
     done: bool = False
+    uncarried: bool = False
     history: list[float] = field(default_factory=list)
     _drops: list[float] = field(default_factory=list)
 
@@ -106,7 +107,6 @@ class MeanStress(Progress):
     least: float = -1.0
     floor: float = 0.0
     lowest: float = 0.0
-    uncarried: bool = False
     _steps: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -135,3 +135,20 @@ class Work(Progress):
 
     def _error(self, alpha: float, residual: float, sums: Array, after: float, window: int) -> tuple[float, bool]:
         return float(np.sqrt(sum(self._drops[-window:]) / sum(self._drops))), False
+
+
+@dataclass
+class LocalFields(Progress):
+    """Of stress-free strains from voxel to voxel: the local strains, in the norm of the energy.
+
+    Args:
+        energy: mean energy that the error is compared with, e.g. of the stress-free strains held at zero.
+    """
+
+    energy: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.done = not self.energy > 0
+
+    def _error(self, alpha: float, residual: float, sums: Array, after: float, window: int) -> tuple[float, bool]:
+        return float(np.sqrt(sum(self._drops[-window:]) / self.energy)), False

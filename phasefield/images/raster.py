@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConfigError
-from .pixels import PICTURES, Picture, read_array, read_pixels
+from ..errors import ConfigError
+from .pixels import Picture, read_array, read_pixels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,9 +79,26 @@ def indexed(dim: int) -> str:
     return f"the array is indexed {', '.join(AXES[:dim])}"
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a file is a picture by its suffix."""
-    return path.suffix.lower() in PICTURES
+def checked(field: Any, name: str) -> Array:
+    """The values of an image, after complaints about what no image is.
+
+    Raises:
+        ConfigError: not 1 to 3 axes, fewer than two voxels, no numbers, values that are not finite; under ``name``.
+    """
+    image = np.asarray(field)
+    if image.ndim not in (1, 2, 3):
+        raise ConfigError(name, f"has {image.ndim} axes; an image of 1, 2 or 3 axes is expected")
+    if max(image.shape) < 2 or min(image.shape) < 1:
+        raise ConfigError(name, f"has the shape {image.shape}; along one of its axes at least 2 voxels are expected")
+    if image.dtype.kind not in "fiub":
+        raise ConfigError(name, f"holds {image.dtype}; numbers are expected")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        bad = int(image.size - np.isfinite(image).sum())
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(image))[0])
+        raise ConfigError(
+            name, f"has {bad} values that are not finite, the first at {where}", "repair or crop the image first"
+        )
+    return image
 
 
 # -- NetCDF ------------------------------------------------------------------------------------------------------------

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..pixels import PICTURES, of_pillow
-from ..raster import ARRAYS, NETCDF, Raster, indexed, is_picture, of_picture, read_indexed, read_picture
-from .levels import two_levels
-from .microstructure import Image, of_raster, steps_of
+from ..images.formats import FORMATS, read_raster
+from ..images.image import Image, of_raster, steps_of
+from ..images.pixels import of_pillow
+from ..images.raster import NETCDF, Raster, indexed, of_picture
 from .snapshots import Snapshots
 
-__all__ = ["Image", "Snapshots", "from_array", "read_file", "two_levels"]
-
-_IMAGES = (*PICTURES, *ARRAYS, *NETCDF)
+__all__ = ["Image", "Snapshots", "from_array", "read_file"]
 
 
 def from_array(
@@ -66,14 +64,12 @@ def read_file(path: Path, levels: Sequence[float] | None = None, spacing: Sequen
     if not os.path.exists(path):
         raise ConfigError(str(path), "there is no such file or folder")
     try:
-        if suffix in ARRAYS:
-            raster = read_indexed(path)
-        elif is_picture(path):
-            raster = read_picture(path, numbers=True)
-        elif suffix in NETCDF:
+        if suffix in NETCDF:
             return Snapshots(path, None, levels)[-1]
-        else:
-            raise ConfigError(str(path), f"is no image that can be read; expected {', '.join(_IMAGES)} or a run folder")
+        if suffix not in FORMATS:
+            known = ", ".join((*FORMATS, *NETCDF))
+            raise ConfigError(str(path), f"is no image that can be read; expected {known} or a run folder")
+        raster = read_raster(path, numbers=True)
     except ConfigError:
         raise
     except Exception as error:  # what the readers raise on a damaged file is anything

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..disjoint import union
 from . import tensors
-from .descriptors import union
 from .tensors import Array
 
 

@@ -1,0 +1,110 @@
+"""What a cell is made of: a heterogeneous medium with one tensor per entry of a table, and the homogeneous one like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ..backend.voxel import reference_table, unpack
+from . import tensors
+from .axes import ArrayAxes
+from .tensors import Array
+
+#: Entries treated at once where a table needs room.
+CHUNK = 1 << 14
+
+
+@dataclass(frozen=True)
+class Medium:
+    """A heterogeneous medium.
+
+    Attributes:
+        index: entry of every voxel, three axes. packed: tensors of the entries in the axes of the image, see `pack`.
+        cut: per entry, whether it is a mixture of phases; None if none is.
+    """
+
+    index: np.ndarray
+    packed: Array
+    cut: np.ndarray | None = None
+
+    @property
+    def elastic(self) -> bool:
+        return self.packed.shape[-1] == 21
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Number of voxels of every entry."""
+        return np.bincount(self.index.ravel(), minlength=len(self.packed))
+
+    @cached_property
+    def weights(self) -> Array:
+        """Share of every entry."""
+        return np.asarray(self.counts / self.index.size)
+
+    @cached_property
+    def stiff(self) -> Array:
+        """Size of every entry's tensor: its trace."""
+        return np.asarray(self.packed[:, [0, 6, 11, 15, 18, 20] if self.elastic else [0, 1, 2]].sum(axis=1))
+
+    @property
+    def used(self) -> Array:
+        """Sizes of the entries that there are voxels of."""
+        return np.asarray(self.stiff[self.weights > 0])
+
+    @property
+    def void(self) -> np.ndarray:
+        """Which entries resist nothing."""
+        return np.asarray((self.packed == 0).all(axis=1))
+
+    @property
+    def has_voids(self) -> bool:
+        return bool(self.counts[self.void].any())
+
+    def with_layer_of_voids(self) -> Medium:
+        """One more layer per axis, of an entry without stiffness, which free faces need."""
+        packed = np.concatenate([self.packed, np.zeros((1, self.packed.shape[1]))])
+        cut = None if self.cut is None else np.append(self.cut, False)
+        wider = [(0, 1 if n > 1 else 0) for n in self.index.shape]
+        return replace(self, index=np.pad(self.index, wider, constant_values=len(packed) - 1), packed=packed, cut=cut)
+
+    @property
+    def geometric_means(self) -> Array:
+        """Geometric means of the eigenvalues of every entry, without components that no entry carries; the largest is 1.
+
+        For laminates, soft across and stiff along, it makes a better scaling than the trace (half the iterations, measured).
+        """
+        packed = self.packed
+        scale = packed.max()
+        out = np.empty(len(packed))
+        carried = np.flatnonzero(np.diagonal(unpack(np.abs(packed).max(axis=0))))  # in a sheet the plane alone
+        for at in range(0, len(packed), CHUNK):
+            some = unpack(packed[at : at + CHUNK])[:, carried[:, None], carried] / scale
+            out[at : at + CHUNK] = np.maximum(np.linalg.det(some), 0.0) ** (1 / some.shape[-1])
+        return np.asarray(np.maximum(out / out.max(), 1e-12))
+
+
+def reference_medium(medium: Medium, axes: ArrayAxes, boundary: str) -> Array:
+    """The homogeneous medium whose Green operator is used, as `VoxelOperators.green` takes it."""
+    # Only its shape matters, not its size: every voxel counts alike, else the stiffest phase would decide.
+    size = np.where(medium.stiff > 0, medium.stiff, 1.0)
+    mean = unpack((medium.weights / size) @ medium.packed)
+    if not tensors.is_positive_definite(mean):
+        mean, _ = tensors.nearest_isotropic(mean)
+    if not tensors.is_positive_definite(mean):  # nothing conducts anywhere
+        mean = np.eye(axes.size)
+    local = axes.tensor(mean)
+    if boundary != "periodic":  # stiffness of every component to its own derivatives
+        if not axes.elastic:
+            return np.diag(local)[None, :]
+        return np.array(
+            [
+                [local[0, 0], local[5, 5], local[4, 4]],
+                [local[5, 5], local[1, 1], local[3, 3]],
+                [local[4, 4], local[3, 3], local[2, 2]],
+            ]
+        )
+    if axes.elastic:
+        return reference_table(local)
+    return np.array([local[i, j] for i, j in tensors.PAIRS])
