@@ -18,8 +18,8 @@ log = logging.getLogger("phasefield")
 
 #: Fluctuations that are round-off, in units of the precision's epsilon.
 _ROUNDOFF = 64.0
-#: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path of
-#: a coarsening: at 0.1 its error was most of the whole, at 0.07 for 8 % more steps in all it is a third.
+#: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
+#: of a coarsening: at 0.1 its error was most of the whole, at 0.07 for 8 % more steps in all it is a third.
 _FOLLOWED = 0.07
 #: Share of the tolerance with sources in t: what oscillates gains less from an order beyond the estimate's than what creeps.
 _TIMED = 0.25
