@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import io
 import os
 import random
@@ -1108,3 +1109,19 @@ def test_a_snapshot_is_read_in_little_memory(tmp_path: Path) -> None:
             assert tracemalloc.get_traced_memory()[1] < 2.5 * values[1].nbytes
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
+def test_a_dataset_let_go_leaves_its_file(tmp_path: Path) -> None:
+    """A file that stays open is read again as it was."""
+    xr.Dataset({"c": (("time", "y", "x"), np.zeros((2, 4, 5)))}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    opened = len(os.listdir("/proc/self/fd"))
+    gc.disable()
+    try:
+        data = open_dataset(tmp_path / "a.nc")
+        assert data.c.dims == ("time", "x", "y")
+        assert len(os.listdir("/proc/self/fd")) > opened
+        del data
+        assert len(os.listdir("/proc/self/fd")) == opened
+    finally:
+        gc.enable()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -99,7 +100,6 @@ def reordered(variable: xr.Variable, dims: Sequence[str]) -> xr.Variable:
     magnitude more memory and time than the numbers themselves.
     """
     import xarray as xr
-    from xarray.backends import BackendArray
     from xarray.core import indexing
 
     before = tuple(map(str, variable.dims))
@@ -109,27 +109,40 @@ def reordered(variable: xr.Variable, dims: Sequence[str]) -> xr.Variable:
     if isinstance(variable._data, np.ndarray):
         return variable.transpose(*dims)
 
-    class Reordered(BackendArray):
+    def read(key: tuple[Any, ...]) -> np.ndarray:
         """Reads in the file's order, turns what has been read."""
+        asked = dict(zip(dims, key, strict=True))
+        kept = [d for d in dims if not isinstance(asked[d], int | np.integer)]
+        return np.asarray(variable[tuple(asked[d] for d in before)].load().transpose(*kept).values)
 
-        shape = tuple(variable.sizes[d] for d in dims)
-        dtype = variable.dtype
+    lazy = _lazy_array()(tuple(variable.sizes[d] for d in dims), variable.dtype, read)
+    return xr.Variable(dims, indexing.LazilyIndexedArray(lazy), variable.attrs, variable.encoding)
+
+
+@cache
+def _lazy_array() -> Any:
+    """An array for xarray that calls a function to read what an index asks for.
+
+    One class for all: a class of its own for each would be a cycle of references, which keeps a file open until it is collected.
+    """
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
+
+    class LazyArray(BackendArray):
+        def __init__(
+            self, shape: tuple[int, ...], dtype: np.dtype, read: Callable[[tuple[Any, ...]], np.ndarray]
+        ) -> None:
+            self.shape, self.dtype, self._read = shape, dtype, read
 
         def __getitem__(self, key: Any) -> Any:
             return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
-        def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-            asked = dict(zip(dims, key, strict=True))
-            kept = [d for d in dims if not isinstance(asked[d], int | np.integer)]
-            return np.asarray(variable[tuple(asked[d] for d in before)].load().transpose(*kept).values)
-
-    return xr.Variable(dims, indexing.LazilyIndexedArray(Reordered()), variable.attrs, variable.encoding)
+    return LazyArray
 
 
 def _whole(name: str, parts: Mapping[tuple[int, ...], Any]) -> Any:
     """A variable put together of its parts, by their places."""
     import xarray as xr
-    from xarray.backends import BackendArray
     from xarray.core import indexing
 
     first = parts[min(parts)]
@@ -142,35 +155,24 @@ def _whole(name: str, parts: Mapping[tuple[int, ...], Any]) -> Any:
     dims = (*lead, *axes, *inner[len(lead) :])
     ordered = {at: reordered(part, inner) for at, part in parts.items()}
 
-    class Joined(BackendArray):
+    def read(key: tuple[Any, ...]) -> np.ndarray:
         """Reads of the parts what an index asks for."""
-
-        shape = (*(first.sizes[d] for d in lead), *sizes, *(first.sizes[d] for d in inner[len(lead) :]))
-        dtype = first.dtype
-
-        def __getitem__(self, key: Any) -> Any:
-            return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
-
-        def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-            before, places, after = (
-                key[: len(lead)],
-                key[len(lead) : len(lead) + len(axes)],
-                key[len(lead) + len(axes) :],
-            )
-            chosen = [np.arange(n)[k] for n, k in zip(sizes, places, strict=True)]
-            shape = tuple(c.size for c in chosen if np.ndim(c))
-            values = [
-                np.asarray(ordered[tuple(int(k) for k in at)][(*before, *after)].values)
-                for at in np.stack(np.meshgrid(*chosen, indexing="ij"), -1).reshape(-1, len(axes))
-            ]
-            kept = sum(not isinstance(k, int | np.integer) for k in before)
-            stacked = np.stack(values, kept)
-            return stacked.reshape(*stacked.shape[:kept], *shape, *stacked.shape[kept + 1 :])
+        before, places, after = key[: len(lead)], key[len(lead) : len(lead) + len(axes)], key[len(lead) + len(axes) :]
+        chosen = [np.arange(n)[k] for n, k in zip(sizes, places, strict=True)]
+        shape = tuple(c.size for c in chosen if np.ndim(c))
+        values = [
+            np.asarray(ordered[tuple(int(k) for k in at)][(*before, *after)].values)
+            for at in np.stack(np.meshgrid(*chosen, indexing="ij"), -1).reshape(-1, len(axes))
+        ]
+        kept = sum(not isinstance(k, int | np.integer) for k in before)
+        stacked = np.stack(values, kept)
+        return stacked.reshape(*stacked.shape[:kept], *shape, *stacked.shape[kept + 1 :])
 
     attrs = {k: v for k, v in first.attrs.items() if k not in (PART_OF, PART_AXES, PART_AT, WHOLE)}
     if WHOLE in first.attrs:
         attrs["long_name"] = first.attrs[WHOLE]
-    return xr.Variable(dims, indexing.LazilyIndexedArray(Joined()), attrs)
+    whole = (*(first.sizes[d] for d in lead), *sizes, *(first.sizes[d] for d in inner[len(lead) :]))
+    return xr.Variable(dims, indexing.LazilyIndexedArray(_lazy_array()(whole, first.dtype, read)), attrs)
 
 
 class _Unfailing:
