@@ -15,6 +15,7 @@ import phasefield as pf
 from phasefield.integrators import SCHEMES
 from phasefield.models.analysis import manufactured_source
 from phasefield.simulation import Simulation
+from phasefield.specs import SHIPPED
 
 #: Largest step of each order: small enough for the leading error term, large enough to stay clear of round-off. The grids are
 #: coarse, for it is the ordinary differential equations of their few modes that are solved to the order of the scheme.
@@ -39,6 +40,10 @@ def decomposition(scheme: str, dt: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def reference() -> np.ndarray:
     return decomposition("etdrk4", 1 / 2048)
+
+
+def test_help_knows_all_schemes() -> None:
+    assert sorted(SHIPPED) == sorted(SCHEMES)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
