@@ -19,6 +19,20 @@ import pytest
 DEVICE = os.environ.get("PHASEFIELD_TEST_DEVICE", "cpu")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--share", metavar="K/N", help="every N-th of the tests chosen, from the K-th on: long ones in turns"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if share := config.getoption("--share"):
+        first, count = map(int, share.split("/"))
+        config.hook.pytest_deselected(items=[item for i, item in enumerate(items) if i % count != first % count])
+        items[:] = items[first % count :: count]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """``PHASEFIELD_CACHE``, unless set, is a folder of this session's."""
     if hasattr(config, "workerinput"):

@@ -93,11 +93,11 @@ def test_values_from_python(tmp_path: Path) -> None:
         pf.run(time={"end": object()})
 
 
-@pytest.mark.parametrize("components", [None, 2])
+@pytest.mark.parametrize("components", [None, 3])
 def test_an_array_is_the_initial_condition(tmp_path: Path, components: int | None) -> None:
     rng = np.random.default_rng(1)
-    keys = ["model=allen_cahn"] if components is None else ["model=grain_growth", "model.fields.eta.components=2"]
-    values = rng.uniform(0, 1, (6, 8) if components is None else (2, 6, 8)).astype(np.float32)
+    keys = ["model=allen_cahn"] if components is None else ["model=grain_growth", "model.fields.eta.components=3"]
+    values = rng.uniform(0, 1, (6, 8) if components is None else (3, 6, 8)).astype(np.float32)
     more = (*TINY[1:], "grid.shape=[6,8]", *keys)
     first = pf.run(*more, output={"dir": tmp_path / "first"}, initial={"eta": values})
     np.testing.assert_allclose(first.fields.eta[0], values, atol=1e-14)

@@ -74,7 +74,9 @@ def test_messages_that_nobody_reads_stop_no_run(tmp_path: Path) -> None:
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "", "PYTHONCOERCECLOCALE": "0"}
 
 
-@pytest.mark.parametrize("environment", [ASCII, {"PYTHONIOENCODING": "ascii"}], ids=["C", "ascii"])
+@pytest.mark.parametrize(
+    "environment", [ASCII, pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow)], ids=["C", "ascii"]
+)
 def test_a_locale_without_utf_8(tmp_path: Path, environment: dict[str, str]) -> None:
     """The folder, the title and a unit are not ASCII; they come into the files as they were typed."""
     where = "häufig"

@@ -79,7 +79,7 @@ def test_spinodal_decomposition_from_a_micrograph(tmp_path: Path) -> None:
     assert float(run.history.mean_c[-1] - run.history.mean_c[0]) == pytest.approx(0, abs=1e-13)
 
 
-@pytest.mark.parametrize("shape", [[64, 48], [24, 24, 20]])
+@pytest.mark.parametrize("shape", [[64, 48], pytest.param([24, 24, 20], marks=pytest.mark.slow)])
 def test_grain_growth_from_a_voronoi_structure(shape: list[int], tmp_path: Path) -> None:
     run = pf.run(
         "model=grain_growth",

@@ -160,6 +160,7 @@ def test_compiled_without_a_cache(
     assert "PHASEFIELD_CACHE" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_with_a_damaged_cache(tmp_path: Path) -> None:
     """Everything in it, plans of transforms too. A run that compiles has the bits of one that finds everything compiled."""
     Path(os.environ["PHASEFIELD_CACHE"]).mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,18 @@ from phasefield.mechanics.options import Options
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("kind", ["isotropic", "cut"])
 @pytest.mark.parametrize("elastic", [False, True])
-@pytest.mark.parametrize("shape", [(11,), (7, 9), (6, 8), (5, 6, 7), (6, 1, 8), (5, 6, 1), (1, 6, 7)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (11,),
+        (7, 9),
+        (6, 8),
+        (5, 6, 7),
+        (6, 1, 8),
+        pytest.param((5, 6, 1), marks=pytest.mark.slow),
+        pytest.param((1, 6, 7), marks=pytest.mark.slow),
+    ],
+)
 def test_solutions_are_the_cpus(shape: tuple[int, ...], elastic: bool, kind: str, scheme: str) -> None:
     same(*pair(shape, elastic, kind, scheme=scheme, tolerance=1e-10), 1e-10)
 

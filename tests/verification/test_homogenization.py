@@ -328,7 +328,9 @@ def test_few_iterations_on_a_smooth_interface(order: int, contrast: float) -> No
 
 
 @pytest.mark.parametrize("contrast", [1e3, 1e-3])
-@pytest.mark.parametrize(("order", "sizes", "most"), [(3, (63, 127, 255), 50), (6, (63, 127), 95)])
+@pytest.mark.parametrize(
+    ("order", "sizes", "most"), [(3, (63, 127, 255), 50), pytest.param(6, (63, 127), 95, marks=pytest.mark.slow)]
+)
 def test_iterations_with_laminate_voxels_do_not_grow_with_the_grid(
     order: int, sizes: tuple[int, ...], most: int, contrast: float
 ) -> None:

@@ -35,6 +35,7 @@ def test_uncertainty_covers_the_truth() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_uncertainty_of_the_whole_battery() -> None:
     found = [outcome(case) for case in cases(range(1, COUNT, 2))]
     assert np.mean([o.covered for o in found]) >= 0.95

@@ -69,7 +69,7 @@ def test_outputs_between_steps_leave_the_order_alone(tmp_path: Path, reference: 
     assert math.log2(errors[0] / errors[1]) == pytest.approx(3, abs=0.1)
 
 
-@pytest.mark.parametrize("preset", ["allen_cahn", "cahn_hilliard"])
+@pytest.mark.parametrize("preset", [pytest.param("allen_cahn", marks=pytest.mark.slow), "cahn_hilliard"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_order_with_a_source_that_moves(scheme: str, preset: str) -> None:
     """Also checks the times at which stages are evaluated."""

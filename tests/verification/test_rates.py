@@ -142,7 +142,10 @@ def test_sources_supply_what_they_say(source: str, end: float, amount: float) ->
     assert gained == pytest.approx(amount, abs=0.005 * max(abs(amount), 0.02))
 
 
-@pytest.mark.parametrize("preset", ["cahn_hilliard", "allen_cahn", "precipitate", "spinodal"])
+@pytest.mark.parametrize(
+    "preset",
+    ["cahn_hilliard", "allen_cahn", *(pytest.param(p, marks=pytest.mark.slow) for p in ("precipitate", "spinodal"))],
+)
 def test_growth_is_that_of_linear_theory_and_ends_with_it(preset: str) -> None:
     fields = {"precipitate": ("c", "eta"), "allen_cahn": ("eta",)}.get(preset, ("c",))
     sim = Simulation(specify(f"model={preset}", "grid.shape=[64]", *(f"initial.{f}=0.1" for f in fields)))
