@@ -138,7 +138,9 @@ class Snapshots:
     def _values(self, number: int) -> Array:
         """A snapshot's values, ([component,] x, y, z)."""
         chosen = self.variable.isel(time=number) if "time" in self.variable.dims else self.variable
-        values = chosen.load().transpose(*([self.component] if self.component else []), *self.space).values
+        values = np.ascontiguousarray(
+            chosen.load().transpose(*([self.component] if self.component else []), *self.space).values
+        )
         for axis in self.missing:
             values = np.expand_dims(values, axis + bool(self.component))
         return values[0] if self.component and values.shape[0] == 1 else values

@@ -51,7 +51,7 @@ def cut_by_level(phi: Array, spacing: tuple[float, ...], walls: Sequence[str]) -
 
     cut, part, n = cut_by_planes(near, psi, phi.shape, spacing, walls)
     fraction = np.rint(phi)
-    fraction.reshape(-1)[near[cut]] = part
+    fraction.flat[near[cut]] = part
     normal = np.zeros((phi.ndim, *phi.shape))
     normal.reshape(phi.ndim, -1)[:, near[cut]] = n.T
     return fraction, normal

@@ -214,7 +214,7 @@ def from_fields(
         beside = pieces.nearest(b[cut], at, [w == "periodic" for w in walls])
         part = np.where(beside < 0, 1.0, part)
         other = whole.copy()
-        other.reshape(-1)[at] = np.where(beside < 0, whole.ravel()[at], beside)
+        other.flat[at] = np.where(beside < 0, whole.ravel()[at], beside)
     fraction = np.ones(stack[0].size)
     normal = np.zeros((len(shape), stack[0].size))
     fraction[at] = part
@@ -240,7 +240,7 @@ def _piece_numbers(pieces: Pieces, winner: Array, walls: Sequence[str]) -> NDArr
     number = pieces.number.astype(np.int64)
     astray = np.flatnonzero(pieces.owner[number] != winner)
     found = pieces.nearest(winner.ravel()[astray], astray, [w == "periodic" for w in walls])
-    number.reshape(-1)[astray] = np.where(found < 0, number.ravel()[astray], found)
+    number.flat[astray] = np.where(found < 0, number.ravel()[astray], found)
     return number
 
 

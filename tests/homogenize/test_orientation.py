@@ -15,6 +15,8 @@ from phasefield.errors import ConfigError
 from phasefield.grid import Grid
 from phasefield.homogenize import Settings, build, command, from_array, homogenize
 from phasefield.homogenize.reading import Snapshots, read_file
+from phasefield.homogenize.settings import parse
+from phasefield.images import voxels
 from phasefield.initial import initial_field
 from phasefield.report.drawing import draw_strips, style
 from phasefield.report.reading import Field, fields_of
@@ -134,7 +136,7 @@ def test_what_was_taken_is_told_and_written(tmp_path: Path) -> None:
     path = tmp_path / "s.tif"
     tifffile.imwrite(path, np.stack([CORNER, CORNER]), imagej=True, metadata={"spacing": 3.0, "axes": "ZYX"})
     materials = [f"material.phases.{p}.conductivity={k}" for p, k in (("a", 1), ("b", 10))]
-    outcome = command.execute(path, [*materials, "properties=conductivity", "two_grid=false"])
+    outcome = command.execute(path, parse([*materials, "properties=conductivity", "two_grid=false"]))
     head = " ".join(outcome.text.split())
     assert head.startswith(
         "s.tif: 8 x 5 x 2 voxels; a 97.5 %, b 2.5 % axes: the columns are x, the rows y upwards, the pages z;"
@@ -146,5 +148,24 @@ def test_what_was_taken_is_told_and_written(tmp_path: Path) -> None:
         assert data.attrs["image_axes"].startswith("the columns are x")
         assert data.attrs["image_values"] == "2 labels, 0, 255"
         assert data.attrs["image_phases"] == "0 is a, 255 is b"
-    given = command.execute(path, [*materials, "properties=conductivity", "two_grid=false", "spacing=[1,1,2]"])
+    given = command.execute(path, parse([*materials, "properties=conductivity", "two_grid=false", "spacing=[1,1,2]"]))
     assert "spacing: 1 x 1 x 2, given" in given.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "rule"),
+    [
+        ((9, 7), "laminate"),
+        ((9, 7), "arithmetic"),
+        ((5, 6, 7), "laminate"),
+        ((5, 6, 7), "sharp"),
+        ((3, 8, 6), "laminate"),
+    ],
+    ids=str,
+)
+def test_the_order_in_memory_means_nothing(shape: tuple[int, ...], rule: str) -> None:
+    values = np.random.default_rng(3).uniform(0, 1, shape)
+    kind = voxels.from_fields if shape[0] == 3 else voxels.from_field
+    plain, turned = kind(values, rule), kind(np.asfortranarray(values), rule)
+    for name in ("index", "first", "second", "fraction", "normal"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(turned, name))

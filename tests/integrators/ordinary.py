@@ -54,10 +54,10 @@ class _Evaluated:
         found = {}
         for run, function in self._runs:
             kernel = run.kernel
-            values = [arrays[run.name(a)][c].copy() for a, n in kernel.arrays.items() for c in range(n)]
+            values = [arrays[run.names.get(a, a)][c].copy() for a, n in kernel.arrays.items() for c in range(n)]
             results = function(*values, *(scalars[name] for name in kernel.scalars), 0.0, 1.0)
             for (array, c), value in zip(kernel.writes, results, strict=False):
-                arrays[run.name(array)][c] = value
+                arrays[run.names.get(array, array)][c] = value
             for name, value in zip(kernel.reductions, results[len(kernel.writes) :], strict=True):
                 found[name] = float(np.sum(value))
         return found

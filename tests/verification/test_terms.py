@@ -40,7 +40,7 @@ class Spread(Term):
     memory = {"spread_last": 1}  # noqa: RUF012
 
     def tables(self, layout: Layout) -> dict[str, np.ndarray]:
-        k2 = sum(np.asarray(layout.axis_array(f"k2{a}", "float64")).reshape(np.roll((-1, 1, 1), a)) for a in range(3))
+        k2 = sum(np.asarray(layout.axis_array(f"k2_{a}", "float64")).reshape(np.roll((-1, 1, 1), a)) for a in range(3))
         return {"spread_kernel": np.exp(-k2)[None]}
 
     def scalars(self, t: float) -> dict[str, float]:
