@@ -203,7 +203,7 @@ class Grid:
     def spectral_shape(self) -> tuple[int, ...]:
         return tuple(a.modes for a in self.axes)
 
-    @property
+    @cached_property
     def wavenumbers(self) -> tuple[float, float]:
         """Smallest (but zero) and largest squared wavenumber of the modes, 1/length^2."""
         # Without the arrays, whose length may be absurd before memory has been checked.

@@ -303,7 +303,7 @@ class AdaptiveSteps:
         """Why a completed step is no good, or nothing."""
         if trial.energies and not math.isfinite(trial.energy):
             return "the free energy is not finite"
-        if self._noise is not None and trial.energy > carry.energy + self._noise(carry, trial):
+        if self._noise is not None and (rise := trial.energy - carry.energy) > 0 and rise > self._noise(carry, trial):
             return "the free energy rises"
         return ""
 
