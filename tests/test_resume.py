@@ -93,7 +93,7 @@ def test_stopped_among_the_first_steps(tmp_path: Path, kind: tuple[str, ...]) ->
 
 
 #: Schemes and fields of other kinds with the same books to keep.
-LONG = ("etdrk4", "etdms4 fixed", "sbdf2 fixed", "no-flux")
+LONG = ("etdrk4", "etdrk4 fixed", "etdms4 fixed", "sbdf2 fixed", "no-flux")
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow if c in LONG else ()) for c in CASES])

@@ -59,7 +59,7 @@ def values(image: Any, name: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("axes", "grid"),
     [
-        ("(y, x)", ("grid.shape=[8,6]", "grid.length=[16,6]")),
+        pytest.param("(y, x)", ("grid.shape=[8,6]", "grid.length=[16,6]"), marks=pytest.mark.slow),
         ("(z, y, x)", ("grid.shape=[8,6,4]", "grid.length=[16,6,12]")),
     ],
 )

@@ -48,6 +48,7 @@ def test_an_iteration_brings_nothing_to_the_device_and_is_recorded(
 
 
 @host
+@pytest.mark.slow
 def test_walls_of_large_grids_take_their_lines_by_shares(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     _, whole = pair((4, 5, 6), True, "cut", "static", tolerance=1e-9)
     monkeypatch.setattr("phasefield.backend.voxel.cuda._LINES", 0)

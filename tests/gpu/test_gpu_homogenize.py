@@ -22,13 +22,9 @@ from phasefield.mechanics.options import Options
 @pytest.mark.parametrize(
     "shape",
     [
-        (11,),
         (7, 9),
-        (6, 8),
         (5, 6, 7),
-        (6, 1, 8),
-        pytest.param((5, 6, 1), marks=pytest.mark.slow),
-        pytest.param((1, 6, 7), marks=pytest.mark.slow),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in [(11,), (6, 8), (6, 1, 8), (5, 6, 1), (1, 6, 7)]),
     ],
 )
 def test_solutions_are_the_cpus(shape: tuple[int, ...], elastic: bool, kind: str, scheme: str) -> None:

@@ -190,6 +190,7 @@ def test_threads_give_the_same_bits_and_warm_starts_the_same_answer() -> None:
     np.testing.assert_allclose(warm.mean, cold.mean, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_single_precision() -> None:
     labels = np.random.default_rng(0).integers(0, 2, (16, 16, 16))
     table = np.array([tensors.isotropic_stiffness(1, 1), tensors.isotropic_stiffness(5, 7)])

@@ -16,7 +16,7 @@ from phasefield.simulation import Simulation, build_model
 START = "initial.eta=0.1+0.6*cos(2*pi*{x})*cos(2*pi*{y})+0.2*sin(2*pi*{y})"
 
 
-@pytest.mark.parametrize("boundary", ["periodic", "[no-flux,periodic]"])
+@pytest.mark.parametrize("boundary", [pytest.param("periodic", marks=pytest.mark.slow), "[no-flux,periodic]"])
 def test_one_coefficient_per_axis_is_a_stretched_grid(boundary: str) -> None:
     """kappa_y = 4 kappa_x on a square is kappa_x on half the height: the same equation in every mode."""
     common = ("model=allen_cahn", "grid.shape=[24,16]", f"grid.boundary={boundary}", "time.end=1.5")

@@ -28,7 +28,7 @@ def means(sim: Simulation) -> np.ndarray:
 
 
 @pytest.mark.parametrize("preset", CONSERVED)
-@pytest.mark.parametrize("boundary", ["periodic", "no-flux"])
+@pytest.mark.parametrize("boundary", [pytest.param("periodic", marks=pytest.mark.slow), "no-flux"])
 def test_mass_is_conserved_to_the_bit(preset: str, boundary: str) -> None:
     sim = simulation(preset, f"grid.boundary={boundary}", "time.adaptive=false", "time.dt=0.02")
     kinetics = [f.kinetics.conserved for f, _ in sim.model.components]
