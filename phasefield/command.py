@@ -19,7 +19,7 @@ class Command:
     Attributes:
         keys: the schema of its keys, a dataclass, or ``MODULE:CLASS``, loaded when it is needed; None if it has none of its own.
         execute: does it; its exit code.
-        words: what stands before the keys, name -> what it is.
+        words: what stands before the keys, name -> what it is. more: what any number of further words are; empty for none.
         others: whose keys it takes besides, unread (`Call.rest`): a command's name, or ``*`` for anything.
         sweeps: whether ``-m`` runs all combinations. folder: the key that names the folder of the results then.
         validate: what can be said of a call without doing it, in one line; `PhasefieldError` if it will not do.
@@ -28,6 +28,7 @@ class Command:
     keys: Any
     execute: Callable[[Call], int]
     words: Mapping[str, str] = field(default_factory=dict)
+    more: str = ""
     others: str = ""
     sweeps: bool = False
     folder: str = ""
@@ -117,7 +118,7 @@ def read(
                 raise PhasefieldError(
                     f"{name}: unknown option {argument}\n  phasefield {name} --help lists the options"
                 )
-        elif len(call.words) < len(command.words) and not before and ("=" not in argument or os.path.exists(argument)):
+        elif not before and _is_word(argument, call):
             call.words.append(argument)
         elif command.others == "*":
             call.rest.append(argument)
@@ -132,6 +133,15 @@ def read(
         what = list(command.words.values())[len(call.words)]
         raise PhasefieldError(f"{name}: {what} is missing; usage: phasefield {synopsis}")
     return call
+
+
+def _is_word(argument: str, call: Call) -> bool:
+    """Whether an argument before all keys is another word: of those that any number may follow, none begins with ~ but a file."""
+    if "=" in argument:
+        return (bool(call.command.more) or len(call.words) < len(call.command.words)) and os.path.exists(argument)
+    if len(call.words) < len(call.command.words):
+        return True
+    return bool(call.command.more) and (not argument.startswith("~") or os.path.exists(os.path.expanduser(argument)))
 
 
 def _root(key: str) -> str:

@@ -46,7 +46,7 @@ def _complete(given: list[str], line: str) -> int:
         if len(words) == 1:
             _offer(known, last)
     command = commands.find(name)
-    if "=" not in last and not any("=" in word for word in words) and len(words) < len(command.words):
+    if "=" not in last and not any("=" in word for word in words) and (command.more or len(words) < len(command.words)):
         return 0  # folders are the shell's to complete
     language = config.Language(command.others or name, commands.find(command.others or name).keys)
     try:

@@ -1,0 +1,1 @@
+"""From effective properties of one microstructure to what macro-scale models take: statistics, records, cards, surrogates."""
