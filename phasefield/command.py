@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .errors import PhasefieldError, guess
+from .errors import PhasefieldError, closest, guess
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,13 @@ def read(
     synopsis: str,
     line: str = "",
     bare: bool = False,
+    find: Callable[[str], Command] | None = None,
 ) -> Call:
     """A call from the arguments behind the command's name.
 
     Args:
         known: names of all commands, synopsis: how this one is called; both for complaints. line: the whole command line.
-        bare: the words before the keys may be missing.
+        bare: the words before the keys may be missing. find: a command by its name.
 
     Raises:
         PhasefieldError: a word that is missing or too much, an unknown option.
@@ -126,8 +127,7 @@ def read(
             raise _word(argument, before, call, known)
         else:
             before = argument
-            own = not command.others or _root(argument) in {_root(k.path) for k in call.language.keys}
-            (call.overrides if own else call.rest).append(argument)
+            (call.overrides if _own(argument, call, find) else call.rest).append(argument)
     call.overrides += [f"{path}=[{','.join(map(_quoted, values))}]" for path, values in lists.items()]
     if len(call.words) < len(command.words) and not bare:
         what = list(command.words.values())[len(call.words)]
@@ -144,8 +144,32 @@ def _is_word(argument: str, call: Call) -> bool:
     return bool(call.command.more) and (not argument.startswith("~") or os.path.exists(os.path.expanduser(argument)))
 
 
-def _root(key: str) -> str:
-    return key.lstrip("+").partition("=")[0].partition(".")[0]
+def _own(argument: str, call: Call, find: Callable[[str], Command] | None) -> bool:
+    """Whether a key is the command's own rather than the other command's whose keys it takes besides.
+
+    Its own are the keys of its schema, whole mappings of them, and what lies in mappings that are open: ``output=FILE`` is not
+    ``output.dir=DIR``. A key that neither knows is a slip of the closest one.
+    """
+    if not call.command.others:
+        return True
+    path = argument.lstrip("+~").partition("=")[0].strip()
+    keys = call.language.keys
+    if any(
+        path == k.path
+        or k.path.startswith(f"{path}.")
+        or (path.startswith(f"{k.path}.") and (k.section or k.value in ("tree", "schedule")))
+        for k in keys
+    ):
+        return True
+    if find is None:
+        return False
+    from . import config
+
+    theirs = config.Language(call.command.others, find(call.command.others).keys).keys
+    roots = {k.path.partition(".")[0] for k in theirs} | set(config.FILED)
+    if path.partition(".")[0].partition("/")[0] in {*roots, "hydra"}:
+        return False
+    return bool(closest(path, [k.path for k in keys])) or not closest(path, [k.path for k in theirs])
 
 
 def _quoted(text: str) -> str:

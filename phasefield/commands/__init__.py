@@ -47,4 +47,4 @@ def call(name: str, given: Sequence[str], line: str = "", bare: bool = False) ->
     """A call of a command from the arguments behind its name, see `phasefield.command.read`."""
     from ..command import read
 
-    return read(name, find(name), given, names(), head(name)[0][0][0], line, bare)
+    return read(name, find(name), given, names(), head(name)[0][0][0], line, bare, find)

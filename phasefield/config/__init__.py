@@ -18,11 +18,12 @@ from .composition import (
 )
 from .files import search_path
 from .grammar import combinations, parse, prepare, unquoted
-from .language import RUN, Language
+from .language import FILED, RUN, Language
 from .launching import launch
 from .values import ARRAY, overrides_of
 
 __all__ = [
+    "FILED",
     "ARRAY",
     "RUN",
     "SHOW",

@@ -34,7 +34,7 @@ class Image:
         values: phase numbers; or the field; or (phases, ...) fields.
         spacing: edge lengths of a voxel. boundary: per axis, ``periodic`` or not, for gradients.
         levels: of a field, its value in phase 0 and in phase 1; equal where it has one value and they are not known.
-        time: of the snapshot. source: where it was read.
+        time: of the snapshot. source: where it was read. unit: of the spacing, empty where the file tells none.
         names: of the values that labels stand for, e.g. grey levels.
         taken: what the image was taken for, pairs of a word and a text, see `told`.
         whole: whether a field holds whole numbers that might be labels. found: whether its levels are no one's word.
@@ -54,6 +54,7 @@ class Image:
     found: bool = False
     colours: int = 0
     pieces: Pieces | None = None
+    unit: str = ""
     _made: dict[str, Voxels] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -227,7 +228,8 @@ def of_raster(
         raise ConfigError(
             "levels", f"is {list(levels)}; the field's values in the two phases are expected, e.g. [0, 1]"
         )
-    image = Image("field", array, space, walls, time=time, source=source, colours=raster.colours)
+    unit = raster.unit if spacing is None else ""
+    image = Image("field", array, space, walls, time=time, source=source, colours=raster.colours, unit=unit)
     image = image.told("axes", "; ".join([raster.axes, *raster.told]))
     steps = " x ".join(f"{s:.6g}" for s in space)
     unit = f" {raster.unit}" if raster.unit else ""

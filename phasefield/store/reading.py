@@ -228,8 +228,11 @@ class _Unfailing:
         os.ftruncate(self._descriptor, self._size)
 
 
-def write_dataset(data: xr.Dataset, path: str | Path) -> None:
+def write_dataset(data: xr.Dataset, path: str | Path, groups: Mapping[str, xr.Dataset] | None = None) -> None:
     """Writes a dataset as a NetCDF-4 file in the layout of our files, in place of any file at ``path`` in one step.
+
+    Args:
+        groups: further datasets by the names of their groups.
 
     Raises:
         OutputError: the file cannot be written; an older one is untouched.
@@ -237,9 +240,7 @@ def write_dataset(data: xr.Dataset, path: str | Path) -> None:
     import h5netcdf
     import h5py
 
-    labels = {str(d): data[d].values.tolist() if d in data.coords else range(n) for d, n in data.sizes.items()}
-    texts: dict[str, Mapping[str, Any]] = {"/": {"Conventions": "CF-1.11", **data.attrs}}
-    besides = {str(n): set(c.dims) for n, c in data.coords.items() if n not in data.dims}
+    texts: dict[str, Mapping[str, Any]] = {}
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -247,23 +248,34 @@ def write_dataset(data: xr.Dataset, path: str | Path) -> None:
     with replacing(Path(path)) as target:
         stream = _Unfailing(target)
         with h5netcdf.File(stream, "w") as file:
-            file.dimensions = {str(d): n for d, n in data.sizes.items()}
-            for key, variable in data.variables.items():
-                name, dims = str(key), tuple(map(str, variable.dims))
-                attrs = dict(variable.attrs)
-                if variable.dtype.kind in "UOS":
-                    put_characters(file, name, dims, variable.values)
-                    texts[name] = {**attrs, **TEXT}
-                    continue
-                for part in parts_of(name, dims, labels, attrs, list(map(str, data.variables))):
-                    others = [d for d in named_order(dims) if d not in part.dims]
-                    values = variable.isel(dict(zip(others, part.at, strict=True))).transpose(*part.dims).values
-                    values = readable(values)
-                    file.create_variable(part.name, part.dims, values.dtype, data=values)
-                    known = [c for c, d in besides.items() if key not in data.coords and d <= set(part.dims)]
-                    texts[part.name] = {**part.attrs, **({"coordinates": " ".join(known)} if known else {})}
+            texts |= _put(file, "/", data.assign_attrs({"Conventions": "CF-1.11", **data.attrs}))
+            for name, each in (groups or {}).items():
+                texts |= _put(file.create_group(name), f"/{name}/", each)
         if stream.error is None:
             with h5py.File(stream, "r+") as raw:
                 for name, text in texts.items():
                     put_attrs(raw[name], text)
         stream.check()
+
+
+def _put(group: Any, path: str, data: xr.Dataset) -> dict[str, Mapping[str, Any]]:
+    """Writes a dataset's variables into a group of a file; the attributes of everything, by their paths, are left to be written."""
+    labels = {str(d): data[d].values.tolist() if d in data.coords else range(n) for d, n in data.sizes.items()}
+    texts: dict[str, Mapping[str, Any]] = {path: data.attrs}
+    besides = {str(n): set(c.dims) for n, c in data.coords.items() if n not in data.dims}
+    group.dimensions = {str(d): n for d, n in data.sizes.items()}
+    for key, variable in data.variables.items():
+        name, dims = str(key), tuple(map(str, variable.dims))
+        attrs = dict(variable.attrs)
+        if variable.dtype.kind in "UOS":
+            put_characters(group, name, dims, variable.values)
+            texts[path + name] = {**attrs, **TEXT}
+            continue
+        for part in parts_of(name, dims, labels, attrs, list(map(str, data.variables))):
+            others = [d for d in named_order(dims) if d not in part.dims]
+            values = variable.isel(dict(zip(others, part.at, strict=True))).transpose(*part.dims).values
+            values = readable(values)
+            group.create_variable(part.name, part.dims, values.dtype, data=values)
+            known = [c for c, d in besides.items() if key not in data.coords and d <= set(part.dims)]
+            texts[path + part.name] = {**part.attrs, **({"coordinates": " ".join(known)} if known else {})}
+    return texts
