@@ -104,7 +104,25 @@ def interface_area(share: Array, spacing: Sequence[float], periodic: Sequence[bo
 def correlations(
     share: Array, spacing: Sequence[float], periodic: Sequence[bool], lag: Array
 ) -> tuple[Array, Array, Array]:
-    """Two-point probability at the lags, wavenumbers, and structure factor ``|FT(share - mean)|^2 / N``; radial means.
+    """Two-point probability at the lags, wavenumbers, and structure factor ``|FT(share - mean)|^2 / N``; radial means, see
+    `two_point`.
+    """
+    radial = two_point(share, spacing, periodic, lag)
+    fluctuation = np.abs(np.fft.rfftn(share - share.mean())) ** 2 / share.size
+    waves = []
+    for d, (n, h) in enumerate(zip(share.shape, spacing, strict=True)):
+        f = np.fft.rfftfreq(n, h) if d == share.ndim - 1 else np.fft.fftfreq(n, h)
+        waves.append((2 * np.pi * f) ** 2)
+    k = np.sqrt(sum(np.meshgrid(*waves, indexing="ij", sparse=True)))
+    lengths = [h * n for h, n in zip(spacing, share.shape, strict=True) if n > 1]
+    numbers = [n for n in share.shape if n > 1]
+    unit = 2 * np.pi / max(lengths)
+    grid = unit * np.arange(max(2, min(numbers) // 2 + 1))
+    return radial, grid, _shells(k, fluctuation, grid)
+
+
+def two_point(share: Array, spacing: Sequence[float], periodic: Sequence[bool], lag: Array) -> Array:
+    """Two-point probability at the lags, the radial mean.
 
     Axes that are not periodic are padded, and the number of pairs divided out.
     """
@@ -122,18 +140,7 @@ def correlations(
         i = np.arange(n)
         squares.append((np.minimum(i, n - i) * h) ** 2)
     radius = np.sqrt(sum(np.meshgrid(*squares, indexing="ij", sparse=True)))
-    radial = _shells(radius, s2, lag)
-    fluctuation = np.abs(np.fft.rfftn(share - share.mean())) ** 2 / share.size
-    waves = []
-    for d, (n, h) in enumerate(zip(share.shape, spacing, strict=True)):
-        f = np.fft.rfftfreq(n, h) if d == share.ndim - 1 else np.fft.fftfreq(n, h)
-        waves.append((2 * np.pi * f) ** 2)
-    k = np.sqrt(sum(np.meshgrid(*waves, indexing="ij", sparse=True)))
-    lengths = [h * n for h, n in zip(spacing, share.shape, strict=True) if n > 1]
-    numbers = [n for n in share.shape if n > 1]
-    unit = 2 * np.pi / max(lengths)
-    grid = unit * np.arange(max(2, min(numbers) // 2 + 1))
-    return radial, grid, _shells(k, fluctuation, grid)
+    return _shells(radius, s2, lag)
 
 
 def _shells(radius: Array, values: Array, grid: Array) -> Array:

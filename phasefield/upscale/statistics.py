@@ -52,8 +52,11 @@ def estimate(values: Array, confidence: float = 0.95, resamples: int = 2000, see
     Raises:
         ConfigError: fewer than `FEWEST` samples.
     """
+    import inspect
+
     from scipy import stats
 
+    source = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"  # before SciPy 1.15
     values = np.asarray(values, float)
     count = len(values)
     if count < FEWEST:
@@ -71,7 +74,7 @@ def estimate(values: Array, confidence: float = 0.95, resamples: int = 2000, see
         distinct, back = np.unique(flat[:, spread], axis=1, return_inverse=True)
         found = stats.bootstrap(
             (distinct,), _mean, axis=0, vectorized=True, n_resamples=resamples, confidence_level=confidence,
-            method="BCa", rng=np.random.default_rng(seed), batch=max(1, 2**22 // max(1, distinct.size)),
+            method="BCa", batch=max(1, 2**22 // max(1, distinct.size)), **{source: np.random.default_rng(seed)},
         ).confidence_interval  # fmt: skip
         low[spread], high[spread] = found.low[back.ravel()], found.high[back.ravel()]
     shape = values.shape[1:]
@@ -149,13 +152,13 @@ def two_point_range(share: Array, spacing: Sequence[float], fraction: float) -> 
     Args:
         share: volume fraction of the phase in every voxel. fraction: of the phase.
     """
-    from ..images.descriptors import correlations
+    from ..images.descriptors import two_point
 
     steps = [s for s, n in zip(spacing, share.shape, strict=True) if n > 1]
     lengths = [s * n for s, n in zip(spacing, share.shape, strict=True) if n > 1]
     step, dim = min(steps), len(steps)
     lag = np.arange(max(2, int(min(lengths) / 2 / step))) * step
-    radial = correlations(share, spacing, [False] * share.ndim, lag)[0]
+    radial = two_point(share, spacing, [False] * share.ndim, lag)
     spread = fraction - fraction**2
     if spread <= 0:
         return math.nan
