@@ -165,6 +165,18 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call) -> Pa
     return where
 
 
+def extend(where: Path, jobs: Sequence[Sequence[str]], line: str) -> None:
+    """Tells the file of a sweep of more members, behind those that it has.
+
+    Raises:
+        OutputError: it cannot be read or written.
+    """
+    import yaml
+
+    told = _read(where / SWEEP, required=True) | {"command": line, "members": list(map(list, jobs))}
+    write_text(where / SWEEP, yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000))
+
+
 def abandon(where: Path) -> None:
     """Removes the folder of a sweep of which nothing came."""
     if not any(where.glob(f"**/{MEMBER}")):

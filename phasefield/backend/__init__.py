@@ -9,7 +9,7 @@ from .memory import host_memory_available
 from .operations import Apply, Forward, Host, Inverse, Operation, Transform, traffic
 from .protocol import DTYPES, Backend, Compiled, Precision, Program, put_cells
 from .rehearsal import Rehearsal
-from .selection import MOST_THREADS, cpu_threads, select
+from .selection import MOST_THREADS, cpu_threads, gpu_wanted, select
 
 __all__ = [
     "DTYPES",
@@ -29,6 +29,7 @@ __all__ = [
     "cache_folder",
     "cells_of",
     "cpu_threads",
+    "gpu_wanted",
     "host_memory_available",
     "put_cells",
     "select",

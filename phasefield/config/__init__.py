@@ -23,8 +23,8 @@ from .launching import launch
 from .values import ARRAY, overrides_of
 
 __all__ = [
-    "FILED",
     "ARRAY",
+    "FILED",
     "RUN",
     "SHOW",
     "Language",

@@ -18,7 +18,7 @@ from .result import Result
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 
 
-def _scaled(unit: str, values: Array) -> tuple[float, str]:
+def scaled(unit: str, values: Array) -> tuple[float, str]:
     """A factor and a unit that make the largest value a number between 1 and 1000."""
     if unit not in ("Pa", "S/m"):
         return 1.0, unit
@@ -68,13 +68,13 @@ def table(records: list[Record]) -> str:
     return "\n\n".join(out)
 
 
-def _rows(tensor: Array, components: Sequence[int]) -> list[str]:
+def rows_of(tensor: Array, components: Sequence[int]) -> list[str]:
     """A tensor, its components named; those that were not computed are left out."""
     elastic = tensor.shape == (6, 6)
     values = tensors.to_voigt(tensor) if elastic else tensor
     names = tensors.NAMES if elastic else tensors.AXES
     kept = list(components) or list(range(len(names)))
-    floor = 1e-9 * float(np.abs(values).max())
+    floor = 1e-9 * float(np.nanmax(np.abs(values)))
     lines = ["      " + "".join(f"{names[k]:>12}" for k in kept)]
     for k in kept:
         lines.append(f"  {names[k]:<4}" + "".join(f"{0.0 if abs(v) < floor else v:>12.5g}" for v in values[k, kept]))
@@ -82,10 +82,10 @@ def _rows(tensor: Array, components: Sequence[int]) -> list[str]:
 
 
 def _block(result: Result, image: Image, elsewhere: Sequence[str], united: bool) -> str:
-    factor, unit = _scaled(result.unit, result.tensor)
+    factor, unit = scaled(result.unit, result.tensor)
     when = f" at time {image.time:g}" if image.time is not None else ""
     lines = [f"{result.name.replace('_', ' ')}{when}" + (f" [{unit}]" if unit != "1" else "")]
-    lines += _rows(result.tensor / factor, result.components)
+    lines += rows_of(result.tensor / factor, result.components)
     unit = "" if unit == "1" else f" {unit}"
     if result.moduli:
         m = result.moduli
@@ -133,7 +133,7 @@ def _block(result: Result, image: Image, elsewhere: Sequence[str], united: bool)
         lines += _load_lines(result, united)
     for name, title in _BOUNDARIES.items():
         if name in result.boundary:
-            lines += [f"  {title}:", *_rows(result.boundary[name] / factor, result.faces)]
+            lines += [f"  {title}:", *rows_of(result.boundary[name] / factor, result.faces)]
     if "boundary_gap" in e:
         lines.append(f"  gap between the two: {100 * e['boundary_gap']:.3g} % of the energy")
     lines += [wrapped("note", warning, 2) for warning in result.warnings if warning not in elsewhere]
@@ -149,13 +149,13 @@ def _load_lines(result: Result, united: bool) -> list[str]:
         (prop.gradient, prop.flux), prop.units, (result.mean.gradient, result.mean.flux), strict=True
     ):
         shown = values * mandel_factor(name, len(values))
-        factor, scaled = _scaled(unit, shown[np.isfinite(shown)]) if united else (1.0, "1")
+        factor, label = scaled(unit, shown[np.isfinite(shown)]) if united else (1.0, "1")
         floor = 1e-9 * float(np.nanmax(np.abs(shown)))
         labels = tensors.NAMES if len(values) == 6 else tensors.AXES
         numbers = [
             f"{n} {0.0 if abs(v) < floor else v / factor:.5g}" for n, v in zip(labels, shown, strict=True) if v == v
         ]
-        text = f"{', '.join(numbers)}" + (f" {scaled}" if scaled != "1" else "")
+        text = f"{', '.join(numbers)}" + (f" {label}" if label != "1" else "")
         lines.append(wrapped(name.replace("_", " "), text, 4))
     return lines
 
@@ -166,7 +166,7 @@ def _series(records: list[Record]) -> str:
     columns: list[list[str]] = []
     for k, result in enumerate(records[0].results):
         series = [r.results[k] for r in records]
-        factor, unit = _scaled(result.unit, result.tensor)
+        factor, unit = scaled(result.unit, result.tensor)
         for number, key in enumerate(("K", "G") if result.moduli else ("xx", "yy", "zz")):
             head = key if result.moduli else f"{result.name} {key}"
             values = [r.moduli[key] if result.moduli else r.tensor[number, number] for r in series]

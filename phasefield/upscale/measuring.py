@@ -93,7 +93,14 @@ class Measured:
             return {n: np.asarray(a, float) for n, a in given.items()}
 
         values = {
-            name: Values(v["unit"], np.asarray(v["tensor"], float), arrays(v["others"]), v["margin"], v["parts"], arrays(v["stds"]))
+            name: Values(
+                v["unit"],
+                np.asarray(v["tensor"], float),
+                arrays(v["others"]),
+                v["margin"],
+                v["parts"],
+                arrays(v["stds"]),
+            )
             for name, v in told["values"].items()
         }
         return cls(**{**told, "values": values})
@@ -173,9 +180,13 @@ def _values(result: Result, problem: Problem) -> Values:
     others = {"voigt": result.voigt, "reuss": result.reuss}
     shown = {n: computed(v, result.components) for n, v in others.items() if v is not None}
     shown |= {n: computed(v, result.faces) for n, v in result.boundary.items()}
-    margins = [v for n, v in e.items() if n.startswith("margin_")] or [e[n] for n in ("voigt_margin", "reuss_margin") if n in e]
-    parts = {n: float(e[n]) for n in ("discretisation", "mixing_spread") if n in e}
-    return Values(result.unit, computed(result.tensor, result.components), shown, float(min(margins, default=np.nan)), parts)
+    margins = [v for n, v in e.items() if n.startswith("margin_")] or [
+        e[n] for n in ("voigt_margin", "reuss_margin") if n in e
+    ]
+    parts: dict[str, float] = {n: float(e[n]) for n in ("discretisation", "mixing_spread") if n in e}
+    return Values(
+        result.unit, computed(result.tensor, result.components), shown, float(min(margins, default=np.nan)), parts
+    )
 
 
 def _length(problem: Problem) -> float:

@@ -113,7 +113,9 @@ def reconstruct(target: Target, size: int, seed: int, rounds: int = _ROUNDS) -> 
     random = np.random.default_rng(seed)
     count = round(target.fraction * wanted.size)
     phases = _level_set(_gaussian(wanted, target.fraction, random), count)
-    amplitude = np.sqrt(np.maximum(np.fft.rfftn(wanted, axes=axes).real, 0.0) * wanted.size * target.fraction * (1 - target.fraction))
+    amplitude = np.sqrt(
+        np.maximum(np.fft.rfftn(wanted, axes=axes).real, 0.0) * wanted.size * target.fraction * (1 - target.fraction)
+    )
 
     def recovered(field: Array) -> Array:
         """The nearest field of the wanted spectrum."""
@@ -170,7 +172,9 @@ def _berk(fraction: float) -> tuple[Array, Array]:
     from scipy.stats import norm
 
     level = float(norm.isf(fraction))
-    angle = np.linspace(-np.pi / 2, np.pi / 2, 2 * _TABLE + 1)  # of the correlation sin(angle), which takes out the root's pole
+    angle = np.linspace(
+        -np.pi / 2, np.pi / 2, 2 * _TABLE + 1
+    )  # of the correlation sin(angle), which takes out the root's pole
     with np.errstate(divide="ignore", over="ignore"):
         density = np.exp(-(level**2) / (1 + np.sin(angle))) / (2 * np.pi)
     total = cumulative_trapezoid(np.nan_to_num(density), angle, initial=0.0)

@@ -24,8 +24,9 @@ from ..mechanics.properties import PROPERTIES
 from ..store import expanded, open_dataset
 from .measuring import Failed, Measured, Task, Values, length_of
 from .reconstruction import Target, reconstruct
+from .statistics import enough
 from .statistics_settings import Request
-from .windows import windows
+from .windows import edge_of, places, window, windows
 
 #: Attributes of files of effective properties that must be the same of all samples.
 _SAME = ("material", "voxel", "boundary", "plane", "scheme", "precision")
@@ -134,7 +135,19 @@ def _members(where: Path, request: Request, batch: Batch) -> None:
 
 def fingerprint(request: Request, material: Any) -> str:
     """What of the settings decides a sample's numbers."""
-    names = ("voxel", "plane", "boundary", "seed", "grains", "field", "levels", "properties", "spacing", "two_grid", "mixing")
+    names = (
+        "voxel",
+        "plane",
+        "boundary",
+        "seed",
+        "grains",
+        "field",
+        "levels",
+        "properties",
+        "spacing",
+        "two_grid",
+        "mixing",
+    )
     told = {n: getattr(request, n) for n in names}
     solver = replace(request.solver, threads=None, device="auto")
     return json.dumps([told, vars(solver), repr(material)], default=repr, sort_keys=True)
@@ -161,6 +174,33 @@ class Tasks:
         self.keys.append(key)
         return key
 
+    def planned(self) -> tuple[int, int]:
+        """How many samples there are, and about how many voxels each has, by the first source.
+
+        Raises:
+            ConfigError: windows that are too few or larger than the image.
+        """
+        sources, kind = self._batch.sources, self._batch.kind
+        if not sources:
+            return 0, 0
+        try:
+            image = self._read(sources[0])
+        except PhasefieldError:  # told when its turn comes
+            return len(sources), 0
+        voxels, sizes = math.prod(image.shape), self._request.sizes
+        if kind == "windows":
+            counts = {size: len(places(image, size, self._request.step)) for size in sizes or ()}
+            if len(sources) == 1:
+                for size, count in counts.items():
+                    enough(count, size)
+            return len(sources) * sum(counts.values()), math.prod(edge_of(image, max(counts)))
+        if kind == "reconstructions":
+            edge = max(sizes) if sizes else _edge(image)
+            return len(sources) * len(sizes or [1]) * self._request.reconstructions, edge ** sum(
+                n > 1 for n in image.shape
+            )
+        return len(sources), voxels
+
     def __iter__(self) -> Iterator[Task | Failed]:
         yield from self._batch.failed
         for source in self._batch.sources:
@@ -186,9 +226,9 @@ class Tasks:
             else:
                 yield from self._reconstructions(source, identity, image)
 
-    def _windows(self, source: Source, identity: str, image: Image, sizes: Sequence[int] | None = None) -> Iterator[Task]:
-        from .windows import window
-
+    def _windows(
+        self, source: Source, identity: str, image: Image, sizes: Sequence[int] | None = None
+    ) -> Iterator[Task]:
         length = None
         for size, corner in windows(image, sizes or self._request.sizes or (), self._request.step):
             key = self._key(identity, size, corner)
@@ -196,7 +236,9 @@ class Tasks:
                 continue
             if length is None:  # the windows' own would be biased, for their mean is not that of the image
                 length = _length(image)
-            yield Task(f"{source.path} {size} at {','.join(map(str, corner))}", key, size, window(image, corner, size), length)
+            yield Task(
+                f"{source.path} {size} at {','.join(map(str, corner))}", key, size, window(image, corner, size), length
+            )
 
     def _reconstructions(self, source: Source, identity: str, image: Image) -> Iterator[Task]:
         request = self._request
@@ -235,7 +277,9 @@ class Tasks:
         if request.spacing is not None:
             steps = request.spacing * len(image.shape) if len(request.spacing) == 1 else request.spacing
             if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):
-                raise ConfigError("spacing", f"is {request.spacing}; one positive number, or {len(image.shape)}, are expected")
+                raise ConfigError(
+                    "spacing", f"is {request.spacing}; one positive number, or {len(image.shape)}, are expected"
+                )
             image = replace(image, spacing=tuple(steps), unit="")
         return replace(image, source=str(path))
 
@@ -285,8 +329,12 @@ def of_properties(source: Source, key: str) -> Measured:
     sums: dict[str, float] = {}
     for name, share in zip(phases, shares, strict=True):
         sums[name] = sums.get(name, 0.0) + float(share)
-    constants = {str(n): np.round(v.values, 9).tolist() for n, v in data.data_vars.items() if str(n).startswith("constituent_")}
-    facts = {n: str(attrs.get(n, "")) for n in _SAME} | {"constants of the phases": json.dumps(constants)}
+    constants = {
+        str(n): np.round(v.values, 9).tolist() for n, v in data.data_vars.items() if str(n).startswith("constituent_")
+    }
+    facts: dict[str, Any] = {n: str(attrs.get(n, "")) for n in _SAME} | {
+        "constants of the phases": json.dumps(constants)
+    }
     facts |= {"spacing": [round(h, 12) for h in spacing], "axes": len(shape)}
     text = "\n".join(str(data[n].attrs.get("warnings", "")) for n in values)
     warnings = [w for w in dict.fromkeys(text.split("\n")) if w and not w.startswith("the cell is small")]
@@ -309,4 +357,6 @@ def _values_of(data: Any, name: str) -> Values:
     margins = margins or [float(data[f"{name}_{n}"]) for n in ("voigt_margin", "reuss_margin") if f"{name}_{n}" in data]
     parts = {n: float(data[f"{name}_{n}"]) for n in ("discretisation", "mixing_spread") if f"{name}_{n}" in data}
     stds = {"parameter_std": tensor(f"{name}_parameter_std")} if f"{name}_parameter_std" in data else {}
-    return Values(str(variable.attrs.get("units", "1")), tensor(name), others, min(margins, default=math.nan), parts, stds)
+    return Values(
+        str(variable.attrs.get("units", "1")), tensor(name), others, min(margins, default=math.nan), parts, stds
+    )

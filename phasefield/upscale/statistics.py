@@ -22,6 +22,21 @@ FEWEST = 3
 _EQUAL = 1e-12
 
 
+def enough(count: int, size: int | None = None) -> None:
+    """Refuses samples that are too few for an interval.
+
+    Raises:
+        ConfigError: fewer than `FEWEST`.
+    """
+    if count < FEWEST:
+        many = "is one sample" if count == 1 else f"are {count} samples"
+        of = "" if size is None else f" of {size} voxels"
+        raise ConfigError(
+            "samples", f"there {many}{of}; at least {FEWEST} are needed for an interval",
+            "give more samples or members, or smaller windows (step= lets windows overlap)",
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Mean of some samples; arrays have the shape of one sample's value.
@@ -59,10 +74,7 @@ def estimate(values: Array, confidence: float = 0.95, resamples: int = 2000, see
     source = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"  # before SciPy 1.15
     values = np.asarray(values, float)
     count = len(values)
-    if count < FEWEST:
-        raise ConfigError(
-            "samples", f"are {count}; at least {FEWEST} are needed for an interval", "give more samples, or smaller windows"
-        )
+    enough(count)
     mean, std = values.mean(axis=0), values.std(axis=0, ddof=1)
     half = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * std / math.sqrt(count)
     flat = values.reshape(count, -1)
@@ -106,7 +118,9 @@ class Scaling:
         return self.low <= exponent <= self.high
 
 
-def scaling(sizes: Sequence[float], variances: Sequence[float], samples: Sequence[int], confidence: float = 0.95) -> Scaling | None:
+def scaling(
+    sizes: Sequence[float], variances: Sequence[float], samples: Sequence[int], confidence: float = 0.95
+) -> Scaling | None:
     """The exponent of the variance of samples over their size, by least squares of logarithms.
 
     The logarithm of a normal sample's variance is off its own by ``psi(k) - ln k`` in the mean and has the variance
@@ -185,7 +199,9 @@ class Need:
     size: float
 
 
-def need(mean: float, std: float, size: float, wanted: float, exponent: float, bias: float = 0.0, confidence: float = 0.95) -> Need:
+def need(
+    mean: float, std: float, size: float, wanted: float, exponent: float, bias: float = 0.0, confidence: float = 0.95
+) -> Need:
     """How many samples, or how large a one, a relative error takes.
 
     Args:

@@ -42,11 +42,11 @@ def window(image: Image, corner: Sequence[int], size: int) -> Image:
     edges = edge_of(image, size)
     where = tuple(slice(c, c + e) for c, e in zip(corner, edges, strict=True))
     whole = ((slice(None),) if image.kind == "fields" else ()) + where
-    faces = tuple(
-        b if e == n else CUT for b, e, n in zip(image.boundary, edges, image.shape, strict=True)
-    )
+    faces = tuple(b if e == n else CUT for b, e, n in zip(image.boundary, edges, image.shape, strict=True))
     at = ",".join(map(str, corner))
-    return replace(image, values=image.values[whole].copy(), boundary=faces, pieces=None, source=f"{image.source} at {at}")
+    return replace(
+        image, values=image.values[whole].copy(), boundary=faces, pieces=None, source=f"{image.source} at {at}"
+    )
 
 
 def windows(image: Image, sizes: Sequence[int], step: int | None = None) -> Iterator[tuple[int, tuple[int, ...]]]:

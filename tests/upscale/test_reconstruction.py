@@ -38,7 +38,8 @@ def test_the_two_point_function_is_the_wanted_one() -> None:
             both = np.mean(share * np.roll(share, lag, (0, 1)))
             errors.append((both - f**2) / (f - f**2) - wanted[lag])
         assert np.sqrt(np.mean(np.square(errors))) < 3 * each.mismatch
-        assert each.mismatch < 0.025 and each.mismatch < each.start / 2
+        assert each.mismatch < 0.025
+        assert each.mismatch < each.start / 2
     assert np.mean(made[0].phases != made[1].phases) > 0.2  # they are others
     assert (reconstruct(target, 96, 1).phases == made[1].phases).all()
 
@@ -57,7 +58,8 @@ def test_in_three_dimensions_and_what_cannot_be() -> None:
     random = np.random.default_rng(2).random((8, 8, 8)) < 0.4
     image = np.kron(random, np.ones((3, 3, 3))).astype(np.uint8)
     made = reconstruct(Target.of_image(from_array(image)), 24, 0, 30)
-    assert made.phases.shape == (24, 24, 24) and made.mismatch < made.start
+    assert made.phases.shape == (24, 24, 24)
+    assert made.mismatch < made.start
     with pytest.raises(ConfigError, match="3 phases"):
         Target.of_image(from_array(np.arange(36).reshape(6, 6) % 3))
     with pytest.raises(ConfigError, match="one phase"):

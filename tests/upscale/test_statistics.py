@@ -28,7 +28,8 @@ def test_values_that_are_equal_and_samples_that_are_few() -> None:
     values = np.zeros((5, 2, 2))
     values[:, 0, 0], values[:, 0, 1] = [1, 2, 3, 4, 5], 7.0
     made = estimate(values)
-    assert made.t[0][0, 1] == made.bca[1][0, 1] == 7.0 and made.std[0, 1] == 0
+    assert made.t[0][0, 1] == made.bca[1][0, 1] == 7.0
+    assert made.std[0, 1] == 0
     assert made.std[0, 0] == pytest.approx(np.sqrt(2.5))
     assert made.bca[0][0, 0] < 3 < made.bca[1][0, 0]
     with pytest.raises(ConfigError, match="at least 3"):
@@ -61,7 +62,9 @@ def test_the_exponent_and_the_integral_range_of_independent_cells() -> None:
 
 def test_what_an_error_takes() -> None:
     one = need(10.0, 0.5, 64.0, 0.01, 2.0)
-    assert one.error == pytest.approx(1.96 * 0.05, rel=1e-3) and not one.single
+    assert one.error == pytest.approx(1.96 * 0.05, rel=1e-3)
+    assert not one.single
     assert one.samples == 97  # (9.8 %/1 %)^2 = 96.04
     assert one.size == pytest.approx(64 * 9.7998, rel=1e-3)
-    assert need(10.0, 0.05, 64.0, 0.01, 2.0).single and not need(10.0, 0.05, 64.0, 0.01, 2.0, bias=0.02).single
+    assert need(10.0, 0.05, 64.0, 0.01, 2.0).single
+    assert not need(10.0, 0.05, 64.0, 0.01, 2.0, bias=0.02).single

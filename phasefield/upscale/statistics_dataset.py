@@ -1,0 +1,223 @@
+"""The file of statistics: a group per property, as datasets."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import Unreadable
+from ..mechanics import tensors
+from ..mechanics.tensors import Array
+from ..provenance import git_commit, version
+from ..store import open_dataset
+from .samples import ORIGINAL
+from .statistics_settings import INTERVALS, Request
+from .statistics_summary import Property, Summary
+
+#: How the title of the file begins; the file is known by it.
+TITLE = "Statistics of effective properties"
+_OTHERS = {
+    "voigt": "Voigt bound, mean over the samples",
+    "reuss": "Reuss bound, mean over the samples",
+    "kinematic": "mean under uniform strain or gradient on the faces (KUBC)",
+    "static": "mean under uniform traction or flux on the faces (TUBC)",
+}
+_STDS = {
+    "numerical_std": "standard uncertainty by the size of the voxels, mean over the samples",
+    "model_std": "standard uncertainty by the mixing rule and the boundary condition, mean over the samples",
+    "parameter_std": "standard uncertainty by the constants of the phases, mean over the samples",
+}
+
+
+def holds_statistics(path: Path) -> bool:
+    """Whether a file is one that `datasets` made."""
+    try:
+        with open_dataset(path) as data:
+            return str(data.attrs.get("title", "")).startswith(TITLE)
+    except Unreadable:
+        return False
+
+
+def datasets(
+    summary: Summary, request: Request, command: str, facts: dict[str, Any], mismatch: dict[int, list[float]]
+) -> tuple[Any, dict[str, Any]]:
+    """The root of the file, and its groups by the names of the properties.
+
+    Args:
+        facts: attributes that tell where the samples come from. mismatch: of reconstructions, by their edge.
+    """
+    import xarray
+
+    samples = summary.samples
+    unit = str(samples[0].facts.get("unit") or "1")
+    length = {"units": unit}
+    edges = [a.edge for a in summary.properties[0].sizes]
+    size = ("size", edges, {"long_name": "edge of the samples, the root of their volume", "units": unit})
+    coords: dict[str, Any] = {"size": size, "phase": ("phase", summary.phases)}
+    coords["sample"] = ("sample", [s.name for s in samples], {"long_name": "what the sample was made of"})
+    variables: dict[str, Any] = {
+        "volume_fraction": (("size", "phase"), summary.fractions, {"units": "1", "long_name": "mean over the samples"}),
+        "voxels": (("size",), summary.sizes, {"long_name": "edge of the samples in voxels"}),
+        "sample_size": (("sample",), [s.edge for s in samples], {"long_name": "edge of a sample", **length}),
+        "sample_correlation_length": (("sample",), [s.length for s in samples], {"long_name": "correlation length l", **length}),
+        "sample_scale_ratio": (("sample",), [s.ratio for s in samples], {"long_name": "l/L, correlation length over edge", "units": "1"}),
+        "sample_volume_fraction": (("sample", "phase"), [s.fractions for s in samples], {"units": "1"}),
+        "sample_original": (("sample",), np.array([s.name.startswith(ORIGINAL) for s in samples], np.int8),
+                            {"long_name": "whether reconstructions are compared with it"}),
+    }  # fmt: skip
+    if mismatch:
+        values = [float(np.mean(mismatch.get(v, [math.nan]))) for v in summary.sizes]
+        text = "root mean square difference of normalised covariances of reconstruction and original, mean over the samples"
+        variables["two_point_mismatch"] = (("size",), values, {"long_name": text, "units": "1"})
+    root = xarray.Dataset(variables, coords, _attributes(summary, request, command, facts))
+    return root, {p.name: _group(p, summary, request, size) for p in summary.properties}
+
+
+def _attributes(summary: Summary, request: Request, command: str, facts: dict[str, Any]) -> dict[str, Any]:
+    mine = summary.samples[0]
+    attrs = {
+        "title": f"{TITLE}, {len(summary.samples)} samples",
+        "source": f"phasefield {version()}",
+        "git_commit": git_commit(),
+        "command": command,
+        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by phasefield",
+        "voxel": request.voxel,
+        "scheme": request.solver.scheme,
+        "boundary": mine.boundary,
+        "boundary_comment": _boundary(mine.boundary, facts.get("kind", "")),
+        "plane": request.plane if mine.dim == 2 else "",
+        "tolerance": request.solver.tolerance,
+        "precision": request.solver.precision,
+        "seed": request.seed,
+        "confidence": request.confidence,
+        "interval": f"{request.interval}, of the mean",
+        "error": float(request.error),
+        "image_spacing": mine.facts["spacing"],
+        "dimension": summary.dim,
+        "notes": "\n".join(summary.notes),
+    }
+    return {
+        **attrs,
+        **{k: v for k, v in facts.items() if v is not None},
+        **{k: mine.facts[k] for k in ("material",) if k in mine.facts},
+    }
+
+
+def _boundary(boundary: str, kind: str) -> str:
+    """What the boundary condition means for these samples."""
+    if kind == "windows":
+        cut = "windows cut from a larger image do not repeat: "
+        if boundary == "all":
+            return f"{cut}mean is of periodic boundary conditions, which lie between uniform traction (static) and uniform strain (kinematic)"
+        return f"{cut}{boundary} boundary conditions are one choice, whose bias boundary=all would show"
+    if boundary == "all":
+        return "mean is of periodic boundary conditions; static and kinematic ones stand beside it"
+    return f"{boundary} boundary conditions"
+
+
+def _group(prop: Property, summary: Summary, request: Request, size: Any) -> Any:
+    import xarray
+
+    names = list(tensors.NAMES) if prop.elastic else list(tensors.AXES)
+    axes = ("row", "column") if prop.elastic else ("i", "j")
+    dims, text = ("size", *axes), {"units": prop.unit}
+    if prop.elastic:
+        text["comment"] = "Voigt form: engineering shear strains"
+    at = prop.sizes
+
+    def form(values: Any) -> Array:
+        stack = np.asarray(values, float)
+        return tensors.to_voigt(stack) if prop.elastic else stack
+
+    coords = {"size": size, axes[0]: (axes[0], names), axes[1]: (axes[1], names), "scalar": ("scalar", prop.names)}
+    coords["sample"] = ("sample", [s.name for s in summary.samples])
+    variables: dict[str, Any] = {
+        "mean": (dims, form([a.tensor.mean for a in at]), {**text, "long_name": f"mean effective {prop.name.replace('_', ' ')}"}),
+        "std": (dims, form([a.tensor.std for a in at]), {**text, "long_name": "standard deviation of one sample"}),
+        "samples": (("size",), [a.tensor.samples for a in at], {"long_name": "number of samples"}),
+        "sample_value": (("sample", *axes), form([s.values[prop.name].tensor for s in summary.samples]), text),
+        "sample_margin": (("sample",), [s.values[prop.name].margin for s in summary.samples],
+                          {"units": "1", "long_name": "lowest Loewner difference in the order of bounds and boundary conditions, relative"}),
+    }  # fmt: skip
+    of = f"confidence interval of the mean, {100 * request.confidence:g} %"
+    for kind, label in [(request.interval, "ci"), *((k, k) for k in INTERVALS)]:
+        for end, which in enumerate(("low", "high")):
+            values = form([a.tensor.interval(kind)[end] for a in at])
+            variables[f"{label}_{which}"] = (dims, values, {**text, "long_name": f"{which} end of the {of} ({kind})"})
+            values = np.array([a.scalar.interval(kind)[end] for a in at])
+            variables[f"scalar_{label}_{which}"] = (
+                ("size", "scalar"),
+                values,
+                {"units": prop.unit, "long_name": f"{which} end of the {of} ({kind})"},
+            )
+    for name, label in _OTHERS.items():
+        if all(name in a.others for a in at):
+            variables[name] = (dims, form([a.others[name] for a in at]), {**text, "long_name": label})
+            variables[f"scalar_{name}"] = (
+                ("size", "scalar"),
+                [a.other_scalars[name] for a in at],
+                {"units": prop.unit, "long_name": label},
+            )
+    for name, label in _STDS.items():
+        if all(name in a.stds for a in at):
+            variables[name] = (dims, form([a.stds[name] for a in at]), {**text, "long_name": label})
+    if all(a.original is not None for a in at):
+        found = [a.original for a in at if a.original is not None]
+        variables["original_mean"] = (
+            dims,
+            form([o[1] for o in found]),
+            {**text, "long_name": "mean of the originals of reconstructions"},
+        )
+        variables["original_std"] = (
+            dims,
+            form([o[2] for o in found]),
+            {**text, "long_name": "standard deviation of the originals"},
+        )
+        variables["original_samples"] = (("size",), [o[0] for o in found], {"long_name": "number of originals"})
+    _scalar_variables(variables, prop, request)
+    return xarray.Dataset(variables, coords, {"title": f"Statistics of {prop.name.replace('_', ' ')}"})
+
+
+def _scalar_variables(variables: dict[str, Any], prop: Property, request: Request) -> None:
+    """What is told of the invariants."""
+    at, two = prop.sizes, ("size", "scalar")
+    unit = {"units": prop.unit}
+    what = "invariants: of the nearest isotropic tensor, in the plane of 2-D samples"
+    variables["scalar_mean"] = (two, [a.scalar.mean for a in at], {**unit, "long_name": f"mean of the {what}"})
+    variables["scalar_std"] = (
+        two,
+        [a.scalar.std for a in at],
+        {**unit, "long_name": "standard deviation of one sample"},
+    )
+    if all(a.gap is not None for a in at):
+        text = "half the difference between uniform strain and uniform traction, relative to the mean"
+        variables["boundary_bias"] = (two, [a.gap for a in at], {"units": "1", "long_name": text})
+    wanted = f"of {float(request.error):g}, {100 * request.confidence:g} % of the time"
+    table: dict[str, tuple[Any, str]] = {
+        "error_of_one": (lambda n: n.error, "relative error of one sample of this size"),
+        "samples_needed": (lambda n: float(n.samples), f"samples of this size for a relative error {wanted}"),
+        "representative": (
+            lambda n: float(n.single),
+            f"1 where one sample has a relative error {wanted}, boundary bias included",
+        ),
+        "size_needed": (
+            lambda n: n.size,
+            f"edge of one sample for a relative error {wanted}, by the scatter at this size",
+        ),
+    }
+    for name, (pick, label) in table.items():
+        values = [[pick(n) for n in a.needs] for a in at]
+        variables[name] = (two, np.array(values, float), {"units": "1", "long_name": label})
+    nan = math.nan
+    for name, label in (("exponent", "a"), ("low", "low end of a"), ("high", "high end of a")):
+        values = [getattr(f, name) if f else nan for f in prop.fits]
+        key = name if name == "exponent" else f"exponent_{name}"
+        variables[key] = (("scalar",), np.array(values, float), {"units": "1", "long_name": f"{label} in Var ~ L^-a"})
+    variables["integral_range"] = (
+        ("scalar",), np.array(prop.ranges, float),
+        {"long_name": "integral range, at the largest size", "comment": "in the unit of size to the power of the dimension"},
+    )  # fmt: skip
