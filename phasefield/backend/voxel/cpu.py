@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ _BLOCK, _ROW = 128, 664
 _SHARES = 2
 #: Calls that are kept ready, and 64-bit integers of a context.
 _CALLS, _WORDS = 64, 20
+#: Seconds that the plan of a transform with walls may take to find.
+_PLANNING = 2.0
 
 
 @functools.cache
@@ -337,7 +340,6 @@ class CpuWalledOperators(CpuVoxelOperators):
         first = 1 if walls == "kinematic" else 0
         self._inner = tuple(slice(first if d in self._axes else 0, n) for d, n in enumerate(shape))
         self._symbol: np.ndarray | None = None
-        self._plans: tuple[Any, Any] | None = None
 
     def _clear(self, w: np.ndarray) -> None:
         """Zero on the faces."""
@@ -354,7 +356,7 @@ class CpuWalledOperators(CpuVoxelOperators):
         super().nodal_forces(w, index, table)
         self._clear(w)
 
-    def _prepare(self, w: np.ndarray, reference: np.ndarray) -> None:
+    def _prepare(self, reference: np.ndarray) -> None:
         mass, second, norm = wall_symbols(self.walls, self.shape, self.g, self.full)
         products = []
         for d in range(3):
@@ -363,35 +365,38 @@ class CpuWalledOperators(CpuVoxelOperators):
         symbol = np.stack([sum(row[d] * products[d] for d in range(3)) for row in reference]) * norm
         floor = 1e-12 * symbol.max()
         self._symbol = np.where(symbol > floor, 1 / np.maximum(symbol, floor), 0.0).astype(self.dtype)
-        kind = "FFTW_RODFT00" if self.walls == "kinematic" else "FFTW_REDFT00"
-        scratch = np.zeros_like(w[0][(slice(None), *self._inner)])
-        self._scratch = scratch
-        axes = tuple(d + 1 for d in self._axes)
-        options: dict[str, Any] = {"axes": axes, "threads": self.threads, "flags": ("FFTW_ESTIMATE", "FFTW_UNALIGNED")}
-        plan = pyfftw.FFTW(scratch, scratch, direction=(kind,) * len(axes), **options)
-        self._plans = (plan, plan)
 
     def green(self, w: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """``w = G w``; ``reference`` has shape (components, 3): stiffness of a component to its derivatives."""
-        if self._plans is None:
-            self._prepare(w, reference)
-        assert self._plans is not None
-        products = []
-        for fields in w:
-            block = fields[(slice(None), *self._inner)]
-            before = block.copy()
-            self._scratch[...] = block
-            if self.walls == "static":
-                for d in self._axes:
-                    for face in (0, -1):
-                        self._scratch[(slice(None),) * (d + 1) + (face,)] *= 2
-            self._plans[0].execute()
-            self._scratch *= self._symbol
-            self._plans[1].execute()
-            fields[...] = 0.0
-            block[...] = self._scratch
-            products.append(float(np.vdot(before, block)))
-        return np.array(products)
+        if self._symbol is None:
+            self._prepare(reference)
+        block = w[(slice(None), slice(None), *self._inner)]
+        kind = "FFTW_RODFT00" if self.walls == "kinematic" else "FFTW_REDFT00"
+        plan = _wall_plan(kind, block.shape, self._axes, self.dtype.name, self.threads, threading.get_ident())
+        scratch = plan.input_array
+        scratch[...] = block
+        if self.walls == "static":
+            for d in self._axes:
+                for face in (0, -1):
+                    scratch[(slice(None),) * (d + 2) + (face,)] *= 2
+        plan.execute()
+        scratch *= self._symbol
+        plan.execute()
+        # Not by BLAS, whose threads would wait for each other here.
+        products = np.einsum("lcijk,lcijk->l", block, scratch, dtype=float)
+        w[...] = 0.0
+        block[...] = scratch
+        return np.asarray(products)
+
+
+@functools.lru_cache(maxsize=8)
+def _wall_plan(
+    kind: str, shape: tuple[int, ...], axes: tuple[int, ...], dtype: str, threads: int, thread: int
+) -> pyfftw.FFTW:
+    """An in-place transform of all loads, with its array: problems of one grid share it, one at a time in a thread."""
+    scratch = pyfftw.zeros_aligned(shape, dtype)
+    options: dict[str, Any] = {"axes": tuple(d + 2 for d in axes), "threads": threads, "flags": ("FFTW_MEASURE",)}
+    return pyfftw.FFTW(scratch, scratch, direction=(kind,) * len(axes), planning_timelimit=_PLANNING, **options)
 
 
 @functools.cache
