@@ -1,12 +1,12 @@
-"""statistics [SOURCE ...] material=NAME [key=value ...]     properties of many samples, with their scatter and its dependence on size
+"""statistics [SOURCE ...] material=NAME [key=value ...]     properties of many samples, how they scatter and depend on size
 statistics model=NAME members=N sizes=[L,...] material=NAME ...     the same of samples that are simulated for it
 
 SOURCE is the folder of a sweep, runs, images (or a folder of them), files of effective properties (properties.nc, then without
 material), or one large image that sizes=[64,128] cuts into windows that do not overlap. Prints a table and writes a NetCDF
 file, a picture and the samples' own file beside it: samples that are in it are not computed again.
 
-Without a SOURCE the keys that are not listed here are those of run, and samples are simulated below the folder of the output's name
-(output=F.nc: F/0, F/1, ...), members of each size; given again, the command goes on where it was stopped.
+Without a SOURCE the keys that are not listed here are those of run, and samples are simulated below the folder that the output
+is named after (output=F.nc: F/0, F/1, ...), members of each size; given again, the command goes on where it was stopped.
 
 With reconstructions=N periodic samples of the two-point function of an image of two phases are made, and compared with it.
 

@@ -259,7 +259,7 @@ def write_dataset(data: xr.Dataset, path: str | Path, groups: Mapping[str, xr.Da
 
 
 def _put(group: Any, path: str, data: xr.Dataset) -> dict[str, Mapping[str, Any]]:
-    """Writes a dataset's variables into a group of a file; the attributes of everything, by their paths, are left to be written."""
+    """Writes a dataset's variables into a group of a file. Attributes, by the paths of what has them, are left to write."""
     labels = {str(d): data[d].values.tolist() if d in data.coords else range(n) for d, n in data.sizes.items()}
     texts: dict[str, Mapping[str, Any]] = {path: data.attrs}
     besides = {str(n): set(c.dims) for n, c in data.coords.items() if n not in data.dims}

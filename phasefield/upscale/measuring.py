@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,8 @@ from .statistics_settings import Request
 _WORTH_A_PROCESS = 1 << 18
 #: Voxels of one sample above which its solver takes all threads: several would fill the memory, and gain nothing.
 _LARGE = 1 << 23
+#: How many threads the libraries of linear algebra take: one in each worker, or they wait for each other.
+_BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: Phases of which correlations are looked at.
 _DESCRIBED = 8
 
@@ -33,9 +36,9 @@ class Values:
     """One property of one sample.
 
     Attributes:
-        tensor: apparent, (6, 6) Mandel or (3, 3), NaN for what was not computed. others: ``voigt``, ``reuss``, and with them where
-            they were computed ``kinematic`` and ``static``. margin: lowest of the Loewner differences of bounds and boundary conditions
-            that must not be negative, relative.
+        tensor: apparent, (6, 6) Mandel or (3, 3), NaN for what was not computed. others: ``voigt``, ``reuss``, and
+            where they were computed ``kinematic`` and ``static``. margin: lowest of the Loewner differences of bounds and
+            boundary conditions that must not be negative, relative.
         parts: relative uncertainties by the name of their evidence, ``discretisation`` and ``mixing_spread``.
         stds: standard uncertainties that the sample brings along, tensors by name (``parameter_std``).
     """
@@ -55,6 +58,7 @@ class Measured:
     Attributes:
         name, key: what it is called, and what tells it and its settings from all others. voxels: its nominal edge.
         edge: the dim-th root of its volume. dim: axes that anything varies along. length: correlation length of its phases.
+        mismatch: of a reconstruction's two-point function.
         boundary: that the tensors have. phases, fractions: of the image. facts: what must be the same of all samples.
     """
 
@@ -70,6 +74,7 @@ class Measured:
     values: dict[str, Values]
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    mismatch: float = np.nan
 
     @property
     def ratio(self) -> float:
@@ -111,7 +116,7 @@ class Task:
     """A sample to compute: its image and what is known of it beforehand.
 
     Attributes:
-        length: correlation length if that of a larger image is known.
+        length: correlation length if that of a larger image is known. mismatch: of a reconstruction.
     """
 
     name: str
@@ -119,6 +124,7 @@ class Task:
     voxels: int
     image: Image
     length: float | None = None
+    mismatch: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,7 @@ def measure(task: Task, system: MaterialSystem, request: Request) -> Measured:
         {r.name: _values(r, problem) for r in results},
         {"spacing": [round(s, 12) for s in image.spacing], "unit": image.unit, "axes": len(image.shape)},
         list(dict.fromkeys(warnings)),
+        task.mismatch,
     )
 
 
@@ -239,6 +246,8 @@ def measure_all(
     request = replace(request, solver=each, threads=None)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (system, request))
     waiting: set[Future[Measured | Failed]] = set()
+    before = {name: os.environ.get(name) for name in _BLAS}
+    os.environ.update(dict.fromkeys(_BLAS, "1"))  # which the workers find when they load NumPy
     try:
         for task in tasks:
             if isinstance(task, Failed):
@@ -256,6 +265,8 @@ def measure_all(
             process.terminate()
         raise
     finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         pool.shutdown(wait=False, cancel_futures=True)
 
 

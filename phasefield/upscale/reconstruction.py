@@ -1,10 +1,10 @@
 """New periodic samples of a two-phase microstructure from its two-point function.
 
-A Gaussian field whose level set has the wanted covariance makes the first guess: its own covariance follows from that of the level
-set lag by lag (Berk, Phys. Rev. A 44 (1991) 5069; Quiblier, J. Colloid Interface Sci. 98 (1984) 84), as far as one exists. Phase
-recovery then looks for phases of the spectrum with which the field has two values (Fullwood, Niezgoda and Kalidindi, Acta Mater. 56
-(2008) 942), by the difference map (Elser, J. Opt. Soc. Am. A 20 (2003) 40), which brings the covariance of this one sample to
-the target. What is left is stated as the mismatch.
+A Gaussian field whose level set has the wanted covariance makes the first guess: its own covariance follows from that of the
+level set lag by lag (Berk, Phys. Rev. A 44 (1991) 5069; Quiblier, J. Colloid Interface Sci. 98 (1984) 84), as far as one
+exists. Phase recovery then looks for phases of the spectrum with which the field has two values (Fullwood, Niezgoda and
+Kalidindi, Acta Mater. 56 (2008) 942), by the difference map (Elser, J. Opt. Soc. Am. A 20 (2003) 40), which brings the covariance of
+this one sample to the target. What is left is stated as the mismatch.
 
 Of all that a microstructure is, such samples share the volume fraction and the two-point function with their original, no more:
 connectivity may differ, and as fraction and covariance are the same in all of them, their properties scatter less.
@@ -23,7 +23,7 @@ from ..mechanics.tensors import Array
 
 #: Rounds of phase recovery; the best sample of all is kept.
 _ROUNDS = 100
-#: Step of the difference map: with 0.3, 0.7 and 1 a medium of disks came to 0.014, 0.016 and 0.015, a cut image to 0.032 to 0.034.
+#: Step of the difference map: with 0.3, 0.7 and 1 a medium of disks came to 0.014, 0.016 and 0.015, a cut image to 0.033.
 #: Imposing spectrum and phases in turn, also with feedback, stays at 0.05 and 0.068.
 _RELAXED = 0.7
 #: Entries of the table from a Gaussian field's correlation to that of its level set.

@@ -160,14 +160,12 @@ class Tasks:
         known: keys of samples that are computed already. settings: their `fingerprint`.
 
     Attributes:
-        names: of all samples, in the order of the sources, with those that are known. mismatch: of reconstructions, by their edge.
-        range: of windows, the integral range of the first phase's fraction by the two-point function of the image.
+        keys: of all samples so far, in their order, with those that are known.
     """
 
     def __init__(self, batch: Batch, request: Request, settings: str, known: set[str]) -> None:
         self._batch, self._request, self._settings, self._known = batch, request, settings, known
         self.keys: list[str] = []
-        self.mismatch: dict[int, list[float]] = {}
 
     def _key(self, *parts: Any) -> str:
         key = hashlib.sha256("\n".join([self._settings, *map(str, parts)]).encode()).hexdigest()[:24]
@@ -258,14 +256,13 @@ class Tasks:
                 if key in self._known:
                     continue
                 made = reconstruct(target, size, request.seed + number)
-                self.mismatch.setdefault(size, []).append(made.mismatch)
                 phases = made.phases.reshape(tuple(size if n > 1 else 1 for n in image.shape))
                 values = np.asarray(phases, np.uint8)
                 sharp = replace(
                     image, kind="field", values=values.astype(float), levels=(0.0, 1.0), boundary=("periodic",) * values.ndim,
                     whole=False, found=False, pieces=None, names=(), source=f"{image.source}, reconstruction {number}",
                 )  # fmt: skip
-                yield Task(f"{source.path} reconstruction {number} of {size}", key, size, sharp)
+                yield Task(f"{source.path} reconstruction {number} of {size}", key, size, sharp, None, made.mismatch)
 
     def _read(self, source: Source) -> Image:
         request = self._request

@@ -124,8 +124,9 @@ def scaling(
     """The exponent of the variance of samples over their size, by least squares of logarithms.
 
     The logarithm of a normal sample's variance is off its own by ``psi(k) - ln k`` in the mean and has the variance
-    ``psi'(k)``, k = (samples - 1)/2 (Bartlett and Kendall, J. R. Stat. Soc. Suppl. 8 (1946) 128): the first is taken out, the second
-    weighs the sizes and gives the interval. Windows of one image are not independent between sizes, which it does not know.
+    ``psi'(k)``, k = (samples - 1)/2 (Bartlett and Kendall, J. R. Stat. Soc. Suppl. 8 (1946) 128): the first is taken out, the
+    second weighs the sizes and gives the interval. Windows of one image are not independent between sizes,
+    which it does not know.
 
     Returns:
         None of fewer than two sizes, or where nothing scatters.
@@ -156,32 +157,6 @@ def integral_range(variance: float, size: float, dim: int, point: float) -> floa
         point: variance of the property from point to point of the material, ``f (1 - f) (P1 - P2)^2`` of two phases.
     """
     return variance * size**dim / point if point > 0 and math.isfinite(point) else math.nan
-
-
-def two_point_range(share: Array, spacing: Sequence[float], fraction: float) -> float:
-    """Integral of a phase's covariance over its value at 0, from one image: the integral range of its volume fraction.
-
-    Up to the first distance at which the radial mean of the covariance is not positive: beyond, an image shows noise alone.
-
-    Args:
-        share: volume fraction of the phase in every voxel. fraction: of the phase.
-    """
-    from ..images.descriptors import two_point
-
-    steps = [s for s, n in zip(spacing, share.shape, strict=True) if n > 1]
-    lengths = [s * n for s, n in zip(spacing, share.shape, strict=True) if n > 1]
-    step, dim = min(steps), len(steps)
-    lag = np.arange(max(2, int(min(lengths) / 2 / step))) * step
-    radial = two_point(share, spacing, [False] * share.ndim, lag)
-    spread = fraction - fraction**2
-    if spread <= 0:
-        return math.nan
-    rho = (radial - fraction**2) / spread
-    rho[0] = 1.0
-    stop = np.flatnonzero(~(rho > 0))
-    kept = slice(0, int(stop[0]) if len(stop) else len(rho))
-    surface = {1: 2.0, 2: 2 * np.pi, 3: 4 * np.pi}[dim] * lag[kept] ** (dim - 1)
-    return float(np.trapezoid(surface * rho[kept], lag[kept]))
 
 
 @dataclass(frozen=True)

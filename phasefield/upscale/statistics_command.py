@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ class Outcome:
     """What came of a call.
 
     Attributes:
-        path: the file written. picture: beside it, if one was drawn. failed: samples that were left out. known: how many were done
-            before. replaced: whether an earlier file was.
+        path: the file written. picture: beside it, if one was drawn. failed: samples that were left out. known: how many were
+            done before. replaced: whether an earlier file was.
     """
 
     path: Path
@@ -41,7 +41,6 @@ class Outcome:
     known: int
     replaced: bool
     picture: Path | None = None
-    mismatch: dict[int, list[float]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -50,7 +49,7 @@ class Outcome:
         replaced = " (replaces an earlier one)" if self.replaced else ""
         drawn = f", picture in {self.picture.name}" if self.picture else ""
         last = f"{self.path}{replaced}: statistics of {len(self.summary.samples)} samples{again}{drawn}"
-        return "\n\n".join([table(self.summary, self.mismatch), last])
+        return "\n\n".join([table(self.summary), last])
 
 
 def statistics(*sources: str | Path, workers: int = 1, **keys: Any) -> Outcome:
@@ -89,12 +88,12 @@ def execute(
     lost = [f"{f.name} was left out: {f.reason.splitlines()[0]}" for f in failed]
     summary.notes[:0] = lost
     facts = _facts(batch, system, samples)
-    root, groups = datasets(summary, request, command, facts, tasks.mismatch)
+    root, groups = datasets(summary, request, command, facts)
     replaced = target.exists()
     write_dataset(root, target, groups)
     book.keep({s.key for s in samples})
     drawn = _picture(target, request)
-    return Outcome(target, summary, failed, known, replaced, drawn, tasks.mismatch)
+    return Outcome(target, summary, failed, known, replaced, drawn)
 
 
 def _measured(

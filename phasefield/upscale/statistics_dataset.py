@@ -42,13 +42,11 @@ def holds_statistics(path: Path) -> bool:
         return False
 
 
-def datasets(
-    summary: Summary, request: Request, command: str, facts: dict[str, Any], mismatch: dict[int, list[float]]
-) -> tuple[Any, dict[str, Any]]:
+def datasets(summary: Summary, request: Request, command: str, facts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The root of the file, and its groups by the names of the properties.
 
     Args:
-        facts: attributes that tell where the samples come from. mismatch: of reconstructions, by their edge.
+        facts: attributes that tell where the samples come from.
     """
     import xarray
 
@@ -64,13 +62,14 @@ def datasets(
         "voxels": (("size",), summary.sizes, {"long_name": "edge of the samples in voxels"}),
         "sample_size": (("sample",), [s.edge for s in samples], {"long_name": "edge of a sample", **length}),
         "sample_correlation_length": (("sample",), [s.length for s in samples], {"long_name": "correlation length l", **length}),
-        "sample_scale_ratio": (("sample",), [s.ratio for s in samples], {"long_name": "l/L, correlation length over edge", "units": "1"}),
+        "sample_scale_ratio": (("sample",), [s.ratio for s in samples],
+                               {"long_name": "l/L, correlation length over edge", "units": "1"}),
         "sample_volume_fraction": (("sample", "phase"), [s.fractions for s in samples], {"units": "1"}),
         "sample_original": (("sample",), np.array([s.name.startswith(ORIGINAL) for s in samples], np.int8),
                             {"long_name": "whether reconstructions are compared with it"}),
     }  # fmt: skip
-    if mismatch:
-        values = [float(np.mean(mismatch.get(v, [math.nan]))) for v in summary.sizes]
+    if mismatch := summary.mismatch:
+        values = [mismatch[v] for v in summary.sizes]
         text = "root mean square difference of normalised covariances of reconstruction and original, mean over the samples"
         variables["two_point_mismatch"] = (("size",), values, {"long_name": text, "units": "1"})
     root = xarray.Dataset(variables, coords, _attributes(summary, request, command, facts))
@@ -112,7 +111,8 @@ def _boundary(boundary: str, kind: str) -> str:
     if kind == "windows":
         cut = "windows cut from a larger image do not repeat: "
         if boundary == "all":
-            return f"{cut}mean is of periodic boundary conditions, which lie between uniform traction (static) and uniform strain (kinematic)"
+            between = "between uniform traction (static) and uniform strain (kinematic)"
+            return f"{cut}mean is of periodic boundary conditions, which lie {between}"
         return f"{cut}{boundary} boundary conditions are one choice, whose bias boundary=all would show"
     if boundary == "all":
         return "mean is of periodic boundary conditions; static and kinematic ones stand beside it"
@@ -141,7 +141,7 @@ def _group(prop: Property, summary: Summary, request: Request, size: Any) -> Any
         "samples": (("size",), [a.tensor.samples for a in at], {"long_name": "number of samples"}),
         "sample_value": (("sample", *axes), form([s.values[prop.name].tensor for s in summary.samples]), text),
         "sample_margin": (("sample",), [s.values[prop.name].margin for s in summary.samples],
-                          {"units": "1", "long_name": "lowest Loewner difference in the order of bounds and boundary conditions, relative"}),
+                          {"units": "1", "long_name": "lowest Loewner difference of bounds and boundary conditions, relative"}),
     }  # fmt: skip
     of = f"confidence interval of the mean, {100 * request.confidence:g} %"
     for kind, label in [(request.interval, "ci"), *((k, k) for k in INTERVALS)]:
@@ -214,9 +214,9 @@ def _scalar_variables(variables: dict[str, Any], prop: Property, request: Reques
         variables[name] = (two, np.array(values, float), {"units": "1", "long_name": label})
     nan = math.nan
     for name, label in (("exponent", "a"), ("low", "low end of a"), ("high", "high end of a")):
-        values = [getattr(f, name) if f else nan for f in prop.fits]
+        slopes = [float(getattr(f, name)) if f else nan for f in prop.fits]
         key = name if name == "exponent" else f"exponent_{name}"
-        variables[key] = (("scalar",), np.array(values, float), {"units": "1", "long_name": f"{label} in Var ~ L^-a"})
+        variables[key] = (("scalar",), slopes, {"units": "1", "long_name": f"{label} in Var ~ L^-a"})
     variables["integral_range"] = (
         ("scalar",), np.array(prop.ranges, float),
         {"long_name": "integral range, at the largest size", "comment": "in the unit of size to the power of the dimension"},

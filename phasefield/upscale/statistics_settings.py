@@ -73,7 +73,7 @@ class Request(Method, Source):
         checks = {
             "members": self.members >= 1, "reconstructions": self.reconstructions >= 0, "resamples": self.resamples >= 100,
             "step": self.step is None or self.step >= 1, "workers": self.workers is None or self.workers >= 1,
-            "sizes": self.sizes is None or (bool(self.sizes) and min(self.sizes) >= 4 and len(set(self.sizes)) == len(self.sizes)),
+            "sizes": self.sizes is None or (min(self.sizes, default=0) >= 4 and len(set(self.sizes)) == len(self.sizes)),
         }  # fmt: skip
         least = {"resamples": "100", "reconstructions": "0", "sizes": "4, each once,"}
         for name, good in checks.items():

@@ -1,4 +1,4 @@
-"""From measured samples to the statistics of every property: by size, by boundary condition, and what they take to be known better."""
+"""From measured samples to the statistics of every property: by size and boundary condition, and what a wanted error takes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SMALL = 0.1
 
 
 def scalars(tensor: Array, elastic: bool, axes: Sequence[int]) -> dict[str, float]:
-    """Invariants that stand for a tensor: moduli of the nearest isotropic stiffness, in the plane of 2-D samples; else the mean of
-    the principal values along the axes that anything varies along.
+    """Invariants that stand for a tensor: moduli of the nearest isotropic stiffness, in the plane of 2-D samples; else the mean
+    of the principal values along the axes that anything varies along.
     """
     if not elastic:
         return {"mean": float(np.mean(np.diag(tensor)[list(axes)]))}
@@ -90,7 +90,7 @@ class Summary:
     """All that came of the samples.
 
     Attributes:
-        fractions: (sizes, phases), means. notes: warnings for the reader. fraction_range: integral range of the first phase's share.
+        fractions: (sizes, phases), means. notes: warnings for the reader.
     """
 
     samples: list[Measured]
@@ -101,6 +101,15 @@ class Summary:
     dim: int
     wanted: float
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def mismatch(self) -> dict[int, float]:
+        """Mean mismatch of reconstructions by their edge in voxels; empty of other samples."""
+        found: dict[int, list[float]] = {}
+        for sample in self.samples:
+            if np.isfinite(sample.mismatch):
+                found.setdefault(sample.voxels, []).append(sample.mismatch)
+        return {size: float(np.mean(values)) for size, values in found.items()}
 
 
 def summarize(samples: Sequence[Measured], request: Request, system: MaterialSystem | None = None) -> Summary:
@@ -195,8 +204,8 @@ def _stds(group: Sequence[Measured], name: str, others: dict[str, Array], mean: 
     """Standard uncertainties besides the scatter, where anything is known of them, as tensors.
 
     Evidence is relative to the energy, so that a component is uncertain by its share of ``sqrt(C_ii C_jj)``. Of the error of the
-    voxel size, which covers 95 %, and of the spread of mixing rules, a bound, the half is a standard uncertainty; the boundary is as good as
-    uniform between traction and strain.
+    voxel size, which covers 95 %, and of the spread of mixing rules, a bound, the half is a standard uncertainty; the boundary
+    is as good as uniform between traction and strain.
     """
     values = [s.values[name] for s in group]
     out: dict[str, Array] = {}
@@ -287,8 +296,8 @@ def _notes(out: Summary, mine: Sequence[Measured], request: Request) -> list[str
         for name, fit in zip(prop.names, prop.fits, strict=True):
             if fit is not None and not fit.includes(out.dim):
                 notes.append(
-                    f"the variance of {prop.name} {name} goes as L^-{fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f}), not yet as "
-                    f"L^-{out.dim}: the samples are not many correlation lengths wide, and sizes that follow from it are rough"
+                    f"the variance of {prop.name} {name} goes as L^-{fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f}), not yet "
+                    f"as L^-{out.dim}: the samples are not many correlation lengths wide; sizes that follow are rough"
                 )
         broken = [n for a in prop.sizes for n in a.broken]
         if broken:
@@ -308,8 +317,8 @@ def _notes(out: Summary, mine: Sequence[Measured], request: Request) -> list[str
         )
     if any(s.name.startswith(ORIGINAL) for s in out.samples):
         notes.append(
-            "reconstructions share the volume fraction and the two-point function: their scatter is less than that of samples, and "
-            "what else the microstructure is (connectivity) is not in them"
+            "reconstructions share the volume fraction and the two-point function: their scatter is less than that of "
+            "samples, and what else the microstructure is (connectivity) is not in them"
         )
     small = [a for a in out.properties[0].sizes if a.tensor.samples < 10]
     if small and request.interval == "bca":

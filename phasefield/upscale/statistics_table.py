@@ -13,7 +13,7 @@ from .samples import ORIGINAL
 from .statistics_summary import AtSize, Property, Summary
 
 
-def table(summary: Summary, mismatch: dict[int, list[float]] | None = None) -> str:
+def table(summary: Summary) -> str:
     """The results in words and numbers for a terminal."""
     mine = [s for s in summary.samples if not s.name.startswith(ORIGINAL)]
     shares = ", ".join(f"{n} {100 * f:.4g} %" for n, f in zip(summary.phases, summary.fractions[-1], strict=True))
@@ -22,8 +22,8 @@ def table(summary: Summary, mismatch: dict[int, list[float]] | None = None) -> s
     out = [f"{wrapped('samples', listed)}\n{wrapped('phases', shares, 2)}\n{wrapped('boundary', mine[0].boundary, 2)}"]
     for prop in summary.properties:
         out.append(_block(prop, summary))
-    if mismatch:
-        text = ", ".join(f"{np.mean(m):.2g} (edge {size})" for size, m in sorted(mismatch.items()))
+    if mismatch := summary.mismatch:
+        text = ", ".join(f"{m:.2g} (edge {size})" for size, m in sorted(mismatch.items()))
         out.append(wrapped("mismatch of the two-point functions, root mean square of the normalised covariance", text))
     if summary.notes:
         out.append("\n".join(wrapped("note", note) for note in summary.notes))
@@ -109,11 +109,11 @@ def _sentences(prop: Property, summary: Summary) -> list[tuple[str, str]]:
     out = []
     for name, fit in zip(prop.names, prop.fits, strict=True):
         if fit is not None:
-            kept = "as expected" if fit.includes(summary.dim) else "not yet"
+            kept = f"holds d = {summary.dim}" if fit.includes(summary.dim) else f"is not d = {summary.dim} yet"
             out.append(
                 (
                     f"Var({name}) ~ L^-a",
-                    f"a = {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f}), d = {summary.dim} {kept}",
+                    f"a = {fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f}, which {kept})",
                 )
             )
     found = [f"{n} {r:.4g}" for n, r in zip(prop.names, prop.ranges, strict=True) if np.isfinite(r)]
@@ -147,5 +147,6 @@ def _representative(sizes: Sequence[AtSize], names: Sequence[str], wanted: float
     larger = f" or one of about {edge} voxels" if edge is not None and edge > last.voxels else ""
     text = f"no sample is representative; {need.samples} of {last.voxels} voxels would do{larger} (by {names[worst]})"
     if biased and last.gap is not None:
-        text += f", but the boundary condition alone may be off by {100 * float(np.max(last.gap)):.2g} %, which only larger samples cure"
+        most = f"{100 * float(np.max(last.gap)):.2g} %"
+        text += f", but the boundary condition alone may be off by {most}, which only larger samples cure"
     return head, text

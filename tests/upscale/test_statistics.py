@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from phasefield.errors import ConfigError
-from phasefield.upscale.statistics import estimate, integral_range, need, scaling, two_point_range
+from phasefield.upscale.statistics import estimate, integral_range, need, scaling
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
@@ -56,8 +56,6 @@ def test_the_exponent_and_the_integral_range_of_independent_cells() -> None:
     assert 88 <= inside <= 100  # of intervals of 95 %
     variance = float(np.var(_cells(rng, 64, 4000), ddof=1))
     assert integral_range(variance, 64, 2, 0.3 * 0.7) == pytest.approx(16, rel=0.08)
-    cells = (rng.random((128, 128)) < 0.3).astype(float)
-    assert two_point_range(np.kron(cells, np.ones((4, 4))), (1, 1), cells.mean()) == pytest.approx(16, rel=0.15)
 
 
 def test_what_an_error_takes() -> None:

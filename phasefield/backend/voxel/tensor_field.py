@@ -66,6 +66,9 @@ class TensorField:
 
     def product(self, strain: np.ndarray) -> np.ndarray:
         """Stress (entries, order) of every entry for one strain."""
+        if np.count_nonzero(strain) == 1:  # unit loads: a column
+            (load,) = np.flatnonzero(strain)
+            return np.asarray(self.tensor[:, positions(self.order)[load]] * strain[load])
         factors = np.zeros((self.tensor.shape[1], self.order))
         for i, row in enumerate(positions(self.order)):
             factors[row, i] = strain

@@ -1,0 +1,241 @@
+"""The command from samples to its file: what is in it against independent calculations, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from phasefield import cli
+from phasefield.errors import ConfigError, PhasefieldError
+from phasefield.homogenize import Options, Settings, build, from_array, homogenize
+from phasefield.homogenize.bounds import loewner_margin
+from phasefield.homogenize.command import run as homogenize_file
+from phasefield.mechanics import tensors
+from phasefield.report.statistics import statistics_picture
+from phasefield.upscale.statistics_command import Outcome, statistics
+
+MATERIAL = {
+    "phases": {
+        "a": {"stiffness": {"E": "1 GPa", "nu": 0.3}, "conductivity": "1 W/(m K)"},
+        "b": {"stiffness": {"E": "10 GPa", "nu": 0.2}, "conductivity": "10 W/(m K)"},
+    }
+}
+#: Kernels of double precision are those of all other tests.
+DOUBLE = {"precision": "double"}
+CONDUCTIVITY = {
+    "material": MATERIAL,
+    "properties": "conductivity",
+    "picture": False,
+    "resamples": 200,
+    "solver": DOUBLE,
+}
+
+
+def _cells(seed: int, size: int = 32, cell: int = 2) -> np.ndarray:
+    random = np.random.default_rng(seed).random((size // cell, size // cell)) < 0.4
+    return np.kron(random, np.ones((cell, cell), int)).astype(np.uint8)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    np.save("big.npy", _cells(0, 48))
+    for k in range(4):
+        np.save(f"s{k}.npy", _cells(k + 1, 16))
+    return tmp_path
+
+
+def _group(made: Outcome, name: str) -> xr.Dataset:
+    with xr.open_dataset(made.path, group=name) as data:
+        return data.load()
+
+
+def test_windows_of_one_image(here: Path) -> None:
+    made = statistics(
+        "big.npy",
+        sizes=[8, 16],
+        material=MATERIAL,
+        properties=["stiffness", "conductivity"],
+        resamples=200,
+        solver=DOUBLE,
+    )
+    k, c = _group(made, "conductivity"), _group(made, "stiffness")
+    assert k["samples"].values.tolist() == [36, 9]
+    assert k["size"].values.tolist() == [8, 16]
+    # A window by itself, by another way in; and moments by NumPy.
+    image, values = np.load("big.npy"), []
+    for x in range(0, 48, 16):
+        for y in range(0, 48, 16):
+            cut = from_array(image[x : x + 16, y : y + 16])
+            (one,) = homogenize(
+                cut, build(MATERIAL), Settings(properties=("conductivity",), solver=Options(tolerance=1e-8))
+            )
+            values.append(one.tensor)
+    np.testing.assert_allclose(k["mean"].sel(size=16), np.mean(values, 0), atol=2e-4)
+    np.testing.assert_allclose(k["std"].sel(size=16), np.std(values, 0, ddof=1), atol=2e-4)
+    half = 2.306 * np.std(values, 0, ddof=1) / 3  # Student's t of 8 degrees of freedom
+    np.testing.assert_allclose(k["ci_high"].sel(size=16) - k["mean"].sel(size=16), half, atol=5e-4)
+    # The order of boundary conditions for means as for every sample, in the Loewner sense, in Mandel form.
+    block = np.ix_([0, 1, 5], [0, 1, 5])
+    for size in (8, 16):
+        at = c.sel(size=size)
+        chain = [tensors.from_voigt(at[n].values)[block] for n in ("reuss", "static", "mean", "kinematic", "voigt")]
+        assert all(loewner_margin(upper, lower) > 1e-4 for lower, upper in itertools.pairwise(chain))
+    assert (c["sample_margin"] > -1e-5).all()
+    assert np.isnan(
+        c["static"].sel(row="zz", column="zz")
+    ).all()  # of 2-D images the faces bear tractions in the plane alone
+    # The Voigt average of independent cells: Var = f (1 - f) (9 W/mK)^2 (2/L)^2, so that its integral range is a cell, 4.
+    with xr.open_dataset(made.path) as root:
+        assert root.attrs["boundary"] == "all"
+        assert "do not repeat" in root.attrs["boundary_comment"]
+        shares = root["sample_volume_fraction"].sel(phase="b")[root["sample_size"] == 8]
+        assert float(shares.var(ddof=1)) == pytest.approx(0.4 * 0.6 / 16, rel=0.6)
+        length = float(root["sample_correlation_length"][0])
+        np.testing.assert_allclose(root["sample_scale_ratio"], length / root["sample_size"])
+        assert 1 < length < 2  # between the ends of a cell
+    fit = made.summary.properties[1].fits[0]
+    assert fit is not None
+    assert "needed" in made.text
+    assert f"a = {fit.exponent:.2f}" in made.text
+    assert "holds for every sample" in made.text
+    assert statistics_picture(made.path)[:4] == b"\x89PNG"
+
+
+def test_what_is_done_is_not_done_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = statistics("s0.npy", "s1.npy", "s2.npy", output="F.nc", **CONDUCTIVITY)
+    before = _group(first, "conductivity")
+    again = statistics("s0.npy", "s1.npy", "s2.npy", "s3.npy", output="F.nc", **CONDUCTIVITY)
+    assert (first.known, again.known, again.replaced) == (0, 3, True)
+    lines = Path("F.samples.jsonl").read_text().splitlines()
+    assert len(lines) == 5
+    Path("F.samples.jsonl").write_text("\n".join(lines[:3]) + "\n" + lines[3][:40])  # killed while it wrote
+    third = statistics("s0.npy", "s1.npy", "s2.npy", output="F.nc", **CONDUCTIVITY)
+    assert third.known == 2
+    xr.testing.assert_identical(_group(third, "conductivity"), before)
+    other = statistics("s0.npy", "s1.npy", "s2.npy", output="F.nc", **{**CONDUCTIVITY, "voxel": "sharp"})
+    assert other.known == 0  # other settings are other samples
+    np.save("s0.npy", _cells(77, 16))
+    assert statistics("s0.npy", "s1.npy", "s2.npy", output="F.nc", **{**CONDUCTIVITY, "voxel": "sharp"}).known == 2
+
+
+def test_side_by_side_gives_the_same_numbers(here: Path) -> None:
+    one = statistics("big.npy", sizes=[16], output="1.nc", workers=1, **CONDUCTIVITY)
+    two = statistics("big.npy", sizes=[16], output="2.nc", workers=2, **CONDUCTIVITY)
+    xr.testing.assert_identical(_group(one, "conductivity"), _group(two, "conductivity"))
+
+
+def test_files_of_effective_properties_are_samples(here: Path) -> None:
+    keys = ["material.phases.a.conductivity=1", "material.phases.b.conductivity=10", "properties=conductivity"]
+    paths = [homogenize_file(f"s{k}.npy", keys)[0] for k in range(4)]
+    made = statistics(*paths, picture=False)
+    tensor = [xr.open_dataset(p)["conductivity"].values[-1] for p in paths]
+    found = _group(made, "conductivity")
+    np.testing.assert_allclose(found["mean"][0], np.mean(tensor, 0))
+    deltas = np.mean([float(xr.open_dataset(p)["conductivity_discretisation"][-1]) for p in paths])
+    assert float(found["numerical_std"][0, 0, 0]) == pytest.approx(float(found["mean"][0, 0, 0]) * deltas / 2)
+    assert "model_std" not in found  # sharp voxels have no mixing rule, and one boundary was computed
+    other, _, _ = homogenize_file("s3.npy", [*keys, "material.phases.b.conductivity=12", "output=other.nc"])
+    with pytest.raises(ConfigError, match=r"other\.nc.*constants of the phases"):
+        statistics(*paths[:3], other, picture=False)
+
+
+def test_reconstructions_beside_their_original(here: Path) -> None:
+    np.save("image.npy", _cells(5, 48, 6))
+    made = statistics("image.npy", reconstructions=3, output="R.nc", **CONDUCTIVITY)
+    found = _group(made, "conductivity")
+    (one,) = homogenize(from_array(np.load("image.npy")), build(MATERIAL), Settings(properties=("conductivity",)))
+    np.testing.assert_allclose(found["original_mean"][0], one.tensor, atol=1e-3)
+    assert found["samples"][0] == 3
+    assert found["original_samples"][0] == 1
+    with xr.open_dataset(made.path) as root:
+        assert 0 < float(root["two_point_mismatch"][0]) < 0.05
+        np.testing.assert_allclose(root["volume_fraction"][0, 1], np.load("image.npy").mean(), atol=1e-3)
+    assert float(found["mean"][0, 0, 0]) == pytest.approx(one.tensor[0, 0], rel=0.15)
+
+
+def _says(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["statistics", *arguments])
+    return int(stop.value.code or 0), capsys.readouterr().err
+
+
+def test_bad_input_is_named_and_nothing_is_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("m.yaml").write_text(json.dumps({"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 9}}}))
+    keys = ["material=m.yaml", "properties=conductivity", "picture=false", "solver.precision=double"]
+    bad = _cells(9, 16).astype(float)
+    bad[3, 4] = np.nan
+    np.save("nan.npy", bad)
+    Path("other.nc").write_text("mine")
+    for arguments, says in (
+        (["s0.npy", "s1.npy", *keys], "at least 3 are needed"),
+        (["big.npy", "sizes=[32]", *keys], "there is one sample of 32 voxels"),
+        (["big.npy", "sizes=[64]", *keys], "48x48 voxels"),
+        (["s0.npy", "s1.npy", "nan.npy", "s2.npy", *keys], "nan.npy"),
+        (["s0.npy", "s1.npy", "s2.npy", "output=other.nc", *keys], "only statistics are replaced"),
+        (["s0.npy", "s1.npy", "s2.npy"], "material: is not given"),
+        (["s0.npy", "model=spinodal", *keys], "is a key of run"),
+        (["s0.npy", "confidnce=0.9", *keys], "did you mean"),
+        (["model=spinodal", "grid.shape=[8,8]", "output=T.nc", *keys], "give sizes="),
+        (["model=spinodal", *keys], "output: is not given"),
+        (["nothing", *keys], "no such file"),
+        (["big.npy", "sizes=[16]", "error=2", *keys], "a share between 0 and 1"),
+    ):
+        code, text = _says(arguments, capsys)
+        assert code == 2 and says in text, (arguments, text)
+        assert "Traceback" not in text
+    assert Path("other.nc").read_text() == "mine"
+    code, text = _says(["s0.npy", "s1.npy", "nan.npy", "s2.npy", "skip=true", "output=ok.nc", *keys], capsys)
+    assert code == 0
+    with xr.open_dataset("ok.nc") as data:
+        assert "nan.npy was left out" in data.attrs["notes"]
+        assert data.sizes["sample"] == 3
+    axes = [(d, np.arange(16) * 2.0) for d in "xy"]
+    xr.DataArray(_cells(4, 16), axes, name="g").to_dataset().to_netcdf("w.nc")
+    with pytest.raises(ConfigError, match="another spacing"):
+        statistics("s0.npy", "s1.npy", "w.nc", **CONDUCTIVITY)
+
+
+def test_samples_are_simulated_and_go_on(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phasefield import api
+
+    Path("m.yaml").write_text(json.dumps({"phases": {"a": {"conductivity": 1}, "b": {"conductivity": 9}}}))
+    call = ["model=spinodal", "members=4", "sizes=[16]", "time.end=20", "material=m.yaml", "properties=conductivity",
+            "output=S.nc", "picture=false", "solver.precision=double", "levels=[0.3,0.7]"]  # fmt: skip
+    run, asked = api.run_config, []
+
+    def failing(composed: object, line: str, folder: Path, **options: object) -> object:
+        asked.append(Path(folder).name)
+        if Path(folder).name == "2":
+            raise PhasefieldError("the power was off")
+        return run(composed, line, folder, **options)
+
+    monkeypatch.setattr(api, "run_config", failing)
+    code, _ = _says(call, capsys)
+    assert code == 1
+    assert asked == ["0", "1", "2", "3"]
+    with xr.open_dataset("S.nc") as data:
+        assert "2 was left out: the power was off" in data.attrs["notes"]
+        assert data.sizes["sample"] == 3
+    monkeypatch.setattr(api, "run_config", lambda *a, **k: (asked.append(Path(a[2]).name), run(*a, **k))[1])
+    asked.clear()
+    assert _says(call, capsys)[0] == 0
+    assert asked == ["2"]
+    with xr.open_dataset("S.nc") as data:
+        assert data.sizes["sample"] == 4
+    other = [c.replace("time.end=20", "time.end=21") for c in call]
+    assert "asked for other things" in _says(other, capsys)[1]
+    # The folder is a sweep like any other, and a source of its own.
+    shutil.rmtree("S/0")
+    assert (
+        statistics("S", skip=True, **{**CONDUCTIVITY, "levels": [0.3, 0.7]}, output="T.nc").summary.samples[0].voxels
+        == 16
+    )
