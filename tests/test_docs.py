@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in (ROOT
 
 #: What is appended to a command, by the first pattern that is found in it, and why.
 SHORTER = [
+    (r"statistics scan.npy sizes", "sizes=[8,14] properties=conductivity solver.precision=double", "an image of 32 x 28"),
+    (r"statistics scan.npy recon", "reconstructions=3 properties=conductivity solver.precision=double", "others are alike"),
+    (r"statistics model=", "members=3 sizes=[16] time.end=20 properties=conductivity solver.precision=double", "96 runs"),
+    (r"statistics nano", "sizes=[64] solver.precision=double", "likewise"),
+    (r"statistics ", "properties=conductivity solver.precision=double", "kernels are compiled for other tests"),
     (r"homogenize .*times=all", "solver.tolerance=1e-3 two_grid=false mixing=false", "eleven states take eleven solves"),
     (r"homogenize ", "", ""),
     (r"model=grain_growth", "grid.shape=[24,24] model.fields.eta.components=4 initial.eta.grains=4 time.end=1",
@@ -86,7 +92,11 @@ MEANT = {
 }
 
 #: How snippets of data are called where commands name them; others are models.
-FILES = {"name: two phases": "material.yaml", "label,phase,phi1,Phi,phi2": "labels.csv"}
+FILES = {
+    "name: two phases": "material.yaml",
+    "name: nanoporous gold": "pores.yaml",
+    "label,phase,phi1,Phi,phi2": "labels.csv",
+}
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     tifffile.imwrite(tmp_path / "grains.tif", labels)
     (tmp_path / "grains.csv").write_text("label,phi1,Phi,phi2\n0,0,45,0\n1,80,50,5\n2,10,20,30\n3,0,0,0\n")
     tifffile.imwrite(tmp_path / "labels.tif", np.where(labels % 2, 3, 7).astype(np.uint16))
+    for name in "abc":
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(ord(name)).integers(0, 2, (12, 12)))
+    shutil.copy(ROOT / "tests/data/nanoporous_gold.png", tmp_path)
     np.save(tmp_path / "scan.npy", (islands[:, 4:] > 128).astype(np.int8))
     log = logging.getLogger("phasefield")
     before = log.handlers[:], log.propagate, log.level

@@ -143,7 +143,7 @@ def measure(task: Task, system: MaterialSystem, request: Request) -> Measured:
     """
     image = task.image
     periodic = all(b == "periodic" for b, n in zip(image.boundary, image.shape, strict=True) if n > 1)
-    results, problem = _solved(image, system, request, periodic)
+    results, problem = _solved(image, system, request, periodic or has_voids(system, request))
     settings = problem.settings
     axes = varying(image.shape)
     volume = float(np.prod([image.shape[d] * image.spacing[d] for d in axes]))
@@ -164,6 +164,13 @@ def measure(task: Task, system: MaterialSystem, request: Request) -> Measured:
         {"spacing": [round(s, 12) for s in image.spacing], "unit": image.unit, "axes": len(image.shape)},
         list(dict.fromkeys(warnings)),
         task.mismatch,
+    )
+
+
+def has_voids(system: MaterialSystem, request: Request) -> bool:
+    """Whether a phase resists nothing: on voids in the faces uniform tractions have no answer."""
+    return any(
+        p.values.get(n) == 0.0 for p in system.phases for n in request.properties if isinstance(p.values.get(n), float)
     )
 
 

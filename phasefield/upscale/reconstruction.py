@@ -3,8 +3,8 @@
 A Gaussian field whose level set has the wanted covariance makes the first guess: its own covariance follows from that of the
 level set lag by lag (Berk, Phys. Rev. A 44 (1991) 5069; Quiblier, J. Colloid Interface Sci. 98 (1984) 84), as far as one
 exists. Phase recovery then looks for phases of the spectrum with which the field has two values (Fullwood, Niezgoda and
-Kalidindi, Acta Mater. 56 (2008) 942), by the difference map (Elser, J. Opt. Soc. Am. A 20 (2003) 40), which brings the covariance of
-this one sample to the target. What is left is stated as the mismatch.
+Kalidindi, Acta Mater. 56 (2008) 942), by the difference map (Elser, J. Opt. Soc. Am. A 20 (2003) 40), which brings the
+covariance of this one sample to the target. What is left is stated as the mismatch.
 
 Of all that a microstructure is, such samples share the volume fraction and the two-point function with their original, no more:
 connectivity may differ, and as fraction and covariance are the same in all of them, their properties scatter less.

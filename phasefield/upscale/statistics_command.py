@@ -15,7 +15,7 @@ from ..errors import ConfigError, OutputError
 from ..mechanics.materials import system_of
 from ..mechanics.phases import MaterialSystem
 from ..store import expanded, write_dataset, write_text
-from .measuring import Failed, Measured, measure_all, workers_for
+from .measuring import Failed, Measured, has_voids, measure_all, workers_for
 from .samples import Batch, Source, Tasks, collect, fingerprint, of_properties
 from .statistics_dataset import datasets, holds_statistics
 from .statistics_settings import LANGUAGE, Request, request_of
@@ -87,6 +87,11 @@ def execute(
     summary = summarize(samples, request, system)
     lost = [f"{f.name} was left out: {f.reason.splitlines()[0]}" for f in failed]
     summary.notes[:0] = lost
+    if system is not None and batch.kind == "windows" and request.boundary == "auto" and has_voids(system, request):
+        summary.notes.append(
+            "voids lie in the faces of windows, where uniform tractions have no answer: the boundary condition is periodic "
+            "alone, and its bias is not known; boundary=kinematic gives what is above it"
+        )
     facts = _facts(batch, system, samples)
     root, groups = datasets(summary, request, command, facts)
     replaced = target.exists()

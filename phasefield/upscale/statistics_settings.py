@@ -84,16 +84,17 @@ class Request(Method, Source):
         if isinstance(self.error, int | float) and not 0 < self.error < 1:
             raise ConfigError("error", f"is {self.error:g}; a share between 0 and 1 is expected, such as 1%")
 
-    def settings(self, periodic: bool, precision: str | None = None) -> Settings:
+    def settings(self, whole: bool, precision: str | None = None) -> Settings:
         """How one sample is homogenized.
 
         Args:
-            periodic: whether the sample repeats. precision: of the solver, that asked for unless told.
+            whole: whether the periodic boundary condition is all that is wanted where none is named. precision: of
+                the solver, that asked for unless told.
         """
         shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(Method)}
         boundary = self.boundary
         if boundary == "auto":
-            boundary = "periodic" if periodic or set(self.properties) & set(STRAINS) else "all"
+            boundary = "periodic" if whole or set(self.properties) & set(STRAINS) else "all"
         shared["boundary"] = boundary
         if precision is not None:
             shared["solver"] = dataclasses.replace(self.solver, precision=precision)
