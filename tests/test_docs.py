@@ -73,6 +73,7 @@ NOT_RUN = {
     r"python scripts/work_precision\.py": "an hour",
     r"configs/\*\.yaml \+ overrides": "a diagram",
     r"phasefield homogenize RUN_DIR\|IMAGE": "the synopsis of the page; the lines below it run",
+    r"phasefield statistics \[SOURCE": "likewise",
     r"from phasefield\.mechanics\.properties import": "test_extending_homogenize.py runs it, in an interpreter of its own",
     r"from phasefield\.images\.formats import": "likewise",
 }

@@ -20,6 +20,7 @@ from ..images.image import Image
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
 from .statistics_settings import Request
+from .windows import CUT
 
 #: Voxels of all samples below which starting another process costs more than it saves: a second's work.
 _WORTH_A_PROCESS = 1 << 18
@@ -149,7 +150,7 @@ def measure(task: Task, system: MaterialSystem, request: Request) -> Measured:
     volume = float(np.prod([image.shape[d] * image.spacing[d] for d in axes]))
     fractions = problem.voxels.volume_fractions
     sums = np.bincount(problem.assignment.phase, fractions, minlength=len(system.phases))
-    warnings = [w for r in results for w in r.warnings if not w.startswith("the cell is small")]
+    warnings = [w for r in results for w in r.warnings if not w.startswith("the cell is small") and f"({CUT})" not in w]
     return Measured(
         task.name,
         task.key,
