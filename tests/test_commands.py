@@ -199,3 +199,23 @@ def test_the_example_of_a_key() -> None:
         config.to_object(config.compose(["finish=rough"], language), schema)
     with pytest.raises(ConfigError, match=r"did you mean finish\?"):
         config.compose(["finis=ground"], language)
+
+
+def test_keys_of_two_commands_go_by_their_whole_path() -> None:
+    """A command that takes another's keys besides has ``output`` where that has ``output.dir``."""
+    given = ["output=F.nc", "output.dir=D", "solver.tolerance=1e-3", "material.phases.a.conductivity=1",
+             "solver={precision: double}",
+             "model.parameters.rho=2", "model=spinodal", "time.end=3", "members=4", "hydra.searchpath=[x]"]  # fmt: skip
+    call = commands.call("statistics", given)
+    assert call.rest == [
+        "output.dir=D",
+        "model.parameters.rho=2",
+        "model=spinodal",
+        "time.end=3",
+        "hydra.searchpath=[x]",
+    ]
+    assert call.overrides == [g for g in given if g not in call.rest]
+    # What neither knows is a slip of the closest.
+    assert commands.call("statistics", ["membrs=4"]).overrides == ["membrs=4"]
+    assert commands.call("statistics", ["tme.end=4"]).rest == ["tme.end=4"]
+    assert commands.call("resume", ["DIR", "new_files=true", "time.end=3"]).rest == ["time.end=3"]

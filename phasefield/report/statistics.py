@@ -49,14 +49,14 @@ def statistics_picture(path: Path) -> bytes:
                 _against_size(axes, data, k, f"{name.replace('_', ' ')} {scalar}", unit, voxels)
             if several:
                 axes = figure.add_subplot(len(groups), panels, row * panels + data.sizes["scalar"] + 1)
-                _scatter(axes, data, unit, dim)
+                _scatter(axes, data, unit, dim, voxels)
         return png_of(figure)
 
 
-def _size_axis(axes: Axes, sizes: Array, unit: str) -> None:
+def _size_axis(axes: Axes, sizes: Array, unit: str, voxels: list[Any]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(sizes.min() / 1.35, sizes.max() * 1.35)
-    axes.set_xticks(sizes, [f"{s:.4g}" for s in sizes])
+    axes.set_xticks(sizes, [f"{s:.4g}\n({v} voxels)" for s, v in zip(sizes, voxels, strict=True)])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("edge of the samples L" + (f" ({safe(unit)})" if unit else ""))
 
@@ -95,13 +95,13 @@ def _against_size(axes: Axes, data: xr.Dataset, k: int, title: str, unit: str, v
     axes.set_ylabel(safe(title + (f" ({of})" if of else "")))
     counts = ", ".join(f"{n}" for n in data["samples"].values)
     axes.set_title(f"samples: {counts}", fontsize=9)
-    _size_axis(axes, sizes, unit)
+    _size_axis(axes, sizes, unit, voxels)
     low_limit, high_limit = axes.get_ylim()
     axes.set_ylim(low_limit, high_limit + 0.55 * (high_limit - low_limit))  # room for the legend
     axes.legend(fontsize=8, loc="upper right")
 
 
-def _scatter(axes: Axes, data: xr.Dataset, unit: str, dim: int) -> None:
+def _scatter(axes: Axes, data: xr.Dataset, unit: str, dim: int, voxels: list[Any]) -> None:
     """Relative standard deviation over the size, its fit and the slope that it comes to in the end."""
     sizes = data["size"].values
     line = np.geomspace(sizes.min(), sizes.max(), 50)
@@ -135,6 +135,8 @@ def _scatter(axes: Axes, data: xr.Dataset, unit: str, dim: int) -> None:
         )
         axes.set_yscale("log")
         axes.set_ylim(60 * min(lowest, highest * (sizes.max() / sizes.min()) ** (-dim / 2)), 100 * highest * 5)
+    for each in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        each(lambda value, _: f"{value:g}")
     axes.set_ylabel("standard deviation of one sample (%)")
-    _size_axis(axes, sizes, unit)
+    _size_axis(axes, sizes, unit, voxels)
     axes.legend(fontsize=8, loc="upper right")
