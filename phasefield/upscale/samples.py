@@ -20,6 +20,7 @@ from ..images.formats import FORMATS
 from ..images.image import Image
 from ..images.raster import NETCDF
 from ..mechanics import tensors
+from ..mechanics.phases import MaterialSystem
 from ..mechanics.properties import PROPERTIES
 from ..store import expanded, open_dataset
 from .measuring import Failed, Measured, Task, Values, length_of
@@ -133,7 +134,7 @@ def _members(where: Path, request: Request, batch: Batch) -> None:
             batch.failed.append(Failed(str(folder), "holds no fields.nc"))
 
 
-def fingerprint(request: Request, material: Any) -> str:
+def fingerprint(request: Request, material: MaterialSystem | None) -> str:
     """What of the settings decides a sample's numbers."""
     names = (
         "voxel",
@@ -150,7 +151,16 @@ def fingerprint(request: Request, material: Any) -> str:
     )
     told = {n: getattr(request, n) for n in names}
     solver = replace(request.solver, threads=None, device="auto")
-    return json.dumps([told, vars(solver), repr(material)], default=repr, sort_keys=True)
+    phases = [
+        [
+            p.name,
+            p.level,
+            None if p.rotation is None else p.rotation.tolist(),
+            {n: np.asarray(v).tolist() for n, v in p.values.items()},
+        ]
+        for p in (material.phases if material else ())
+    ]
+    return json.dumps([told, vars(solver), phases], default=repr, sort_keys=True)
 
 
 class Tasks:
