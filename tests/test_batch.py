@@ -44,6 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     log.handlers[:], log.propagate = before[0], before[1]
     log.setLevel(before[2])
+    log.disabled = False  # Hydra disables loggers that it does not know
 
 
 def state(path: str) -> tuple[bytes, bytes]:
