@@ -1,8 +1,12 @@
 """Cards for Abaqus (Keywords Reference, *ELASTIC, *CONDUCTIVITY, *EXPANSION, *ORIENTATION): as for CalculiX, but for the order
-11 12 22 13 23 33 of anisotropic conductivities.
+11 12 22 13 23 33 of anisotropic conductivities, and for an orientation that anisotropic materials cannot be without.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
 
 from . import calculix
 from .content import Card
@@ -14,4 +18,6 @@ TYPES = {"isotropic": "ISOTROPIC", "orthotropic": "ORTHOTROPIC", "anisotropic": 
 
 def lines(card: Card) -> list[str]:
     """The card below its heading."""
+    if card.rotation is None and any(e.symmetry != "isotropic" for e in card.entries.values()):
+        card = replace(card, rotation=np.eye(3))
     return calculix.block(card, CONDUCTION, TYPES)

@@ -78,8 +78,9 @@ def principal_axes(tensor: Array) -> Array:
 
 
 def _searched(tensor: Array, beside: Callable[[Array], Array]) -> Array:
-    """The rotation from whose axes the components ``beside`` a class of symmetry are least: Levenberg and Marquardt's least squares
-    from many starts at once.
+    """The rotation from whose axes the components ``beside`` a class of symmetry are least.
+
+    Least squares by Levenberg and Marquardt, from many starts at once.
     """
     turns = np.concatenate([np.eye(3)[None], _second_order_axes(tensor), tensors.random_rotations(_STARTS, 1)])
     damping = np.full(len(turns), 1e-3)
@@ -105,7 +106,9 @@ def _searched(tensor: Array, beside: Callable[[Array], Array]) -> Array:
 def _turned(vectors: Array) -> Array:
     """Rotations (n, 3, 3) by vectors (n, 3): their direction is the axis, their length the angle."""
     half = np.linalg.norm(vectors, axis=-1, keepdims=True) / 2
-    return tensors.rotation_from_quaternion(np.concatenate([np.cos(half), np.sinc(half / np.pi) * vectors / 2], axis=-1))
+    return tensors.rotation_from_quaternion(
+        np.concatenate([np.cos(half), np.sinc(half / np.pi) * vectors / 2], axis=-1)
+    )
 
 
 def _generators() -> list[Array]:
