@@ -25,6 +25,7 @@ class Result:
         fields: local fields by name, (loads, components, ...). fluctuations: of every load, to start the next solve from.
         components: numbers of the unit loads. mean: under the load of the settings. certified: lower and upper bound,
         see `certify`. boundary: tensors under other boundary conditions by name, of the components ``faces``.
+        sensitivity: derivative of the tensor by every constant, (parameters, n, n), see `sensitivity.parameters`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Result:
     components: tuple[int, ...] = ()
     mean: MeanFields | None = None
     certified: dict[str, Array] = field(default_factory=dict)
+    sensitivity: Array | None = None
 
 
 def computed(tensor: Array, components: Sequence[int]) -> Array:

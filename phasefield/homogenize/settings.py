@@ -56,6 +56,7 @@ class Settings(Method):
         properties: names out of `materials.PROPERTIES`.
         two_grid, mixing: whether to make these estimates. fields: keep the local fields. certify: bound the effective tensor
             of the voxel image from below and above, see `certify`.
+        sensitivity: derivatives by the constants of the phases; None where any of them has an uncertainty.
         load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
             flux of order-2 properties; those not named have no stress or flux. See `loads`.
     """
@@ -65,6 +66,9 @@ class Settings(Method):
     mixing: bool = key(True, "estimate the error of the mixing rule")
     fields: bool = key(False, "write local fields for unit loads")
     certify: bool = key(False, "bound the tensor of the voxel image from below and above")
+    sensitivity: bool | None = key(
+        None, "derivatives by the constants of the phases; by default if one of them has an uncertainty"
+    )
     load: Any = key(
         None, "components of mean strain and stress, or gradient and flux, {strain: {xx: 0.01}}", value="tree"
     )

@@ -10,6 +10,7 @@ from ..presets import find, read
 from .constants import check_definite, read_order2, read_orientation, read_stiffness
 from .phases import MaterialSystem, Phase
 from .properties import PROPERTIES
+from .recipes import Recipe
 
 
 def read_material(name: str) -> MaterialSystem:
@@ -89,6 +90,7 @@ def _phase(name: str, content: Any) -> Phase:
     if not isinstance(content, Mapping):
         raise ConfigError(key, f"is {content!r}; a mapping of properties, 'void' or 'rigid' is expected")
     values: dict[str, Any] = {}
+    recipes: dict[str, Recipe] = {}
     sources: dict[str, str] = {}
     units: list[tuple[str, bool]] = []
     for prop, given in content.items():
@@ -101,13 +103,16 @@ def _phase(name: str, content: Any) -> Phase:
             sources[prop] = str(given["source"])
             given = {k: v for k, v in given.items() if k != "source"}
         try:
-            value, united = (
+            made, united = (
                 read_stiffness(given, at) if prop == "stiffness" else read_order2(given, PROPERTIES[prop], at)
             )
+            value = made.tensor(at) if isinstance(made, Recipe) else made
         except (TypeError, ValueError) as error:
             raise ConfigError(at, f"cannot be read: {error}") from error
         check_definite(value, PROPERTIES[prop], at, bool(united))
         values[prop] = value
+        if isinstance(made, Recipe):
+            recipes[prop] = made
         if united is not None and PROPERTIES[prop].unit != "1":
             units.append((prop, united))
     if len({u for _, u in units}) > 1:
@@ -117,4 +122,4 @@ def _phase(name: str, content: Any) -> Phase:
     if level is not None and (isinstance(level, bool) or not isinstance(level, int | float)):
         raise ConfigError(f"{key}.level", f"is {level!r}; the field's value in this phase is expected, a number")
     united_all = units[0][1] if units else True
-    return Phase(name, values, read_orientation(content.get("orientation"), key), united_all, level, sources)
+    return Phase(name, values, read_orientation(content.get("orientation"), key), united_all, level, sources, recipes)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import ConfigError, unknown
 from . import tensors
+from .constants import check_definite
 from .properties import PROPERTIES
+from .recipes import Recipe
 from .tensors import Array
+from .uncertain import Constant
 
 
 @dataclass
@@ -21,6 +25,7 @@ class Phase:
             void or a rigid (perfectly conducting) phase.
         rotation: crystal axes in the sample frame (columns), or None.
         united: whether its values carry units (are SI).
+        recipes: how its tensors are made of their constants, by property.
     """
 
     name: str
@@ -29,6 +34,27 @@ class Phase:
     united: bool = True
     level: float | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
+
+    def label(self, constant: Constant) -> str:
+        """``PHASE.CONSTANT``, as files and tables call it."""
+        return f"{self.name}.{constant.name}"
+
+    def with_constants(self, values: Mapping[str, float]) -> Phase:
+        """The same phase of other constants, by their labels; those that are not its own are passed over.
+
+        Raises:
+            ConfigError: constants that no stable material has.
+        """
+        tensors_, recipes = dict(self.values), dict(self.recipes)
+        for prop, recipe in self.recipes.items():
+            own = {c.name: values[label] for c in recipe.constants if (label := self.label(c)) in values}
+            if own:
+                key = f"material.phases.{self.name}.{prop}"
+                recipes[prop] = recipe.with_values(own)
+                tensors_[prop] = recipes[prop].tensor(key)
+                check_definite(tensors_[prop], PROPERTIES[prop], key, self.united)
+        return replace(self, values=tensors_, recipes=recipes)
 
     def tensor(self, name: str, rotation: Array | None = None) -> Array | float:
         """The tensor of a property in the sample frame (of a grain with ``rotation``); 0.0 or inf for void and rigid.
@@ -65,6 +91,23 @@ class MaterialSystem:
     def unit(self, name: str) -> str:
         """SI unit of a property, ``1`` if the constants came without units."""
         return PROPERTIES[name].unit if self.united else "1"
+
+    @property
+    def constants(self) -> dict[str, Constant]:
+        """All constants of the phases, by their labels ``PHASE.CONSTANT``."""
+        return {p.label(c): c for p in self.phases for r in p.recipes.values() for c in r.constants}
+
+    def with_constants(self, values: Mapping[str, float]) -> MaterialSystem:
+        """The same material with other constants, by their labels.
+
+        Raises:
+            ConfigError: a constant that is not there, or one that no stable material has.
+        """
+        known = self.constants
+        for label in values:
+            if label not in known:
+                raise unknown("material", label, list(known), "constant")
+        return replace(self, phases=[p.with_constants(values) for p in self.phases])
 
     def phase(self, name: str) -> Phase:
         for phase in self.phases:
