@@ -128,6 +128,8 @@ def _attributes(records: list[Record], command: str, notes: Sequence[str]) -> di
         "image_spacing": list(image.spacing),
         "image_boundary": " ".join(image.boundary),
     }
+    if system.temperature is not None:
+        attrs["reference_temperature"] = system.temperature
     attrs |= {_TAKEN.get(what, f"image_{what}"): text for what, text in records[-1].image.taken}
     if image.kind == "field":
         attrs["image_levels"] = list(image.levels)
@@ -211,6 +213,10 @@ def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Rec
     if grains:
         coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
+    dense = [system.density(r.problem.assignment.phase, r.fractions) for r in records]
+    if np.isfinite(dense).any():
+        unit = "kg/m^3" if system.united else "1"
+        variables["density"] = (("time",), dense, {"units": unit, "long_name": "density, the mean by volume"})
     angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
     coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
     text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}

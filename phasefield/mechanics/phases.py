@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ class Phase:
             void or a rigid (perfectly conducting) phase.
         rotation: crystal axes in the sample frame (columns), or None.
         united: whether its values carry units (are SI).
-        recipes: how its tensors are made of their constants, by property.
+        recipes: how its tensors are made of their constants, by property. density: None where it is not said.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Phase:
     level: float | None = None
     sources: dict[str, str] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
+    density: float | None = None
 
     def label(self, constant: Constant) -> str:
         """``PHASE.CONSTANT``, as files and tables call it."""
@@ -77,12 +79,17 @@ class Phase:
 
 @dataclass
 class MaterialSystem:
-    """The phases of a microstructure, in the order of their image values (lowest first)."""
+    """The phases of a microstructure, in the order of their image values (lowest first).
+
+    Attributes:
+        temperature: that its constants are of, in K; None where it is not said.
+    """
 
     name: str
     phases: list[Phase]
     description: str = ""
     source: str = ""
+    temperature: float | None = None
 
     @property
     def united(self) -> bool:
@@ -91,6 +98,17 @@ class MaterialSystem:
     def unit(self, name: str) -> str:
         """SI unit of a property, ``1`` if the constants came without units."""
         return PROPERTIES[name].unit if self.united else "1"
+
+    def density(self, numbers: Iterable[int], fractions: Iterable[float]) -> float:
+        """The density of a mixture: the mean by volume. NaN where a phase that is in it has none.
+
+        Args:
+            numbers: of the phases, which may repeat. fractions: their shares of the volume.
+        """
+        pairs = [
+            (self.phases[k].density, float(share)) for k, share in zip(numbers, fractions, strict=True) if share > 0
+        ]
+        return math.fsum(math.nan if density is None else density * share for density, share in pairs)
 
     @property
     def constants(self) -> dict[str, Constant]:

@@ -1,7 +1,7 @@
 """Commands for ANSYS Mechanical APDL (Material Reference, Anisotropic Elasticity; Command Reference, MP, TB, LOCAL).
 
-``TB,ANEL`` takes a stiffness (TBOPT 0) as the lower triangle by columns in the order x y z xy yz xz. Conductivities and expansions
-are given along the axes of the element only (``MP``), and these are turned with the element's coordinate system (``ESYS``).
+``TB,ANEL`` takes a stiffness (TBOPT 0) as the lower triangle by columns in the order x y z xy yz xz. Conductivities and
+expansions are given along the axes of the element only (``MP``), which are turned with its coordinate system (``ESYS``).
 """
 
 from __future__ import annotations
