@@ -189,7 +189,7 @@ def test_statistics_and_predictions(tmp_path: Path) -> None:
 
 
 def test_uncertain_constants(source: Path, tmp_path: Path) -> None:
-    """The variables that uncertain constants leave in properties.nc; where none of a property's has any, nothing is known of it."""
+    """What uncertain constants leave in properties.nc; of a property that depends on none of them nothing is known."""
     with xarray.open_dataset(source) as data:
         data = data.load()
     dims = data["conductivity"].dims

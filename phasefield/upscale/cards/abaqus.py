@@ -13,6 +13,12 @@ from .content import Card
 
 #: Pairs of axes in the order of a conductivity.
 CONDUCTION = ((0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2))
+#: The manual does not say whether thermal shear strains are engineering ones.
+_UNVERIFIED = [
+    "** shear components of the expansion are those of the tensor (half of engineering shear);",
+    "** the manual does not say which are meant: warm one free element first, or write the card",
+    "** with axes in which there are none",
+]
 TYPES = {"isotropic": "ISOTROPIC", "orthotropic": "ORTHOTROPIC", "anisotropic": "ANISOTROPIC"}
 
 
@@ -20,4 +26,8 @@ def lines(card: Card) -> list[str]:
     """The card below its heading."""
     if card.rotation is None and any(e.symmetry != "isotropic" for e in card.entries.values()):
         card = replace(card, rotation=np.eye(3))
-    return calculix.block(card, CONDUCTION, TYPES)
+    out = calculix.block(card, CONDUCTION, TYPES)
+    if "expansion" in card.entries and card.entries["expansion"].symmetry == "anisotropic":
+        at = next(k for k, line in enumerate(out) if line.startswith("*EXPANSION"))
+        out[at:at] = _UNVERIFIED
+    return out
