@@ -18,6 +18,7 @@ from ..mechanics.properties import PROPERTIES, STRAINS
 from ..mechanics.tensors import Array
 from ..provenance import git_commit, version
 from ..store import open_dataset
+from .parameters import parameter_variables
 from .problem import Problem
 from .records import Record
 from .result import Result, computed
@@ -94,6 +95,7 @@ def dataset(records: list[Record], command: str, notes: Sequence[str] = ()) -> A
         series = [r.results[k] for r in records]
         dims = _effective(variables, coords, series, problem)
         _beside(variables, coords, series, dims)
+        parameter_variables(variables, coords, series, dims, problem)
         if series[-1].fields:
             _local_fields(variables, coords, series[-1], problem.image, problem.material.united)
         _loaded(variables, coords, series, problem.material)

@@ -19,8 +19,9 @@ from .cells import PropertyVoxels, effective, symmetric, unit
 from .estimates import certify, estimates, other_boundaries
 from .evidence import evidence, levin, locking, notes, outside, rigid_connections, semidefinite, uncarried
 from .problem import Problem
+from .propagation import first_order
 from .result import Result
-from .sensitivity import strain_sensitivities, tensor_sensitivity, wanted
+from .sensitivity import parameters, strain_sensitivities, tensor_sensitivity, uncertain, wanted
 from .settings import Settings
 
 #: Change of a volume fraction by sharp interfaces that is told.
@@ -59,6 +60,9 @@ def results_of(problem: Problem, start: Start | None = None) -> list[Result]:
                 shared = found
     if strains:
         _strain_properties(problem, strains, results, shared)
+    if problem.settings.uncertainty != "none" and wanted(problem) and uncertain(problem):
+        for result in results.values():
+            result.propagation = first_order(result, parameters(problem))
     for note in reversed(notes(problem)):
         for result in results.values():
             result.warnings.insert(0, note)

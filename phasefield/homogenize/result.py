@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..mechanics.tensors import Array
 from .loads import MeanFields
+
+if TYPE_CHECKING:
+    from .propagation import Propagation
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Result:
         components: numbers of the unit loads. mean: under the load of the settings. certified: lower and upper bound,
         see `certify`. boundary: tensors under other boundary conditions by name, of the components ``faces``.
         sensitivity: derivative of the tensor by every constant, (parameters, n, n), see `sensitivity.parameters`.
+        propagation: what the uncertainties of the constants make of it.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Result:
     mean: MeanFields | None = None
     certified: dict[str, Array] = field(default_factory=dict)
     sensitivity: Array | None = None
+    propagation: Propagation | None = None
 
 
 def computed(tensor: Array, components: Sequence[int]) -> Array:

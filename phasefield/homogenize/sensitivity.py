@@ -44,7 +44,12 @@ def parameters(problem: Problem) -> dict[str, Constant]:
 def wanted(problem: Problem) -> bool:
     """Whether derivatives are computed: if asked for, else where a constant has an uncertainty."""
     asked = problem.settings.sensitivity
-    return any(c.spread for c in parameters(problem).values()) if asked is None else asked
+    return uncertain(problem) if asked is None else asked
+
+
+def uncertain(problem: Problem) -> bool:
+    """Whether a constant that a property depends on has an uncertainty."""
+    return any(c.spread for c in parameters(problem).values())
 
 
 def _changes(problem: Problem, name: str) -> dict[str, Array]:

@@ -24,35 +24,62 @@ _options: dict[str, Any] = {
 _loop = njit(pipeline_class=NoAlias, **_options)
 _entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
 
-#: Columns that are gathered of a phase before their products are summed, and phases gathered for at a time.
-_ROOM, _SLOTS = 128, 3
-#: Components of the strain (gradient), and those of them that the polynomials 1, x, y, z, xy, xz, yz have.
+#: Columns that are gathered of a phase before their products are summed, the distance of rows, which keeps them from competing for
+#: the same cache lines, and phases gathered for at a time.
+_ROOM, _ROW, _SLOTS = 128, 136, 3
+#: Components of the strain (gradient).
 _SIZE = 6 if COMPONENTS == 3 else 3
-_PARTS = (
-    ((0, 1, 2, 3, 4, 5), (1, 2, 3, 4, 5), (0, 2, 3, 4, 5), (0, 1, 3, 4, 5), (2, 3, 4), (1, 3, 5), (0, 4, 5))
+#: Components that the polynomials 1, x, y, z have. Those of xy, xz and yz are the modes xyz times a factor, gathered once.
+_COUNTS = (6, 5, 5, 5, 3) if COMPONENTS == 3 else (3, 2, 2, 2, 1)
+_PLACES = (
+    np.array([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0], [0, 2, 3, 4, 5, 0], [0, 1, 3, 4, 5, 0]])
     if COMPONENTS == 3
-    else ((0, 1, 2), (1, 2), (0, 2), (0, 1), (2,), (1,), (0,))
+    else np.array([[0, 1, 2], [1, 2, 0], [0, 2, 0], [0, 1, 0]])
 )
-_COUNTS = np.array([len(p) for p in _PARTS])
-_PLACES = np.array([list(p) + [0] * (_SIZE - len(p)) for p in _PARTS])
-_POLYNOMIALS = 7 if FULL else 1
+#: Where the modes xyz of u, v, w are found in the strain of the polynomials yz, xz, xy, by their derivative along x, y, z.
+_HIGHEST = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]]) if COMPONENTS == 3 else np.array([[0], [1], [2]])
+_GROUPS = 5 if FULL else 1
 
 
 @njit(**_options)
-def _strain(d, poly, out):
-    """The strain (gradient) of derivatives (component, axis) as a column, those parts that the polynomial has."""
-    for q in range(_COUNTS[poly]):
-        p = _PLACES[poly, q]
-        if COMPONENTS == 1:
-            out[q] = d[0, p]
-        elif p < 3:
-            out[q] = d[p, p]
-        elif p == 3:
-            out[q] = d[1, 2] + d[2, 1]
-        elif p == 4:
-            out[q] = d[0, 2] + d[2, 0]
-        else:
-            out[q] = d[0, 1] + d[1, 0]
+def _constant(m, load, gx, gy, gz, means, e):
+    """The constant strain (gradient) of a load, from its modes (loads, components, 7)."""
+    if COMPONENTS == 1:
+        e[load, 0] = gx * m[load, 0, 0] + means[load, 0]
+        e[load, 1] = gy * m[load, 0, 1] + means[load, 1]
+        e[load, 2] = gz * m[load, 0, 2] + means[load, 2]
+        return
+    e[load, 0] = gx * m[load, 0, 0] + means[load, 0]
+    e[load, 1] = gy * m[load, 1, 1] + means[load, 1]
+    e[load, 2] = gz * m[load, 2, 2] + means[load, 2]
+    e[load, 3] = gz * m[load, 1, 2] + gy * m[load, 2, 1] + means[load, 3]
+    e[load, 4] = gz * m[load, 0, 2] + gx * m[load, 2, 0] + means[load, 4]
+    e[load, 5] = gy * m[load, 0, 1] + gx * m[load, 1, 0] + means[load, 5]
+
+
+@njit(**_options)
+def _higher(m, load, gx, gy, gz, x, n):
+    """The strain (gradient) of the other polynomials as columns; modes 3 to 6 are xy, xz, yz, xyz."""
+    if COMPONENTS == 1:
+        xy, xz, yz = m[load, 0, 3], m[load, 0, 4], m[load, 0, 5]
+        at = 2 * load
+        x[1, at, n], x[1, at + 1, n] = gy * xy, gz * xz
+        x[2, at, n], x[2, at + 1, n] = gx * xy, gz * yz
+        x[3, at, n], x[3, at + 1, n] = gx * xz, gy * yz
+        x[4, load, n] = m[load, 0, 6]
+        return
+    uxy, uxz, uyz = m[load, 0, 3], m[load, 0, 4], m[load, 0, 5]
+    vxy, vxz, vyz = m[load, 1, 3], m[load, 1, 4], m[load, 1, 5]
+    wxy, wxz, wyz = m[load, 2, 3], m[load, 2, 4], m[load, 2, 5]
+    at = 5 * load
+    x[1, at, n], x[1, at + 1, n], x[1, at + 2, n] = gy * vxy, gz * wxz, gz * vxz + gy * wxy
+    x[1, at + 3, n], x[1, at + 4, n] = gz * uxz, gy * uxy
+    x[2, at, n], x[2, at + 1, n], x[2, at + 2, n] = gx * uxy, gz * wyz, gz * vyz
+    x[2, at + 3, n], x[2, at + 4, n] = gz * uyz + gx * wxy, gx * vxy
+    x[3, at, n], x[3, at + 1, n], x[3, at + 2, n] = gx * uxz, gy * vyz, gy * wyz
+    x[3, at + 3, n], x[3, at + 4, n] = gx * wxz, gy * uyz + gx * vxz
+    at = 3 * load
+    x[4, at, n], x[4, at + 1, n], x[4, at + 2, n] = m[load, 0, 6], m[load, 1, 6], m[load, 2, 6]
 
 
 @_loop
@@ -90,22 +117,31 @@ def _products(x, rows, columns, out):
 
 
 @_loop
-def _flush(x, counts, loads, work, out):
+def _flush(x, counts, loads, g, work, out):
     """Adds what was gathered of a phase to its moments."""
-    for poly in range(_POLYNOMIALS):
-        columns = counts[poly]
+    for group in range(_GROUPS):
+        columns = counts[min(group, 1)]
         if columns == 0:
             continue
-        parts = _COUNTS[poly]
-        rows = loads * parts + (1 if poly == 0 else 0)
-        _products(x[poly], rows, columns, work)
-        weight = 1.0 if poly == 0 else (1.0 / 3.0 if poly < 4 else 1.0 / 9.0)
+        parts = _COUNTS[group]
+        rows = loads * parts + (1 if group == 0 else 0)
+        _products(x[group], rows, columns, work)
+        if group == 4:
+            for d in range(3):
+                weight = g[d] * g[d] / 9.0
+                for i in range(rows):
+                    a = (i // parts) * _SIZE + _HIGHEST[d, i % parts]
+                    for j in range(i + 1):
+                        b = (j // parts) * _SIZE + _HIGHEST[d, j % parts]
+                        out[max(a, b), min(a, b)] += weight * work[i, j]
+            continue
+        weight = 1.0 if group == 0 else 1.0 / 3.0
         for i in range(rows):
-            a = loads * _SIZE if i == loads * parts else (i // parts) * _SIZE + _PLACES[poly, i % parts]
+            a = loads * _SIZE if i == loads * parts else (i // parts) * _SIZE + _PLACES[group, i % parts]
             for j in range(i + 1):
-                b = loads * _SIZE if j == loads * parts else (j // parts) * _SIZE + _PLACES[poly, j % parts]
+                b = loads * _SIZE if j == loads * parts else (j // parts) * _SIZE + _PLACES[group, j % parts]
                 out[max(a, b), min(a, b)] += weight * work[i, j]
-        counts[poly] = 0
+    counts[:] = 0
 
 
 @_loop
@@ -162,17 +198,17 @@ def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
 
 
 @njit(**_options)
-def _slot(slots, counts, phase, turn, x, loads, work, out):
+def _slot(slots, counts, phase, turn, x, loads, g, work, out):
     """Where columns of a phase are gathered; the phase that has been there longest makes room."""
     for s in range(_SLOTS):
         if slots[s] == phase:
             if counts[s, 0] == _ROOM:
-                _flush(x[s], counts[s], loads, work, out[phase])
+                _flush(x[s], counts[s], loads, g, work, out[phase])
             return s
     s = turn[0]
     turn[0] = (s + 1) % _SLOTS
     if slots[s] >= 0:
-        _flush(x[s], counts[s], loads, work, out[slots[s]])
+        _flush(x[s], counts[s], loads, g, work, out[slots[s]])
     slots[s] = phase
     return s
 
@@ -182,11 +218,11 @@ def _moments(lo, hi, u, index, pairs, geometry, tensors, stress, means, g, out):
     """Moments of the planes lo to hi; u: addresses of the loads' fields."""
     nx, ny, nz = index.shape
     loads = len(means)
-    x = np.zeros((_SLOTS, _POLYNOMIALS, loads * _SIZE + 4, _ROOM))
+    x = np.zeros((_SLOTS, _GROUPS, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
-    counts, slots, turn = np.zeros((_SLOTS, 7), int64), np.full(_SLOTS, -1, int64), np.zeros(1, int64)
-    modes, d, column = np.zeros((loads, COMPONENTS, 7)), np.zeros((COMPONENTS, 3)), np.zeros(_SIZE)
-    e, a = np.zeros((loads, _SIZE)), np.zeros((loads, 3))
+    counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), np.zeros(1, int64)
+    modes, b = np.zeros((loads, COMPONENTS, 7)), np.zeros((1, COMPONENTS, 7))
+    e, a, jump, nothing = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros((1, _SIZE)), np.zeros((1, _SIZE))
     gx, gy, gz = g[0], g[1], g[2]
     for i in range(lo, hi):
         i1 = (i + 1) % nx
@@ -211,44 +247,21 @@ def _moments(lo, hi, u, index, pairs, geometry, tensors, stress, means, g, out):
                         modes[load, c, 4] = ((t2 + t3) - (t0 + t1)) * 0.125  # xz
                         modes[load, c, 5] = ((t1 + t3) - (t0 + t2)) * 0.125  # yz
                         modes[load, c, 6] = ((t0 - t1) + (t3 - t2)) * 0.125  # xyz
-                        d[c, 0], d[c, 1], d[c, 2] = gx * modes[load, c, 0], gy * modes[load, c, 1], gz * modes[load, c, 2]
-                    _strain(d, 0, column)
-                    for q in range(_SIZE):
-                        e[load, q] = column[q] + means[load, q]
+                    _constant(modes, load, gx, gy, gz, means, e)
                 first, second, f = pairs[entry, 0], pairs[entry, 1], geometry[entry, 0]
                 if first == second or f == 1.0:
-                    s = _slot(slots, counts, first, turn, x, loads, work, out)
+                    s = _slot(slots, counts, first, turn, x, loads, g, work, out)
                     n = counts[s, 0]
                     counts[s, 0] += 1
                     for load in range(loads):
                         for q in range(_SIZE):
                             x[s, 0, load * _SIZE + q, n] = e[load, q]
                     x[s, 0, loads * _SIZE, n] = 1.0
-                    if not FULL or pairs[entry, 2] == 0:
-                        continue
-                    n = counts[s, 1]
-                    for poly in range(1, _POLYNOMIALS):
-                        counts[s, poly] += 1
-                        parts = _COUNTS[poly]
+                    if FULL and pairs[entry, 2] != 0:
+                        n = counts[s, 1]
+                        counts[s, 1] += 1
                         for load in range(loads):
-                            for c in range(COMPONENTS):
-                                dx, dy, dz = 0.0, 0.0, 0.0
-                                if poly == 1:
-                                    dy, dz = gy * modes[load, c, 3], gz * modes[load, c, 4]
-                                elif poly == 2:
-                                    dx, dz = gx * modes[load, c, 3], gz * modes[load, c, 5]
-                                elif poly == 3:
-                                    dx, dy = gx * modes[load, c, 4], gy * modes[load, c, 5]
-                                elif poly == 4:
-                                    dz = gz * modes[load, c, 6]
-                                elif poly == 5:
-                                    dy = gy * modes[load, c, 6]
-                                else:
-                                    dx = gx * modes[load, c, 6]
-                                d[c, 0], d[c, 1], d[c, 2] = dx, dy, dz
-                            _strain(d, poly, column)
-                            for q in range(parts):
-                                x[s, poly, load * parts + q, n] = column[q]
+                            _higher(modes, load, gx, gy, gz, x[s], n)
                     continue
                 a[:] = 0.0
                 normal = geometry[entry, 1:]
@@ -259,20 +272,19 @@ def _moments(lo, hi, u, index, pairs, geometry, tensors, stress, means, g, out):
                     if share == 0.0:
                         continue
                     root = np.sqrt(share)
-                    s = _slot(slots, counts, phase, turn, x, loads, work, out)
+                    s = _slot(slots, counts, phase, turn, x, loads, g, work, out)
                     n = counts[s, 0]
                     counts[s, 0] += 1
                     for load in range(loads):
                         for c in range(COMPONENTS):
-                            for r in range(3):
-                                d[c, r] = back * a[load, c] * normal[r]
-                        _strain(d, 0, column)
+                            b[0, c, 0], b[0, c, 1], b[0, c, 2] = normal[0] * a[load, c], normal[1] * a[load, c], normal[2] * a[load, c]
+                        _constant(b, 0, back, back, back, nothing, jump)
                         for q in range(_SIZE):
-                            x[s, 0, load * _SIZE + q, n] = root * (e[load, q] + column[q])
+                            x[s, 0, load * _SIZE + q, n] = root * (e[load, q] + jump[0, q])
                     x[s, 0, loads * _SIZE, n] = root
     for s in range(_SLOTS):
         if slots[s] >= 0:
-            _flush(x[s], counts[s], loads, work, out[slots[s]])
+            _flush(x[s], counts[s], loads, g, work, out[slots[s]])
 
 
 @_entry
