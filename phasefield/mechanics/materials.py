@@ -7,11 +7,12 @@ from typing import Any
 
 from ..errors import ConfigError, unknown
 from ..presets import find, read
-from ..units import quantity, temperature
+from ..units import temperature
 from .constants import check_definite, read_order2, read_orientation, read_stiffness
 from .phases import MaterialSystem, Phase
 from .properties import PROPERTIES
 from .recipes import Recipe
+from .uncertain import Constant, read_number
 
 _KEYS = ("name", "description", "source", "temperature", "phases")
 
@@ -133,14 +134,14 @@ def _phase(name: str, content: Any) -> Phase:
     )
 
 
-def _density(content: Mapping[str, Any], key: str, units: list[tuple[str, bool]]) -> float | None:
+def _density(content: Mapping[str, Any], key: str, units: list[tuple[str, bool]]) -> Constant | None:
     """The density of a phase, None where it is not said; of a void that is called so it is 0."""
     given = content.get("density", "void" if content.get("stiffness") == "void" else None)
-    if given is None or given == "void":
-        return None if given is None else 0.0
-    value, united = quantity(given, "kg/m^3", f"{key}.density")
+    if given is None:
+        return None
+    value, spread, united = (0.0, None, True) if given == "void" else read_number(given, "kg/m^3", f"{key}.density")
     if value < 0:
         raise ConfigError(f"{key}.density", f"is {given!r}; it cannot be negative")
     if value:
         units.append(("density", united))
-    return value
+    return Constant("density", value, "kg/m^3" if united else "1", spread)

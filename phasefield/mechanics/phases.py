@@ -36,7 +36,7 @@ class Phase:
     level: float | None = None
     sources: dict[str, str] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
-    density: float | None = None
+    density: Constant | None = None
 
     def label(self, constant: Constant) -> str:
         """``PHASE.CONSTANT``, as files and tables call it."""
@@ -99,16 +99,22 @@ class MaterialSystem:
         """SI unit of a property, ``1`` if the constants came without units."""
         return PROPERTIES[name].unit if self.united else "1"
 
-    def density(self, numbers: Iterable[int], fractions: Iterable[float]) -> float:
-        """The density of a mixture: the mean by volume. NaN where a phase that is in it has none.
+    def density(self, numbers: Iterable[int], fractions: Iterable[float]) -> tuple[float, float]:
+        """The density of a mixture, the mean by volume, and what the uncertainties of the phases' densities make of it.
 
         Args:
             numbers: of the phases, which may repeat. fractions: their shares of the volume.
+
+        Returns:
+            NaN where a phase that is in it has no density, and where none has an uncertainty.
         """
-        pairs = [
-            (self.phases[k].density, float(share)) for k, share in zip(numbers, fractions, strict=True) if share > 0
-        ]
-        return math.fsum(math.nan if density is None else density * share for density, share in pairs)
+        shares = dict.fromkeys(range(len(self.phases)), 0.0)
+        for k, share in zip(numbers, fractions, strict=True):
+            shares[k] += float(share)
+        there = [(self.phases[k].density, share) for k, share in shares.items() if share > 0]
+        mean = math.fsum(math.nan if d is None else d.value * share for d, share in there)
+        stds = [d.spread.std * share for d, share in there if d is not None and d.spread is not None]
+        return mean, math.hypot(*stds) if stds else math.nan
 
     @property
     def constants(self) -> dict[str, Constant]:

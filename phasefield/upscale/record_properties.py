@@ -163,7 +163,15 @@ def density_of(data: Any) -> Quantity | None:
     if "density" not in data or not np.isfinite(float(data["density"])):
         return None
     unit = str(data["density"].attrs.get("units", "1"))
-    return number(float(data["density"]), unit if unit != "1" else None)
+    parts: dict[str, Estimate | None] = dict.fromkeys(PARTS)
+    if "density_parameter_std" in data and np.isfinite(float(data["density_parameter_std"])):
+        lacks: list[str] = []
+        if "constituent_density_std" in data:
+            known = np.isfinite(data["constituent_density_std"].values) | (data["constituent_density"].values == 0)
+            lacks = [f"{n}.density" for n, k in zip(data["constituent"].values, known, strict=True) if not k]
+        std = np.asarray(float(data["density_parameter_std"]))
+        parts["parameter"] = Estimate(std, ("densities of the phases",), tuple(lacks))
+    return number(float(data["density"]), unit if unit != "1" else None, uncertainty=parts)
 
 
 def temperature_of(attrs: Mapping[str, Any]) -> Quantity | None:

@@ -25,7 +25,7 @@ name: glass in epoxy
 temperature: 20 degC
 phases:
   epoxy: {stiffness: {E: 3.4 GPa, nu: 0.35}, conductivity: 0.2 W/(m K), expansion: 58 ppm/K, density: 1200 kg/m^3}
-  glass: {stiffness: {E: 70 GPa, nu: 0.2}, conductivity: 1.1 W/(m K), expansion: 5 ppm/K, density: 2.55 g/cm^3}
+  glass: {stiffness: {E: 70 GPa, nu: 0.2}, conductivity: 1.1 W/(m K), expansion: 5 ppm/K, density: 2.55(2) g/cm^3}
 """
 
 
@@ -78,6 +78,9 @@ def test_what_a_record_says(source: Path, folder: Path) -> None:
     assert sum(fractions.values()) == pytest.approx(1, abs=1e-12)
     assert data["density"]["value"] == pytest.approx(1200 * fractions["epoxy"] + 2550 * fractions["glass"], rel=1e-12)
     assert data["density"]["unit"] == "kg/m^3"
+    part = data["density"]["uncertainty"]["parameter"]
+    assert part["std"] == pytest.approx(20 * fractions["glass"], rel=1e-9)
+    assert part["lacks"] == ["epoxy.density"]
     assert data["reference_temperature"]["value"] == 293.15
     assert data["properties"]["stiffness"]["components"] == ["xx", "yy", "zz", "yz", "xz", "xy"]
     assert [data["properties"][n]["unit"] for n in ("stiffness", "conductivity", "expansion")] == [
@@ -123,7 +126,8 @@ def test_what_is_not_known_is_null(folder: Path, source: Path) -> None:
     data = to_dict(read_record(source))
     assert data["properties"]["stiffness"]["uncertainty"]["statistical"] is None
     assert data["properties"]["expansion"]["uncertainty"] == dict.fromkeys(PARTS)
-    assert data["density"]["uncertainty"] == dict.fromkeys(PARTS)
+    assert data["phases"][0]["volume_fraction"]["uncertainty"] == dict.fromkeys(PARTS)
+    assert data["density"]["uncertainty"]["numerical"] is None
     model = to_dict(read_record(folder / "bounded.nc"))["properties"]["conductivity"]["uncertainty"]["model"]["std"]
     assert model[2][2] is None  # uniform flux was computed in the plane only
     assert model[0][0] > 0
@@ -340,10 +344,12 @@ def test_densities_of_phases(folder: Path, tmp_path: Path) -> None:
 
     whole = {"stiffness": {"E": "70 GPa", "nu": 0.3}}
     foam = build({"phases": {"a": {**whole, "density": "2 g/cm^3"}, "pore": "void"}})
-    assert foam.density([0, 1], [0.25, 0.75]) == pytest.approx(500, rel=1e-14)
+    assert foam.density([0, 1], [0.25, 0.75])[0] == pytest.approx(500, rel=1e-14)
     some = build({"phases": {"a": {**whole, "density": "2 g/cm^3"}, "b": whole}})
-    assert math.isnan(some.density([0, 1], [0.5, 0.5]))
-    assert some.density([0, 1], [1.0, 0.0]) == pytest.approx(2000, rel=1e-14)
+    assert math.isnan(some.density([0, 1], [0.5, 0.5])[0])
+    assert some.density([0, 1], [1.0, 0.0])[0] == pytest.approx(2000, rel=1e-14)
+    spread = build({"phases": {n: {**whole, "density": f"2.0({d}) g/cm^3"} for n, d in (("a", 3), ("b", 4))}})
+    assert spread.density([0, 1, 0], [0.25, 0.5, 0.25]) == pytest.approx((2000, 250), rel=1e-12)
     for spec, match in (
         ({"density": 3}, "some properties have units"),
         ({"density": "3 GPa"}, "cannot be converted to kg"),
