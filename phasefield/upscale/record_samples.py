@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,13 @@ import numpy as np
 from ..errors import ConfigError, Unreadable
 from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
-from ..store import open_dataset
-from .record import PARTS, Between, Estimate, Quantity, Record, tensor
+from ..store import expanded, open_dataset, sha256
+from .record import PARTS, Between, Estimate, Input, Quantity, Record, tensor
 from .record_origin import flat, origin
 from .record_properties import SETTING, density_of, parameter_part, parameters_of, phases_of, temperature_of, unit_of
+
+#: What a prediction tells of its surrogate.
+_SURROGATE = ("surrogate_median_error", "surrogate_p95_error", "surrogate_test_samples")
 
 
 def read_statistics(path: Path, data: Any, choice: Any) -> Record:
@@ -46,7 +52,20 @@ def read_prediction(path: Path, data: Any, choice: Any) -> Record:
             parts["model"] = _estimate(data[f"{name}_model_std"], "test error of the surrogate")
         parts["parameter"] = parameter_part(data, name)
         properties[name] = tensor(name, data[name].values, unit_of(data[name], name), uncertainty=parts)
-    return _record(data.load(), "prediction", properties)
+    return _predicted(_record(data.load(), "prediction", properties), data.attrs)
+
+
+def _predicted(record: Record, attrs: Mapping[str, Any]) -> Record:
+    """The record with its surrogate among its inputs, and a note where the query was beyond the training."""
+    setting = {**record.setting, **{k: flat(attrs[k]) for k in _SURROGATE if k in attrs}}
+    notes, at = record.notes, record.provenance
+    if beyond := str(attrs.get("extrapolated", "")):
+        notes = (*notes, f"beyond the training of the surrogate, so that its errors are not known there: {beyond}")
+    if model := str(attrs.get("surrogate", "")):
+        there = expanded(model)
+        file = Input("surrogate", os.path.abspath(there), sha256(there) if there.is_file() else None)
+        at = replace(at, inputs=(*at.inputs, file))
+    return replace(record, setting=setting, notes=notes, provenance=at)
 
 
 def _groups(path: Path) -> set[str]:

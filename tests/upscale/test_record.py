@@ -183,10 +183,21 @@ def test_statistics_and_predictions(tmp_path: Path) -> None:
     predicted = xarray.Dataset(
         {"conductivity": (("i", "j"), mean[0], unit), "conductivity_model_std": (("i", "j"), 0.03 * mean[0], unit)},
         rows,
-        {"title": "Effective properties predicted by a Gaussian process", "material": "m"},
+        {
+            "title": "Effective properties predicted for x",
+            "material": "m",
+            "surrogate": str(tmp_path / "s.nc"),
+            "extrapolated": "contrast 40",
+        },
     )
     predicted.to_netcdf(tmp_path / "p.nc", engine="h5netcdf")
-    q = read_record(tmp_path / "p.nc").properties["conductivity"]
+    record = read_record(tmp_path / "p.nc")
+    assert record.kind == "prediction"
+    assert record.notes[0].endswith("not known there: contrast 40")
+    assert [(i.role, i.sha256) for i in record.provenance.inputs[1:]] == [
+        ("surrogate", hashlib.sha256((tmp_path / "s.nc").read_bytes()).hexdigest())
+    ]
+    q = record.properties["conductivity"]
     assert q.uncertainty["model"] is not None
     assert np.array_equal(q.uncertainty["model"].std, 0.03 * mean[0])
     assert [q.uncertainty[p] for p in ("numerical", "statistical", "parameter")] == [None] * 3
