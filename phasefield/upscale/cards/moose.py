@@ -1,0 +1,5 @@
+from .content import Card
+
+
+def lines(card: Card) -> list[str]:
+    return []
