@@ -28,6 +28,8 @@ from .options import Options
 from .potentials import Potential
 from .tensors import Array
 
+#: For small cells of which there are many: each on a thread of its own, to an accuracy that leaves a Newton's method above it quadratic.
+DEFAULT = Options(scheme="rotated", tolerance=1e-8, threads=1, device="cpu")
 #: Steps of Newton's method, and halvings of one of them, before it gives up.
 _MOST_STEPS, _MOST_HALVINGS = 50, 30
 #: Share of the slope's promise that a step has to keep (Armijo), and the share of the energy that is taken for rounding.
@@ -80,7 +82,7 @@ class NonlinearCell:
     Args:
         index: phase of every voxel, shape of the image (1 to 3 axes; along others nothing varies: plane strain).
         potentials: one per phase. spacing: edge lengths of a voxel.
-        options: scheme ``rotated`` (the default) or ``fourier``; ``tolerance`` is that of local strains in the norm of the
+        options: by default `DEFAULT`; scheme ``rotated`` or ``fourier``; ``tolerance`` is that of local strains in the norm of the
             energy, and of the tangent.
 
     Raises:
@@ -94,7 +96,7 @@ class NonlinearCell:
         spacing: Sequence[float] | None = None,
         options: Options | None = None,
     ) -> None:
-        self.options = options or Options(scheme="rotated", threads=1, device="cpu")
+        self.options = options or DEFAULT
         self.index = np.ascontiguousarray(index, np.int32)
         self.potentials, self.spacing = tuple(potentials), tuple(spacing or (1.0,) * self.index.ndim)
         if self.options.scheme == "q1":
