@@ -36,6 +36,15 @@ _MOST_STEPS, _MOST_HALVINGS = 50, 30
 _ARMIJO, _ROUNDING = 1e-4, 1e-13
 #: A step is about the square of the one before, and leaves about its own square: linear solves are this much more accurate.
 _FORCING = 0.1
+#: Steps below this are taken for quadratic ones.
+_SMALL = 1e-2
+
+
+def _foreseen(steps: Sequence[float]) -> float:
+    """What the next step of a quadratic sequence will be at most, by a factor of ten; infinite where it is not known."""
+    if len(steps) < 2 or steps[-1] > _SMALL:
+        return float("inf")
+    return float(10 * max(steps[-1] / steps[-2] ** 2, 1.0) * steps[-1] ** 2 + _FORCING * steps[-2] ** 4)
 
 
 @dataclass(frozen=True)
@@ -195,7 +204,7 @@ class NonlinearCell:
             stress, tangents = self.flux(strain), self.tangents(strain)
             scale = float(np.einsum("vi,vij,vj->", strain, tangents, strain)) / len(strain)
             scale += float(np.vdot(stress, stress) / max(np.trace(tangents.sum(axis=0)), 1e-300))
-            if not scale > 0 or (steps and steps[-1] <= tolerance):
+            if not scale > 0 or (steps and (steps[-1] <= tolerance or _foreseen(steps) <= tolerance)):
                 break
             if len(steps) >= _MOST_STEPS:
                 raise NotConverged(f"Newton's method on the cell stopped after {len(steps)} steps", "load in smaller steps", steps)

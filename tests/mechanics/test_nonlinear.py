@@ -69,8 +69,8 @@ def test_tangent_and_stress_are_derivatives_of_the_effective_potential(make) -> 
     inner = tangent.matrix[list(directions)]
     np.testing.assert_allclose(inner, inner.T, atol=1e-10 * np.abs(inner).max())
     assert max(state.hill, tangent.hill) < 1e-10
-    assert state.steps[-1] < 1e-11  # each about the square of the one before
-    assert all(b < 20 * a**2 or b < 1e-10 for a, b in zip(state.steps[1:], state.steps[2:], strict=False))
+    assert len(state.steps) > 3  # each about the square of the one before
+    assert all(b < 20 * a**2 for a, b in zip(state.steps[1:], state.steps[2:], strict=False))
 
 
 def test_a_linear_cell_is_solved_in_one_step_and_a_warm_start_in_none() -> None:
