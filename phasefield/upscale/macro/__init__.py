@@ -9,7 +9,7 @@ from __future__ import annotations
 from .micro import CellMicro, Function, Homogenized, Micro, Response, tangent_error
 from .model import MacroModel, MacroSolution
 from .points import Points
-from .scales import Scales, diffusion_time
+from .scales import Scales, diffusion_time, spacing_of_features
 
 __all__ = [
     "CellMicro",
@@ -22,5 +22,6 @@ __all__ = [
     "Response",
     "Scales",
     "diffusion_time",
+    "spacing_of_features",
     "tangent_error",
 ]
