@@ -59,7 +59,9 @@ def main(workers=1, kind="processes", picture=None):
     force = found.forces[pulled].sum()
     linear = Homogenized(micro.solve(np.zeros(3)).tangent)
     without = MacroModel(basis, linear).solve(values, fixed).forces[pulled].sum()
-    print(f"{model.points.count} cells, {seconds:.1f} s, Newton's residuals: {', '.join(f'{r:.1e}' for r in found.residuals)}")
+    print(
+        f"{model.points.count} cells, {seconds:.1f} s, Newton's residuals: {', '.join(f'{r:.1e}' for r in found.residuals)}"
+    )
     print(f"Hill-Mandel residual, largest of all points: {np.nanmax(found.hill):.1e}")
     print(f"force {force:.6f}; homogenized once, at no strain: {without:.6f} ({100 * (without / force - 1):+.1f} %)")
     if picture:

@@ -1,7 +1,7 @@
 """A plate with a hole, of a composite with inclined fibres: the homogenized tensor in scikit-fem and, as a card, in CalculiX.
 
-The same mesh and elements, so that both programs must give the same displacements and the same peak stress. The tensor has no axis of
-symmetry along the plate's: a wrong order of components would show.
+The same mesh and elements, so that both programs must give the same displacements and the same peak stress. The tensor has
+no axis of symmetry along the plate's: a wrong order of components would show.
 """
 
 import argparse
@@ -72,7 +72,9 @@ def main(folder, around=24, outwards=6):
     stiffness = record.properties["stiffness"].mandel / 1e6  # MPa
 
     basis = skfem.Basis(plate(around, outwards), skfem.ElementVector(skfem.ElementHexS2()), intorder=5)
-    right = skfem.FacetBasis(basis.mesh, basis.elem, facets=basis.mesh.facets_satisfying(lambda x: x[0] > WIDTH / 2 - 1e-6))
+    right = skfem.FacetBasis(
+        basis.mesh, basis.elem, facets=basis.mesh.facets_satisfying(lambda x: x[0] > WIDTH / 2 - 1e-6)
+    )
     load = skfem.LinearForm(lambda v, w: PULL * v[0]).assemble(right)
     x, y, z = basis.doflocs
     direction = np.empty(basis.N, int)

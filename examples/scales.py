@@ -1,8 +1,8 @@
 """How far apart must scales be? A panel of m x m resolved tiles against the panel of homogenized material.
 
-The left edge is held, the right edge pulled downwards; the other edges are free, and there the tiles feel that they have no neighbours.
-The homogenized tensor is that of the very elements the tiles are made of, so that what differs is the separation of scales alone: the
-error of the compliance is of the order l/L.
+The left edge is held, the right edge pulled downwards; the other edges are free, and there the tiles feel that they have no
+neighbours. The homogenized tensor is that of the very elements the tiles are made of, so that what differs is the separation
+of scales alone: the error of the compliance is of the order l/L.
 """
 
 import numpy as np

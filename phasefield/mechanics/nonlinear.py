@@ -2,14 +2,14 @@
 
     minimise <w(x, E + grad u)> over periodic u;    S(E) = <dw/de>,    dS/dE = <C_T : (I + grad u_i)>
 
-The mean stress S is the derivative of the effective potential, the least mean energy, by the mean strain E (Hill's lemma; Castaneda
-and Suquet, Adv. Appl. Mech. 34 (1997) 171). Newton's method on the discretisation of the linear cell problem (Gelebart and
-Mondon-Cancel, Comput. Mater. Sci. 77 (2013) 430): every step is a linear cell problem with a tangent of its own in every voxel, and so is the
-consistent tangent, one load for each component of E.
+The mean stress S is the derivative of the effective potential, the least mean energy, by the mean strain E (Hill's lemma;
+Castaneda and Suquet, Adv. Appl. Mech. 34 (1997) 171). Newton's method on the discretisation of the linear cell problem
+(Gelebart and Mondon-Cancel, Comput. Mater. Sci. 77 (2013) 430): every step is a linear cell problem with a tangent of its
+own in every voxel, and so is the consistent tangent, one load for each component of E.
 
-The schemes have one Gauss point a voxel, so that what Newton's method and the line search see is the same discrete energy. Potentials
-are convex where the solution goes: of others one periodic cell does not give the effective potential (Mueller, Arch. Ration. Mech. Anal. 99
-(1987) 189), and they are refused.
+The schemes have one Gauss point a voxel, so that what Newton's method and the line search see is the same discrete energy.
+Potentials are convex where the solution goes: of others one periodic cell does not give the effective potential (Mueller,
+Arch. Ration. Mech. Anal. 99 (1987) 189), and they are refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from .options import Options
 from .potentials import Potential
 from .tensors import Array
 
-#: For small cells of which there are many: each on a thread of its own, to an accuracy that leaves a Newton's method above it quadratic.
+#: For small cells of which there are many: each on a thread of its own, to an accuracy that leaves a Newton's method above
+#: it quadratic.
 DEFAULT = Options(scheme="rotated", tolerance=1e-8, threads=1, device="cpu")
 #: Steps of Newton's method, and halvings of one of them, before it gives up.
 _MOST_STEPS, _MOST_HALVINGS = 50, 30
@@ -72,7 +73,8 @@ class Tangent:
     """The derivative of the mean stress by the mean strain.
 
     Attributes:
-        directions: components of the mean strain. matrix: (size, directions). modes: derivatives of the fluctuation, one for each.
+        directions: components of the mean strain. matrix: (size, directions). modes: derivatives of the fluctuation, one
+            for each.
         hill: the largest Hill-Mandel residual of their loads. iterations: of conjugate gradients.
     """
 
@@ -91,8 +93,8 @@ class NonlinearCell:
     Args:
         index: phase of every voxel, shape of the image (1 to 3 axes; along others nothing varies: plane strain).
         potentials: one per phase. spacing: edge lengths of a voxel.
-        options: by default `DEFAULT`; scheme ``rotated`` or ``fourier``; ``tolerance`` is that of local strains in the norm of the
-            energy, and of the tangent.
+        options: by default `DEFAULT`; scheme ``rotated`` or ``fourier``; ``tolerance`` is that of local strains in the norm
+            of the energy, and of the tangent.
 
     Raises:
         ConfigError: potentials of both kinds, phases without potential, or a scheme with several Gauss points a voxel.
@@ -119,7 +121,8 @@ class NonlinearCell:
             raise ConfigError("potentials", "are of strains and of gradients" if sizes else "are missing")
         if self.index.min() < 0 or self.index.max() >= len(self.potentials):
             raise ConfigError(
-                "index", f"has the phases {self.index.min()} to {self.index.max()}, {len(self.potentials)} have a potential"
+                "index",
+                f"has the phases {self.index.min()} to {self.index.max()}, {len(self.potentials)} have a potential",
             )
         (self.size,) = sizes
         self._where = [np.flatnonzero(self.index.ravel() == p) for p in range(len(self.potentials))]
@@ -207,7 +210,9 @@ class NonlinearCell:
             if not scale > 0 or (steps and (steps[-1] <= tolerance or _foreseen(steps) <= tolerance)):
                 break
             if len(steps) >= _MOST_STEPS:
-                raise NotConverged(f"Newton's method on the cell stopped after {len(steps)} steps", "load in smaller steps", steps)
+                raise NotConverged(
+                    f"Newton's method on the cell stopped after {len(steps)} steps", "load in smaller steps", steps
+                )
             forced = min(max(_FORCING * min(steps[-1], 1.0) ** 4, tolerance) if steps else 0.1, 0.1)
             field = np.moveaxis(stress, -1, 0).reshape(self.size, *self.index.shape)
             load = Load(stress_field=field, energy=scale, name="Newton step of a cell")
@@ -222,7 +227,14 @@ class NonlinearCell:
         return CellState(mean, total, energy, u, tuple(steps), iterations, hill)
 
     def _search(
-        self, u: np.ndarray, step: np.ndarray, mean: Array, energy: float, slope: float, scale: float, steps: list[float]
+        self,
+        u: np.ndarray,
+        step: np.ndarray,
+        mean: Array,
+        energy: float,
+        slope: float,
+        scale: float,
+        steps: list[float],
     ) -> tuple[np.ndarray, Array, float]:
         """The step, halved until the energy falls as its slope promises; notes its size."""
         rounding, share = _ROUNDING * max(abs(energy), scale), 1.0
@@ -237,7 +249,9 @@ class NonlinearCell:
                 steps.append((max(-slope, 0.0) / scale) ** 0.5 * share if share == 1.0 else 1.0)
                 return new, strain, after
             share /= 2
-        raise NotConverged("the energy of the cell falls no further along Newton's step", "load in smaller steps", steps)
+        raise NotConverged(
+            "the energy of the cell falls no further along Newton's step", "load in smaller steps", steps
+        )
 
     def tangent(self, state: CellState, directions: Sequence[int] | None = None) -> Tangent:
         """The derivative of the mean stress by components of the mean strain (Mandel) or gradient; all of them if None."""

@@ -66,9 +66,9 @@ class Expression:
     """A density as an expression.
 
     Args:
-        text: of the gradient ``gx, gy, gz`` and its square ``g2``; or of the strain tensor's components ``exx, eyy, ezz, eyz, exz,
-            exy``, its trace ``tr``, its square ``e2 = e : e`` and that of its deviator, ``d2``. E.g. ``k*g2/2 + b*g2**2/4``: the
-            conductivity ``k + b g2``; ``K*tr**2/2 + G*d2``: Hooke's law.
+        text: of the gradient ``gx, gy, gz`` and its square ``g2``; or of the strain tensor's components ``exx, eyy, ezz,
+            eyz, exz, exy``, its trace ``tr``, its square ``e2 = e : e`` and that of its deviator, ``d2``. E.g. ``k*g2/2 +
+            b*g2**2/4``: the conductivity ``k + b g2``; ``K*tr**2/2 + G*d2``: Hooke's law.
         elastic: whether of a strain. parameters: constants by name. key: what holds the text, for messages.
 
     Raises:

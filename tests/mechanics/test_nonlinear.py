@@ -74,7 +74,9 @@ def test_tangent_and_stress_are_derivatives_of_the_effective_potential(make) -> 
 
 
 def test_a_linear_cell_is_solved_in_one_step_and_a_warm_start_in_none() -> None:
-    cell = NonlinearCell(disk(), [Expression("K*tr**2/2 + G*d2", True, {"K": 1.0, "G": 0.5}), Quadratic(STIFF)], options=TIGHT)
+    cell = NonlinearCell(
+        disk(), [Expression("K*tr**2/2 + G*d2", True, {"K": 1.0, "G": 0.5}), Quadratic(STIFF)], options=TIGHT
+    )
     mean = np.array([0.1, -0.05, 0, 0, 0, 0.12])
     state = cell.solve(mean)
     np.testing.assert_allclose(cell.tangent(state).matrix @ mean, state.stress, rtol=0, atol=1e-9)
@@ -101,7 +103,7 @@ def test_what_is_refused() -> None:
         NonlinearCell(disk(), [Expression("g2**0.6", False), CONDUCTOR]).solve(np.zeros(3))
     with pytest.raises(ExpressionError, match="strain"):
         Expression("strain**2", True)
-    with pytest.raises(ConfigError, match="several|one Gauss point"):
+    with pytest.raises(ConfigError, match="needs one Gauss point"):
         NonlinearCell(disk(), [CONDUCTOR, CONDUCTOR], options=Options())
     with pytest.raises(ConfigError, match="strains and of gradients"):
         NonlinearCell(disk(), [CONDUCTOR, SOLID])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,17 @@ from phasefield.mechanics import Options
 from phasefield.mechanics.nonlinear import NonlinearCell
 from phasefield.mechanics.potentials import Expression, Quadratic
 from phasefield.mechanics.tensors import isotropic_stiffness
-from phasefield.upscale.macro import CellMicro, Function, Homogenized, MacroModel, Points, Response, Scales, diffusion_time, tangent_error
+from phasefield.upscale.macro import (
+    CellMicro,
+    Function,
+    Homogenized,
+    MacroModel,
+    Points,
+    Response,
+    Scales,
+    diffusion_time,
+    tangent_error,
+)
 
 skfem = pytest.importorskip("skfem")
 MATRIX = Expression("K*tr**2/2 + G*d2 + b*d2**2", True, {"K": 1.0, "G": 0.5, "b": 40.0})
@@ -72,7 +83,7 @@ def test_newton_is_quadratic_with_the_consistent_tangent_and_not_without() -> No
     residuals = MacroModel(basis, micro).solve(values, fixed, source, tolerance=1e-10).residuals
     last = [r for r in residuals[1:] if r < 0.1]
     assert len(last) >= 2
-    assert all(b < max(10 * a**2, 1e-12) for a, b in zip(last, last[1:], strict=False))
+    assert all(b < max(10 * a**2, 1e-12) for a, b in itertools.pairwise(last))
 
     frozen = micro.solve(np.zeros(2)).tangent
 
@@ -120,7 +131,9 @@ def test_a_failed_point_is_named_and_states_stay() -> None:
     values = np.zeros(basis.N)
     values[dofs[2.0]] = 5.0
     with pytest.raises(NotConverged, match="not convex"):
-        MacroModel(basis, CellMicro(NonlinearCell(image(), [soft, soft]))).solve(values, np.concatenate(list(dofs.values())))
+        MacroModel(basis, CellMicro(NonlinearCell(image(), [soft, soft]))).solve(
+            values, np.concatenate(list(dofs.values()))
+        )
 
 
 def test_a_homogenized_tensor_takes_one_step() -> None:
@@ -202,7 +215,11 @@ def test_calculix_and_scikit_fem_agree_only_on_the_right_order(tmp_path: Path) -
         deck(coarse, card((0, 1, 2, 5, 4, 3)), values, fixed, load)
     if shutil.which("ccx") is None:
         pytest.skip("CalculiX (ccx) is not installed")
-    for name, element, order in (("S2", skfem.ElementHexS2(), 5), ("P2", skfem.ElementTetP2(), 2), ("P1", skfem.ElementTetP1(), 1)):
+    for name, element, order in (
+        ("S2", skfem.ElementHexS2(), 5),
+        ("P2", skfem.ElementTetP2(), 2),
+        ("P1", skfem.ElementTetP1(), 1),
+    ):
         mesh = basis.mesh if name == "S2" else basis.mesh.to_meshtet()
         own = skfem.Basis(mesh, skfem.ElementVector(element), intorder=order)
         bottom, top = (own.get_dofs(lambda x, at=at: np.abs(x[2] - at) < 1e-9) for at in (0.0, 1.0))

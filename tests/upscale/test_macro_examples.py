@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_fe2() -> None:
     assert hill < 1e-8
     last = residuals[-3:]
     assert last[-1] < 1e-8
-    assert all(b < max(a**2, 1e-9) for a, b in zip(last, last[1:], strict=False))
+    assert all(b < max(a**2, 1e-9) for a, b in itertools.pairwise(last))
 
 
 @pytest.mark.slow
@@ -78,7 +79,11 @@ def test_the_command_tells_the_scales(
     assert code == 0
     assert f"l/L = {micro / 50e-6:.2g} is above 0.1" in caplog.text
     assert "tau/T = 0.02 is above 0.016" in caplog.text
-    for bad, said in (("", "length: is missing"), ("length=-1mm", "length: is -0.001"), ("length=1mm period=1s", "relaxation: is missing")):
+    for bad, said in (
+        ("", "length: is missing"),
+        ("length=-1mm", "length: is -0.001"),
+        ("length=1mm period=1s", "relaxation: is missing"),
+    ):
         code, _, err = answer(f"scales {{0}}/layers_properties.nc {bad}")
         assert (code, said in err) == (2, True)
     assert answer(made)[0] == 0

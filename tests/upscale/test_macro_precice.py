@@ -1,4 +1,5 @@
-"""Cells as micro simulations of preCICE's Micro Manager: the class alone, and with that package's own driver where it is installed."""
+"""Cells as micro simulations of preCICE's Micro Manager: the class alone, and with that package's own driver where it is
+installed."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def test_a_point_answers_in_voigt_form_and_goes_back_to_a_checkpoint(tmp_path: P
     start = one.initialize()
     first = one.solve(sent(STRAIN), 0.1)
     direct = make_cell().solve(STRAIN / FACTOR)
-    np.testing.assert_allclose(np.concatenate([first["stresses1to3"], first["stresses4to6"]]), direct.flux / FACTOR, atol=1e-9)
+    np.testing.assert_allclose(
+        np.concatenate([first["stresses1to3"], first["stresses4to6"]]), direct.flux / FACTOR, atol=1e-9
+    )
     upper = to_voigt(direct.tangent)[np.triu_indices(6)]
     np.testing.assert_allclose(np.concatenate([first[f"cmat{k}"] for k in range(1, 8)]), upper, atol=1e-8)
     # at no strain the tangent gives the stress of a small one
@@ -181,4 +184,6 @@ def test_the_micro_manager_computes_snapshots(
         assert file["crashed_snapshots"][:].tolist() == [1]
         for row in (0, 2):
             direct = make_cell().solve(strains[row] / FACTOR).flux / FACTOR
-            np.testing.assert_allclose(np.append(file["stresses1to3"][row], file["stresses4to6"][row]), direct, atol=1e-8)
+            np.testing.assert_allclose(
+                np.append(file["stresses1to3"][row], file["stresses4to6"][row]), direct, atol=1e-8
+            )

@@ -1,7 +1,8 @@
 """Macro-scale models that use effective properties: sequentially (cards, tensors) and two-way (a microstructure in every point).
 
-`micro` says what a point asks of a microstructure, `points` solves many side by side, `elements` and `model` are the finite elements
-above them (scikit-fem), `precice` the same microstructures for another solver's, `scales` whether all this is allowed.
+`micro` says what a point asks of a microstructure, `points` solves many side by side, `elements` and `model` are the finite
+elements above them (scikit-fem), `precice` the same microstructures for another solver's, `scales` whether all this is
+allowed.
 """
 
 from __future__ import annotations

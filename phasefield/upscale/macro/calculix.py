@@ -1,7 +1,7 @@
 """A linear elastic model in CalculiX, on the mesh and the elements of a scikit-fem model, with a material from a card.
 
-The same mesh, shape functions and integration points, so that both answers are the same up to rounding and the six or seven digits
-CalculiX prints: what differs is a mistake in one of them.
+The same mesh, shape functions and integration points, so that both answers are the same up to rounding and the six or seven
+digits CalculiX prints: what differs is a mistake in one of them.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def deck(basis: Any, card: str, values: Array, fixed: Array, load: Array) -> str
     """The text of an input file.
 
     Args:
-        basis: of scikit-fem in three dimensions: `ElementVector` of `ElementHexS2`, `ElementTetP2` or `ElementTetP1` with 27, 4 or 1
-            integration points. card: text with one ``*MATERIAL``, in the units of the mesh and the load.
+        basis: of scikit-fem in three dimensions: `ElementVector` of `ElementHexS2`, `ElementTetP2` or `ElementTetP1` with
+            27, 4 or 1 integration points. card: text with one ``*MATERIAL``, in the units of the mesh and the load.
         values: (dofs,), prescribed for the dofs ``fixed``. load: nodal forces, (dofs,).
 
     Raises:
@@ -81,7 +81,9 @@ def deck(basis: Any, card: str, values: Array, fixed: Array, load: Array) -> str
     orientation = f", ORIENTATION={axes[0]}" if axes else ""
     nodes, elements = _nodes(basis), _elements(basis, kind)
     lines = ["*NODE, NSET=ALL"]
-    lines += [f"{i + 1}, " + ", ".join(f"{v:.12e}" for v in place) for i, place in enumerate(basis.doflocs.T[nodes[:, 0]])]
+    lines += [
+        f"{i + 1}, " + ", ".join(f"{v:.12e}" for v in place) for i, place in enumerate(basis.doflocs.T[nodes[:, 0]])
+    ]
     lines.append(f"*ELEMENT, TYPE={kind.name}, ELSET=BODY")
     for i, own in enumerate(elements):
         words = [str(i + 1), *(str(n + 1) for n in own)]
@@ -115,7 +117,9 @@ def solve(basis: Any, card: str, values: Array, fixed: Array, load: Array, folde
     done = subprocess.run([program, "model"], cwd=folder, capture_output=True, text=True, env=threads, check=False)
     errors = [line.strip() for line in done.stdout.splitlines() if "*ERROR" in line]
     if done.returncode or errors or not (folder / "model.dat").exists():
-        raise PhasefieldError(f"CalculiX failed in {folder}: {errors[0] if errors else done.stdout[-300:] + done.stderr[-300:]}")
+        raise PhasefieldError(
+            f"CalculiX failed in {folder}: {errors[0] if errors else done.stdout[-300:] + done.stderr[-300:]}"
+        )
     return _read(folder / "model.dat", basis)
 
 
@@ -124,9 +128,13 @@ def _kind(basis: Any) -> _Kind:
     points = basis.X.shape[-1]
     kind = _KINDS.get(name)
     if kind is None or not Elements(basis).elastic:
-        raise ConfigError("basis", f"is of {type(basis.elem).__name__} {name}; ElementVector of {', '.join(_KINDS)} is expected")
+        raise ConfigError(
+            "basis", f"is of {type(basis.elem).__name__} {name}; ElementVector of {', '.join(_KINDS)} is expected"
+        )
     if points != kind.points:
-        raise ConfigError("basis", f"has {points} integration points an element; CalculiX's {kind.name} has {kind.points}")
+        raise ConfigError(
+            "basis", f"has {points} integration points an element; CalculiX's {kind.name} has {kind.points}"
+        )
     return kind
 
 

@@ -77,7 +77,9 @@ class CellMicro:
         axes = self.cell.index.ndim
         object.__setattr__(self, "dimension", self.dimension or axes)
         if self.dimension not in (2, 3) or axes > self.dimension:
-            raise ConfigError("dimension", f"is {self.dimension} for an image of {axes} axes; 2 or 3, and no fewer, is expected")
+            raise ConfigError(
+                "dimension", f"is {self.dimension} for an image of {axes} axes; 2 or 3, and no fewer, is expected"
+            )
 
     @property
     def components(self) -> tuple[int, ...]:
@@ -145,8 +147,8 @@ class Homogenized:
 
 @dataclass(frozen=True)
 class Function:
-    """Any function of the strain (gradient) that gives stress (flux) and tangent, ``f(gradient) -> (flux, tangent)``: a surrogate,
-    a law of one's own. For several processes it has to be one that can be pickled, defined in a module.
+    """Any function of the strain (gradient) that gives stress (flux) and tangent, ``f(gradient) -> (flux, tangent)``: a
+    surrogate, a law of one's own. For several processes it has to be one that can be pickled, defined in a module.
     """
 
     function: Callable[[Array], tuple[Array, Array]]
@@ -156,7 +158,8 @@ class Function:
         flux, tangent = (np.asarray(each, float) for each in self.function(gradient))
         if flux.shape != (self.size,) or tangent.shape != (self.size, self.size):
             raise ConfigError(
-                "function", f"gave {flux.shape} and {tangent.shape}; ({self.size},) and ({self.size}, {self.size}) are expected"
+                "function",
+                f"gave {flux.shape} and {tangent.shape}; ({self.size},) and ({self.size}, {self.size}) are expected",
             )
         return Response(flux, tangent)
 

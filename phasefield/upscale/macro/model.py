@@ -32,8 +32,8 @@ class MacroSolution:
     """A macro-scale model in equilibrium.
 
     Attributes:
-        values: nodal values (dofs,). strain, flux: at the quadrature points, (points, n), Mandel. forces: of the body on its nodes;
-            where values are given, the reactions.
+        values: nodal values (dofs,). strain, flux: at the quadrature points, (points, n), Mandel. forces: of the body on
+            its nodes; where values are given, the reactions.
         residuals: norm of what is out of balance, relative to the forces, before every step and after the last.
         hill: Hill-Mandel residual of every point; NaN where microstructures have no local fields.
     """
@@ -133,7 +133,9 @@ class MacroModel:
                 u, given = u + step, np.zeros(len(values))
                 strain, flux, tangent, forces = self.balance(u)
             else:
-                u, (strain, flux, tangent, forces) = self._search(u, step, load, free, float(np.linalg.norm(out[free])), residuals)
+                u, (strain, flux, tangent, forces) = self._search(
+                    u, step, load, free, float(np.linalg.norm(out[free])), residuals
+                )
 
     def _search(
         self, u: Array, step: Array, load: Array, free: Array, before: float, residuals: list[float]

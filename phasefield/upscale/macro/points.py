@@ -54,8 +54,9 @@ class Points:
 
     Args:
         micro: that of every point; they differ in their states. count: how many points.
-        workers: how many are solved at a time. kind: ``processes`` (started afresh: scripts need ``if __name__ == "__main__"``) or
-            ``threads`` (which share Python's lock: good where cells are large).
+        workers: how many are solved at a time.
+        kind: ``processes`` (started afresh: scripts need ``if __name__ == "__main__"``) or ``threads`` (which share Python's
+            lock: good where cells are large).
 
     Attributes:
         states: of every point, as last accepted. hill: largest Hill-Mandel residual of the last solve, one per point.
@@ -97,14 +98,13 @@ class Points:
             NotConverged: names the point. ConfigError: of a microstructure.
         """
         if np.shape(gradients) != (self.count, self.micro.size):
-            raise ConfigError("gradients", f"have the shape {np.shape(gradients)}; {(self.count, self.micro.size)} is expected")
+            raise ConfigError(
+                "gradients", f"have the shape {np.shape(gradients)}; {(self.count, self.micro.size)} is expected"
+            )
         if isinstance(self.micro, Homogenized):  # a law without states
             return self.micro.solve_all(gradients)
         work = [(i, gradients[i], self._trial[i]) for i in range(self.count)]
-        if self._executor is None:
-            answers = _solve(self.micro, work)
-        else:
-            answers = self._beside(self._executor, work)
+        answers = self._beside(self._executor, work) if self._executor else _solve(self.micro, work)
         self._trial = [a.state for a in answers]
         self.hill = np.array([a.hill for a in answers])
         self.iterations += np.sum([a.iterations for a in answers], axis=0)

@@ -5,8 +5,8 @@ A file of two lines is all that the Micro Manager needs::
     from phasefield.upscale.macro.precice import Exchange, micro_simulation
     MicroSimulation = micro_simulation(make_cell, Exchange.stress())
 
-Written for version 0.12 of the Micro Manager (Desai, Scheurer, Bringedal and Uekermann, J. Open Source Softw. 8 (2023) 5842), whose interface
-is `MicroSimulationInterface`; without that package the class works as it is, and can be tried.
+Written for version 0.12 of the Micro Manager (Desai, Scheurer, Bringedal and Uekermann, J. Open Source Softw. 8 (2023)
+5842), whose interface is `MicroSimulationInterface`; without that package the class works as it is, and can be tried.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...mechanics.tensors import FACTOR, PLANE, Array
-from .micro import Micro
+from .micro import Micro, Response
 
 
 @dataclass(frozen=True)
 class Exchange:
     """Names of the data that preCICE brings and takes, with the components in them. A name with one component is scalar data.
 
-    Strains have engineering shear components, stresses and tangents are in Voigt form; the order is xx yy zz yz xz xy unless other
-    names are given.
+    Strains have engineering shear components, stresses and tangents are in Voigt form; the order is xx yy zz yz xz xy
+    unless other names are given.
 
     Attributes:
         reads: components of the strain or gradient. fluxes: of the stress or flux. tangents: rows and columns of the tangent.
@@ -43,8 +43,8 @@ class Exchange:
 
     @classmethod
     def stress(cls, order: tuple[int, ...] = (0, 1, 2, 3, 4, 5)) -> Exchange:
-        """Three dimensions, as vectors of three: ``strains1to3``, ``strains4to6``; ``stresses1to3``, ``stresses4to6``; ``cmat1`` to
-        ``cmat7``, the rows of the tangent's upper triangle one behind the other.
+        """Three dimensions, as vectors of three: ``strains1to3``, ``strains4to6``; ``stresses1to3``, ``stresses4to6``;
+        ``cmat1`` to ``cmat7``, the rows of the tangent's upper triangle one behind the other.
 
         Args:
             order: of the components; (0, 1, 2, 5, 4, 3) is 11 22 33 12 13 23.
@@ -62,7 +62,8 @@ class Exchange:
 
     @classmethod
     def plane(cls) -> Exchange:
-        """Plane strain, as scalars: ``strain_xx``, ``strain_yy``, ``strain_xy``; ``stress_xx`` ...; ``c_xx_xx`` ... ``c_xy_xy``."""
+        """Plane strain, as scalars: ``strain_xx``, ``strain_yy``, ``strain_xy``; ``stress_xx`` ...; ``c_xx_xx`` ...
+        ``c_xy_xy``."""
         names = ("xx", "yy", "xy")
         return cls(
             {f"strain_{name}": (i,) for i, name in enumerate(names)},
@@ -73,7 +74,8 @@ class Exchange:
 
     @classmethod
     def conduction(cls, dimension: int) -> Exchange:
-        """``gradient`` and ``flux`` (tensor times gradient, no minus sign) as vectors, the tangent as scalars ``k_00``, ``k_01``, ..."""
+        """``gradient`` and ``flux`` (tensor times gradient, no minus sign) as vectors, the tangent as scalars ``k_00``,
+        ``k_01``, ..."""
         every = tuple(range(dimension))
         tangents = {f"k_{i}{j}": ((i, j),) for i in every for j in every}
         return cls({"gradient": every}, {"flux": every}, tangents, np.ones(dimension))
@@ -137,10 +139,14 @@ def micro_simulation(
         strain, response = self._last
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
-        local = {"fluctuation": getattr(response.state, "fluctuation", np.zeros(0))}
-        np.savez(where / f"micro_{self._sim_id}.npz", strain=strain, flux=response.flux, **local)
+        local = getattr(response.state, "fluctuation", np.zeros(0))
+        np.savez(where / f"micro_{self._sim_id}.npz", strain=strain, flux=response.flux, fluctuation=local)
 
-    body: dict[str, Any] = {"initialize": initialize, "_exchange": exchange, "_micro": staticmethod(lambda: _sized(shared(), exchange))}
+    body: dict[str, Any] = {
+        "initialize": initialize,
+        "_exchange": exchange,
+        "_micro": staticmethod(lambda: _sized(shared(), exchange)),
+    }
     if folder is not None:
         body["output"] = output
     return type(name, (_Point, _interface()), body)
@@ -169,7 +175,9 @@ class _Point:
     _micro: Callable[[], Micro]
 
     def __init__(self, sim_id: int) -> None:
-        self._sim_id, self._state, self._last = int(sim_id), None, None
+        self._sim_id = int(sim_id)
+        self._state: Any = None
+        self._last: tuple[Array, Response] | None = None
 
     def solve(self, macro_data: Mapping[str, Any], dt: float) -> dict[str, Any]:
         """Stress (flux) and tangent for the strain (gradient) in ``macro_data``; nothing depends on the time step.

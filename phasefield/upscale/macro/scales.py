@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from ...store import expanded, open_dataset
 
 log = logging.getLogger("phasefield")
 
-#: Ratios l/L and tau/T above which a warning is given. A response that relaxes exponentially lags behind a harmonic load by the phase
-#: 2 pi tau/T, which is 0.1 there.
+#: Ratios l/L and tau/T above which a warning is given. A response that relaxes exponentially lags behind a harmonic load by
+#: the phase 2 pi tau/T, which is 0.1 there.
 LENGTHS, TIMES = 0.1, 0.1 / (2 * math.pi)
 _SAY = "give the length of the microstructure, micro=..."
 
@@ -34,8 +35,8 @@ class Scales:
     Attributes:
         micro_length: l, of the microstructure: the period of a cell, or some correlation lengths. macro_length: L, the smallest
             length over which the macro-scale strain changes: thickness, radius of a hole, wavelength.
-        micro_time: tau, in which the microstructure comes to rest, see `diffusion_time`. macro_time: T, the period (or rise time) of
-            the load. Both or none.
+        micro_time: tau, in which the microstructure comes to rest, see `diffusion_time`. macro_time: T, the period (or rise
+            time) of the load. Both or none.
 
     Raises:
         ConfigError: lengths or times that are not positive, or one time alone.
@@ -71,14 +72,14 @@ class Scales:
         out = []
         if self.lengths > LENGTHS:
             out.append(
-                f"l/L = {self.lengths:.2g} is above {LENGTHS:g}: the microstructure (l = {self.micro_length:.3g}) is not small beside "
-                f"the structure (L = {self.macro_length:.3g}); homogenized properties are off by the order of l/L there; resolve it, or "
-                "expect boundary layers"
+                f"l/L = {self.lengths:.2g} is above {LENGTHS:g}: the microstructure (l = {self.micro_length:.3g}) is not small "
+                f"beside the structure (L = {self.macro_length:.3g}); homogenized properties are off by the order of l/L there; "
+                "resolve it, or expect boundary layers"
             )
         if self.times is not None and self.times > TIMES:
             out.append(
-                f"tau/T = {self.times:.2g} is above {TIMES:.2g}: the load (T = {self.macro_time:.3g}) changes before the microstructure "
-                f"(tau = {self.micro_time:.3g}) has come to rest; its response lags by a phase of about "
+                f"tau/T = {self.times:.2g} is above {TIMES:.2g}: the load (T = {self.macro_time:.3g}) changes before the "
+                f"microstructure (tau = {self.micro_time:.3g}) has come to rest; its response lags by a phase of about "
                 f"{2 * math.pi * self.times:.2g}, a memory that effective properties lack"
             )
         return out
@@ -90,15 +91,15 @@ class Scales:
 
 
 def diffusion_time(length: float, diffusivity: float) -> float:
-    """``l^2 / (pi^2 D)``: in which diffusion, or conduction with ``D = k / (rho c)`` of the slowest phase, evens out a cosine of half the
-    period ``l``.
+    """``l^2 / (pi^2 D)``: in which diffusion, or conduction with ``D = k / (rho c)`` of the slowest phase, evens out a
+    cosine of half the period ``l``.
     """
     return length**2 / (math.pi**2 * diffusivity)
 
 
 def spacing_of_features(source: str | Path) -> float:
-    """The length l of a microstructure, out of properties.nc: the sum of the phases' mean chord lengths, which is the mean distance from
-    one feature to the next along a line (Underwood, Quantitative Stereology, 1970), in m.
+    """The length l of a microstructure, out of properties.nc: the sum of the phases' mean chord lengths, which is the mean
+    distance from one feature to the next along a line (Underwood, Quantitative Stereology, 1970), in m.
 
     Args:
         source: of `homogenize`, with descriptors; or the run folder it lies in.
@@ -115,7 +116,7 @@ def spacing_of_features(source: str | Path) -> float:
             raise ConfigError(str(source), "holds no effective properties of a microstructure", _SAY)
         if "phase_mean_chord" not in data:
             raise ConfigError(str(source), "holds no descriptors", f"homogenize with descriptors=true, or {_SAY}")
-        if not data.attrs.get("image_spacing_from"):
+        if not re.search(r"(given|[^\W\d], of the file)$", str(data.attrs.get("image_spacing_from", ""))):
             raise ConfigError(str(source), "has lengths without a unit", f"homogenize with spacing='1 um', or {_SAY}")
         chords = np.asarray(data.phase_mean_chord.values, float)
     chords = chords.reshape(-1, chords.shape[-1])[-1]
