@@ -41,9 +41,9 @@ def strip(fine=1):
     return skfem.Basis(skfem.MeshQuad(points, mesh.t), skfem.ElementVector(skfem.ElementQuad1()), intorder=2)
 
 
-def main(workers=1, kind="processes", picture=None):
+def main(workers=1, kind="processes", picture=None, voxels=12):
     """Force on the strip, that of the strip of linear material, the tangent's error, the residuals, and Hill-Mandel's."""
-    micro, basis = CellMicro(cell()), strip()
+    micro, basis = CellMicro(cell(voxels)), strip()
     error = tangent_error(micro, np.array([0.05, -0.02, 0.03]))
     print(f"tangent of a cell against differences: {error:.1e}")
     left, right = (basis.get_dofs(lambda x, at=at: np.abs(x[0] - at) < 1e-9).all() for at in (0.0, LENGTH))
@@ -92,7 +92,7 @@ def draw(path, basis, model, found, micro):
     limits = {"vmin": min(map(np.min, fields)), "vmax": max(map(np.max, fields))}
     for ax, point, field, word in zip(axes[1:], ends, fields, ("least", "most"), strict=True):
         image = ax.imshow(field, origin="lower", **limits)
-        ax.set(title=f"cell of the {word} strained point", xticks=[], yticks=[])
+        ax.set(title=f"cell, {word} strained", xticks=[], yticks=[])
         axes[0].annotate(word, moved[point], textcoords="offset points", xytext=(0, 7), ha="center")
     figure.colorbar(image, ax=axes[1:], label="local strain xx")
     axes[0].set(aspect="equal", xlabel="x", ylabel="y", title="strip, a cell in every point")
@@ -104,5 +104,6 @@ if __name__ == "__main__":
     options.add_argument("--workers", type=int, default=1, help="points solved at a time")
     options.add_argument("--kind", default="processes", choices=["processes", "threads"])
     options.add_argument("--picture", help="file of a picture")
+    options.add_argument("--voxels", type=int, default=12, help="along the edge of a cell")
     given = options.parse_args()
-    main(given.workers, given.kind, given.picture)
+    main(given.workers, given.kind, given.picture, given.voxels)
