@@ -192,10 +192,13 @@ class NonlinearCell:
             start: fluctuation to start from.
 
         Raises:
+            ConfigError: a mean strain or a start of another shape, or a mean strain that is not finite.
             NotConverged: Newton's method or one of its linear solves gave up, or a potential is not convex.
         """
         mean, tolerance = np.asarray(mean, float), self.options.tolerance
-        shape = (self.size // 2 if self.size == 6 else 1, *self.axes.shape)
+        if mean.shape != (self.size,) or not np.isfinite(mean).all():
+            raise ConfigError("mean", f"is {mean}; {self.size} finite numbers are expected")
+        shape = (3 if self.size == 6 else 1, *self.axes.shape)
         u = np.zeros(shape) if start is None else np.array(start, float)
         if u.shape != shape:
             raise ConfigError("start", f"has the shape {u.shape}; {shape} is expected")

@@ -109,3 +109,20 @@ def test_what_is_refused() -> None:
         NonlinearCell(disk(), [CONDUCTOR, SOLID])
     with pytest.raises(ConfigError, match="phases 0 to 1, 1 have"):
         NonlinearCell(disk(), [CONDUCTOR])
+    with pytest.raises(ConfigError, match="3 finite numbers are expected"):
+        scalar()[0].solve(np.array([np.nan, 0, 0]))
+    with pytest.raises(ConfigError, match="start: has the shape"):
+        scalar()[0].solve(np.ones(3), np.zeros((1, 3, 1, 3)))
+
+
+def test_voids_carry_nothing() -> None:
+    """A layer of voids: nothing across it; along it the share of the solid, exactly."""
+    index = np.zeros((8, 8), np.int32)
+    index[:3] = 1
+    cell = NonlinearCell(index, [CONDUCTOR, Quadratic(np.zeros((3, 3)))], options=TIGHT)
+    mean = np.array([1.0, 0.4, 0.0])
+    state = cell.solve(mean)
+    along = 5 / 8 * (0.4 + 3 * 0.4**3)
+    np.testing.assert_allclose(state.stress, [0, along, 0], atol=1e-9)
+    expected = np.diag([0, 5 / 8 * (1 + 9 * 0.4**2)])
+    np.testing.assert_allclose(cell.tangent(state, (0, 1)).matrix[:2], expected, atol=1e-8)

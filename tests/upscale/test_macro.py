@@ -126,6 +126,11 @@ def test_a_failed_point_is_named_and_states_stay() -> None:
             points.solve(np.array([[0.2, 0.0], [3.0, 0.0], [0.2, 0.0]]))
         points.reject()
         assert all(a is b for a, b in zip(points.states, kept, strict=True))
+    with (
+        Points(CellMicro(NonlinearCell(image(), [soft, soft])), 3, workers=2, kind="threads") as points,
+        pytest.raises(NotConverged, match=r"point 1 at \(3, 0\).*not convex"),
+    ):
+        points.solve(np.array([[0.2, 0.0], [3.0, 0.0], [0.2, 0.0]]))
     basis = panel(False)
     dofs = {at: basis.get_dofs(lambda x, at=at: np.abs(x[0] - at) < 1e-9).all() for at in (0.0, 2.0)}
     values = np.zeros(basis.N)
