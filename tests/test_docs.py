@@ -30,6 +30,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in (ROOT
 SHORTER = [
     (r"homogenize .*times=all", "solver.tolerance=1e-3 two_grid=false mixing=false", "eleven states take eleven solves"),
     (r"homogenize ", "", ""),
+    (r"phasefield export ", "", ""),
     (r"model=grain_growth", "grid.shape=[24,24] model.fields.eta.components=4 initial.eta.grains=4 time.end=1",
      "eight components take half a minute to compile"),
     (r"model=precipitate .*stiffness", "grid.shape=[64,64] time.end=20 initial.c.count=3 initial.eta.count=3",
@@ -68,6 +69,8 @@ NOT_RUN = {
     r"python examples/": "test_macro_examples.py runs them",
     r"configs/\*\.yaml \+ overrides": "a diagram",
     r"phasefield homogenize RUN_DIR\|IMAGE": "the synopsis of the page; the lines below it run",
+    r"phasefield export SOURCE": "likewise",
+    r"\*INCLUDE, INPUT": "of a deck for CalculiX; tests/upscale/test_cards.py includes a card",
     r"from phasefield\.mechanics\.properties import": "test_extending_homogenize.py runs it, in an interpreter of its own",
     r"from phasefield\.images\.formats import": "likewise",
 }

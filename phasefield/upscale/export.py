@@ -155,5 +155,7 @@ def _summary(record: Record) -> str:
 def _told(value: Any, estimate: Any) -> str:
     """A part of an uncertainty in a line."""
     largest = float(np.nanmax(np.abs(value), initial=0)) or 1.0
-    lacks = f"; without {', '.join(estimate.lacks)}" if estimate.lacks else ""
-    return f"{100 * float(np.nanmax(estimate.std)) / largest:.2g} % of the largest component ({', '.join(estimate.contains)}{lacks})"
+    more = f" and {len(estimate.lacks) - 3} more" if len(estimate.lacks) > 3 else ""
+    lacks = f"; without {', '.join(estimate.lacks[:3])}{more}" if estimate.lacks else ""
+    percent = 100 * float(np.nanmax(estimate.std)) / largest
+    return f"{percent:.2g} % of the largest component ({', '.join(estimate.contains)}{lacks})"

@@ -1,8 +1,10 @@
 """What the evidence beside a tensor says about its uncertainty: numerical and model parts.
 
-Everything homogenization knows of errors is relative to energies: of two tensors whose energies under every load differ by less
+Errors of voxels and solver are relative to energies: of two tensors whose energies under every load differ by less
 than the share d, components differ by less than ``d sqrt(C_ii C_jj)``, as ``-d C <= D <= d C`` in the sense of Loewner holds for
 every pair of loads. Hence the same for the difference of two tensors that are ordered, with their difference in place of d C.
+The difference of mixing rules is relative to the norm of the tensor; in proportion to ``sqrt(C_ii C_jj)`` its components have a
+norm of d tr C, which is no less than d |C|.
 """
 
 from __future__ import annotations

@@ -101,13 +101,17 @@ def read_json(path: Path) -> Record:
         Unreadable: no such file, no JSON, no valid record, or one of a newer schema.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         raise Unreadable(path, f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise Unreadable(path, f"is no JSON: {error}") from error
     check(data, path)
     return from_dict(data)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number there; what is not known is null")
 
 
 def write(record: Record, path: Path) -> tuple[Path, Path]:

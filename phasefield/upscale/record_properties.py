@@ -101,14 +101,24 @@ def _property(data: Any, name: str) -> Quantity:
 
 
 def parameter_part(data: Any, name: str) -> Estimate | None:
-    """What the uncertain constants of the phases make of a property."""
+    """What the uncertain constants of the phases make of a property; None where none that it depends on has an uncertainty."""
     if f"{name}_parameter_std" not in data:
         return None
     std = np.asarray(data[f"{name}_parameter_std"].values, float)
-    if not np.isfinite(std).any():
+    if not (np.isfinite(std) & (std > 0)).any():
         return None
-    missing = [p.name for p in parameters_of(data) if p.std is None]
-    return Estimate(std, ("constants of the phases",), tuple(f"{m} has no uncertainty" for m in missing[:20]))
+    return Estimate(std, ("constants of the phases",), tuple(p.name for p in _felt(data, name) if p.std is None))
+
+
+def _felt(data: Any, name: str) -> list[Parameter]:
+    """The constants that a property depends on; all of them where its derivatives are not there."""
+    known = parameters_of(data)
+    if f"{name}_sensitivity" not in data:
+        return list(known)
+    slopes = data[f"{name}_sensitivity"]
+    size = np.abs(slopes).max([d for d in slopes.dims if d != "parameter"])
+    felt = {str(p) for p, s in zip(data["parameter"].values, np.asarray(size.values, float), strict=True) if s > 0}
+    return [p for p in known if p.name in felt]
 
 
 def parameters_of(data: Any) -> tuple[Parameter, ...]:
@@ -153,7 +163,15 @@ def density_of(data: Any) -> Quantity | None:
     if "density" not in data or not np.isfinite(float(data["density"])):
         return None
     unit = str(data["density"].attrs.get("units", "1"))
-    return number(float(data["density"]), unit if unit != "1" else None)
+    parts: dict[str, Estimate | None] = dict.fromkeys(PARTS)
+    if "density_parameter_std" in data and np.isfinite(float(data["density_parameter_std"])):
+        lacks: list[str] = []
+        if "constituent_density_std" in data:
+            known = np.isfinite(data["constituent_density_std"].values) | (data["constituent_density"].values == 0)
+            lacks = [f"{n}.density" for n, k in zip(data["constituent"].values, known, strict=True) if not k]
+        std = np.asarray(float(data["density_parameter_std"]))
+        parts["parameter"] = Estimate(std, ("densities of the phases",), tuple(lacks))
+    return number(float(data["density"]), unit if unit != "1" else None, uncertainty=parts)
 
 
 def temperature_of(attrs: Mapping[str, Any]) -> Quantity | None:

@@ -25,7 +25,7 @@ def read_statistics(path: Path, data: Any, choice: Any) -> Record:
     properties = {}
     for name in groups:
         with open_dataset(path, group=name) as group:
-            properties[name] = _mean(_of_size(group, choice.size).load(), name)
+            properties[name] = _mean(_of_size(group, choice.size).load(), name, data.attrs.get("confidence"))
     return _record(_of_size(data, choice.size).load() if "size" in data.dims else data, "statistics", properties)
 
 
@@ -69,8 +69,12 @@ def _of_size(data: Any, size: float | None) -> Any:
     return data.isel(size=k)
 
 
-def _mean(data: Any, name: str) -> Quantity:
-    """The mean of a property; its statistical uncertainty is that of a mean, the scatter of one sample stands beside it."""
+def _mean(data: Any, name: str, level: Any) -> Quantity:
+    """The mean of a property; its statistical uncertainty is that of a mean, the scatter of one sample stands beside it.
+
+    Args:
+        level: of the confidence interval, None if it is not said.
+    """
     samples = int(data["samples"])
     parts: dict[str, Estimate | None] = dict.fromkeys(PARTS)
     for part in ("numerical", "model", "parameter"):
@@ -80,7 +84,6 @@ def _mean(data: Any, name: str) -> Quantity:
     if samples > 1:
         std = np.asarray(data["std"].values, float)
         parts["statistical"] = Estimate(std / math.sqrt(samples), (f"{samples} samples",))
-        level = data["ci_low"].attrs.get("level", data.attrs.get("level")) if "ci_low" in data else None
         between = Between(
             samples,
             std,

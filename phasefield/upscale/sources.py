@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, Unreadable
-from ..store import expanded, open_dataset
+from ..errors import ConfigError
+from ..store import expanded, open_dataset, sha256
 from . import record_files, record_properties, record_samples
 from .record import Input, Record
 
@@ -97,16 +96,3 @@ def _resting_on(record: Record, path: Path, kind: Kind) -> Record:
     own = Input(kind.name, os.path.abspath(path), sha256(path))
     at = record.provenance
     return replace(record, provenance=replace(at, inputs=(own, *at.inputs)))
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file.
-
-    Raises:
-        Unreadable: it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Unreadable(path, f"cannot be read: {error.strerror or error}") from error

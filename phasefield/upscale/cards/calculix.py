@@ -1,4 +1,4 @@
-"""Cards for CalculiX (ccx 2.20, manual, *ELASTIC, *CONDUCTIVITY, *EXPANSION, *ORIENTATION), which Abaqus shares but for one order.
+"""Cards for CalculiX (manual of ccx 2.20: *ELASTIC, *CONDUCTIVITY, *EXPANSION, *ORIENTATION); Abaqus differs in one order.
 
 A stiffness stands as the upper triangle by columns in the order 11 22 33 12 13 23, eight numbers a line; tensors of order 2 as
 11 22 33 12 13 23. Both solvers read 20 characters a number.

@@ -1,4 +1,4 @@
-"""What goes on a card: tensors of a class of symmetry, converted, about the axes of the card; and the heading that tells of it."""
+"""What goes on a card: tensors of a class of symmetry, converted, about the axes of the card; and the heading that tells it."""
 
 from __future__ import annotations
 
@@ -138,10 +138,9 @@ def _chosen(record: Record, properties: tuple[str, ...]) -> list[str]:
             )
         lowest, highest = np.linalg.eigvalsh(q.mandel)[[0, -1]]
         if PROPERTIES[n].positive and (lowest < -1e-10 * highest or (n == "stiffness" and lowest <= 1e-10 * highest)):
-            unit = q.unit or ""
             raise ConfigError(
                 "format",
-                f"needs a {PROPERTIES[n].title} that resists every load, but its lowest eigenvalue is {lowest:.4g} {unit}".rstrip(),
+                f"needs a {PROPERTIES[n].title} that resists every load, but its eigenvalues go down to {lowest:.4g}",
                 "solvers take none such; voids may cut the solid",
             )
     return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -12,8 +13,10 @@ from ...mechanics.tensors import Array
 
 #: From the most to the least symmetric of the classes that solvers have a form for.
 CLASSES = ("isotropic", "orthotropic", "anisotropic")
-#: Rotations tried before the best of them are refined, and how many are: two basins of attraction were never missed with 3000.
-_TRIED, _REFINED = 3000, 6
+#: Random rotations that the search for axes starts from, and its steps.
+_STARTS, _STEPS = 60, 60
+#: By how much farther from orthotropic, as a relative distance, axes may be in which a nearly cubic tensor is closest to cubic.
+_AS_GOOD = 0.01
 #: Distances up to this are rounding.
 _EXACT = 1e-12
 
@@ -59,28 +62,80 @@ def principal_axes(tensor: Array) -> Array:
 
     Of a tensor of order 2 its eigenvectors. A stiffness of less than orthotropic symmetry has no exact ones, and of cubic or
     transverse isotropic symmetry those of its second-order parts (Cowin and Mehrabadi, Q. J. Mech. Appl. Math. 40 (1987) 451)
-    are not unique; so the distance itself is minimised, from many rotations and from those axes. Of the 24 rotations that name
-    the same axes the one closest to no rotation is given.
+    are not unique; so the distance itself is minimised, from many rotations and from those axes. A cubic crystal is orthotropic
+    about face diagonals as well: axes in which a tensor is closest to cubic are preferred where it is nearly that. Of the
+    24 rotations that name the same axes the one closest to no rotation is given.
     """
     if nearest_orthotropic(tensor)[1] <= _EXACT or tensors.nearest_isotropic(tensor)[1] <= _EXACT:
         return np.eye(3)
     if len(tensor) == 3:
         return _upright(np.linalg.eigh(tensor)[1])
-    starts = np.concatenate([np.eye(3)[None], _second_order_axes(tensor), tensors.random_rotations(_TRIED, 1)])
-    left = np.linalg.norm(_outside(tensor, starts), axis=-1)
-    best, least = np.eye(3), np.inf
-    # What comes first is preferred: no rotation, then the axes of the second-order parts.
-    for k in [*range(3), *np.argsort(left, kind="stable")[:_REFINED]]:
-        found, distance = _refined(tensor, starts[k])
-        if distance < least - 1e-9 * np.linalg.norm(tensor):
-            best, least = found, distance
-    return _upright(best)
+    scaled = tensor / np.linalg.norm(tensor)
+    axes, cubic = _searched(scaled, _beside_orthotropic), _searched(scaled, _beside_cubic)
+    least, there = (nearest_orthotropic(tensors.rotate(scaled, r.T))[1] for r in (axes, cubic))
+    nearly = tensors.nearest_cubic(tensors.rotate(scaled, cubic.T))[1] <= 3 * least + 1e-9
+    return _upright(cubic if nearly and there <= least + _AS_GOOD else axes)
 
 
-def _outside(tensor: Array, rotations: Array) -> Array:
-    """The components (..., 18) that an orthotropic tensor has not, as seen from rotated axes."""
-    seen = tensors.rotate(tensor, np.swapaxes(rotations, -1, -2))
-    return seen[..., ~_kept(6)]
+def _searched(tensor: Array, beside: Callable[[Array], Array]) -> Array:
+    """The rotation from whose axes the components ``beside`` a class of symmetry are least.
+
+    Least squares by Levenberg and Marquardt, from many starts at once.
+    """
+    turns = np.concatenate([np.eye(3)[None], _second_order_axes(tensor), tensors.random_rotations(_STARTS, 1)])
+    damping = np.full(len(turns), 1e-3)
+    seen = tensors.rotate(tensor, np.swapaxes(turns, -1, -2))
+    left = beside(seen)
+    for _ in range(_STEPS):
+        # Turning the axes by w about axis a adds w (G_a^T C + C G_a) to a tensor C as they see it.
+        slopes = np.stack([beside(np.swapaxes(g, -1, -2) @ seen + seen @ g) for g in _GENERATORS], axis=-1)
+        normal = np.swapaxes(slopes, -1, -2) @ slopes
+        gradient = np.einsum("nij,ni->nj", slopes, left)
+        step = -np.linalg.solve(normal + damping[:, None, None] * np.eye(3), gradient[..., None])[..., 0]
+        turned = turns @ _turned(step)
+        trial = tensors.rotate(tensor, np.swapaxes(turned, -1, -2))
+        better = np.linalg.norm(beside(trial), axis=-1) < np.linalg.norm(left, axis=-1)
+        turns[better], seen[better] = turned[better], trial[better]
+        left = beside(seen)
+        damping = np.clip(np.where(better, damping / 5, damping * 3), 1e-14, 1.0)
+    distance = np.linalg.norm(left, axis=-1)
+    # Of equally good ones the first: no rotation, then the axes of the second-order parts.
+    return np.asarray(turns[np.flatnonzero(distance <= distance.min() + 1e-11)[0]])
+
+
+def _turned(vectors: Array) -> Array:
+    """Rotations (n, 3, 3) by vectors (n, 3): their direction is the axis, their length the angle."""
+    half = np.linalg.norm(vectors, axis=-1, keepdims=True) / 2
+    return tensors.rotation_from_quaternion(
+        np.concatenate([np.cos(half), np.sinc(half / np.pi) * vectors / 2], axis=-1)
+    )
+
+
+def _generators() -> list[Array]:
+    """What the rotation of Mandel vectors changes by per small angle about each axis: it is quadratic in the rotation."""
+    out = []
+    for axis in np.eye(3):
+        cross = np.cross(axis, np.eye(3)).T
+        out.append((tensors.rotation_mandel(np.eye(3) + cross) - tensors.rotation_mandel(np.eye(3) - cross)) / 2)
+    return out
+
+
+_GENERATORS = _generators()
+
+
+def _beside_orthotropic(tensor: Array) -> Array:
+    """The components (..., 24) of stiffnesses that an orthotropic one has not."""
+    return np.asarray(tensor[..., ~_kept(6)])
+
+
+def _beside_cubic(tensor: Array) -> Array:
+    """The difference (..., 36) of stiffnesses to their nearest cubic ones, see `tensors.nearest_cubic`."""
+    cross = np.zeros((6, 6), bool)
+    cross[:3, :3] = ~np.eye(3, dtype=bool)
+    out = np.array(tensor, float)
+    for place in (np.diag([1, 1, 1, 0, 0, 0]) > 0, np.diag([0, 0, 0, 1, 1, 1]) > 0, cross):
+        out[..., place] -= out[..., place].mean(axis=-1, keepdims=True)
+    return out.reshape(*out.shape[:-2], 36)
 
 
 def _second_order_axes(tensor: Array) -> Array:
@@ -93,20 +148,6 @@ def _second_order_axes(tensor: Array) -> Array:
     full = bare[place[:, :, None, None], place[None, None]]
     parts = (np.einsum("ijkk->ij", full), np.einsum("ikjk->ij", full))
     return np.stack([_upright(np.linalg.eigh(p)[1]) for p in parts])
-
-
-def _refined(tensor: Array, start: Array) -> tuple[Array, float]:
-    """The nearest minimum of the distance, by least squares over small rotations of a start."""
-    from scipy.optimize import least_squares
-    from scipy.spatial.transform import Rotation
-
-    scale = float(np.linalg.norm(tensor))
-
-    def residual(vector: Array) -> Array:
-        return _outside(tensor, Rotation.from_rotvec(vector).as_matrix() @ start) / scale
-
-    solution = least_squares(residual, np.zeros(3), xtol=1e-15, ftol=1e-15, gtol=1e-15, method="lm")
-    return Rotation.from_rotvec(solution.x).as_matrix() @ start, float(np.linalg.norm(solution.fun)) * scale
 
 
 def _upright(axes: Array) -> Array:
