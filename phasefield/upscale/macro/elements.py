@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import PhasefieldError
 from ...mechanics.tensors import FACTOR, PAIRS, PLANE, Array
+from ..extras import needed
 
 
 def skfem() -> Any:
@@ -16,12 +16,9 @@ def skfem() -> Any:
     Raises:
         PhasefieldError: it is not installed.
     """
-    try:
-        import skfem
-    except ImportError:
-        raise PhasefieldError(
-            "scikit-fem is not installed, which finite elements are computed with\n  pip install 'phasefield[upward]'"
-        ) from None
+    needed("skfem")
+    import skfem
+
     return skfem
 
 
