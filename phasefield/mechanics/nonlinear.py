@@ -109,7 +109,8 @@ class NonlinearCell:
     ) -> None:
         self.options = options or DEFAULT
         self.index = np.ascontiguousarray(index, np.int32)
-        self.potentials, self.spacing = tuple(potentials), tuple(spacing or (1.0,) * self.index.ndim)
+        self.potentials = tuple(potentials)
+        self.spacing = (1.0,) * self.index.ndim if spacing is None else tuple(spacing)
         if self.options.scheme == "q1":
             raise ConfigError(
                 "solver.scheme",
