@@ -370,32 +370,34 @@ class CpuWalledOperators(CpuVoxelOperators):
         """``w = G w``; ``reference`` has shape (components, 3): stiffness of a component to its derivatives."""
         if self._symbol is None:
             self._prepare(reference)
-        block = w[(slice(None), slice(None), *self._inner)]
         kind = "FFTW_RODFT00" if self.walls == "kinematic" else "FFTW_REDFT00"
-        plan = _wall_plan(kind, block.shape, self._axes, self.dtype.name, self.threads, threading.get_ident())
-        scratch = plan.input_array
-        scratch[...] = block
-        if self.walls == "static":
-            for d in self._axes:
-                for face in (0, -1):
-                    scratch[(slice(None),) * (d + 2) + (face,)] *= 2
-        plan.execute()
-        scratch *= self._symbol
-        plan.execute()
-        # Not by BLAS, whose threads would wait for each other here.
-        products = np.einsum("lcijk,lcijk->l", block, scratch, dtype=float)
-        w[...] = 0.0
-        block[...] = scratch
-        return np.asarray(products)
+        products = []
+        for fields in w:  # each by the same plan: what is solved side by side has the bits of what is solved alone
+            block = fields[(slice(None), *self._inner)]
+            plan = _wall_plan(kind, block.shape, self._axes, self.dtype.name, self.threads, threading.get_ident())
+            scratch = plan.input_array
+            scratch[...] = block
+            if self.walls == "static":
+                for d in self._axes:
+                    for face in (0, -1):
+                        scratch[(slice(None),) * (d + 1) + (face,)] *= 2
+            plan.execute()
+            scratch *= self._symbol
+            plan.execute()
+            # Not by BLAS, whose threads would wait for each other here.
+            products.append(float(np.einsum("cijk,cijk->", block, scratch, dtype=float)))
+            fields[...] = 0.0
+            block[...] = scratch
+        return np.array(products)
 
 
 @functools.lru_cache(maxsize=8)
 def _wall_plan(
     kind: str, shape: tuple[int, ...], axes: tuple[int, ...], dtype: str, threads: int, thread: int
 ) -> pyfftw.FFTW:
-    """An in-place transform of all loads, with its array: problems of one grid share it, one at a time in a thread."""
+    """An in-place transform of one load, with its array: problems of one grid share it, one at a time in a thread."""
     scratch = pyfftw.zeros_aligned(shape, dtype)
-    options: dict[str, Any] = {"axes": tuple(d + 2 for d in axes), "threads": threads, "flags": ("FFTW_MEASURE",)}
+    options: dict[str, Any] = {"axes": tuple(d + 1 for d in axes), "threads": threads, "flags": ("FFTW_MEASURE",)}
     return pyfftw.FFTW(scratch, scratch, direction=(kind,) * len(axes), planning_timelimit=_PLANNING, **options)
 
 
