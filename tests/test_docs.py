@@ -71,6 +71,7 @@ NOT_RUN = {
     r"pytest$": "it is running this test",
     r"\.ci/run$": "it runs the whole suite and more",
     r"python scripts/benchmark\.py": "minutes, and other programs; .ci/run runs it with --quick",
+    r"sbatch ": "test_slurm.py runs them where a Slurm answers",
     r"python scripts/work_precision\.py": "an hour",
     r"python examples/": "test_macro_examples.py runs them",
     r"configs/\*\.yaml \+ overrides": "a diagram",
