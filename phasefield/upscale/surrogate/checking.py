@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,8 +75,6 @@ def check(
     promises = try_promises(surrogate, settings.queries, settings.seed, show)
     if not paths:
         return Checked(surrogate, promises)
-    import dataclasses
-
     about = surrogate.about
     solver = dataclasses.replace(settings.solver, scheme=about["scheme"], tolerance=about["tolerance"])
     same = dataclasses.replace(settings, property=surrogate.prop, voxel=about["voxel"], solver=solver)
@@ -86,7 +85,7 @@ def check(
     cache = cache_of(same, beside or Path("surrogate.nc"))
     made = labels(new, same, material, cache, show)
     for label in made:
-        surrogate._check(label.query)
+        surrogate.check_kind(label.query)
     usable = [label for label in made if not label.query.uniform]
     return Checked(
         surrogate, promises, Scores.of(surrogate, usable) if usable else None, len(found) - len(new), (*notes, *cache.notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -183,21 +184,24 @@ class Cache:
 
     def __init__(self, path: Path | None) -> None:
         self.path, self.notes = path, list[str]()
+        self._whole, self._cut = 0, False
         self._known: dict[str, tuple[list[float], float]] = {}
         if path is None or not path.exists():
             return
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            content = path.read_bytes()
+        except OSError as error:
             raise ConfigError("cache", f"{path} cannot be read: {error}", "give another file, cache=FILE") from error
-        for number, line in enumerate(lines):
-            try:
+        self._whole = content.rfind(b"\n") + 1
+        self._cut = self._whole < len(content)
+        try:
+            for line in content[: self._whole].splitlines():
                 entry = json.loads(line)
                 self._known[entry["key"]] = (entry["tensor"], entry["seconds"])
-            except (ValueError, KeyError, TypeError) as error:
-                if number == len(lines) - 1 and number:  # cut off where the process ended
-                    continue
-                raise ConfigError("cache", f"{path} is no file of labels", "give another file, cache=FILE") from error
+            if self._cut and not (self._known and content[self._whole :].startswith(b'{"key"')):
+                raise ValueError("a last line of something else")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError("cache", f"{path} is no file of labels", "give another file, cache=FILE") from error
 
     def __len__(self) -> int:
         return len(self._known)
@@ -215,15 +219,10 @@ class Cache:
         line = json.dumps({"key": key, "seconds": seconds, "tensor": tensor.ravel().tolist()})
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a+b") as file:
-                if file.tell() and not self._ends(file):
-                    line = "\n" + line
+            if self._cut:  # a line that was cut off where the process ended
+                os.truncate(self.path, self._whole)
+                self._cut = False
+            with open(self.path, "ab") as file:
                 file.write((line + "\n").encode())
         except OSError as error:
             raise OutputError(f"{self.path}: labels cannot be kept: {error.strerror or error}") from error
-
-    @staticmethod
-    def _ends(file: Any) -> bool:
-        """Whether the file ends with a whole line."""
-        file.seek(-1, 2)
-        return bool(file.read(1) == b"\n")

@@ -95,9 +95,15 @@ class Surrogate:
 
     def tensor(self, query: Query) -> Array:
         """The tensor alone, whatever the ranges."""
+        return self._tensor(query, self._estimates(query))
+
+    def _estimates(self, query: Query) -> dict[str, Estimate]:
+        return {} if query.uniform else {b.name: query.estimate(b) for b in self.blocks}
+
+    def _tensor(self, query: Query, estimates: Mapping[str, Estimate]) -> Array:
         if query.uniform:
             return np.array(query.second if query.moments.fraction > 0.5 else query.first)
-        found = {b.name: expit(self.learnt[b.name].free(query.estimate(b))) for b in self.blocks}
+        found = {name: expit(self.learnt[name].free(e)) for name, e in estimates.items()}
         return assembled(query.first, query.second, query.moments.fraction, self.dim, found)
 
     def predict(self, query: Query, extrapolate: bool = False) -> Prediction:
@@ -106,13 +112,11 @@ class Surrogate:
         Raises:
             ConfigError: the query is of another kind, or lies outside the training range and ``extrapolate`` is not said.
         """
-        self._check(query)
+        self.check_kind(query)
         beyond = outside(self.ranges, query)
-        surprise = 0.0
-        if not query.uniform:
-            for block in self.blocks:
-                std = self.learnt[block.name].process.std(query.estimate(block).inputs)
-                surprise = max(surprise, float(std.max()) / self.surprise[block.name])
+        estimates = self._estimates(query)
+        stds = {name: self.learnt[name].process.std(e.inputs).max() for name, e in estimates.items()}
+        surprise = max((float(std) / self.surprise[name] for name, std in stds.items()), default=0.0)
         if surprise > STRANGE:
             beyond.append(
                 f"the image is unlike those of the training: the process is {surprise:.2g} times as uncertain as of any of them"
@@ -125,11 +129,11 @@ class Surrogate:
             )
         mixture = Mixture(query.first, query.second, query.moments.fraction)
         width = float(np.linalg.norm(mixture.voigt - mixture.reuss))
-        return Prediction(
-            self.tensor(query), self.spread * width, mixture.voigt, mixture.reuss, surprise, beyond
-        )
+        tensor = self._tensor(query, estimates)
+        return Prediction(tensor, self.spread * width, mixture.voigt, mixture.reuss, surprise, beyond)
 
-    def _check(self, query: Query) -> None:
+    def check_kind(self, query: Query) -> None:
+        """Raises ConfigError for a query of another property or another number of axes."""
         if (query.order, query.moments.dim) != (self.order, self.dim):
             raise ConfigError(
                 "material",

@@ -47,7 +47,7 @@ class Process:
     def std(self, inputs: Array) -> Array:
         """Of the outputs, as far as the training samples leave them open; without noise."""
         k = self._kernel(inputs)
-        left = self.amplitude - ((k @ self._inverse) * k).sum(-1)
+        left = self.amplitude - ((k @ self._whitening.T) ** 2).sum(-1)
         return np.asarray(np.sqrt(np.maximum(left, 0))[..., None] * self.unit)
 
     def _kernel(self, inputs: Array) -> Array:
@@ -55,13 +55,14 @@ class Process:
         return self.amplitude * _matern(z, self.points)
 
     @cached_property
-    def _inverse(self) -> Array:
-        """Inverse of the training samples' covariance, with the noise of the best known output."""
-        return np.linalg.inv(self.amplitude * _matern(self.points, self.points) + np.diag(self.noise.min(1)))
+    def _whitening(self) -> Array:
+        """Inverse of the Cholesky factor of the training samples' covariance, with the noise of the best known output."""
+        covariance = self.amplitude * _matern(self.points, self.points) + np.diag(self.noise.min(1))
+        return np.linalg.inv(np.linalg.cholesky(covariance))
 
     @property
     def arrays(self) -> dict[str, Array]:
-        return {k: np.asarray(v) for k, v in vars(self).items() if k != "_inverse"}
+        return {k: np.asarray(v) for k, v in vars(self).items() if k != "_whitening"}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Any]) -> Process:

@@ -104,7 +104,7 @@ def train(samples: Sequence[Label], settings: Settings) -> tuple[Surrogate, dict
     usable = [s for s in samples if not s.query.uniform]
     part = parts(usable, settings)
     (dim,) = dims
-    ranges = extremes([s.query for name in ("training", "validation") for s in part[name]])
+    ranges = _with_plan(extremes([s.query for name in ("training", "validation") for s in part[name]]), settings)
     first = part["training"][0]
     size = len(first.tensor)
     made = Surrogate(settings.property, dim, {}, ranges, {}, np.zeros((size, size)))
@@ -127,6 +127,14 @@ def train(samples: Sequence[Label], settings: Settings) -> tuple[Surrogate, dict
         "coverage": _coverage(scores["test"].scaled, made.spread),
     }
     return made, scores
+
+
+def _with_plan(found: dict[str, tuple[float, float]], settings: Settings) -> dict[str, tuple[float, float]]:
+    """The ranges of constants that were drawn from, where they are wider than what was drawn."""
+    if not settings.samples:
+        return found
+    planned = {name: settings.contrast if name.startswith("contrast") else settings.poisson for name in found if name[:3] in ("con", "Poi")}
+    return found | {k: (min(found[k][0], p[0]), max(found[k][1], p[1])) for k, p in planned.items()}
 
 
 def _learn_block(made: Surrogate, block: Block, part: Mapping[str, list[Label]], settings: Settings) -> None:
