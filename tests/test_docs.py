@@ -35,6 +35,10 @@ SHORTER = [
     (r"model=precipitate .*stiffness", "grid.shape=[64,64] time.end=20 initial.c.count=3 initial.eta.count=3",
      "200 solves on 256 x 256 voxels"),
     (r"model=spinodal .*stiffness", "grid.shape=[24,24] time.end=50", "ten solves on 256 x 256 voxels"),
+    (r"output.dir=spins\b", "grid.shape=[24,24] time.end=100", "twelve runs"),
+    (r"surrogate fit", "samples=1 threads=1", "a label takes 20 ms"),
+    (r"surrogate check", "queries=10", "a query takes some ms"),
+    (r"surrogate ", "", ""),
     (r"output.dir=spin\b", "grid.shape=[48,48] time.end=200", "its snapshots are homogenized"),
     (r"run -m ", "grid.shape=[16,16] time.end=1 output.dir=many", "three runs of ten seconds"),
     (r"experiment=pfhub/1b", "grid.shape=[24,24] time.end=5", "3 s on a free machine"),
@@ -67,6 +71,7 @@ NOT_RUN = {
     r"python scripts/work_precision\.py": "an hour",
     r"configs/\*\.yaml \+ overrides": "a diagram",
     r"phasefield homogenize RUN_DIR\|IMAGE": "the synopsis of the page; the lines below it run",
+    r"phasefield surrogate \w+ (SWEEP|MODEL)": "the synopsis of the page; the lines below it run",
     r"from phasefield\.mechanics\.properties import": "test_extending_homogenize.py runs it, in an interpreter of its own",
     r"from phasefield\.images\.formats import": "likewise",
 }

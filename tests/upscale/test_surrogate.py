@@ -16,7 +16,7 @@ from phasefield.homogenize import Options, build, from_array, homogenize
 from phasefield.homogenize import Settings as Method
 from phasefield.mechanics import tensors
 from phasefield.store import open_dataset
-from phasefield.upscale.surrogate import Settings, Surrogate, check, fit, predict
+from phasefield.upscale.surrogate import Settings, Surrogate, fit, predict
 from phasefield.upscale.surrogate.blocks import assembled, blocks, group
 from phasefield.upscale.surrogate.bracket import Mixture, expit, logit
 from phasefield.upscale.surrogate.checking import try_promises, turned
@@ -437,12 +437,6 @@ def test_without_scikit_learn(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "sklearn" else real(name, *a))
     with pytest.raises(PhasefieldError, match=r"pip install 'phasefield\[upward\]'"):
         fit([str(folder / "axes2")], Settings(output=str(tmp_path / "x.nc")))
-
-
-def test_check_tells_new_from_old(stiffness: Path, folder: Path) -> None:
-    model = Surrogate.load(stiffness)
-    result = check(model, [str(folder / "axes2" / "00.npy")], Settings(queries=2))
-    assert (result.seen, result.scores) == (1, None)
 
 
 def test_images_of_two_and_three_axes_do_not_mix(folder: Path) -> None:

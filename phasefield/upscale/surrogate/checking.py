@@ -120,7 +120,7 @@ def try_promises(
             q[: share.ndim, : share.ndim] = turn
             q = rotation_mandel(q) if len(tensor) == 6 else q
             worst = max(worst, float(np.linalg.norm(again - q @ tensor @ q.T) / np.linalg.norm(tensor)))
-    return Promises(queries, *map(int, failed), worst)
+    return Promises(queries, int(failed[0]), int(failed[1]), int(failed[2]), worst)
 
 
 def turned(share: Array, turn: Array) -> Array:
@@ -128,7 +128,7 @@ def turned(share: Array, turn: Array) -> Array:
     places = np.abs(turn).argmax(1)
     out = np.transpose(share, places)
     flipped = [a for a, b in enumerate(places) if turn[a, b] < 0]
-    return np.flip(out, flipped)
+    return np.flip(out, tuple(flipped))
 
 
 def random_share(surrogate: Surrogate, rng: Any) -> Array:

@@ -52,6 +52,9 @@ def fit(
     fresh = sum(label.fresh for label in found)
     kept = f"; {fresh} were computed now" + (f" and are kept in {cache.path}" if cache.path else "")
     notes.append(f"{len(found)} labels of {len(images)} microstructures{kept}")
+    bare = sum(label.query.uniform for label in found)
+    if bare:
+        notes.append(f"{bare} labels are of images of one phase, which need no surrogate, and are left out")
     if show:
         show("training")
     made, _ = train(found, settings)

@@ -79,7 +79,7 @@ def drawn(settings: Settings, image: Microstructure) -> Iterator[MaterialSystem]
         ratio = float(np.exp(rng.uniform(low, high)))
         second = {"either": rng.uniform() < 0.5, "first": False, "second": True}[settings.stiffer]
         values = (1.0, ratio) if second else (ratio, 1.0)
-        nu = rng.uniform(*settings.poisson, 2)
+        nu = rng.uniform(settings.poisson[0], settings.poisson[1], 2)
         phases: dict[str, Any] = {}
         for name, value, poisson in zip("ab", values, nu, strict=True):
             elastic = settings.property == "stiffness"

@@ -66,7 +66,8 @@ class Process:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, Any]) -> Process:
-        return cls(**{k: float(v) if k == "amplitude" else np.asarray(v, float) for k, v in arrays.items()})
+        values: dict[str, Any] = {k: float(v) if k == "amplitude" else np.asarray(v, float) for k, v in arrays.items()}
+        return cls(**values)
 
 
 def _matern(a: Array, b: Array) -> Array:
