@@ -25,7 +25,7 @@ KINDS = ("gaussian", "stretched", "spinodal", "particles")
 
 
 def microstructure(shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Labels 0 and 1; fractions 0.15 to 0.85, correlation lengths from 4 voxels (3.5 in 3-D) to an eighth of the edge (a fifth)."""
+    """Labels 0 and 1; fractions 0.15 to 0.85, lengths from 4 voxels (3.5 in 3-D) to an eighth of the edge (a fifth)."""
     dim = len(shape)
     rng = np.random.default_rng([dim, seed])
     kind = KINDS[seed % len(KINDS)]
@@ -37,7 +37,10 @@ def microstructure(shape: tuple[int, ...], seed: int) -> np.ndarray:
         solid, wanted = np.zeros(shape, bool), min(fraction, 1 - fraction)
         while solid.mean() < wanted:
             centre = rng.uniform(0, 1, dim) * shape
-            solid |= sum(((x - c + n / 2) % n - n / 2) ** 2 for x, c, n in zip(places, centre, shape, strict=True)) < length**2
+            solid |= (
+                sum(((x - c + n / 2) % n - n / 2) ** 2 for x, c, n in zip(places, centre, shape, strict=True))
+                < length**2
+            )
         return (solid if fraction < 0.5 else ~solid).astype(np.int8)
     k = 2 * np.pi * np.stack(np.meshgrid(*[np.fft.fftfreq(n) for n in shape], indexing="ij"))
     if kind == "stretched":
@@ -46,7 +49,11 @@ def microstructure(shape: tuple[int, ...], seed: int) -> np.ndarray:
         k = np.exp(logs - logs.mean()).reshape(-1, *[1] * dim) * np.tensordot(turn, k, 1)
     size = np.sqrt((k**2).sum(0))
     peak = 2 * np.pi / (2.2 * length)
-    weight = np.exp(-(((size - peak) / (0.25 * peak)) ** 2) / 2) if kind == "spinodal" else np.exp(-((size * length) ** 2) / 8)
+    weight = (
+        np.exp(-(((size - peak) / (0.25 * peak)) ** 2) / 2)
+        if kind == "spinodal"
+        else np.exp(-((size * length) ** 2) / 8)
+    )
     values = np.fft.ifftn(np.fft.fftn(rng.standard_normal(shape)) * weight).real
     return (values > np.quantile(values, 1 - fraction)).astype(np.int8)
 
@@ -78,7 +85,8 @@ def one(images: Path, dim: int, prop: str, queries: int) -> None:
     surrogate, _, notes = fit([str(images)], settings)
     about, test = surrogate.about, surrogate.about["errors"]["test"]
     print(f"\n{'x'.join(map(str, SHAPES[dim]))} {prop}: {notes[-1]}; {time.process_time() - begin:.0f} s of CPU time")
-    print(f"| test samples | median | p95 | largest |\n| {test['samples']} | {test['median']:.4f} | {test['p95']:.4f} | {test['largest']:.4f} |")
+    print("| test samples | median | p95 | largest |")
+    print(f"| {test['samples']} | {test['median']:.4f} | {test['p95']:.4f} | {test['largest']:.4f} |")
     for third in about["by_contrast"]:
         print(f"| contrast {third['from']:.3g} to {third['to']:.3g} | {third['median']:.4f} | {third['p95']:.4f} |")
     print("p95 per component", np.round(test["component_p95"], 5).tolist())
@@ -88,9 +96,10 @@ def one(images: Path, dim: int, prop: str, queries: int) -> None:
     material = build({"phases": {"a": {prop: value[0]}, "b": {prop: value[1]}}})
     answers = [predict(surrogate, image, material, True) for _ in range(30)]
     whole, process = (float(np.min([getattr(a, k) for a in answers])) for k in ("seconds", "of_process"))
+    ratios = f"{about['seconds'] / whole:.0f} and {about['seconds'] / process:.0f} times"
     print(
-        f"prediction {1e3 * whole:.2f} ms with the image's voxels and moments, {1e3 * process:.2f} ms without (least of 30); solve "
-        f"{1e3 * about['seconds']:.1f} ms (median): {about['seconds'] / whole:.0f} and {about['seconds'] / process:.0f} times"
+        f"prediction {1e3 * whole:.2f} ms with the image's voxels and moments, {1e3 * process:.2f} ms without (least of 30); "
+        f"solve {1e3 * about['seconds']:.1f} ms (median): {ratios}"
     )
     print(try_promises(surrogate, queries, 1), flush=True)
 

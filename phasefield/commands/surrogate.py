@@ -33,8 +33,12 @@ def surrogate(call: Call) -> int:
     settings = call.keys
     expected = {"fit": (1, 10**9), "predict": (2, 2), "check": (1, 10**9)}[action]
     if not expected[0] <= len(words) <= expected[1]:
-        usage = {"fit": "SWEEP [...]", "predict": "MODEL RUN_DIR|IMAGE material=...", "check": "MODEL [SWEEP ...]"}[action]
-        raise PhasefieldError(f"surrogate {action}: {len(words)} words are given; usage: phasefield surrogate {action} {usage}")
+        usage = {"fit": "SWEEP [...]", "predict": "MODEL RUN_DIR|IMAGE material=...", "check": "MODEL [SWEEP ...]"}[
+            action
+        ]
+        raise PhasefieldError(
+            f"surrogate {action}: {len(words)} words are given; usage: phasefield surrogate {action} {usage}"
+        )
     if action == "predict":
         print(table.prediction(*predicting.execute(words, settings, call.line)), flush=True)
         return 0

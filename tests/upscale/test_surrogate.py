@@ -1,4 +1,4 @@
-"""Surrogates: estimates against solves, exact equivariance and bounds, honest parts, refusals, files without pickle."""
+"""Surrogates: exact equivariance and bounds, honest parts, refusals, files without pickle."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_surrogate_estimates import field, phases
 
 from phasefield import cli
 from phasefield.errors import ConfigError, PhasefieldError
-from phasefield.homogenize import Options, build, from_array, homogenize
-from phasefield.homogenize import Settings as Method
+from phasefield.homogenize import Options, build, from_array
 from phasefield.mechanics import tensors
 from phasefield.store import open_dataset
 from phasefield.upscale.surrogate import Settings, Surrogate, fit, predict
-from phasefield.upscale.surrogate.blocks import assembled, blocks, group
-from phasefield.upscale.surrogate.bracket import Mixture, expit, logit
+from phasefield.upscale.surrogate.blocks import group
 from phasefield.upscale.surrogate.checking import try_promises, turned
 from phasefield.upscale.surrogate.features import Query
 from phasefield.upscale.surrogate.images import Reading, collect, microstructure
@@ -29,32 +28,6 @@ from phasefield.upscale.surrogate.process import learn
 from phasefield.upscale.surrogate.training import parts, train
 
 FAST = Options(tolerance=1e-4, threads=1, device="cpu")
-
-
-def field(shape: tuple[int, ...], seed: int, fraction: float | None = None, length: float = 2.5) -> np.ndarray:
-    """A thresholded Gaussian field, twice as long along its first axis as along others."""
-    rng = np.random.default_rng(seed)
-    k = np.meshgrid(*[np.fft.fftfreq(n) * (2 if d == 0 else 1) for d, n in enumerate(shape)], indexing="ij")
-    weight = np.exp(-5 * sum(a**2 for a in k) * length**2)
-    values = np.fft.ifftn(np.fft.fftn(rng.standard_normal(shape)) * weight).real
-    return (values > np.quantile(values, 1 - (fraction or rng.uniform(0.25, 0.75)))).astype(np.int8)
-
-
-def phases(prop: str, contrast: float, nu: tuple[float, float] = (0.3, 0.22)) -> dict:
-    values = (1.0, contrast)
-    made = {n: {prop: {"E": v, "nu": p} if prop == "stiffness" else v} for n, v, p in zip("ab", values, nu, strict=True)}
-    return {"phases": made}
-
-
-def solved(
-    image: np.ndarray, prop: str, contrast: float, scheme: str
-) -> tuple[Query, np.ndarray]:
-    system = build(phases(prop, contrast))
-    options = Options(scheme=scheme, tolerance=1e-9, threads=1, device="cpu")
-    method = Method(properties=(prop,), two_grid=False, mixing=False, solver=options)
-    (result,) = homogenize(from_array(image), system, method)
-    first, second = (np.asarray(p.tensor(prop)) for p in system.phases)
-    return Query(first, second, Moments.of(image, (1.0,) * image.ndim)), result.tensor
 
 
 @pytest.fixture(scope="module")
@@ -80,100 +53,11 @@ def made(request: pytest.FixtureRequest, folder: Path) -> Surrogate:
 @pytest.fixture(scope="module")
 def stiffness(folder: Path) -> Path:
     out = folder / "plane.nc"
-    settings = Settings(samples=3, output=str(out), cache=str(folder / "stiffness_labels.jsonl"), threads=1, device="cpu")
+    settings = Settings(
+        samples=3, output=str(out), cache=str(folder / "stiffness_labels.jsonl"), threads=1, device="cpu"
+    )
     fit([str(folder / "axes2")], settings)
     return out
-
-
-# -- physics -----------------------------------------------------------------------------------------------------------
-
-
-def minimised(image: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The tensor of a block by dense linear algebra: the least energy of the compatible fields of rotated elements."""
-    dim, n = image.ndim, len(first)
-    waves = np.stack(np.meshgrid(*[np.fft.fftfreq(m) for m in image.shape], indexing="ij")).reshape(dim, -1)[:, 1:]
-    places = np.indices(image.shape).reshape(dim, -1)
-    phase = np.exp(2j * np.pi * places.T @ waves)  # (voxels, waves)
-    t = np.tan(np.pi * waves).T
-    if n == dim:
-        fields = t[:, :, None]
-    else:
-        at = [pair for pair in tensors.PAIRS if max(pair) < dim]
-        unit = np.eye(dim)
-        fields = np.stack([[
-            [(k[i] * unit[j] + k[j] * unit[i]) / (2 if i == j else np.sqrt(2)) for i, j in at] for k in t
-        ]])[0]  # fmt: skip
-    basis = np.einsum("xk,kca->xcka", phase, fields)
-    local = np.where(image.reshape(-1, 1, 1) > 0, second, first)
-    flux = np.einsum("xcd,xdka->xcka", local, basis)
-    count = basis.shape[2] * basis.shape[3]
-    stiff = np.einsum("xcm,xcn->mn", basis.reshape(-1, n, count).conj(), flux.reshape(-1, n, count))
-    load = np.einsum("xcm,xcd->md", basis.reshape(-1, n, count).conj(), local)
-    return local.mean(0) - (load.conj().T @ np.linalg.solve(stiff, load)).real / image.size
-
-
-def enclosed(moments: Moments, first: np.ndarray, second: np.ndarray, exact: np.ndarray) -> float:
-    """What is open between the estimates, relative; they must lie between the bounds and the exact tensor."""
-    mixture = Mixture(first, second, moments.fraction)
-    low, high = map(mixture.effective, mixture.bracket(moments))
-    for upper, lower in ((mixture.voigt, high), (high, exact), (exact, low), (low, mixture.reuss)):
-        assert np.linalg.eigvalsh(upper - lower)[0] > -1e-8 * np.linalg.norm(exact)
-    return float(np.linalg.norm(high - low) / np.linalg.norm(exact))
-
-
-@pytest.mark.parametrize("prop", ["stiffness", "conductivity"])
-@pytest.mark.parametrize("shape", [(9, 11), (5, 5, 5)])
-def test_the_energies_enclose_the_tensor_and_are_of_third_order(shape: tuple[int, ...], prop: str) -> None:
-    """Bounds on the mesh they are written for, and what is open between them falls with the fourth power of the contrast."""
-    image = field(shape, 3, 0.4, 1.0)
-    order = 4 if prop == "stiffness" else 2
-    moments, block = Moments.of(image, (1.0,) * len(shape), order), blocks(order, len(shape))[0]
-    open_ = []
-    for contrast, nu in ((1.05, (0.3, 0.3)), (1.1, (0.3, 0.3)), (0.1, (0.2, 0.4)), (20.0, (0.4, 0.1))):
-        first, second = (block.of(np.asarray(p.tensor(prop))) for p in build(phases(prop, contrast, nu)).phases)
-        open_.append(enclosed(moments, first, second, minimised(image, first, second)))
-    assert open_[0] < 1e-6
-    assert 11 < open_[1] / open_[0] < 16.5
-
-
-@pytest.mark.slow
-def test_the_energies_enclose_what_the_solver_finds() -> None:
-    image = field((21, 21), 3, 0.4)
-    query, tensor = solved(image, "stiffness", 10.0, "rotated")
-    for block in blocks(4, 2):
-        moments = query.moments.gradients if block.order == 2 else query.moments
-        assert enclosed(moments, block.of(query.first), block.of(query.second), block.of(tensor)) < 0.2
-
-
-def test_what_follows_in_a_body_that_does_not_vary_along_z() -> None:
-    """The whole tensor from strains in the plane and antiplane shear, to the solver's tolerance."""
-    for contrast in (0.1, 6.0):
-        query, tensor = solved(field((24, 24), 5, 0.35), "stiffness", contrast, "q1")
-        args = query.first, query.second, query.moments.fraction
-        found = {b.name: Mixture(b.of(args[0]), b.of(args[1]), args[2]).position(b.of(tensor)) for b in blocks(4, 2)}
-        np.testing.assert_allclose(assembled(*args, 2, found), tensor, atol=1e-7 * np.abs(tensor).max())
-
-
-def test_logit_and_back() -> None:
-    rng = np.random.default_rng(0)
-    s = rng.standard_normal((4, 4))
-    np.testing.assert_allclose(logit(expit(s + s.T)), s + s.T, atol=1e-10)
-    assert 0 < np.linalg.eigvalsh(expit(100 * (s + s.T)))[0] and np.linalg.eigvalsh(expit(100 * (s + s.T)))[-1] < 1
-
-
-def test_moments_against_sums_over_modes() -> None:
-    """One moment of second and one of third order by their definition, with vectors written out."""
-    image = field((9, 11), 2, 0.4).astype(float)
-    h = (1.0, 1.5)
-    rest = np.fft.fft2(image - image.mean()) / image.size
-    t = [np.tan(np.pi * np.fft.fftfreq(n)) / step for n, step in zip(image.shape, h, strict=True)]
-    kx, ky = np.meshgrid(*t, indexing="ij")
-    square = np.where(kx**2 + ky**2 > 0, kx**2 + ky**2, 1)
-    f_xx, f_xy = (np.fft.ifft2(rest * m / square).real * image.size for m in (kx * kx, kx * ky))
-    moments = Moments.of(image, h, 2)  # xx, xy, yy
-    assert moments.second[0, 1] == pytest.approx(np.mean(f_xx * f_xy), abs=1e-15)
-    assert moments.third[0, 0] == pytest.approx(np.mean((image - image.mean()) * f_xx**2), abs=1e-15)
-    np.testing.assert_allclose(Moments.of(image, h, 4).gradients.third, moments.third, atol=1e-15)
 
 
 # -- what holds by construction ----------------------------------------------------------------------------------------
@@ -269,7 +153,8 @@ def test_the_file_is_arrays_and_json_and_needs_no_scikit_learn(stiffness: Path, 
     answer = predict(model, image, material)
     with open_dataset(stiffness) as data:
         kinds = {name: v.dtype.kind for name, v in data.variables.items()}
-        assert set(kinds.values()) <= {"f", "O", "S", "U"} and all(isinstance(h, str) for h in data.image_hash.values.tolist())
+        assert set(kinds.values()) <= {"f", "O", "S", "U"}
+        assert all(isinstance(h, str) for h in data.image_hash.values.tolist())
         assert json.loads(data.attrs["surrogate"])["property"] == "stiffness"
     script = (
         "import sys; sys.modules['sklearn'] = None; import numpy as np\n"
@@ -302,13 +187,17 @@ def test_commands(
     np.save("image.npy", field((24, 24), 1234, 0.45))
     code, out, err = command(f"surrogate predict {stiffness} image.npy material=m.yaml output=p.nc", capsys)
     assert code == 0, err
-    assert "held-out error: median" in out and "times as long" in out and "in GPa" in out
+    assert "held-out error: median" in out
+    assert "times as long" in out
+    assert "in GPa" in out
     with open_dataset("p.nc") as data:
         assert data.attrs["title"].startswith("Effective properties predicted")
         assert data.stiffness.attrs["units"] == "Pa"
         assert 3e9 < float(data.stiffness.sel(row="xx", column="xx")) < 30e9
         std = data.stiffness_model_std.values
-        assert (std >= 0).all() and std[0, 0] > 0 and std[0, 0] == pytest.approx(std[1, 1])
+        assert (std >= 0).all()
+        assert std[0, 0] > 0
+        assert std[0, 0] == pytest.approx(std[1, 1])
     # The prediction is as near to the solve as the surrogate says.
     assert command("homogenize image.npy material=m.yaml two_grid=false mixing=false descriptors=false", capsys)[0] == 0
     with open_dataset("image_properties.nc") as exact, open_dataset("p.nc") as data:
@@ -316,9 +205,13 @@ def test_commands(
         assert np.linalg.norm(error) < 0.05 * np.linalg.norm(data.stiffness.values)
         assert (np.abs(error) < 5 * std + 1e-4 * np.abs(data.stiffness.values).max()).all()
     code, out, _ = command(f"surrogate check {stiffness} image.npy queries=20 samples=2", capsys)
-    assert code == 0 and "20 random queries" in out and "0 above Voigt" in out and "new microstructures: median" in out
+    assert code == 0
+    assert "20 random queries" in out
+    assert "0 above Voigt" in out
+    assert "new microstructures: median" in out
     code, out, _ = command(f"surrogate check {stiffness} {folder / 'axes2' / '00.npy'} queries=5", capsys)
-    assert code == 0 and "1 of the microstructures given were trained with" in out
+    assert code == 0
+    assert "1 of the microstructures given were trained with" in out
 
 
 @pytest.mark.parametrize(
@@ -346,7 +239,12 @@ def test_commands(
     ],
 )
 def test_refusals(
-    line: str, says: str, stiffness: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    line: str,
+    says: str,
+    stiffness: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("m.yaml").write_text(json.dumps(phases("stiffness", 6.0)))
@@ -358,7 +256,7 @@ def test_refusals(
     np.save("volume.npy", field((9, 9, 9), 1, 0.45, 1.2))
     before = Path("m.yaml").read_bytes()
     code, _, err = command(f"surrogate {line.format(model=stiffness)}", capsys)
-    assert code == 2 and says in err, err
+    assert (code, says in err) == (2, True), err
     assert Path("m.yaml").read_bytes() == before
 
 
@@ -367,7 +265,8 @@ def test_what_lies_outside_is_told_when_it_is_wanted(stiffness: Path) -> None:
     with pytest.raises(ConfigError, match="extrapolate=true"):
         predict(model, image, build(phases("stiffness", 60.0)))
     told = predict(model, image, build(phases("stiffness", 60.0)), extrapolate=True).prediction
-    assert told.outside and "contrast of E is 60" in told.outside[0]
+    assert told.outside
+    assert "contrast of E is 60" in told.outside[0]
     stripes = from_array((np.indices((24, 24))[0] // 6 % 2).astype(np.int8))  # fraction and wave number are within
     with pytest.raises(ConfigError, match=r"unlike those|wave number"):
         predict(model, stripes, build(phases("stiffness", 6.0)))
@@ -390,16 +289,19 @@ def test_files_that_are_none(stiffness: Path, tmp_path: Path) -> None:
 def test_labels_are_kept(folder: Path, tmp_path: Path) -> None:
     """What was computed is not computed again, also where the last line was cut off; NaN is named, or left out."""
     cache, images = tmp_path / "labels.jsonl", str(folder / "axes2")
-    settings = Settings(property="conductivity", samples=1, output=str(tmp_path / "a.nc"), cache=str(cache), threads=1, device="cpu")
+    settings = Settings(
+        property="conductivity", samples=1, output=str(tmp_path / "a.nc"), cache=str(cache), threads=1, device="cpu"
+    )
     one, _, notes = fit([images], settings)
     assert notes[-1].startswith("24 labels of 24 microstructures; 24 were computed now")
     whole = cache.read_text()
     cache.write_text(whole[:-40])
     again, _, notes = fit([images], settings)
     assert "; 1 were computed now" in notes[-1]
-    assert len(Cache(cache)) == 24 and again.about["errors"]["test"]["median"] == pytest.approx(one.about["errors"]["test"]["median"])
+    assert len(Cache(cache)) == 24
+    assert again.about["errors"]["test"]["median"] == pytest.approx(one.about["errors"]["test"]["median"])
+    (tmp_path / "other.txt").write_text("something\nelse\n")
     with pytest.raises(ConfigError, match="no file of labels"):
-        (tmp_path / "other.txt").write_text("something\nelse\n")
         Cache(tmp_path / "other.txt")
     bad = tmp_path / "bad"
     bad.mkdir()
@@ -407,7 +309,8 @@ def test_labels_are_kept(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nan\.npy"):
         fit([images, str(bad)], settings)
     notes = fit([images, str(bad)], Settings(**{**vars(settings), "skip": True}))[2]
-    assert "left out" in notes[0] and "nan.npy" in notes[0]
+    assert "left out" in notes[0]
+    assert "nan.npy" in notes[0]
 
 
 def test_properties_of_a_sweep_are_labels(

@@ -88,7 +88,11 @@ class Mixture:
         c1c2 = self.fraction * (1 - self.fraction)
         strains, stresses = trial_fields(moments.dim, moments.order)
         root = self.root
-        y = root_of(self.crossed) @ _gain(moments, strains, self.voigt, self.second - self.first) @ root_of(self.crossed)
+        y = (
+            root_of(self.crossed)
+            @ _gain(moments, strains, self.voigt, self.second - self.first)
+            @ root_of(self.crossed)
+        )
         s1, s2 = np.linalg.inv(self.first), np.linalg.inv(self.second)
         mean = (1 - self.fraction) * s1 + self.fraction * s2
         gain = _gain(moments, stresses, mean, s2 - s1)
@@ -111,7 +115,9 @@ def _gain(moments: Moments, fields: Array, mean: Array, difference: Array) -> Ar
     shape = (count, size, count, size)
     b = fields @ moments.first
     second, third = (flat @ m @ flat.T for m in (moments.second, moments.third))
-    a = np.einsum("agbh,gh->ab", second.reshape(shape), mean) + np.einsum("agbh,gh->ab", third.reshape(shape), difference)
+    a = np.einsum("agbh,gh->ab", second.reshape(shape), mean) + np.einsum(
+        "agbh,gh->ab", third.reshape(shape), difference
+    )
     a[np.diag_indices(count)] += _SMALL * np.trace(a) / count + 1e-300
     return np.asarray(b.T @ np.linalg.solve(a, b))
 

@@ -88,13 +88,15 @@ def check(
         surrogate.check_kind(label.query)
     usable = [label for label in made if not label.query.uniform]
     return Checked(
-        surrogate, promises, Scores.of(surrogate, usable) if usable else None, len(found) - len(new), (*notes, *cache.notes)
+        surrogate,
+        promises,
+        Scores.of(surrogate, usable) if usable else None,
+        len(found) - len(new),
+        (*notes, *cache.notes),
     )
 
 
-def try_promises(
-    surrogate: Surrogate, queries: int, seed: int, show: Callable[[str], None] | None = None
-) -> Promises:
+def try_promises(surrogate: Surrogate, queries: int, seed: int, show: Callable[[str], None] | None = None) -> Promises:
     """Random images and phases, half of them beyond the range of the training."""
     rng = np.random.default_rng(seed)
     turns = group(surrogate.dim, 2)
@@ -152,5 +154,7 @@ def random_phases(surrogate: Surrogate, rng: Any, wide: bool) -> tuple[Array, Ar
         return values[0] * np.eye(3), values[1] * np.eye(3)
     low, high = (-0.5, 0.49) if wide else (0.1, 0.4)
     nu = rng.uniform(low, high, 2)
-    first, second = (isotropic_stiffness(e / (3 * (1 - 2 * v)), e / (2 * (1 + v))) for e, v in zip(values, nu, strict=True))
+    first, second = (
+        isotropic_stiffness(e / (3 * (1 - 2 * v)), e / (2 * (1 + v))) for e, v in zip(values, nu, strict=True)
+    )
     return first, second

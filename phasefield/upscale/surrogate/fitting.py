@@ -42,12 +42,16 @@ def fit(
     notes: list[str] = []
     images = collect(paths, reading(settings), settings.skip, notes.append)
     if (count := len({i.origin for i in images})) < FEWEST:
-        raise ConfigError("surrogate", f"there are {count} microstructures; at least {FEWEST} are needed", "give more runs or images")
+        raise ConfigError(
+            "surrogate", f"there are {count} microstructures; at least {FEWEST} are needed", "give more runs or images"
+        )
     material = system_of(settings.material) if settings.material is not None else None
     cache = cache_of(settings, target)
     found = labels(images, settings, material, cache, show)
     if not found:
-        raise ConfigError("samples", "is 0, and there is no label", "give material=, samples=, or runs with properties.nc")
+        raise ConfigError(
+            "samples", "is 0, and there is no label", "give material=, samples=, or runs with properties.nc"
+        )
     notes += cache.notes
     fresh = sum(label.fresh for label in found)
     kept = f"; {fresh} were computed now" + (f" and are kept in {cache.path}" if cache.path else "")
@@ -73,7 +77,9 @@ def _need_sklearn() -> None:
     import importlib.util
 
     if importlib.util.find_spec("sklearn") is None:
-        raise PhasefieldError("surrogate fit needs scikit-learn, which is not installed\n  pip install 'phasefield[upward]'")
+        raise PhasefieldError(
+            "surrogate fit needs scikit-learn, which is not installed\n  pip install 'phasefield[upward]'"
+        )
 
 
 def reading(settings: Settings) -> Reading:
@@ -114,4 +120,6 @@ def replaceable(target: Path, title: str, what: str) -> None:
     except Unreadable:
         same = False
     if not same:
-        raise ConfigError("output", f"{target} is there and is not {what}; nothing was written", "give another file, output=NAME.nc")
+        raise ConfigError(
+            "output", f"{target} is there and is not {what}; nothing was written", "give another file, output=NAME.nc"
+        )

@@ -75,7 +75,9 @@ def microstructure(image: Image, rule: str, name: str = "", origin: str = "") ->
             name, "has one value everywhere, which does not tell the phase", "give levels=[low,high], or leave it out"
         )
     if len(image.shape) < 2 or min(image.shape) < 4:
-        raise ConfigError(name, f"has {'x'.join(map(str, image.shape))} voxels; two or three axes of 4 and more are expected")
+        raise ConfigError(
+            name, f"has {'x'.join(map(str, image.shape))} voxels; two or three axes of 4 and more are expected"
+        )
     if any(b != "periodic" for b in image.boundary):
         raise ConfigError(name, "ends at walls; a surrogate is of periodic cells")
     return Microstructure(name, origin or name, image, image.voxels(rule))
@@ -102,9 +104,7 @@ class Reading:
             yield read_file(path, self.levels)
 
 
-def collect(
-    paths: Sequence[str], reading: Reading, skip: bool, say: Callable[[str], None]
-) -> list[Microstructure]:
+def collect(paths: Sequence[str], reading: Reading, skip: bool, say: Callable[[str], None]) -> list[Microstructure]:
     """All microstructures of sweeps, runs, folders of them, and images; each once.
 
     Args:
@@ -154,17 +154,19 @@ def _sources(paths: Sequence[str]) -> Iterator[tuple[Path, list[Path]]]:
     for given in paths:
         where = expanded(given)
         if not os.path.exists(where):
-            raise ConfigError(str(given), "there is no such file or folder", "give a sweep, runs, a folder of them, or images")
+            raise ConfigError(
+                str(given), "there is no such file or folder", "give a sweep, runs, a folder of them, or images"
+            )
         found = list(_within(where))
         if not found:
-            raise ConfigError(str(given), "holds no run and no image", "give a sweep, runs, a folder of them, or images")
+            raise ConfigError(
+                str(given), "holds no run and no image", "give a sweep, runs, a folder of them, or images"
+            )
         yield from found
 
 
 def _within(where: Path) -> Iterator[tuple[Path, list[Path]]]:
-    if not where.is_dir():
-        yield where, _beside(where)
-    elif (where / "fields.nc").is_file():
+    if not where.is_dir() or (where / "fields.nc").is_file():
         yield where, _beside(where)
     elif sweep.is_sweep(where):
         name, words, _ = sweep.asked(where)

@@ -56,13 +56,15 @@ def isotropic_pair(problem: Problem, name: str) -> tuple[Array, Array]:
     for phase, tensor, limit in zip(problem.names, pure, extreme, strict=True):
         if limit:
             raise ConfigError(
-                "material", f"phase {phase!r} is void or rigid; a surrogate is of phases of finite {PROPERTIES[name].title}"
+                "material",
+                f"phase {phase!r} is void or rigid; a surrogate is of phases of finite {PROPERTIES[name].title}",
             )
         if tensors.nearest_isotropic(tensor)[1] > 1e-6:
             raise ConfigError(
-                "material", f"phase {phase!r} is not isotropic in its {PROPERTIES[name].title}; a surrogate is of two isotropic phases",
+                "material",
+                f"phase {phase!r} is not isotropic in its {PROPERTIES[name].title}; a surrogate is of two isotropic phases",
                 "compute it with phasefield homogenize",
-            )  # fmt: skip
+            )
     return pure[0], pure[1]
 
 
@@ -154,7 +156,9 @@ def _held(data: Any, image: Microstructure, settings: Settings) -> Label | None:
     same = {"voxel": settings.voxel, "scheme": settings.solver.scheme}
     if name not in data or any(data.attrs.get(k) != v for k, v in same.items()) or data.attrs.get("plane") == "stress":
         return None
-    if data.attrs.get("boundary") not in ("periodic", "all") or list(data.attrs["image_shape"]) != list(image.voxels.shape):
+    if data.attrs.get("boundary") not in ("periodic", "all") or list(data.attrs["image_shape"]) != list(
+        image.voxels.shape
+    ):
         return None
     times = data["time"].values if "time" in data.coords else np.array([np.nan])
     at = [k for k, t in enumerate(times) if image.image.time is None or np.isnan(t) or np.isclose(t, image.image.time)]

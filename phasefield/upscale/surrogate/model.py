@@ -181,7 +181,9 @@ class Surrogate:
         """
         where = Path(path)
         if not where.is_file():
-            raise ConfigError(str(path), "there is no such file", "phasefield surrogate fit SWEEP output=FILE.nc makes one")
+            raise ConfigError(
+                str(path), "there is no such file", "phasefield surrogate fit SWEEP output=FILE.nc makes one"
+            )
         try:
             with open_dataset(where) as data:
                 if not str(data.attrs.get("title", "")).startswith(TITLE):
@@ -193,7 +195,9 @@ class Surrogate:
         except (KeyError, ValueError) as error:
             raise ConfigError(str(path), f"is damaged: {error}") from error
         if told.get("format", 0) > FORMAT:
-            raise ConfigError(str(path), f"is of format {told['format']}; this version reads up to {FORMAT}", "update phasefield")
+            raise ConfigError(
+                str(path), f"is of format {told['format']}; this version reads up to {FORMAT}", "update phasefield"
+            )
         try:
             return cls._of(told, arrays)
         except (KeyError, TypeError, ValueError) as error:

@@ -57,7 +57,9 @@ class Moments:
         names = monomials(share.ndim, order)
         n, count = share.size, len(names)
         fields = np.empty((count, *share.shape))
-        for row, name in zip(fields, names, strict=True):  # one by one, as large arrays take longer to come by than to fill
+        for row, name in zip(
+            fields, names, strict=True
+        ):  # one by one, as large arrays take longer to come by than to fill
             row[:] = fft.irfftn(spectrum * math.prod(directions[i] for i in name), share.shape)
         first, second, third = _sums(fields.reshape(count, n), rest.ravel())
         power = np.abs(spectrum) ** 2
@@ -114,15 +116,18 @@ def _directions(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[lis
     have voxels of finite size. What is highest along two axes has no direction there, nor has the mean.
     """
     dim = len(shape)
-    angles = [
-        2 * np.pi * (np.fft.rfftfreq(n) if d == dim - 1 else np.fft.fftfreq(n)) for d, n in enumerate(shape)
-    ]
+    angles = [2 * np.pi * (np.fft.rfftfreq(n) if d == dim - 1 else np.fft.fftfreq(n)) for d, n in enumerate(shape)]
     highest = [np.isclose(np.abs(a), np.pi) for a in angles]
-    tangents = [np.where(top, 1.0, np.tan(np.where(top, 0.0, a) / 2)) / h for a, top, h in zip(angles, highest, spacing, strict=True)]
+    tangents = [
+        np.where(top, 1.0, np.tan(np.where(top, 0.0, a) / 2)) / h
+        for a, top, h in zip(angles, highest, spacing, strict=True)
+    ]
     grids = np.meshgrid(*tangents, indexing="ij")
     tops = np.stack(np.meshgrid(*highest, indexing="ij"))
     count = tops.sum(0)
-    vectors = [np.where(count == 0, g, np.where((count == 1) & top, 1.0, 0.0)) for g, top in zip(grids, tops, strict=True)]
+    vectors = [
+        np.where(count == 0, g, np.where((count == 1) & top, 1.0, 0.0)) for g, top in zip(grids, tops, strict=True)
+    ]
     length = np.sqrt(sum(v**2 for v in vectors))
     length[length == 0] = 1.0
     waves = sum(np.meshgrid(*[a**2 for a in angles], indexing="ij"))

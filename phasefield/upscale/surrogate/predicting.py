@@ -49,9 +49,7 @@ class Answer:
     of_process: float
 
 
-def predict(
-    surrogate: Surrogate, image: Image, material: MaterialSystem, extrapolate: bool = False
-) -> Answer:
+def predict(surrogate: Surrogate, image: Image, material: MaterialSystem, extrapolate: bool = False) -> Answer:
     """The effective tensor of an image.
 
     Raises:
@@ -61,7 +59,9 @@ def predict(
     missing = [p.name for p in material.phases if prop not in p.values]
     if missing:
         raise ConfigError(
-            "material", f"has no {PROPERTIES[prop].title} for {', '.join(missing)}; the surrogate is of {prop}", "fit one of the property you need"
+            "material",
+            f"has no {PROPERTIES[prop].title} for {', '.join(missing)}; the surrogate is of {prop}",
+            "fit one of the property you need",
         )
     rule = surrogate.about.get("voxel", "laminate")
     begin = time.perf_counter()
@@ -88,7 +88,9 @@ def execute(words: Sequence[str], settings: Settings, command: str) -> tuple[Ans
         raise ConfigError(str(where), "there is no such file or folder", "give a run folder or an image file")
     (image,) = Reading(settings.field, levels).images(where)
     material = system_of(settings.material)
-    predict(surrogate, image, material, settings.extrapolate)  # tables are made by the first, which its time is not meant to tell
+    predict(
+        surrogate, image, material, settings.extrapolate
+    )  # tables are made by the first, which its time is not meant to tell
     answer = predict(surrogate, dataclasses.replace(image), material, settings.extrapolate)
     if target is not None:
         write_dataset(dataset(answer, words[0], command), target)

@@ -108,11 +108,17 @@ def learn(inputs: Array, outputs: Array, noise: Array, seed: int) -> Process:
     unit = np.sqrt((weight * (outputs - offset) ** 2).sum(0) / weight.sum(0)) + 1e-12
     z, y, known = (inputs - centre) / spread, (outputs - offset) / unit, noise / unit**2
     d = z.shape[1]
-    kernel = ConstantKernel(3.0, (1e-2, 1e3)) * Matern(np.full(d, 5.0), (0.3, 1e3), nu=2.5) + WhiteKernel(0.05, (1e-6, 2))
-    some = np.random.default_rng(seed).permutation(np.argsort(known.max(1), kind="stable")[: max(len(z) * 4 // 5, 2)])[:_FEW]
+    kernel = ConstantKernel(3.0, (1e-2, 1e3)) * Matern(np.full(d, 5.0), (0.3, 1e3), nu=2.5) + WhiteKernel(
+        0.05, (1e-6, 2)
+    )
+    some = np.random.default_rng(seed).permutation(np.argsort(known.max(1), kind="stable")[: max(len(z) * 4 // 5, 2)])[
+        :_FEW
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound: an input that says nothing
-        first = GaussianProcessRegressor(kernel, alpha=known[some].max(1) + 1e-10, optimizer=search).fit(z[some], y[some])
+        first = GaussianProcessRegressor(kernel, alpha=known[some].max(1) + 1e-10, optimizer=search).fit(
+            z[some], y[some]
+        )
     fixed = first.kernel_.k1
     variance = known + first.kernel_.k2.noise_level
     weights = [

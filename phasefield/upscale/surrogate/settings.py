@@ -35,10 +35,10 @@ class Settings:
         validation, test: shares of the microstructures. cache: the file of labels. queries: random ones of check.
     """
 
-    property: str = key(
-        "stiffness", "fit: what is learnt", tuple(p for p in PROPERTIES if p not in STRAINS)
+    property: str = key("stiffness", "fit: what is learnt", tuple(p for p in PROPERTIES if p not in STRAINS))
+    samples: int = key(
+        4, "fit: materials drawn for each microstructure; 0 takes those of material= and properties.nc alone"
     )
-    samples: int = key(4, "fit: materials drawn for each microstructure; 0 takes those of material= and properties.nc alone")
     contrast: list[float] = key([2.0, 20.0], "fit: of the phases' E or conductivity, the range to draw from", many=True)
     poisson: list[float] = key([0.2, 0.4], "fit: range of Poisson's ratio of each phase", many=True)
     stiffer: str = key("either", "fit: which phase is the stiffer one", _STIFFER)
@@ -50,7 +50,9 @@ class Settings:
         presets="material",
     )
     field: str | None = key(None, "variable of the files; by default the order parameter", value="text")
-    levels: list[float] | None = key(None, "values of the field in its two phases; by default as homogenize finds", many=True)
+    levels: list[float] | None = key(
+        None, "values of the field in its two phases; by default as homogenize finds", many=True
+    )
     times: str = key("last", "fit and check: snapshots of a run, which stay in one part", ("last", "all"))
     voxel: str = key("laminate", "fit: how a diffuse interface becomes voxels", RULES)
     validation: float = key(0.15, "fit: share of the microstructures that settings are chosen by")
@@ -77,7 +79,9 @@ class Settings:
             if len(pair) != 2 or not all(math.isfinite(v) for v in pair) or not pair[0] <= pair[1]:
                 raise ConfigError(name, f"is {pair}; a range [low,high] is expected")
         if self.contrast[0] < 1:
-            raise ConfigError("contrast", f"is {self.contrast}; from 1 upwards is expected", "stiffer= says which phase is stiffer")
+            raise ConfigError(
+                "contrast", f"is {self.contrast}; from 1 upwards is expected", "stiffer= says which phase is stiffer"
+            )
         if not -1 < self.poisson[0] <= self.poisson[1] < 0.5:
             raise ConfigError("poisson", f"is {self.poisson}; values above -1 and below 0.5 are expected")
         for name in ("validation", "test"):
@@ -99,8 +103,7 @@ _OF_ALL = {"field", "levels", "threads", "device", "solver", "material"}
 _MEANT = {
     "fit": _OF_ALL | {f.name for f in fields(Settings)} - {"extrapolate", "queries"},
     "predict": _OF_ALL - {"solver"} | {"extrapolate", "output"},
-    "check": _OF_ALL
-    | {"times", "samples", "contrast", "poisson", "stiffer", "seed", "skip", "cache", "queries"},
+    "check": _OF_ALL | {"times", "samples", "contrast", "poisson", "stiffer", "seed", "skip", "cache", "queries"},
 }
 
 
@@ -115,4 +118,6 @@ def check_meant(action: str, given: Iterable[str]) -> None:
     for name in given:
         root = name.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
         if root in {f.name for f in fields(Settings)} and root not in _MEANT[action]:
-            raise ConfigError(root, f"means nothing to surrogate {action}", "phasefield surrogate --help says what does")
+            raise ConfigError(
+                root, f"means nothing to surrogate {action}", "phasefield surrogate --help says what does"
+            )

@@ -25,8 +25,8 @@ def errors(surrogate: Surrogate) -> list[str]:
     about = surrogate.about
     test = about["errors"]["test"]
     lines = [
-        f"held-out error: median {percent(test['median'])}, p95 {percent(test['p95'])}, largest {percent(test['largest'])} of the "
-        f"tensor's norm ({test['samples']} samples of {about['realisations']['test']} microstructures)"
+        f"held-out error: median {percent(test['median'])}, p95 {percent(test['p95'])}, largest {percent(test['largest'])} of "
+        f"the tensor's norm ({test['samples']} samples of {about['realisations']['test']} microstructures)"
     ]
     labels = about["components"]
     p95 = np.array(test["component_p95"])
@@ -52,11 +52,16 @@ def card(surrogate: Surrogate) -> str:
     lines += errors(surrogate)[1:]
     for third in about["by_contrast"]:
         lines.append(
-            f"  test, contrast {third['from']:.3g} to {third['to']:.3g}: median {percent(third['median'])}, p95 {percent(third['p95'])}"
+            f"  test, contrast {third['from']:.3g} to {third['to']:.3g}: "
+            f"median {percent(third['median'])}, p95 {percent(third['p95'])}"
         )
-    lines.append(f"  {percent(about['coverage'])} of the test's components within two of the standard deviations that are told")
+    lines.append(
+        f"  {percent(about['coverage'])} of the test's components within two of the standard deviations that are told"
+    )
     if about["errors"]["test"]["samples"] < FEW:
-        lines.append(f"note: fewer than {FEW} test samples say little about a 95th percentile; train with more microstructures")
+        lines.append(
+            f"note: fewer than {FEW} test samples say little about a 95th percentile; train with more microstructures"
+        )
     return "\n".join(lines)
 
 
@@ -83,9 +88,12 @@ def prediction(answer: Answer, target: Path | None) -> str:
         lines.append(f"nearest isotropic: {told} {name}, nu {moduli['nu']:.3g}")
     lines += errors(surrogate)
     solve = surrogate.about.get("seconds", math.nan)
-    took = f"{1e3 * answer.seconds:.2g} ms with voxels and moments of the image, {1e3 * answer.of_process:.2g} ms without"
+    took = (
+        f"{1e3 * answer.seconds:.2g} ms with voxels and moments of the image, {1e3 * answer.of_process:.2g} ms without"
+    )
     if math.isfinite(solve):
-        took += f"; solves of the training took {1e3 * solve:.3g} ms (median), {solve / answer.seconds:.3g} and {solve / answer.of_process:.3g} times as long"  # fmt: skip
+        ratios = f"{solve / answer.seconds:.3g} and {solve / answer.of_process:.3g} times as long"
+        took += f"; solves of the training took {1e3 * solve:.3g} ms (median), {ratios}"
     lines.append(took)
     if p.outside:
         lines.append("warning: extrapolated, the errors above do not hold: " + "; ".join(p.outside))
@@ -115,7 +123,9 @@ def checked(result: Checked) -> str:
 
 
 def _matrix(values: Array) -> list[str]:
-    return ["  " + "".join(f"{0.0 if abs(v) < 5e-7 * np.abs(values).max() else v:>11.4g}" for v in row) for row in values]
+    return [
+        "  " + "".join(f"{0.0 if abs(v) < 5e-7 * np.abs(values).max() else v:>11.4g}" for v in row) for row in values
+    ]
 
 
 def _prefixed(size: float, unit: str) -> tuple[float, str]:

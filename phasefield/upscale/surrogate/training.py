@@ -133,14 +133,20 @@ def _with_plan(found: dict[str, tuple[float, float]], settings: Settings) -> dic
     """The ranges of constants that were drawn from, where they are wider than what was drawn."""
     if not settings.samples:
         return found
-    planned = {name: settings.contrast if name.startswith("contrast") else settings.poisson for name in found if name[:3] in ("con", "Poi")}
+    planned = {
+        name: settings.contrast if name.startswith("contrast") else settings.poisson
+        for name in found
+        if name[:3] in ("con", "Poi")
+    }
     return found | {k: (min(found[k][0], p[0]), max(found[k][1], p[1])) for k, p in planned.items()}
 
 
 def _learn_block(made: Surrogate, block: Block, part: Mapping[str, list[Label]], settings: Settings) -> None:
     """Learns one block from the training part; the ridge is the best of the validation part."""
     known = {name: [s.query.estimate(block) for s in part[name]] for name in ("training", "validation")}
-    targets = [logit(e.mixture.position(block.of(s.tensor))) for e, s in zip(known["training"], part["training"], strict=True)]
+    targets = [
+        logit(e.mixture.position(block.of(s.tensor))) for e, s in zip(known["training"], part["training"], strict=True)
+    ]
     rest = np.stack([t - e.middle for t, e in zip(targets, known["training"], strict=True)])
     scale = np.stack([e.scale for e in known["training"]])
     noise = np.stack(
@@ -153,7 +159,9 @@ def _learn_block(made: Surrogate, block: Block, part: Mapping[str, list[Label]],
     best: tuple[float, Array] | None = None
     wanted = [block.of(s.tensor) for s in part["validation"]]
     for ridge in _RIDGES:
-        coefficients = _coefficients(block, [e for e, t in zip(known["training"], trusted, strict=True) if t], rest[trusted], ridge)
+        coefficients = _coefficients(
+            block, [e for e, t in zip(known["training"], trusted, strict=True) if t], rest[trusted], ridge
+        )
         trial = Surrogate(made.prop, made.dim, {block.name: Learnt(process, coefficients)}, {}, {}, made.spread)
         error = _mean_error(trial, block, known["validation"], wanted)
         if best is None or error < best[0]:
@@ -234,4 +242,3 @@ def _by_contrast(scores: Scores) -> list[dict[str, float]]:
 def _median(seconds: Sequence[float]) -> float:
     finite = [s for s in seconds if np.isfinite(s)]
     return float(np.median(finite)) if finite else float("nan")
-
