@@ -18,11 +18,14 @@ from ..command import Call, Command
 def homogenize(call: Call) -> int:
     from .. import display
     from ..homogenize import command
-    from ..homogenize.settings import request_of
+    from ..homogenize.settings import SOLVING, request_of
 
     request = request_of(call.config)
+    after = None
+    if request.uncertainty in SOLVING:
+        from ..upscale.uncertainty import refine as after
     with display.working() as show:
-        made = command.execute(call.words[0], request, call.line, show, call.folder)
+        made = command.execute(call.words[0], request, call.line, show, call.folder, after)
     print(made.text, flush=True)
     if made.failure is not None:
         raise made.failure

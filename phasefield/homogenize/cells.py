@@ -42,11 +42,18 @@ class PropertyVoxels:
         pure, extreme = problem.pure(name)
         geometry = problem.voxels if rule is None else problem.image.voxels(rule)
         voxels = _for_phases(geometry, pure, extreme, problem)
-        phases = pure
-        if problem.sheet(name):
-            # Every phase is condensed before mixing: the stress along z vanishes in each of them, not only in their mean.
-            phases = tensors.embed_plane(tensors.plane_stress(pure))
-        return cls(problem, name, voxels, pure, extreme, voxels.packed(phases))
+        return cls(problem, name, voxels, pure, extreme, voxels.packed(_condensed(problem, name, pure)))
+
+    def with_tensors(self, pure: Array) -> PropertyVoxels:
+        """The same image of phases with other tensors."""
+        voxels = _for_phases(self.problem.voxels, pure, self.extreme, self.problem)
+        table = voxels.packed(_condensed(self.problem, self.name, pure))
+        return replace(self, voxels=voxels, pure=pure, table=table)
+
+    @property
+    def phases(self) -> Array:
+        """Tensors of the phases as they are mixed: under plane stress those of the sheet."""
+        return _condensed(self.problem, self.name, self.pure)
 
     @property
     def size(self) -> int:
@@ -66,6 +73,11 @@ class PropertyVoxels:
         if options.preconditioner == "auto" and boundary == "periodic" and options.scheme != "fourier":
             options = replace(options, preconditioner=preconditioner(self.voxels, self.table))
         return CellProblem(self.voxels.index, self.table, self.voxels.spacing, options, self.voxels.cut, boundary)
+
+
+def _condensed(problem: Problem, name: str, pure: Array) -> Array:
+    """Every phase is condensed before mixing: the stress along z vanishes in each of them, not only in their mean."""
+    return tensors.embed_plane(tensors.plane_stress(pure)) if problem.sheet(name) else pure
 
 
 def _for_phases(geometry: Voxels, pure: Array, extreme: NDArray[np.bool_], problem: Problem) -> Mixture:

@@ -22,10 +22,11 @@ from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
 from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
+from .inputs import rests_on
 from .problem import Problem
 from .reading import Image, Snapshots, read_file
 from .records import Record, measure
-from .settings import Request, parse
+from .settings import SOLVING, Request, parse
 from .table import table, wrapped
 
 
@@ -58,18 +59,26 @@ class Homogenized:
         return "\n".join([*notes, *[""][: len(notes)], table(self.records), "", last])
 
 
+#: What is done with a record besides, before it is written: the function gets it and one to tell how far it is.
+After = Callable[[Record, Callable[[str], None] | None], None]
+
+
 def run(
-    path: str | Path, overrides: Sequence[str], command: str = "", show: Callable[[str], None] | None = None
+    path: str | Path,
+    overrides: Sequence[str],
+    command: str = "",
+    show: Callable[[str], None] | None = None,
+    after: After | None = None,
 ) -> tuple[Path, list[Record], MaterialSystem]:
     """Homogenizes a run or an image as the command line does; returns the file, the records, the material.
 
     Args:
-        overrides: keys and values, as on the command line.
+        overrides: keys and values, as on the command line. after: see `execute`.
 
     Raises:
         ConfigError: see the messages. NotConverged: a solve failed. OutputError: the file cannot be written.
     """
-    outcome = execute(path, parse(overrides), command, show)
+    outcome = execute(path, parse(overrides), command, show, after=after)
     if outcome.failure is not None or outcome.path is None:
         raise outcome.failure or OutputError(f"{path}: nothing was written")
     return outcome.path, outcome.records, outcome.system
@@ -100,12 +109,18 @@ def execute(
     command: str = "",
     show: Callable[[str], None] | None = None,
     folder: Path | None = None,
+    after: After | None = None,
 ) -> Homogenized:
     """The same with all that the terminal tells; raises what `run` raises, but for a file that cannot be written.
 
     Args:
         folder: of a member of a sweep, in which properties.nc is written whatever ``output`` says.
+        after: what is done with every record besides, as `upscale.uncertainty.refine` for ``uncertainty=pce`` or ``montecarlo``.
     """
+    if after is None and request.uncertainty in SOLVING:
+        raise ConfigError(
+            "uncertainty", f"is {request.uncertainty}, which solves again", "give after=phasefield.upscale.uncertainty.refine"
+        )
     system = system_of(request.material)
     where = expanded(path)
     images, count, notes = _images(where, request)
@@ -119,10 +134,12 @@ def execute(
         last = number == count - 1
         problem = Problem.of(image, system, request if last else early)
         records.append(measure(problem, start, request.descriptors))
+        if after is not None:
+            after(records[-1], show)
         if not last:
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
             records[-1] = records[-1].outlined()
-    data = dataset(records, command, notes)
+    data = dataset(records, command, notes).assign_attrs(rests_on(where, request))
     replaced = os.path.exists(target)
     written, failure = _write(data, target)
     return Homogenized(written, records, system, replaced and written == target, notes, failure)

@@ -112,6 +112,12 @@ class Problem:
         """The same phases on half as many voxels per axis."""
         return replace(self, image=self.image.coarse())
 
+    def with_material(self, material: MaterialSystem) -> Problem:
+        """The same image, and voxels, of phases with other constants."""
+        made = replace(self, material=material, assignment=replace(self.assignment, system=material))
+        made.__dict__["voxels"] = self.voxels  # geometry alone, which takes as long as a small solve
+        return made
+
     @property
     def outline(self) -> Problem:
         """The same without the room that the image's values take."""

@@ -19,7 +19,9 @@ from .cells import PropertyVoxels, effective, symmetric, unit
 from .estimates import certify, estimates, other_boundaries
 from .evidence import evidence, levin, locking, notes, outside, rigid_connections, semidefinite, uncarried
 from .problem import Problem
+from .propagation import first_order
 from .result import Result
+from .sensitivity import parameters, strain_sensitivities, tensor_sensitivity, uncertain, wanted
 from .settings import Settings
 
 #: Change of a volume fraction by sharp interfaces that is told.
@@ -49,24 +51,32 @@ def results_of(problem: Problem, start: Start | None = None) -> list[Result]:
     """The effective properties of a problem; ``start`` and what is raised as for `homogenize`."""
     results: dict[str, Result] = {}
     names = problem.settings.properties
+    strains = [n for n in names if n in STRAINS]
+    shared: list[np.ndarray] = []
     for name in names:
         if name not in STRAINS:
-            results[name] = _tensor_property(problem, name, start)
-    strains = [n for n in names if n in STRAINS]
+            results[name], found = _tensor_property(problem, name, start)
+            if name == "stiffness" and strains:
+                shared = found
     if strains:
-        _strain_properties(problem, strains, results)
+        _strain_properties(problem, strains, results, shared)
+    if problem.settings.uncertainty != "none" and wanted(problem) and uncertain(problem):
+        for result in results.values():
+            result.propagation = first_order(result, parameters(problem))
     for note in reversed(notes(problem)):
         for result in results.values():
             result.warnings.insert(0, note)
     return [results[name] for name in names]
 
 
-def _tensor_property(problem: Problem, name: str, start: Start | None) -> Result:
+def _tensor_property(problem: Problem, name: str, start: Start | None) -> tuple[Result, list[np.ndarray]]:
+    """The result, and the fluctuations of its loads where they were kept."""
     settings = problem.settings
     made, loads = PropertyVoxels.of(problem, name), problem.components(name)
     cell = made.cell()
+    derived = wanted(problem)
     keep = (start is not None or settings.fields or settings.certify) and problem.boundary != "static"
-    raw, solutions = effective(cell, loads, name, (start or {}).get(name), keep)
+    raw, solutions = effective(cell, loads, name, (start or {}).get(name), keep or derived)
     tensor = symmetric(raw)
     if cell.voids:
         tensor = semidefinite(tensor, 10 * settings.solver.tolerance)
@@ -80,8 +90,11 @@ def _tensor_property(problem: Problem, name: str, start: Start | None) -> Result
         components=tuple(loads),
         mean=problem.response(name, tensor),
     )
-    if start is not None:
-        result.fluctuations = [s.fluctuation for s in solutions if s.fluctuation is not None]
+    found = [s.fluctuation for s in solutions if s.fluctuation is not None]
+    if derived:
+        result.sensitivity = tensor_sensitivity(made, cell, loads, found, symmetric(raw))
+    if start is not None and keep:
+        result.fluctuations = found
     if settings.fields and keep:
         _local_fields(result, cell, solutions)
     evidence(result, raw, made)
@@ -99,7 +112,7 @@ def _tensor_property(problem: Problem, name: str, start: Start | None) -> Result
     if touching and "discretisation" in result.evidence:
         result.evidence["discretisation"] = np.inf
     result.warnings += outside(result, unpack(made.mean))
-    return result
+    return result, found
 
 
 def _local_fields(result: Result, cell: CellProblem, solutions: Sequence[Solution]) -> None:
@@ -132,21 +145,40 @@ def _oddities(result: Result, made: PropertyVoxels) -> bool:
     return bool(touching)
 
 
-def _strain_properties(problem: Problem, names: Sequence[str], results: dict[str, Result]) -> None:
-    """Effective stress-free strains: the mean stress they cause at zero mean strain, over the effective stiffness."""
+def _strain_properties(
+    problem: Problem, names: Sequence[str], results: dict[str, Result], fluctuations: list[np.ndarray]
+) -> None:
+    """Effective stress-free strains: the mean stress they cause at zero mean strain, over the effective stiffness.
+
+    Args:
+        fluctuations: of the stiffness among the results, if they were kept.
+    """
     made = PropertyVoxels.of(problem, "stiffness")
     cell = made.cell()
-    known = results.get("stiffness")
-    stiffness = symmetric(effective(cell, range(6), "stiffness")[0]) if known is None else known.tensor
+    known, derived = results.get("stiffness"), wanted(problem)
+    if known is None:
+        raw, solutions = effective(cell, range(6), "stiffness", keep=derived)
+        stiffness = symmetric(raw)
+        fluctuations = [np.asarray(s.fluctuation) for s in solutions] if derived else []
+    else:
+        stiffness = known.tensor
+    found = []
     for name in names:
-        results[name] = _strain_property(made, cell, name, stiffness)
+        results[name], solution = _strain_property(made, cell, name, stiffness, derived)
+        found.append((name, np.asarray(solution.fluctuation), tensors.from_matrix(results[name].tensor)))
+    if derived:
+        derivatives = strain_sensitivities(made, cell, fluctuations, stiffness, found)
+        for name, values in derivatives.items():
+            results[name].sensitivity = values
 
 
-def _strain_property(made: PropertyVoxels, cell: CellProblem, name: str, stiffness: Array) -> Result:
+def _strain_property(
+    made: PropertyVoxels, cell: CellProblem, name: str, stiffness: Array, keep: bool
+) -> tuple[Result, Solution]:
     problem = made.problem
     strain = problem.strain(name)
     table = made.voxels.stresses(made.pure, strain)
-    solution = cell.solve(None, table, keep=problem.settings.fields, name=name)
+    solution = cell.solve(None, table, keep=keep or problem.settings.fields, name=name)
     vector = -tensors.compliance(stiffness) @ solution.mean
     result = Result(name, problem.material.unit(name), tensors.to_matrix(vector), [solution.iterations], solution.hill)
     result.preconditioner = cell.preconditioner.name
@@ -161,4 +193,4 @@ def _strain_property(made: PropertyVoxels, cell: CellProblem, name: str, stiffne
     if problem.settings.fields and solution.fluctuation is not None:
         local, stress = cell.local_fields(solution.fluctuation, np.zeros(6), table)
         result.fields = {f"{name}_strain": local[None], f"{name}_stress": stress[None]}
-    return result
+    return result, solution

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..mechanics.tensors import Array
 from .loads import MeanFields
+
+if TYPE_CHECKING:
+    from .propagation import Propagation
 
 
 @dataclass
@@ -25,6 +29,8 @@ class Result:
         fields: local fields by name, (loads, components, ...). fluctuations: of every load, to start the next solve from.
         components: numbers of the unit loads. mean: under the load of the settings. certified: lower and upper bound,
         see `certify`. boundary: tensors under other boundary conditions by name, of the components ``faces``.
+        sensitivity: derivative of the tensor by every constant, (parameters, n, n), see `sensitivity.parameters`.
+        propagation: what the uncertainties of the constants make of it.
     """
 
     name: str
@@ -47,6 +53,8 @@ class Result:
     components: tuple[int, ...] = ()
     mean: MeanFields | None = None
     certified: dict[str, Array] = field(default_factory=dict)
+    sensitivity: Array | None = None
+    propagation: Propagation | None = None
 
 
 def computed(tensor: Array, components: Sequence[int]) -> Array:

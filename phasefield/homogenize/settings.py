@@ -18,6 +18,9 @@ from . import loads
 from .grains import read_grains
 
 PLANES = ("strain", "stress")
+#: How uncertainties of constants are propagated, and which of these ways solve again.
+SOLVING = ("pce", "montecarlo")
+METHODS = ("none", "first-order", *SOLVING)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Method:
     boundary: str = key(
         "periodic", "the cell repeats, or uniform strain or traction acts on its faces", (*BOUNDARIES, "all")
     )
-    seed: int = key(1, "of random orientations, 0 or more")
+    seed: int = key(1, "of random orientations and samples of constants, 0 or more")
     grains: Any = key(None, "table of phase and orientation of the grains, a file", value="text")
     solver: Options = dataclasses.field(default_factory=Options)
 
@@ -56,6 +59,9 @@ class Settings(Method):
         properties: names out of `materials.PROPERTIES`.
         two_grid, mixing: whether to make these estimates. fields: keep the local fields. certify: bound the effective tensor
             of the voxel image from below and above, see `certify`.
+        sensitivity: derivatives by the constants of the phases; None where any of them has an uncertainty.
+        uncertainty: how those of the constants are propagated, out of `METHODS`; ``pce`` and ``montecarlo`` are for
+            `upscale.uncertainty`. uncertainty_samples: solves of theirs, None for as many as they need. uncertainty_order: of ``pce``.
         load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
             flux of order-2 properties; those not named have no stress or flux. See `loads`.
     """
@@ -65,6 +71,14 @@ class Settings(Method):
     mixing: bool = key(True, "estimate the error of the mixing rule")
     fields: bool = key(False, "write local fields for unit loads")
     certify: bool = key(False, "bound the tensor of the voxel image from below and above")
+    sensitivity: bool | None = key(
+        None, "derivatives by the constants of the phases; by default if one of them has an uncertainty"
+    )
+    uncertainty: str = key(
+        "first-order", "how that of constants is propagated; pce (polynomial chaos) and montecarlo solve again", METHODS
+    )
+    uncertainty_samples: int | None = key(None, "solves of pce or montecarlo; by default as many as they need, or 256")
+    uncertainty_order: int = key(2, "of the polynomials of pce")
     load: Any = key(
         None, "components of mean strain and stress, or gradient and flux, {strain: {xx: 0.01}}", value="tree"
     )
@@ -85,6 +99,10 @@ class Settings(Method):
             raise ConfigError("fields", "is true, but there are none with boundary=static", "use another boundary")
         if self.certify and (self.boundary not in ("periodic", "all") or self.solver.scheme == "fourier"):
             raise ConfigError("certify", "needs boundary=periodic or all, and solver.scheme=q1 or rotated")
+        if self.uncertainty_samples is not None and self.uncertainty_samples < 1:
+            raise ConfigError("uncertainty_samples", f"is {self.uncertainty_samples}; at least 1 is expected")
+        if not 1 <= self.uncertainty_order <= 8:
+            raise ConfigError("uncertainty_order", f"is {self.uncertainty_order}; 1 to 8 is expected")
         if self.load is not None:
             loads.check(self.load, self.properties)
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..images.image import Image
 from ..mechanics import tensors
 from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
 from .dataset import mandel_factor
+from .parameters import parameter_lines
+from .problem import Problem
 from .records import Record
 from .result import Result
 
@@ -62,7 +63,7 @@ def table(records: list[Record]) -> str:
     results = records[-1].results
     shared = [w for w in results[0].warnings if len(results) > 1 and all(w in r.warnings for r in results)]
     for result in results:
-        out.append(_block(result, image, shared, system.united))
+        out.append(_block(result, problem, shared))
     if shared:
         out.append("\n".join(wrapped("note", note) for note in shared))
     return "\n\n".join(out)
@@ -81,7 +82,8 @@ def _rows(tensor: Array, components: Sequence[int]) -> list[str]:
     return lines
 
 
-def _block(result: Result, image: Image, elsewhere: Sequence[str], united: bool) -> str:
+def _block(result: Result, problem: Problem, elsewhere: Sequence[str]) -> str:
+    image, united = problem.image, problem.material.united
     factor, unit = _scaled(result.unit, result.tensor)
     when = f" at time {image.time:g}" if image.time is not None else ""
     lines = [f"{result.name.replace('_', ' ')}{when}" + (f" [{unit}]" if unit != "1" else "")]
@@ -129,6 +131,8 @@ def _block(result: Result, image: Image, elsewhere: Sequence[str], united: bool)
     for name, (low, high) in result.bounds.items():
         text = f"{low / factor:.5g} to {high / factor:.5g}{unit}, if arranged isotropically"
         lines.append(wrapped(f"Hashin-Shtrikman {name}", text, 2))
+    if told := parameter_lines(result, problem, factor, unit):
+        lines += [f"  {told[0]}", *(wrapped(*line.split(": ", 1), 4) if ": " in line else f"    {line}" for line in told[1:])]
     if result.mean is not None:
         lines += _load_lines(result, united)
     for name, title in _BOUNDARIES.items():

@@ -51,6 +51,10 @@ class ArrayAxes:
         """The inverse of `tensor`."""
         return tensors.rotate(tensors.from_voigt(tensor) if self.elastic else tensor, self._turn.T)
 
+    def vector(self, vector: Array) -> Array:
+        """Vectors (..., 3), such as normals, in the axes of the arrays."""
+        return np.asarray(vector @ self._turn.T)
+
     def flux(self, vector: Array) -> Array:
         """Mandel stress (..., 6), or flux (..., 3), in the axes of the arrays."""
         if not self.elastic:

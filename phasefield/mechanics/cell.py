@@ -205,7 +205,7 @@ class CellProblem:
     def _solve_some(self, loads: Sequence[Load], keep: bool) -> list[Solution]:
         """Where rounding has spoilt the Hill-Mandel balance, again from what was found."""
         if self.boundary == "static":
-            return solve_tractions(self, loads)
+            return solve_tractions(self, loads, keep)
         tolerance, k = self.options.tolerance, self.operators
         solutions = solve_strains(self, loads)
         u = self.workspace.fields(len(loads))[0]

@@ -1,45 +1,50 @@
-"""Tensors from the constants that are written for a phase, with units and checks."""
+"""The constants that are written for a phase, with units, uncertainties and checks: recipes of its tensors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
-from ..units import quantity
 from . import tensors
 from .properties import Property
+from .recipes import CRYSTALS, ENGINEERING, Recipe
 from .tensors import Array
+from .uncertain import Constant, is_number, read_number
 
-_CUBIC = ("C11", "C12", "C44")
-_HEXAGONAL = ("C11", "C12", "C13", "C33", "C44")
-_TETRAGONAL = ("C11", "C12", "C13", "C33", "C44", "C66")
-_ORTHOTROPIC = ("C11", "C22", "C33", "C12", "C13", "C23", "C44", "C55", "C66")
-_ENGINEERING = ("E1", "E2", "E3", "nu12", "nu13", "nu23", "G12", "G13", "G23")
 #: Phases without a number: 0 and infinity of anything.
 WORDS = {"void": 0.0, "rigid": math.inf, "infinite": math.inf}
 
 
-def _number(value: Any, unit: str, key: str, seen: list[bool]) -> float:
-    number, united = quantity(value, unit, key)
-    if number != 0 and unit != "1":
-        seen.append(united)
-    return number
+class _Reader:
+    """Reads the constants of one tensor and remembers which of them have units."""
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    def __call__(self, value: Any, unit: str, key: str, name: str) -> Constant:
+        number, spread, united = read_number(value, unit, key)
+        if number != 0 and unit != "1":
+            self.seen.append(united)
+        return Constant(name, number, unit, spread)
+
+    def recipe(self, form: str, constants: Sequence[Constant], key: str) -> tuple[Recipe, bool | None]:
+        """The recipe, and whether its constants have units, None if none could."""
+        if len(set(self.seen)) > 1:
+            problem = "some of its constants have units and others have not"
+            raise ConfigError(key, problem, "give units everywhere or nowhere")
+        united = self.seen[0] if self.seen else None
+        if united is False:
+            constants = [replace(c, unit="1") for c in constants]
+        return Recipe(form, tuple(constants)), united
 
 
-def _uniform(seen: list[bool], key: str) -> bool | None:
-    if len(set(seen)) > 1:
-        raise ConfigError(
-            key, "some of its constants have units and others have not", "give units everywhere or nowhere"
-        )
-    return seen[0] if seen else None
-
-
-def read_stiffness(given: Any, key: str) -> tuple[Any, bool | None]:
-    """A stiffness, (6, 6) Mandel, or 0.0 or inf for void and rigid; and whether its constants have units, None if none could.
+def read_stiffness(given: Any, key: str) -> tuple[Recipe | float, bool | None]:
+    """A stiffness, or 0.0 or inf for void and rigid; and whether its constants have units, None if none could.
 
     Raises:
         ConfigError: constants that fit no symmetry, units of another kind, or only some with units.
@@ -48,9 +53,9 @@ def read_stiffness(given: Any, key: str) -> tuple[Any, bool | None]:
         return WORDS[given], None
     if isinstance(given, int | float) and not isinstance(given, bool) and given == 0:
         return 0.0, None
-    seen: list[bool] = []
+    read = _Reader()
     if isinstance(given, list | tuple):
-        return _full_stiffness(given, "Pa", key, seen), _uniform(seen, key)
+        return _full_stiffness(given, "Pa", key, read)
     if not isinstance(given, Mapping):
         raise ConfigError(
             key,
@@ -60,36 +65,28 @@ def read_stiffness(given: Any, key: str) -> tuple[Any, bool | None]:
     names = set(given) - {"symmetry"}
     symmetry = given.get("symmetry")
     if "matrix" in names:
-        return _full_stiffness(given["matrix"], "Pa", f"{key}.matrix", seen), _uniform(seen, key)
+        return _full_stiffness(given["matrix"], "Pa", f"{key}.matrix", read)
     if names <= set(tensors.ISOTROPIC):
-        constants = {n: _number(given[n], "1" if n == "nu" else "Pa", f"{key}.{n}", seen) for n in sorted(names)}
-        value = tensors.isotropic_stiffness(*tensors.bulk_and_shear(constants, key))
+        constants = [read(given[n], "1" if n == "nu" else "Pa", f"{key}.{n}", n) for n in sorted(names)]
         _symmetry(symmetry, "isotropic", key)
-        return value, _uniform(seen, key)
-    if names == set(_ENGINEERING):
-        c = {n: _number(given[n], "1" if n.startswith("nu") else "Pa", f"{key}.{n}", seen) for n in _ENGINEERING}
-        s = np.zeros((6, 6))
-        s[0, 0], s[1, 1], s[2, 2] = 1 / c["E1"], 1 / c["E2"], 1 / c["E3"]
-        s[0, 1] = s[1, 0] = -c["nu12"] / c["E1"]
-        s[0, 2] = s[2, 0] = -c["nu13"] / c["E1"]
-        s[1, 2] = s[2, 1] = -c["nu23"] / c["E2"]
-        s[3, 3], s[4, 4], s[5, 5] = 1 / c["G23"], 1 / c["G13"], 1 / c["G12"]
+        return read.recipe("isotropic", constants, key)
+    if names == set(ENGINEERING):
+        constants = [read(given[n], "1" if n.startswith("nu") else "Pa", f"{key}.{n}", n) for n in ENGINEERING]
         _symmetry(symmetry, "orthotropic", key)
-        return tensors.from_voigt(np.linalg.inv(s)), _uniform(seen, key)
-    forms = {"cubic": _CUBIC, "hexagonal": _HEXAGONAL, "tetragonal": _TETRAGONAL, "orthotropic": _ORTHOTROPIC}
-    for form, needed in forms.items():
+        return read.recipe("engineering", constants, key)
+    for form, needed in CRYSTALS.items():
         if names == set(needed):
-            c = {n: _number(given[n], "Pa", f"{key}.{n}", seen) for n in needed}
+            constants = [read(given[n], "Pa", f"{key}.{n}", n) for n in needed]
             _symmetry(symmetry, form, key)
-            return _crystal(form, c), _uniform(seen, key)
-    if symmetry in forms:
-        missing = ", ".join(sorted(set(forms[symmetry]) - names))
-        surplus = ", ".join(sorted(names - set(forms[symmetry])))
+            return read.recipe(form, constants, key)
+    if symmetry in CRYSTALS:
+        missing = ", ".join(sorted(set(CRYSTALS[symmetry]) - names))
+        surplus = ", ".join(sorted(names - set(CRYSTALS[symmetry])))
         problem = " and ".join(t for t in (missing and f"lacks {missing}", surplus and f"has {surplus} too many") if t)
-        raise ConfigError(key, f"symmetry {symmetry} {problem}", f"it takes {', '.join(forms[symmetry])}")
+        raise ConfigError(key, f"symmetry {symmetry} {problem}", f"it takes {', '.join(CRYSTALS[symmetry])}")
     lines = [f"isotropic: any two of {', '.join(tensors.ISOTROPIC)}"]
-    lines += [f"{form}: {', '.join(needed)}" for form, needed in forms.items()]
-    lines += [f"orthotropic: {', '.join(_ENGINEERING)}", "any: matrix (6 x 6, Voigt order 11 22 33 23 13 12)"]
+    lines += [f"{form}: {', '.join(needed)}" for form, needed in CRYSTALS.items()]
+    lines += [f"orthotropic: {', '.join(ENGINEERING)}", "any: matrix (6 x 6, Voigt order 11 22 33 23 13 12)"]
     raise ConfigError(
         key, f"the constants {', '.join(sorted(map(str, names))) or '(none)'} fit no symmetry", "\n  ".join(lines)
     )
@@ -100,18 +97,19 @@ def _symmetry(given: Any, found: str, key: str) -> None:
         raise ConfigError(f"{key}.symmetry", f"is {given!r}, but the constants are those of {found} symmetry")
 
 
-def _crystal(form: str, c: dict[str, float]) -> Array:
-    if form == "cubic":
-        return tensors.cubic_stiffness(c["C11"], c["C12"], c["C44"])
-    if form == "hexagonal":
-        return tensors.hexagonal_stiffness(c["C11"], c["C12"], c["C13"], c["C33"], c["C44"])
-    if form == "tetragonal":
-        a = (c["C11"], c["C11"], c["C33"], c["C12"], c["C13"], c["C13"], c["C44"], c["C44"], c["C66"])
-        return tensors.orthotropic_stiffness(*a)
-    return tensors.orthotropic_stiffness(*(c[n] for n in _ORTHOTROPIC))
+def _symmetric(rows: Sequence[Sequence[Constant]], first: int) -> Array:
+    """The numbers of a square of constants, or of its upper triangle, whose rows end at the last column."""
+    n = len(rows)
+    c = np.zeros((n, n))
+    for i, row in enumerate(rows):
+        for j, constant in enumerate(row, start=first * i):
+            c[i, j] = constant.value
+            if first:
+                c[j, i] = constant.value
+    return c
 
 
-def _full_stiffness(rows: Any, unit: str, key: str, seen: list[bool]) -> Array:
+def _full_stiffness(rows: Any, unit: str, key: str, read: _Reader) -> tuple[Recipe, bool | None]:
     if (
         not isinstance(rows, list | tuple)
         or len(rows) != 6
@@ -121,61 +119,83 @@ def _full_stiffness(rows: Any, unit: str, key: str, seen: list[bool]) -> Array:
         raise ConfigError(
             key, "6 rows of 6 numbers (or the upper triangle) are expected, Voigt order 11 22 33 23 13 12"
         )
-    triangle = len(rows[-1]) == 1
-    c = np.zeros((6, 6))
-    for i, row in enumerate(rows):
-        for j, value in enumerate(row, start=6 - len(row)):
-            c[i, j] = _number(value, unit, f"{key}[{i}][{j}]", seen)
-            if triangle:
-                c[j, i] = c[i, j]
+    first = int(len(rows[-1]) == 1)
+    table = [
+        [read(v, unit, f"{key}[{i}][{j}]", f"C{i + 1}{j + 1}") for j, v in enumerate(row, start=first * i)]
+        for i, row in enumerate(rows)
+    ]
+    c = _symmetric(table, first)
     if np.abs(c - c.T).max() > 1e-8 * np.abs(c).max():
         i, j = (int(k) for k in np.unravel_index(np.abs(c - c.T).argmax(), c.shape))
         raise ConfigError(key, f"is not symmetric: [{i}][{j}] = {c[i, j]:g}, [{j}][{i}] = {c[j, i]:g}")
-    return tensors.from_voigt((c + c.T) / 2)
+    return read.recipe("matrix", _upper(table, first, (c + c.T) / 2, key), key)
 
 
-def read_order2(given: Any, prop: Property, key: str) -> tuple[Any, bool | None]:
-    """The same of a tensor of order 2, (3, 3)."""
-    seen: list[bool] = []
+def _upper(table: Sequence[Sequence[Constant]], first: int, values: Array, key: str) -> list[Constant]:
+    """The constants of a symmetric square: its upper triangle, without zeros that are certain.
+
+    Raises:
+        ConfigError: an uncertainty below the diagonal, where it would be another constant's.
+    """
+    out = []
+    for i, row in enumerate(table):
+        for j, constant in enumerate(row, start=first * i):
+            if j >= i and (values[i, j] or constant.spread):
+                out.append(replace(constant, value=float(values[i, j])))
+            elif j < i and constant.spread != table[j][i].spread:
+                problem = f"[{i}][{j}] has another uncertainty than [{j}][{i}], the same constant"
+                raise ConfigError(key, problem, "give both the same, or the upper triangle alone")
+    return out
+
+
+def read_order2(given: Any, prop: Property, key: str) -> tuple[Recipe | float, bool | None]:
+    """The same of a tensor of order 2."""
+    read, name = _Reader(), prop.name
     if isinstance(given, str) and given in WORDS:
         if not prop.positive:
             raise ConfigError(key, f"is {given!r}; a number or a tensor is expected")
         return WORDS[given], None
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and not is_number(given):
         names = set(given)
         if names == {"a", "c"}:
-            a, c = (_number(given[n], prop.unit, f"{key}.{n}", seen) for n in ("a", "c"))
-            value = np.diag([a, a, c])
-        elif names and names <= set(tensors.NAMES):
-            missing = [n for n in tensors.NAMES[:3] if n not in names]
-            if prop.positive and missing:
-                raise ConfigError(key, f"lacks {', '.join(missing)}", "write 0 for none along an axis")
-            value = np.zeros((3, 3))
-            for n in sorted(names):
-                i, j = (tensors.AXES.index(letter) for letter in n)
-                value[i, j] = value[j, i] = _number(given[n], prop.unit, f"{key}.{n}", seen)
-        else:
+            constants = [read(given[n], prop.unit, f"{key}.{n}", f"{name}.{n}") for n in ("a", "c")]
+            return read.recipe("axial", constants, key)
+        if not names or not names <= set(tensors.NAMES):
             raise ConfigError(
                 key,
                 f"has the components {', '.join(map(str, given)) or '(none)'}",
                 f"one number, three (diagonal), 3 x 3, {{a: , c: }}, or any of {', '.join(tensors.NAMES)} are expected",
             )
-    elif isinstance(given, list | tuple) and len(given) == 3 and all(isinstance(r, list | tuple) for r in given):
-        value = np.array(
-            [[_number(v, prop.unit, f"{key}[{i}][{j}]", seen) for j, v in enumerate(r)] for i, r in enumerate(given)]
-        )
-        if value.shape != (3, 3) or np.abs(value - value.T).max() > 1e-8 * np.abs(value).max():
+        missing = [n for n in tensors.NAMES[:3] if n not in names]
+        if prop.positive and missing:
+            raise ConfigError(key, f"lacks {', '.join(missing)}", "write 0 for none along an axis")
+        constants = [read(given[n], prop.unit, f"{key}.{n}", f"{name}.{n}") for n in sorted(names)]
+        return read.recipe("components", constants, key)
+    if isinstance(given, list | tuple) and len(given) == 3 and all(isinstance(r, list | tuple) for r in given):
+        if any(len(row) != 3 for row in given):
             raise ConfigError(key, "a symmetric 3 x 3 matrix is expected")
-    elif isinstance(given, list | tuple) and len(given) == 3:
-        value = np.diag([_number(v, prop.unit, f"{key}[{i}]", seen) for i, v in enumerate(given)])
-    elif isinstance(given, list | tuple):
+        table = [
+            [read(v, prop.unit, f"{key}[{i}][{j}]", f"{name}.{_pair(i, j)}") for j, v in enumerate(r)]
+            for i, r in enumerate(given)
+        ]
+        value = _symmetric(table, 0)
+        if np.abs(value - value.T).max() > 1e-8 * np.abs(value).max():
+            raise ConfigError(key, "a symmetric 3 x 3 matrix is expected")
+        return read.recipe("components", _upper(table, 0, (value + value.T) / 2, key), key)
+    if isinstance(given, list | tuple) and len(given) == 3:
+        constants = [read(v, prop.unit, f"{key}[{i}]", f"{name}.{_pair(i, i)}") for i, v in enumerate(given)]
+        return read.recipe("components", constants, key)
+    if isinstance(given, list | tuple):
         raise ConfigError(key, f"has {len(given)} entries; one number, three (diagonal) or 3 x 3 are expected")
-    else:
-        number = _number(given, prop.unit, key, seen)
-        if number == 0 and prop.positive:
-            return 0.0, None
-        value = number * np.eye(3)
-    return value, _uniform(seen, key)
+    number = read(given, prop.unit, key, name)
+    if number.value == 0 and prop.positive and number.spread is None:
+        return 0.0, None
+    return read.recipe("scalar", [number], key)
+
+
+def _pair(i: int, j: int) -> str:
+    """Letters of a component of a symmetric tensor, in the order of their names."""
+    return next(n for n, (a, b) in zip(tensors.NAMES, tensors.PAIRS, strict=True) if {a, b} == {i, j})
 
 
 def check_definite(value: Any, prop: Property, key: str, united: bool) -> None:

@@ -180,9 +180,9 @@ def _strain_solutions(
     return out
 
 
-def solve_tractions(cell: CellProblem, loads: Sequence[Load]) -> list[Solution]:
+def solve_tractions(cell: CellProblem, loads: Sequence[Load], keep: bool = False) -> list[Solution]:
     """Mean strain (gradient) of a cell under the tractions (flux) of a uniform stress; ``mean`` of the solution is that
-    strain.
+    strain. ``keep``: return the displacements (potentials), which hold the mean strain too.
     """
     k, n = cell.operators, cell.voxels
     solid = np.ones(len(cell.medium.packed))
@@ -208,9 +208,10 @@ def solve_tractions(cell: CellProblem, loads: Sequence[Load]) -> list[Solution]:
         k.nodal_forces(w, cell.tensors.index, np.repeat(uniform(axis[None]), len(loads), axis=0))
         strain[:, component] = k.dot(u, w) / n
     quadratic, _ = cell.multiply(u, w)
+    found = [k.to_host(u[i]) if keep else None for i in range(len(loads))]
     out = []
     for mean, stress, square, done in zip(strain, stresses, quadratic.tolist(), progress, strict=True):
         energy = float(mean @ stress)
         hill = abs(square / n / energy - 1) if energy else 0.0
-        out.append(Solution(mean, energy, len(done.history), done.history, hill))
+        out.append(Solution(mean, energy, len(done.history), done.history, hill, found[len(out)]))
     return out

@@ -90,7 +90,7 @@ def bulk_and_shear(constants: Mapping[str, float], key: str = "stiffness") -> tu
         )
     a, b = constants[names[0]], constants[names[1]]
     with np.errstate(all="ignore"):
-        k, g = _bulk_and_shear(names[0], names[1], np.float64(a), np.float64(b))
+        k, g = bulk_and_shear_of(names[0], names[1], np.float64(a), np.float64(b))
     if not (math.isfinite(k) and math.isfinite(g) and k > 0 and g > 0):
         raise ConfigError(
             key,
@@ -100,7 +100,8 @@ def bulk_and_shear(constants: Mapping[str, float], key: str = "stiffness") -> tu
     return float(k), float(g)
 
 
-def _bulk_and_shear(first: str, second: str, a: np.float64, b: np.float64) -> tuple[np.float64, np.float64]:
+def bulk_and_shear_of(first: str, second: str, a: Any, b: Any) -> tuple[Any, Any]:
+    """The same from two numbers of NumPy, real or complex, in the order of `ISOTROPIC`; without checks."""
     match (first, second):
         case ("K", "G"):
             return a, b
