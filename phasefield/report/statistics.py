@@ -105,7 +105,7 @@ def _scatter(axes: Axes, data: xr.Dataset, unit: str, dim: int, voxels: list[Any
     """Relative standard deviation over the size, its fit and the slope that it comes to in the end."""
     sizes = data["size"].values
     line = np.geomspace(sizes.min(), sizes.max(), 50)
-    highest, lowest = 0.0, np.inf
+    first, highest, lowest = 0.0, 0.0, np.inf
     for k, name in enumerate(data["scalar"].values):
         spread = data["scalar_std"].values[:, k] / np.abs(data["scalar_mean"].values[:, k])
         if not (spread > 0).all():
@@ -117,24 +117,23 @@ def _scatter(axes: Axes, data: xr.Dataset, unit: str, dim: int, voxels: list[Any
             color=COLORS[k],
             marker="o",
             linestyle="",
-            label=f"{name}: Var ~ $L^{{-{exponent:.2f}}}$",
+            label=f"{name}: Var ~ $L^{{{-exponent:.2f}}}$",
         )
         middle = np.exp(np.mean(np.log(spread) + exponent / 2 * np.log(sizes)))
         axes.plot(line, 100 * middle * line ** (-exponent / 2), color=COLORS[k], linewidth=1.2)
-        if spread[0] > highest:
-            highest = spread[0]
+        first, highest = max(first, float(spread[0])), max(highest, float(spread.max()))
         lowest = min(lowest, float(spread.min()))
     if highest:
         axes.plot(
             line,
-            130 * highest * (line / sizes.min()) ** (-dim / 2),
+            130 * first * (line / sizes.min()) ** (-dim / 2),
             color="#444444",
             linestyle="--",
             linewidth=1.0,
             label=f"slope of $L^{{-{dim}}}$",
         )
         axes.set_yscale("log")
-        axes.set_ylim(60 * min(lowest, highest * (sizes.max() / sizes.min()) ** (-dim / 2)), 100 * highest * 5)
+        axes.set_ylim(60 * min(lowest, first * (sizes.max() / sizes.min()) ** (-dim / 2)), 100 * highest * 5)
     for each in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         each(lambda value, _: f"{value:g}")
     axes.set_ylabel("standard deviation of one sample (%)")

@@ -1,0 +1,134 @@
+"""What the surrogate sees of an image: moments of the Green operators' fields of second and third order.
+
+A phase's share ``chi`` causes, in a homogeneous body, strains that are combinations of the fields ``F = IFT[FT[chi - c] n_i n_j
+n_k n_l]`` with the directions n of the wave vectors (of gradients: ``n_i n_j``). Their products ``<chi' F>``, ``<F F>`` and
+``<chi' F F>`` hold all of the two-point and three-point functions that enter estimates of second and third order for any
+constants of the phases (Torquato, Random Heterogeneous Materials, 2002, ch. 20; Milton, The Theory of Composites, 2002,
+ch. 26). They are computed once for an image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations_with_replacement
+
+import numpy as np
+from scipy import fft
+
+from ...mechanics.tensors import Array
+
+#: Voxels whose products are summed at a time.
+_VOXELS = 2048
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of an image of two phases.
+
+    Attributes:
+        fraction: volume fraction of the second phase. dim: axes of the image. order: 2 (gradients) or 4 (strains).
+        first, second, third: ``<chi' F>`` (n,), ``<F F>`` and ``<chi' F F>`` (n, n) with the n monomials of `monomials`.
+        fineness: root mean square of the wave numbers of chi', radians per voxel: how finely the structure is resolved.
+    """
+
+    fraction: float
+    dim: int
+    order: int
+    first: Array
+    second: Array
+    third: Array
+    fineness: float
+
+    @classmethod
+    def of(cls, share: Array, spacing: Sequence[float], order: int = 4) -> Moments:
+        """Those of a periodic image.
+
+        Args:
+            share: volume fraction of the second phase in every voxel, 2 or 3 axes.
+        """
+        share = np.asarray(share, float)
+        fraction = float(share.mean())
+        rest = share - fraction
+        spectrum = fft.rfftn(rest)
+        directions, waves = _directions(share.shape, tuple(map(float, spacing)))
+        names = monomials(share.ndim, order)
+        n, count = share.size, len(names)
+        fields = np.empty((count, *share.shape))
+        for row, name in zip(
+            fields, names, strict=True
+        ):  # one by one, as large arrays take longer to come by than to fill
+            row[:] = fft.irfftn(spectrum * math.prod(directions[i] for i in name), share.shape)
+        first, second, third = _sums(fields.reshape(count, n), rest.ravel())
+        power = np.abs(spectrum) ** 2
+        power[..., 1 : (share.shape[-1] + 1) // 2] *= 2  # the other half of the modes
+        total = float(power.sum())
+        fineness = math.sqrt(float((power * waves).sum()) / total) if total > 0 else 0.0
+        return cls(fraction, share.ndim, order, first, second, third, fineness)
+
+    @property
+    def gradients(self) -> Moments:
+        """The moments of order 2 that are among those of order 4."""
+        if self.order == 2:
+            return self
+        trace = _trace(self.dim)
+        first, second, third = trace @ self.first, trace @ self.second @ trace.T, trace @ self.third @ trace.T
+        return Moments(self.fraction, self.dim, 2, first, second, third, self.fineness)
+
+
+def _sums(fields: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """``<w F>``, ``<F F>`` and ``<w F F>``, some voxels at a time so that what is made of them stays in cache."""
+    count, n = fields.shape
+    first, products = np.zeros(count), np.zeros((2, count, count))
+    for at in range(0, n, _VOXELS):
+        part = fields[:, at : at + _VOXELS]
+        weighted = part * weights[at : at + _VOXELS]
+        first += weighted.sum(1)
+        products[0] += part @ part.T
+        products[1] += weighted @ part.T
+    return first / n, products[0] / n, products[1] / n
+
+
+@lru_cache
+def monomials(dim: int, order: int) -> tuple[tuple[int, ...], ...]:
+    """The products of components of n, as sorted tuples of axes."""
+    return tuple(combinations_with_replacement(range(dim), order))
+
+
+@lru_cache
+def _trace(dim: int) -> Array:
+    """``F_ij = sum_m F_ijmm``, since n is of length 1."""
+    rows, columns = monomials(dim, 2), monomials(dim, 4)
+    out = np.zeros((len(rows), len(columns)))
+    for row, pair in enumerate(rows):
+        for m in range(dim):
+            out[row, columns.index(tuple(sorted((*pair, m, m))))] += 1
+    return out
+
+
+@lru_cache(maxsize=4)
+def _directions(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[list[Array], Array]:
+    """Directions of the wave vectors of the real transform, and their squares in radians per voxel.
+
+    They are those of the rotated element (Willot, C. R. Mecanique 343 (2015) 232), along ``tan(xi / 2) / h``, so that estimates
+    have voxels of finite size. What is highest along two axes has no direction there, nor has the mean.
+    """
+    dim = len(shape)
+    angles = [2 * np.pi * (np.fft.rfftfreq(n) if d == dim - 1 else np.fft.fftfreq(n)) for d, n in enumerate(shape)]
+    highest = [np.isclose(np.abs(a), np.pi) for a in angles]
+    tangents = [
+        np.where(top, 1.0, np.tan(np.where(top, 0.0, a) / 2)) / h
+        for a, top, h in zip(angles, highest, spacing, strict=True)
+    ]
+    grids = np.meshgrid(*tangents, indexing="ij")
+    tops = np.stack(np.meshgrid(*highest, indexing="ij"))
+    count = tops.sum(0)
+    vectors = [
+        np.where(count == 0, g, np.where((count == 1) & top, 1.0, 0.0)) for g, top in zip(grids, tops, strict=True)
+    ]
+    length = np.sqrt(sum(v**2 for v in vectors))
+    length[length == 0] = 1.0
+    waves = sum(np.meshgrid(*[a**2 for a in angles], indexing="ij"))
+    return [v / length for v in vectors], np.asarray(waves)
