@@ -59,10 +59,9 @@ def phase_moments(
     components = len(fluctuations[0])
     phases, size = len(geometry.tensors), geometry.tensors.shape[-1]
     loads, rows = len(fluctuations), len(fluctuations) * size + 1
-    dtype = fluctuations[0].dtype.name
-    operators = CpuVoxelOperators((shape[0], shape[1], shape[2]), steps, components, dtype, full, threads)
+    operators = CpuVoxelOperators((shape[0], shape[1], shape[2]), steps, components, "float64", True, threads)
     blocks = max(1, min(_BLOCKS, shape[0], _BYTES // (8 * phases * rows * rows)))
-    fields = [np.ascontiguousarray(u) for u in fluctuations]
+    fields = [np.ascontiguousarray(u, float) for u in fluctuations]
     pure = (geometry.first == geometry.second) | (geometry.fraction == 1)
     arrays = [
         np.array([address(u) for u in fields], np.int64),
@@ -76,6 +75,6 @@ def phase_moments(
         out := np.zeros((blocks, phases, rows, rows)),
     ]
     entry = operators.loops("moments_loops.py").moments
-    operators.call(entry, arrays, (len(geometry.first), phases, blocks), loads=loads, n=blocks).run()
+    operators.call(entry, arrays, (len(geometry.first), phases, blocks, int(full)), loads=loads, n=blocks).run()
     lower = np.tril(out.sum(axis=0))
     return np.asarray(lower + np.swapaxes(np.tril(lower, -1), 1, 2))
