@@ -29,6 +29,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in (ROOT
 #: What is appended to a command, by the first pattern that is found in it, and why.
 SHORTER = [
     (r"homogenize .*times=all", "solver.tolerance=1e-3 two_grid=false mixing=false", "eleven states take eleven solves"),
+    (r"uncertainty=pce", "uncertainty_order=1 two_grid=false mixing=false", "43 solves"),
     (r"homogenize ", "", ""),
     (r"model=grain_growth", "grid.shape=[24,24] model.fields.eta.components=4 initial.eta.grains=4 time.end=1",
      "eight components take half a minute to compile"),
@@ -66,6 +67,7 @@ NOT_RUN = {
     r"python scripts/benchmark\.py": "minutes, and other programs; .ci/run runs it with --quick",
     r"python scripts/work_precision\.py": "an hour",
     r"configs/\*\.yaml \+ overrides": "a diagram",
+    r"uncertainty by the constants": "what a command prints",
     r"phasefield homogenize RUN_DIR\|IMAGE": "the synopsis of the page; the lines below it run",
     r"from phasefield\.mechanics\.properties import": "test_extending_homogenize.py runs it, in an interpreter of its own",
     r"from phasefield\.images\.formats import": "likewise",
@@ -86,7 +88,7 @@ MEANT = {
 }
 
 #: How snippets of data are called where commands name them; others are models.
-FILES = {"name: two phases": "material.yaml", "label,phase,phi1,Phi,phi2": "labels.csv"}
+FILES = {"name: two phases": "material.yaml", "name: uncertain": "uncertain.yaml", "label,phase,phi1,Phi,phi2": "labels.csv"}
 
 
 @dataclass(frozen=True)
