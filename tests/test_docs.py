@@ -88,7 +88,11 @@ MEANT = {
 }
 
 #: How snippets of data are called where commands name them; others are models.
-FILES = {"name: two phases": "material.yaml", "name: uncertain": "uncertain.yaml", "label,phase,phi1,Phi,phi2": "labels.csv"}
+FILES = {
+    "name: two phases": "material.yaml",
+    "name: uncertain": "uncertain.yaml",
+    "label,phase,phi1,Phi,phi2": "labels.csv",
+}
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,9 @@ def execute(
     """
     if after is None and request.uncertainty in SOLVING:
         raise ConfigError(
-            "uncertainty", f"is {request.uncertainty}, which solves again", "give after=phasefield.upscale.uncertainty.refine"
+            "uncertainty",
+            f"is {request.uncertainty}, which solves again",
+            "give after=phasefield.upscale.uncertainty.refine",
         )
     system = system_of(request.material)
     where = expanded(path)

@@ -111,7 +111,7 @@ def _distribution(
 
 
 def parameter_lines(result: Result, problem: Problem, factor: float, unit: str) -> list[str]:
-    """Head and text of the lines of a block of the table, for `table.wrapped`.
+    """The lines of a block of the table: its head, then ``what: about it``.
 
     Args:
         factor, unit: numbers are shown as multiples of the factor, in that unit; empty for none.
@@ -131,10 +131,8 @@ def parameter_lines(result: Result, problem: Problem, factor: float, unit: str) 
         scale, shown = (1.0, "") if name == "nu" else (factor, unit)
         mean, std = float(own.mean), float(own.std)
         share = f" ({_percent(std / abs(mean))} %)" if mean else ""
-        text = f"{name} = {mean / scale:.5g} +- {std / scale:.2g}{shown}{share}"
-        assert own.total is not None
-        if std:
-            text += ": " + _contributors(own, list(constants))
+        text = f"{name} = {mean / scale:.5g} +- {std / scale:.2g}{shown}{share}: "
+        text += _contributors(own, list(constants)) if std else "not touched by uncertain constants"
         both = all(own.parts[kind] > 1e-3 * std for kind in KINDS)
         if both:
             text += "; " + ", ".join(f"{kind} {own.parts[kind] / scale:.2g}" for kind in KINDS) + shown

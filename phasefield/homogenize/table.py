@@ -132,7 +132,10 @@ def _block(result: Result, problem: Problem, elsewhere: Sequence[str]) -> str:
         text = f"{low / factor:.5g} to {high / factor:.5g}{unit}, if arranged isotropically"
         lines.append(wrapped(f"Hashin-Shtrikman {name}", text, 2))
     if told := parameter_lines(result, problem, factor, unit):
-        lines += [f"  {told[0]}", *(wrapped(*line.split(": ", 1), 4) if ": " in line else f"    {line}" for line in told[1:])]
+        lines += [
+            f"  {told[0]}",
+            *(wrapped(name, text, 4) for name, text in (line.split(": ", 1) for line in told[1:])),
+        ]
     if result.mean is not None:
         lines += _load_lines(result, united)
     for name, title in _BOUNDARIES.items():

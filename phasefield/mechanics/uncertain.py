@@ -1,8 +1,8 @@
 """Numbers with their uncertainty, as they are written for constants of materials.
 
 ``70(2) GPa`` (the digits in brackets count from the last one of the number: 70.0(2) is 0.2), ``70 +/- 2 GPa``, ``{mean: 70 GPa,
-std: 2 GPa}``, ``{value: 70(2) GPa, kind: epistemic}``, or a range ``{low: 68 GPa, high: 72 GPa}``. What stands beside a number is a
-standard uncertainty in the sense of the Guide to the Expression of Uncertainty in Measurement (JCGM 100:2008, 7.2.2).
+std: 2 GPa}``, ``{value: 70(2) GPa, kind: epistemic}``, or a range ``{low: 68 GPa, high: 72 GPa}``. What stands beside a number is
+a standard uncertainty in the sense of the Guide to the Expression of Uncertainty in Measurement (JCGM 100:2008, 7.2.2).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Spread:
     """How far a constant may be off.
 
     Attributes:
-        std: standard uncertainty, in the unit of the constant. kind: ``aleatoric`` (it varies from sample to sample) or ``epistemic``
-            (it is one number that is not known). distribution: out of `DISTRIBUTIONS`, with the mean of the constant.
+        std: standard uncertainty, in the unit of the constant. kind: ``aleatoric`` (it varies from sample to sample) or
+            ``epistemic`` (it is one number that is not known). distribution: out of `DISTRIBUTIONS`, with the mean of the constant.
     """
 
     std: float
@@ -116,7 +116,9 @@ def _from_mapping(given: Mapping[str, Any], unit: str, key: str) -> tuple[float,
         if not isinstance(value, Mapping):
             number, spread, united = read_number(value, unit, key)
             if spread is None and {"kind", "distribution"} & set(given):
-                raise ConfigError(key, "has a kind or distribution, but no uncertainty", "add std, as in {mean: , std: }")
+                raise ConfigError(
+                    key, "has a kind or distribution, but no uncertainty", "add std, as in {mean: , std: }"
+                )
             return number, None if spread is None else _spread(spread.std, given, key), united
     raise ConfigError(
         key,
@@ -137,9 +139,7 @@ def _from_range(given: Mapping[str, Any], unit: str, key: str) -> tuple[float, S
     return (low + high) / 2, _spread((high - low) / math.sqrt(12.0), more, key), united or also
 
 
-def _with_std(
-    mean: Any, std: Any, more: Mapping[str, Any], unit: str, key: str
-) -> tuple[float, Spread | None, bool]:
+def _with_std(mean: Any, std: Any, more: Mapping[str, Any], unit: str, key: str) -> tuple[float, Spread | None, bool]:
     value, united = quantity(mean, unit, key)
     written = [match.group(1) if isinstance(x, str) and (match := _UNIT.match(x)) else "" for x in (mean, std)]
     _not_relative(written[1], written[0], mean, std, key, unit)

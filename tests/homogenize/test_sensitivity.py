@@ -141,7 +141,9 @@ def test_laminate_formula(size):
 def test_homogeneity():
     """A tensor is of degree one in the moduli: what they change of it adds up to itself, at any tolerance's own accuracy."""
     material = build({"phases": {"a": {"stiffness": {"K": 1.0, "G": 1.0}}, "b": {"stiffness": {"K": 9.0, "G": 4.0}}}})
-    (result,) = homogenize(inclusion(8, 3), material, settings(sensitivity=True, solver={"precision": "single", "tolerance": 1e-5}))
+    (result,) = homogenize(
+        inclusion(8, 3), material, settings(sensitivity=True, solver={"precision": "single", "tolerance": 1e-5})
+    )
     values = [c.value for c in material.constants.values()]
     np.testing.assert_allclose(np.tensordot(values, result.sensitivity, 1), result.tensor, atol=3e-4)
 
@@ -149,7 +151,8 @@ def test_homogeneity():
 def test_same_bits_for_any_threads():
     image, material = inclusion(24, 3), build({"phases": {k: {"stiffness": SOFT[k]["stiffness"]} for k in SOFT}})
     both = [
-        homogenize(image, material, settings(sensitivity=True, solver={"tolerance": 1e-2, "threads": n}))[0] for n in (1, 2)
+        homogenize(image, material, settings(sensitivity=True, solver={"tolerance": 1e-2, "threads": n}))[0]
+        for n in (1, 2)
     ]
     assert np.array_equal(both[0].sensitivity, both[1].sensitivity)
 

@@ -60,7 +60,10 @@ def test_three_ways_agree_on_a_mild_case():
             assert samples.tensor.parts[kind][k, k] == pytest.approx(chaos.tensor.parts[kind][k, k], abs=0.15 * whole)
         # Sobol indices with intervals: of a sum of independent parts they are its shares of the variance.
         for made, widest in ((chaos, 0.15), (samples, 0.4)):
-            for index, interval in ((made.tensor.first, made.tensor.first_interval), (made.tensor.total, made.tensor.total_interval)):
+            for index, interval in (
+                (made.tensor.first, made.tensor.first_interval),
+                (made.tensor.total, made.tensor.total_interval),
+            ):
                 off = np.abs(index[:, k, k] - first.tensor.first[:, k, k])
                 assert np.all(off < 1.5 * interval[:, k, k] + 0.01)
                 assert np.all(interval[:, k, k] < widest)
@@ -69,7 +72,10 @@ def test_three_ways_agree_on_a_mild_case():
 def test_first_order_fails_on_a_strong_case():
     """The mean resistance of a lognormal resistor is not that of its mean conductance."""
     phases = {"a": {"conductivity": {"mean": 1.0, "std": 1.0, "distribution": "lognormal"}}, "b": {"conductivity": 1.0}}
-    for how, more in (("pce", {"uncertainty_order": 5, "uncertainty_samples": 40}), ("montecarlo", {"uncertainty_samples": 384})):
+    for how, more in (
+        ("pce", {"uncertainty_order": 5, "uncertainty_samples": 40}),
+        ("montecarlo", {"uncertainty_samples": 384}),
+    ):
         made = found(phases, uncertainty=how, **more)["conductivity"]
         assert any("first order fails for xx" in note for note in made.notes)
         assert not any("first order fails for yy" in note for note in made.notes)  # linear in the constant
@@ -89,7 +95,9 @@ def test_stiffness_and_expansion_with_ranges():
         "a": {"stiffness": {"E": "3.0(1)", "nu": {"low": 0.33, "high": 0.37}}, "expansion": "2.0(1)e-2"},
         "b": {"stiffness": {"E": 20.0, "nu": 0.2}, "expansion": 1e-2},
     }
-    first, chaos = (found(phases, properties=("stiffness", "expansion"), uncertainty=how) for how in ("first-order", "pce"))
+    first, chaos = (
+        found(phases, properties=("stiffness", "expansion"), uncertainty=how) for how in ("first-order", "pce")
+    )
     for name in ("stiffness", "expansion"):
         for quantity, own in chaos[name].quantities.items():
             assert own.std == pytest.approx(first[name].quantities[quantity].std, rel=0.03), (name, quantity)
@@ -98,7 +106,9 @@ def test_stiffness_and_expansion_with_ranges():
 
 
 def test_seed_makes_the_samples():
-    one, same, other = (found(MILD, uncertainty="montecarlo", uncertainty_samples=40, seed=s)["conductivity"] for s in (1, 1, 2))
+    one, same, other = (
+        found(MILD, uncertainty="montecarlo", uncertainty_samples=40, seed=s)["conductivity"] for s in (1, 1, 2)
+    )
     assert np.array_equal(one.tensor.std, same.tensor.std)
     assert not np.array_equal(one.tensor.std, other.tensor.std)
 
@@ -148,7 +158,10 @@ def test_command_writes_what_was_found(tmp_path, monkeypatch, capsys):
     x = np.indices((12, 12)).sum(0)
     np.save("image.npy", (np.sin(x / 2) > 0).astype(int))
     words = ["homogenize", "image.npy", "material=epoxy_glass", "properties=[stiffness,conductivity]", "two_grid=false"]
-    changes = ["material.phases.glass.stiffness={E: 80(4) GPa, nu: 0.2}", "material.phases.epoxy.conductivity=0.20(2) W/(m K)"]
+    changes = [
+        "material.phases.glass.stiffness={E: 80(4) GPa, nu: 0.2}",
+        "material.phases.epoxy.conductivity=0.20(2) W/(m K)",
+    ]
     assert run(*words, *changes) == 0
     text = capsys.readouterr().out
     assert "uncertainty by the constants (first-order)" in text

@@ -24,8 +24,8 @@ _options: dict[str, Any] = {
 _loop = njit(pipeline_class=NoAlias, **_options)
 _entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
 
-#: Columns that are gathered of a phase before their products are summed, the distance of rows, which keeps them from competing for
-#: the same cache lines, and phases gathered for at a time.
+#: Columns that are gathered of a phase before their products are summed, the distance of rows, which keeps them from competing
+#: for the same cache lines, and phases gathered for at a time.
 _ROOM, _ROW, _SLOTS = 128, 136, 3
 #: Components of the strain (gradient).
 _SIZE = 6 if COMPONENTS == 3 else 3
@@ -146,7 +146,7 @@ def _flush(x, counts, loads, g, work, out):
 
 @_loop
 def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
-    """``a`` of every load, where the strain of a laminate jumps by ``-sym(a n)`` from its second phase to its first: (loads, 3)."""
+    """``a`` of every load, where the strain of a laminate jumps by ``-sym(a n)`` from its second phase to its first."""
     n0, n1, n2 = normal[0], normal[1], normal[2]
     if COMPONENTS == 1:
         stiff = 0.0
@@ -188,13 +188,13 @@ def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
     iab, iac, ibc = g * d - h * c, h * d - b * g, h * g - a * d
     det = a * iaa + h * iab + g * iac
     for load in range(loads):
-        t = np.zeros(3)
+        traction = np.zeros(3)
         for i in range(3):
             for q in range(6):
-                t[i] += jump[i, q] * e[load, q] + m[i, q] * (eigen_first[load, q] - eigen_second[load, q])
-        out[load, 0] = (iaa * t[0] + iab * t[1] + iac * t[2]) / det
-        out[load, 1] = (iab * t[0] + ibb * t[1] + ibc * t[2]) / det
-        out[load, 2] = (iac * t[0] + ibc * t[1] + icc * t[2]) / det
+                traction[i] += jump[i, q] * e[load, q] + m[i, q] * (eigen_first[load, q] - eigen_second[load, q])
+        out[load, 0] = (iaa * traction[0] + iab * traction[1] + iac * traction[2]) / det
+        out[load, 1] = (iab * traction[0] + ibb * traction[1] + ibc * traction[2]) / det
+        out[load, 2] = (iac * traction[0] + ibc * traction[1] + icc * traction[2]) / det
 
 
 @_loop
@@ -282,8 +282,8 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
 def moments(lo, hi, context):
     """Sums over the voxels of the products of all components of all loads and 1, phase by phase, block by block.
 
-    Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out; number of entries, of phases, of blocks, whether
-    there are all polynomials.
+    Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out; number of entries, of
+    phases, of blocks, whether there are all polynomials.
     """
     at = carray(pointer(context), (20,), int64)
     loads, entries, phases, blocks = at[3], at[15], at[16], at[17]
