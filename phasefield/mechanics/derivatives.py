@@ -1,8 +1,8 @@
 """What the local fields of a solved cell say of other tensors: ``<e_i : dC : e_j>``, by phase or by the entries of a table.
 
-The displacement that a load causes makes its energy stationary, so that to first order a change of the material changes
-the energy at fixed fields alone (Hellmann and Feynman's theorem; in mechanics the adjoint method of Haftka and Guerdal, Elements
-of Structural Optimization, 3rd ed. (1992), ch. 7). No further solve is needed. A laminate voxel is a cell problem of its own, with
+The displacement that a load causes makes its energy stationary, so that to first order a change of the material changes the
+energy at fixed fields alone (Hellmann and Feynman's theorem; in mechanics the adjoint method of Haftka and Guerdal, Elements of
+Structural Optimization, 3rd ed. (1992), ch. 7). No further solve is needed. A laminate voxel is a cell problem of its own, with
 fields in its two layers, so the same holds for its mixed tensor.
 """
 

@@ -30,7 +30,8 @@ class Spread:
 
     Attributes:
         std: standard uncertainty, in the unit of the constant. kind: ``aleatoric`` (it varies from sample to sample) or
-            ``epistemic`` (it is one number that is not known). distribution: out of `DISTRIBUTIONS`, with the mean of the constant.
+            ``epistemic`` (it is one number that is not known). distribution: out of `DISTRIBUTIONS`, with the mean of the
+            constant.
     """
 
     std: float

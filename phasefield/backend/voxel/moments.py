@@ -10,7 +10,7 @@ import numpy as np
 from ..workers import address
 from .cpu import CpuVoxelOperators
 
-#: Parts that the voxels are summed in, whatever the number of threads, so that results have the same bits; and their bytes at most.
+#: Parts that the voxels are summed in, whatever the number of threads, so that results keep their bits; and their bytes.
 _BLOCKS, _BYTES = 16, 1 << 26
 
 
