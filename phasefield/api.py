@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-import re
 import shlex
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,13 +23,14 @@ from . import config as configuration
 from . import signals
 from .callbacks import Callback, Callbacks
 from .driver import Outcome, Written, execute
-from .errors import CheckpointMismatch, ConfigError, OutputError
+from .errors import ConfigError, OutputError
 from .models.resolution import Resolution
 from .observables import OBSERVABLES
-from .problem import MAY_CHANGE, resolution_of
+from .problem import resolution_of
+from .resuming import UNSAID, check_changes, check_kept, ended_as, kept, picture_missed, restored
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, expanded, load_checkpoint, open_dataset, replacing, write_text
+from .store import RunFolder, expanded, open_dataset, replacing, write_text
 
 log = logging.getLogger("phasefield")
 
@@ -138,16 +139,23 @@ def run_config(
     progress: bool = False,
     arrays: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
+    began: float | None = None,
 ) -> Run:
     """Runs a composed configuration in ``folder`` (default: output.dir, else a time-stamped one under runs/).
 
+    With ``output.resume=auto`` a run that is in the folder goes on as by `resume`, if it is of the same problem.
+
     Args:
         arrays: initial values by field, in place of what the configuration says. callbacks: see `run`.
+        began: since when ``time.wall`` counts, by the monotonic clock; None is now.
     """
     with signals.listening() as stop:
         stop.meanwhile = "nothing was started"
+        began = time.monotonic() if began is None else began
         called = Callbacks(callbacks)
         spec = configuration.to_spec(config)
+        if spec.output.resume == "auto" and (found := _to_go_on(folder or spec.output.dir)) is not None:
+            return _go_on(found, config, arrays or {}, command, progress, called, began)
         spec.initial.update(arrays or {})
         simulation = simulation_of(spec)
         with signals.deferred():  # from here on there is a folder to complete, or to remove
@@ -168,16 +176,53 @@ def run_config(
                     for name, values in (arrays or {}).items():
                         configuration.of_initial(config, name, _keep(place, name, values, simulation))
                     write_text(place.config, configuration.to_yaml(config))
-                    return _go(simulation, place, None, command, progress, callbacks=called)
+                    return _go(simulation, place, None, command, progress, callbacks=called, began=began)
                 except BaseException:
                     if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
                         discard(place, made)
                     raise
 
 
+def _to_go_on(wanted: str | Path | None) -> RunFolder | None:
+    """The folder of a run that can go on; what was stopped before its first checkpoint is removed, to be begun anew.
+
+    Raises:
+        ConfigError: no folder is named. OutputError: another process is writing the run.
+    """
+    if not wanted:
+        raise ConfigError("output.resume", "is auto, but output.dir is not given", "name the folder, output.dir=DIR")
+    place = RunFolder(expanded(wanted))
+    if os.path.isfile(place.checkpoint):
+        return RunFolder.open(place.path)
+    if os.path.isfile(place.config):
+        with place.lock():
+            discard(place, [])
+    return None
+
+
+def _go_on(
+    place: RunFolder,
+    config: Any,
+    arrays: Mapping[str, Any],
+    command: str,
+    progress: bool,
+    called: Callbacks,
+    began: float,
+) -> Run:
+    """Continues the run in a folder under a configuration that was asked for as if it were new."""
+    with place.lock():
+        config.output.dir = str(place.path)
+        for name, values in arrays.items():
+            check_kept(place, name, values)
+            configuration.of_initial(config, name, str(kept(place, name)))
+        before, after = (configuration.flat(c) for c in (configuration.of_run(place.config), config))
+        changed = tuple(k for k in after if before.get(k) != after[k] and k not in UNSAID)
+        return _continue(place, config, changed, command, progress, False, called, began)
+
+
 def _keep(place: RunFolder, name: str, values: Any, simulation: Simulation) -> str:
     """Writes an array that a field starts from into the run folder; its path."""
-    path = place.path.absolute() / f"{configuration.ARRAY}{name}.npy"
+    path = kept(place, name)
     if hasattr(values, "dims"):  # the axes of the file have no names
         values = values.transpose(..., *simulation.grid.names)
     with replacing(path) as file:
@@ -192,6 +237,7 @@ def resume(
     command: str = "",
     new_files: bool = False,
     callbacks: Sequence[Callback] = (),
+    began: float | None = None,
     **keys: Any,
 ) -> Run:
     """Continues a stopped run from its checkpoint, to the same bits an unbroken run gives.
@@ -204,6 +250,7 @@ def resume(
         new_files: begin a new fields.nc or history.nc at the checkpoint where the run's own is missing, damaged or another's,
             which is put aside.
         callbacks: see `run`; they are no part of a run's folder, and what was due by the checkpoint has been called.
+        began: since when ``time.wall`` counts, by the monotonic clock; None is now.
 
     Raises:
         CheckpointMismatch: the checkpoint is damaged or of another problem. OutputError: the folder holds no run.
@@ -220,82 +267,45 @@ def resume(
     with signals.listening() as stop, place.lock():
         stop.meanwhile = "the run is as it was"
         config = configuration.of_run(place.config, overrides)
-        late = _check_changes(place, config)
-        simulation, written = _restored(place, config)
-        if late:
-            raise late[0]
-        if ended := _ended(simulation, written, overrides):
-            log.info(
-                "%s: already ended (%s) at time %g after %d steps; nothing to do. To go on: phasefield resume %s time.end=...",
-                place.path,
-                ended,
-                simulation.carry.t,
-                simulation.carry.step,
-                shlex.quote(str(place.path)),
-            )
-            return Run(place.path, Outcome(ended), simulation.spec.output.picture and _picture_missed(place))
-        written.ended = ""
-        with signals.deferred():
-            stop.meanwhile = ""
-            if overrides:
-                write_text(place.config, configuration.to_yaml(config))
-            log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
-            return _go(simulation, place, written, command, progress, new_files, called)
+        return _continue(place, config, overrides, command, progress, new_files, called, began)
 
 
-def _restored(place: RunFolder, config: Any) -> tuple[Simulation, Written]:
-    """The simulation at the checkpoint of a run, and what had been written by then. Raises CheckpointMismatch, ConfigError."""
-    arrays, meta = load_checkpoint(place.checkpoint)
-    try:
-        return simulation_of(configuration.to_spec(config), (arrays, meta)), Written(**meta["written"])
-    except CheckpointMismatch as error:
-        raise CheckpointMismatch(f"{place.checkpoint}: {error}") from None
-    except (KeyError, TypeError) as error:
-        raise CheckpointMismatch(f"{place.checkpoint}: is not a checkpoint of this version ({error})") from error
+def _continue(
+    place: RunFolder,
+    config: Any,
+    changed: Sequence[str],
+    command: str,
+    progress: bool,
+    new_files: bool,
+    called: Callbacks,
+    began: float | None,
+) -> Run:
+    """Continues the run in a folder that is held, unless it has ended.
 
-
-#: Keys that resuming may change, and those whose value is in the files already and means nothing to the solution.
-_FREE = re.compile(
-    r"time\.(end|dt|dt_min|dt_max|tolerance|steady|max_steps)$|output\.(every|history|checkpoint|picture|kernels)\b|threads\b|device$"
-)
-_DESCRIPTIVE = re.compile(r"title$|output\.compression$|model\.(name|description)$|.*\.(units|description)$")
-#: Keys that a checkpoint tells of by itself.
-_IDENTITY = re.compile(r"model\.|grid\.|initial\.|time\.|(seed|precision)$")
-
-
-def _check_changes(place: RunFolder, config: Any) -> list[ConfigError]:
-    """What the command line changes in the configuration of a run; returns complaints that the checkpoint may know better.
-
-    Raises:
-        ConfigError: a key that has to stay as it is.
+    Args:
+        changed: what ``config`` changes of the run's own.
     """
-    before, after = (configuration.flat(c) for c in (configuration.of_run(place.config), config))
-    late: list[ConfigError] = []
-    for key in dict.fromkeys([*before, *after]):
-        old, new = before.get(key), after.get(key)
-        if old == new or _FREE.match(key) or (key == "output.dir" and _same_folder(new, place.path)):
-            continue
-        if _DESCRIPTIVE.match(key):
-            log.warning("%s: stays %r, as it is in the files of the run; to be changed there", key, old)
-            configuration.put(config, key, old)
-            continue
-        error = ConfigError(key, f"is {old!r} in this run and cannot become {new!r}", MAY_CHANGE)
-        if not _IDENTITY.match(key):
-            raise error
-        late.append(error)
-    return late
-
-
-def _same_folder(name: Any, path: Path) -> bool:
-    return isinstance(name, str) and os.path.realpath(expanded(name)) == os.path.realpath(path)
-
-
-def _picture_missed(place: RunFolder) -> bool:
-    """Whether the picture of a run that has ended is older than its last snapshot, or there is none."""
-    try:
-        return os.stat(place.path / "fields.png").st_mtime < os.stat(place.fields).st_mtime
-    except OSError:
-        return os.path.isfile(place.fields)
+    late = check_changes(place, config)
+    simulation, written = restored(place, config, simulation_of)
+    if late:
+        raise late[0]
+    if ended := ended_as(simulation, written, changed):
+        log.info(
+            "%s: already ended (%s) at time %g after %d steps; nothing to do. To go on: phasefield resume %s time.end=...",
+            place.path,
+            ended,
+            simulation.carry.t,
+            simulation.carry.step,
+            shlex.quote(str(place.path)),
+        )
+        return Run(place.path, Outcome(ended), simulation.spec.output.picture and picture_missed(place))
+    written.ended = ""
+    with signals.deferred() as stop:
+        stop.meanwhile = ""
+        if changed:
+            write_text(place.config, configuration.to_yaml(config))
+        log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
+        return _go(simulation, place, written, command, progress, new_files, called, began)
 
 
 def _go(
@@ -306,6 +316,7 @@ def _go(
     progress: bool,
     new_files: bool = False,
     callbacks: Callbacks | None = None,
+    began: float | None = None,
 ) -> Run:
     from . import display
 
@@ -314,9 +325,9 @@ def _go(
         try:
             if progress:
                 with display.progress() as show:
-                    outcome = execute(simulation, place, written, command, show, new_files, callbacks)
+                    outcome = execute(simulation, place, written, command, show, new_files, callbacks, began)
             else:
-                outcome = execute(simulation, place, written, command, None, new_files, callbacks)
+                outcome = execute(simulation, place, written, command, None, new_files, callbacks, began)
         except Exception as error:
             # Into the file alone: whoever catches the error shows it.
             file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None))
@@ -349,17 +360,6 @@ def new_folder(suffix: str = "") -> tuple[Path, list[Path]]:
             ) from error
         else:
             return path, [path, *made]
-
-
-def _ended(simulation: Simulation, written: Written, overrides: tuple[str, ...]) -> str:
-    """How the run came to its end, if it is still there under the configuration at hand; else nothing."""
-    carry, time = simulation.carry, simulation.spec.time
-    over = {
-        "finished": simulation.reached >= time.end,
-        "max_steps": time.max_steps is not None and carry.step >= time.max_steps,
-        "steady": time.steady is not None and not overrides,
-    }
-    return written.ended if over.get(written.ended, False) else ""
 
 
 def discard(place: RunFolder, made: list[Path]) -> None:

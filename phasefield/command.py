@@ -21,7 +21,8 @@ class Command:
         execute: does it; its exit code.
         words: what stands before the keys, name -> what it is. more: what any number of further words are; empty for none.
         others: whose keys it takes besides, unread (`Call.rest`): a command's name, or ``*`` for anything.
-        sweeps: whether ``-m`` runs all combinations. folder: the key that names the folder of the results then.
+        sweeps: whether ``-m`` runs all combinations. folder: the key that names the folder of the results then;
+            again: the key that, being ``auto``, takes up the sweep that this folder holds.
         validate: what can be said of a call without doing it, in one line; `PhasefieldError` if it will not do.
     """
 
@@ -32,6 +33,7 @@ class Command:
     others: str = ""
     sweeps: bool = False
     folder: str = ""
+    again: str = ""
     validate: Callable[[Call], str] | None = None
 
 

@@ -16,16 +16,25 @@ from .signals import Stop, deferred
 from .simulation import Simulation
 from .store import RunFolder
 from .symbolic import formula
+from .wall import Deadline, seconds
 
 log = logging.getLogger("phasefield")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: ``finished``, ``steady``, ``max_steps`` or ``stopped``, and the signal that was heard meanwhile."""
+    """How a run ended: ``finished``, ``steady``, ``max_steps``; ``stopped``, or ``wall`` if its time was over, to be continued.
+
+    Attributes:
+        signal: the one that was heard meanwhile.
+    """
 
     reason: str
     signal: int | None = None
+
+
+#: Outcomes of a run that is not at its end.
+GOES_ON = ("stopped", "wall")
 
 
 @dataclass(frozen=True)
@@ -48,18 +57,24 @@ def execute(
     progress: Callable[[Progress], None] | None = None,
     new_files: bool = False,
     callbacks: Callbacks | None = None,
+    began: float | None = None,
 ) -> Outcome:
-    """Runs a simulation in its folder until the end, steady state, a signal, a callback's wish or divergence.
+    """Runs a simulation in its folder to the end, steady state, a signal, a callback's wish, the end of its time or divergence.
 
     Args:
         written: records counted by the checkpoint the simulation was restored from; None for a new run.
         new_files: see `Recorder`. callbacks: what is called between steps.
+        began: since when ``time.wall`` counts, by the monotonic clock; None is now.
 
     Raises:
         PhasefieldError: records and checkpoints made before are kept.
     """
     with deferred() as stop:  # first of all, so that a signal from here on leaves a run to resume
-        outcome = _execute(simulation, folder, written, command, stop, progress, new_files, callbacks or Callbacks())
+        limit = simulation.spec.time.wall
+        deadline = Deadline(None if limit is None else seconds(limit, "time.wall"), began)
+        outcome = _execute(
+            simulation, folder, written, command, stop, progress, new_files, callbacks or Callbacks(), deadline
+        )
         if outcome.signal is not None:
             stop.received = None
     carry = simulation.carry
@@ -82,6 +97,7 @@ def _execute(
     progress: Callable[[Progress], None] | None,
     new_files: bool,
     callbacks: Callbacks,
+    deadline: Deadline,
 ) -> Outcome:
     spec = sim.spec
     attrs = {
@@ -106,8 +122,8 @@ def _execute(
                 recorder.after_step(always=True)
                 asked = written is None and callbacks(sim)
                 recorder.checkpoint()
-            outcome = _loop(recorder, callbacks, stop, progress, asked)
-            if outcome.reason != "stopped":
+            outcome = _loop(recorder, callbacks, stop, progress, asked, deadline)
+            if outcome.reason not in GOES_ON:
                 recorder.after_step(always=True)
                 recorder.written.ended = outcome.reason
             recorder.checkpoint()
@@ -157,12 +173,15 @@ def _loop(
     stop: Stop,
     progress: Callable[[Progress], None] | None,
     asked: bool,
+    deadline: Deadline,
 ) -> Outcome:
     """Steps to the end. ``asked``: whether a callback has asked to stop before the first of them."""
     sim = recorder.simulation
     while not recorder.end:
         if asked or stop.received is not None:
             return Outcome("stopped")
+        if deadline.near(recorder.cost):
+            return Outcome("wall")
         sim.advance(min(sim.spec.time.end, recorder.next_time, callbacks.next_time))
         # Before the records, so that a checkpoint of this state has no call left to make.
         asked = callbacks(sim)

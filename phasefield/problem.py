@@ -21,8 +21,8 @@ from .specs import ARRAY, FieldSpec, RunSpec
 #: What resuming a run allows.
 MAY_CHANGE = (
     "resuming goes on with the same problem: only time.end, time.dt, time.dt_min, time.dt_max, time.tolerance, time.steady, "
-    "time.max_steps, output.every, output.history, output.checkpoint, output.picture, output.kernels, threads and device "
-    "may change"
+    "time.max_steps, time.wall, output.every, output.history, output.checkpoint, output.resume, output.picture, "
+    "output.kernels, threads and device may change"
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import schedule
+from . import schedule, wall
 from .runfiles import RunFiles
 from .schedule import Beat, Schedule
 from .simulation import Simulation
@@ -66,7 +66,12 @@ class Recorder:
         carry = simulation.carry
         self.good = f"step {carry.step} at time {carry.t:.6g}"  #: of which state the last checkpoint is
         self.rate = math.inf  #: relative rate of change of the free energy between the last two rows
-        self.checkpoints = schedule.WallTime(output.checkpoint)
+        #: Seconds that the last checkpoint took; what the first takes is not known.
+        self.cost = 0.0
+        self._follows_cost = output.checkpoint is None
+        self.checkpoints = schedule.WallTime(
+            wall.interval(self.cost) if output.checkpoint is None else output.checkpoint
+        )
         self._waiting: list[Mapping[str, Any]] = []
         self._told = False  #: whether the user knows that the energy's continuation was visited
         self._sent = -math.inf
@@ -186,9 +191,17 @@ class Recorder:
         arrays, meta = self.simulation.state(lend=large)
         meta["written"] = dict(vars(self.written))
         hand_over = self.writer.lend if large else self.writer.submit
-        hand_over(save_checkpoint, self.folder.checkpoint, arrays, meta)
+        hand_over(self._save, arrays, meta)
         self.good = f"step {self.simulation.carry.step} at time {self.simulation.carry.t:.6g}"
         self.checkpoints.restart()
+
+    def _save(self, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        """Writes a checkpoint, in the writer's thread, and takes the time."""
+        start = clock.monotonic()
+        save_checkpoint(self.folder.checkpoint, arrays, meta)
+        self.cost = clock.monotonic() - start
+        if self._follows_cost:
+            self.checkpoints.seconds = wall.interval(self.cost)
 
 
 def warn_shifted(plan: Schedule, key: str, given: str, beat: Beat, end: float) -> None:

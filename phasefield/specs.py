@@ -16,6 +16,7 @@ from .keys import key
 from .models.terms import TERMS, keys_of
 from .schedule import build as schedule
 from .units import check_unit
+from .wall import seconds
 
 _MOST_THREADS, _MOST_RECORDS, _MOST_COMPONENTS = 1024, 1e7, 1000
 
@@ -152,6 +153,11 @@ class TimeSpec:
     end: float = key(2000.0, "where to stop, in time.units")
     steady: float | None = key(None, "stop when the relative rate of change falls below this")
     max_steps: int | None = key(None, "stop after this many steps")
+    wall: Any = key(
+        None,
+        "stop in time, with a checkpoint and exit code 85, before so much real time is over: 90s, 30m, 2h, 02:00:00",
+        value="text",
+    )
     units: str = key("1", "of all times: s, h, ...", value="text")
 
     def __post_init__(self) -> None:
@@ -168,6 +174,8 @@ class TimeSpec:
                 "is not given; time.adaptive=false needs a step size",
                 "set time.dt=..., or leave time.adaptive=true",
             )
+        if self.wall is not None:
+            seconds(self.wall, "time.wall")
         if self.dt_min is not None and self.dt_max is not None and self.dt_min > self.dt_max:
             raise ConfigError("time.dt_min", f"is {self.dt_min}, above time.dt_max = {self.dt_max}")
 
@@ -193,7 +201,15 @@ class OutputSpec:
         "effective properties then at the snapshots only",
         value="schedule",
     )
-    checkpoint: float = key(60.0, "seconds of wall time between checkpoints")
+    checkpoint: float | None = key(
+        None, "seconds of real time between checkpoints; null is as often as their measured cost makes best"
+    )
+    resume: str = key(
+        "never",
+        "of a run that output.dir holds: never refuses it; auto goes on with an unfinished one of the same problem and "
+        "leaves a finished one as it is",
+        choices=("never", "auto"),
+    )
     observables: list[str] = key(
         ["free_energy", "statistics", "interface_area", "characteristic_length"],
         "what the history holds; effective properties too, see homogenize",
@@ -203,7 +219,7 @@ class OutputSpec:
     kernels: bool = key(True, "write the generated source of every kernel")
 
     def __post_init__(self) -> None:
-        _positive("output.checkpoint", self.checkpoint, zero=True)
+        _positive("output.checkpoint", self.checkpoint, zero=True, none=True)
         if self.dir is not None and not self.dir.strip():
             raise ConfigError("output.dir", "is empty", "give a folder, or leave it out for one under runs/")
         for name in ("every", "history"):

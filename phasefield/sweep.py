@@ -21,6 +21,7 @@ from .console import messages
 from .errors import OutputError, PhasefieldError
 from .report.standing import standing
 from .store import RunFolder, expanded, write_text
+from .wall import WANTS_MORE
 
 MEMBER, SWEEP = "member.yaml", api.SWEEP
 
@@ -51,7 +52,8 @@ def launch(call: Call) -> int:
     jobs = [] if any(key.startswith("hydra/sweeper=") for key in keys) else combinations(call)
     named = {key.partition("=")[0].strip(): key.partition("=")[2].strip() for key in keys}
     folder = named.get("hydra.sweep.dir") or named.get(call.command.folder)
-    where = prepare(folder and config.unquoted(folder), jobs, call)
+    goes_on = config.unquoted(named.get(call.command.again, "")) == "auto"
+    where = prepare(folder and config.unquoted(folder), jobs, call, goes_on)
     place = str(where).replace("\\", "\\\\").replace("'", "\\'")
     more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir='{place}'"]
     try:
@@ -79,7 +81,7 @@ def _job(call: Call, composed: Any) -> None:
     folder = Path(at.runtime.output_dir if near.startswith("..") else near)
     member = replace(call, composed=composed, folder=folder, many=False)
     code = run_member(folder, at.job.num, own, lambda: call.command.execute(member))
-    if code >= 128:
+    if _stops(code):
         raise SystemExit(code)
 
 
@@ -115,12 +117,13 @@ def _path(call: Call) -> list[str]:
     return [o for o in call.overrides if o.lstrip("+").startswith("hydra.searchpath=")]
 
 
-def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call) -> Path:
-    """The folder of a new sweep, with its file.
+def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_on: bool = False) -> Path:
+    """The folder of a sweep, with its file.
 
     Args:
         folder: the one asked for; None makes one under runs/.
         jobs: what every member is asked, as far as it is known.
+        goes_on: whether the folder may hold this very sweep already.
 
     Raises:
         OutputError: it holds a sweep or a run already, or cannot be written.
@@ -136,6 +139,8 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call) -> Pa
         )
     else:
         where = expanded(folder)
+        if goes_on and _same(where, jobs, call):
+            return where
         if held := _held(where):
             raise OutputError(
                 f"{where}: already holds a run or a sweep ({held})\n"
@@ -163,6 +168,31 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call) -> Pa
             f"{where}: cannot be used as the folder of a sweep: {error.strerror or error}\n  choose another {call.command.folder}"
         ) from error
     return where
+
+
+def _same(where: Path, jobs: Sequence[Sequence[str]], call: Call) -> bool:
+    """Whether a folder holds this very sweep.
+
+    Raises:
+        OutputError: it holds another one.
+    """
+    if not (where / SWEEP).is_file():
+        return False
+    told = _read(where / SWEEP, required=True)
+    asked = [list(map(config.original, job)) for job in jobs]
+    if told.get("name", "run") == call.name and _problems(told.get("members") or []) == _problems(asked):
+        return True
+    raise OutputError(
+        f"{where}: holds another sweep, of {len(told.get('members') or [])} runs\n"
+        f"  choose another {call.command.folder}, or continue that one with `phasefield resume {where}`"
+    )
+
+
+def _problems(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """What the members were asked, but for how long they may run."""
+    return [
+        [o for o in map(str, job) if not o.lstrip("+").startswith(("time.wall=", "output.resume="))] for job in jobs
+    ]
 
 
 def abandon(where: Path) -> None:
@@ -197,7 +227,7 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
     _write(folder, member)
     try:
         member.code = go()
-        member.text = "done" if member.code == 0 else f"stopped by signal {member.code - 128}"
+        member.text = _outcome(member.code)
     except PhasefieldError as error:
         member.code, member.error, member.text = error.exit_code, str(error), "failed"
         print(f"phasefield: error: {error}", file=sys.stderr)
@@ -213,6 +243,17 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
     finally:
         _write(folder, member)
     return member.code
+
+
+def _outcome(code: int) -> str:
+    if code == WANTS_MORE:
+        return "stopped to be continued"
+    return "done" if code == 0 else f"stopped by signal {code - 128}"
+
+
+def _stops(code: int | None) -> bool:
+    """Whether what stopped a member stops the others as well."""
+    return code is not None and (code >= 128 or code == WANTS_MORE)
 
 
 def _write(folder: Path, member: Member) -> None:
@@ -282,7 +323,7 @@ def again(path: str | Path, go: Callable[[RunFolder, Member], int]) -> int:
         folder = RunFolder(where / member.name)
         print(f"run {member.name}: {' '.join(words)}", file=sys.stderr)
         before = replace(member)
-        if run_member(folder.path, member.number, member.overrides, lambda f=folder, m=before: go(f, m)) >= 128:  # type: ignore[misc]
+        if _stops(run_member(folder.path, member.number, member.overrides, lambda f=folder, m=before: go(f, m))):  # type: ignore[misc]
             break
     return summary(where)
 
@@ -330,7 +371,7 @@ def summary(path: str | Path) -> int:
     print("\n".join(table(found, bad)), file=sys.stderr)
     if len(bad) > len(failed):
         print(f"continue with: phasefield resume {place}", file=sys.stderr)
-    stopped = [m.code for m in bad if m.code is not None and m.code >= 128]
+    stopped = [m.code for m in bad if m.code is not None and _stops(m.code)]
     return stopped[0] if stopped else 1
 
 

@@ -168,6 +168,22 @@ def check_unit(text: Any, key: str, like: str = "") -> None:
         raise ConfigError(key, f"is {text!r}; {examples[like]}", "1 stands for none")
 
 
+def temperature(value: Any, key: str) -> float:
+    """An absolute temperature in K, from ``293.15``, ``"293.15 K"`` or ``"20 degC"``.
+
+    Raises:
+        ConfigError: as `quantity` raises it, or one that is not positive.
+    """
+    if isinstance(value, str) and (match := _QUANTITY.match(value)) and not match.group(2):
+        value = float(match.group(1))
+    kelvin = quantity(value, "K", key)[0]
+    if isinstance(value, str) and value.strip().endswith("degC"):
+        kelvin += 273.15
+    if kelvin <= 0:
+        raise ConfigError(key, f"is {value!r}; an absolute temperature is expected", "e.g. 293.15 K or 20 degC")
+    return kelvin
+
+
 def power(unit: str, exponent: int) -> str:
     """A unit to a power, as NetCDF's conventions (UDUNITS) write it: ``nm^2``."""
     if exponent == 1:

@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ log = logging.getLogger("phasefield")
 _told: set[str] = set()
 #: Seconds to wait for another process that compiles the same kernel.
 _PATIENCE = 60.0
+#: Of several threads one imports, and no other sees half a module.
+_IMPORTING = threading.RLock()
 
 
 def cache_folder() -> Path:
@@ -64,7 +67,11 @@ def tell(what: str, *why: object) -> None:
 def load(source: str, name: str) -> ModuleType:
     """Imports generated source, with its compiled code from the cache folder; else that is compiled and, if possible, kept."""
     signals.check()
-    module_name = f"phasefield_kernel_{name}_{digest(source)}"
+    with _IMPORTING:
+        return _loaded(source, f"phasefield_kernel_{name}_{digest(source)}")
+
+
+def _loaded(source: str, module_name: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     path = cache_folder() / "kernels" / f"{module_name}.py"

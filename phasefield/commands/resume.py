@@ -21,6 +21,7 @@ from ..command import Call, Command
 from ..console import messages
 from ..errors import OutputError
 from ..keys import key
+from ..wall import STARTED
 from .run import finish
 
 
@@ -41,7 +42,9 @@ def resume(call: Call) -> int:
 
     (where,) = call.words
     if not sweep.is_sweep(where):
-        run = api.resume(where, *call.rest, progress=True, command=call.line, new_files=call.keys.new_files)
+        run = api.resume(
+            where, *call.rest, progress=True, command=call.line, new_files=call.keys.new_files, began=STARTED
+        )
         return finish(run)
     name, words, path = sweep.asked(where)
     if name != "run":
@@ -56,14 +59,14 @@ def _member(call: Call, path: list[str], folder, member) -> int:  # type: ignore
     from ..report.standing import standing
 
     if folder.checkpoint.is_file():
-        new_files = call.keys.new_files
-        return finish(api.resume(folder.path, *call.rest, progress=True, command=call.line, new_files=new_files))
+        new, line = call.keys.new_files, call.line
+        return finish(api.resume(folder.path, *call.rest, progress=True, command=line, new_files=new, began=STARTED))
     if standing(folder.path).running:
         raise OutputError(f"{folder.path}: another process is writing this run")
     api.discard(folder, [])  # what was written before the first checkpoint is nothing to continue from
     own = [o for o in member.overrides if not o.lstrip("+").startswith("output.dir=")]
     composed = config.compose([*path, *own, *call.rest])
-    return finish(api.run_config(composed, call.line, folder.path, progress=True))
+    return finish(api.run_config(composed, call.line, folder.path, progress=True, began=STARTED))
 
 
 def _again(call: Call, name: str, words: list[str], path: list[str]) -> int:

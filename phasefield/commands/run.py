@@ -8,34 +8,46 @@ With -m (--multirun) every combination of the values is a run of its own, in the
 it below runs/TIME_sweep. All are checked before the first one starts. One that fails does not stop the others; a table at the
 end tells which, and the exit code is 1. Stopped by a signal, the sweep goes on with: phasefield resume DIR
 
+With output.resume=auto the same command starts a run, goes on with it where it was stopped, and leaves it as it is once it has
+ended; with -m it runs what is missing. With time.wall=2h it stops in time with exit code 85: more is left to do. So does SIGUSR1
+then, the notice that batch systems send.
+
 experiment=NAME|FILE.yaml sets many keys at once; model=NAME|FILE.yaml chooses the model.
 """
 
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from typing import Any
 
 from ..command import Call, Command
 from ..console import messages
+from ..wall import STARTED, WANTS_MORE
 
 
 def run(call: Call) -> int:
     messages()
     from .. import api
 
-    return finish(api.run_config(call.config, call.line, call.folder, progress=True))
+    run = api.run_config(call.config, call.line, call.folder, progress=True, began=STARTED)
+    return finish(run, call.config.output.resume == "auto")
 
 
-def finish(run: Any) -> int:
-    """Draws the picture, says where things are, and gives the exit code."""
+def finish(run: Any, automatic: bool = False) -> int:
+    """Draws the picture, says where things are, and gives the exit code.
+
+    Args:
+        automatic: whether the same command goes on with the run.
+    """
+    again = f"phasefield resume {shlex.quote(str(run.path))}" + " or the same command" * automatic
     if run.outcome.signal is not None:
-        print(
-            f"stopped by signal {run.outcome.signal}; continue with: phasefield resume {shlex.quote(str(run.path))}",
-            file=sys.stderr,
-        )
-        return 128 + run.outcome.signal
+        print(f"stopped by signal {run.outcome.signal}; continue with: {again}", file=sys.stderr)
+        return WANTS_MORE if automatic and run.outcome.signal == signal.SIGUSR1 else 128 + run.outcome.signal
+    if run.outcome.reason == "wall":
+        print(f"stopped, time.wall is over; continue with: {again}", file=sys.stderr)
+        return WANTS_MORE
     picture = ""
     if run.picture_wanted:
         from ..report import picture as draw
@@ -58,4 +70,6 @@ def validate(call: Call) -> str:
     return f"{sim.model.name}, {shape} cells, {sim.backend.name} ({sim.backend.description})"
 
 
-COMMAND = Command("phasefield.specs:RunSpec", run, sweeps=True, folder="output.dir", validate=validate)
+COMMAND = Command(
+    "phasefield.specs:RunSpec", run, sweeps=True, folder="output.dir", again="output.resume", validate=validate
+)

@@ -22,6 +22,7 @@ from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
 from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
+from .inputs import rests_on
 from .problem import Problem
 from .reading import Image, Snapshots, read_file
 from .records import Record, measure
@@ -140,7 +141,7 @@ def execute(
         if not last:
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
             records[-1] = records[-1].outlined()
-    data = dataset(records, command, notes)
+    data = dataset(records, command, notes).assign_attrs(rests_on(where, request))
     replaced = os.path.exists(target)
     written, failure = _write(data, target)
     return Homogenized(written, records, system, replaced and written == target, notes, failure)

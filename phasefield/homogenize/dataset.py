@@ -130,6 +130,8 @@ def _attributes(records: list[Record], command: str, notes: Sequence[str]) -> di
         "image_spacing": list(image.spacing),
         "image_boundary": " ".join(image.boundary),
     }
+    if system.temperature is not None:
+        attrs["reference_temperature"] = system.temperature
     attrs |= {_TAKEN.get(what, f"image_{what}"): text for what, text in records[-1].image.taken}
     if image.kind == "field":
         attrs["image_levels"] = list(image.levels)
@@ -213,10 +215,31 @@ def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Rec
     if grains:
         coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
+    _density(variables, records)
     angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
     coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
     text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
     variables["orientation"] = (("phase", "angle"), angles, text)
+
+
+def _density(variables: dict[str, Any], records: list[Record]) -> None:
+    """The density, and what it is made of, where anything is known of it."""
+    system = records[-1].problem.material
+    pairs = np.array([system.density(r.problem.assignment.phase, r.fractions) for r in records])
+    text = {"units": "kg/m^3" if system.united else "1"}
+    constituents = [p.density for p in system.phases]
+    if not any(constituents):
+        return
+    variables["density"] = (("time",), pairs[:, 0], {**text, "long_name": "density, the mean by volume"})
+    if np.isfinite(pairs[:, 1]).any():
+        label = "standard uncertainty of the density by those of the phases"
+        variables["density_parameter_std"] = (("time",), pairs[:, 1], {**text, "long_name": label})
+    spreads = [d.spread if d else None for d in constituents]
+    for name, values in (
+        ("constituent_density", [d.value if d else math.nan for d in constituents]),
+        ("constituent_density_std", [s.std if s else math.nan for s in spreads]),
+    ):
+        variables[name] = (("constituent",), values, {**text, "long_name": name.replace("_", " ")})
 
 
 def _constants(variables: dict[str, Any], coords: dict[str, Any], problem: Problem) -> None:

@@ -7,10 +7,14 @@ from typing import Any
 
 from ..errors import ConfigError, unknown
 from ..presets import find, read
+from ..units import temperature
 from .constants import check_definite, read_order2, read_orientation, read_stiffness
 from .phases import MaterialSystem, Phase
 from .properties import PROPERTIES
 from .recipes import Recipe
+from .uncertain import Constant, read_number
+
+_KEYS = ("name", "description", "source", "temperature", "phases")
 
 
 def read_material(name: str) -> MaterialSystem:
@@ -71,8 +75,8 @@ def build(spec: Any) -> MaterialSystem:
     if not isinstance(spec, Mapping) or not isinstance(spec.get("phases"), Mapping) or not spec["phases"]:
         raise ConfigError("material.phases", "is missing; a mapping of phase names to their properties is expected")
     for key in spec:
-        if key not in ("name", "description", "source", "phases"):
-            raise unknown("material", str(key), ["name", "description", "source", "phases"], "key")
+        if key not in _KEYS:
+            raise unknown("material", str(key), list(_KEYS), "key")
     phases = [_phase(str(name), content) for name, content in spec["phases"].items()]
     united = {p.united for p in phases if p.values and any(not isinstance(v, float) for v in p.values.values())}
     if len(united) > 1:
@@ -81,7 +85,9 @@ def build(spec: Any) -> MaterialSystem:
             "material.phases", f"some phases have units, but not {without}", "give units everywhere or nowhere"
         )
     text = {key: " ".join(str(spec.get(key, "")).split()) for key in ("name", "description", "source")}
-    return MaterialSystem(text["name"] or "custom", phases, text["description"], text["source"])
+    at = spec.get("temperature")
+    kelvin = None if at is None else temperature(at, "material.temperature")
+    return MaterialSystem(text["name"] or "custom", phases, text["description"], text["source"], kelvin)
 
 
 def _phase(name: str, content: Any) -> Phase:
@@ -94,10 +100,10 @@ def _phase(name: str, content: Any) -> Phase:
     sources: dict[str, str] = {}
     units: list[tuple[str, bool]] = []
     for prop, given in content.items():
-        if prop in ("orientation", "level", "description", "source"):
+        if prop in ("orientation", "level", "density", "description", "source"):
             continue
         if prop not in PROPERTIES:
-            raise unknown(key, str(prop), [*PROPERTIES, "orientation", "level"], "property")
+            raise unknown(key, str(prop), [*PROPERTIES, "density", "orientation", "level"], "property")
         at = f"{key}.{prop}"
         if isinstance(given, Mapping) and "source" in given:
             sources[prop] = str(given["source"])
@@ -115,6 +121,7 @@ def _phase(name: str, content: Any) -> Phase:
             recipes[prop] = made
         if united is not None and PROPERTIES[prop].unit != "1":
             units.append((prop, united))
+    density = _density(content, key, units)
     if len({u for _, u in units}) > 1:
         without = ", ".join(p for p, u in units if not u)
         raise ConfigError(key, f"some properties have units, but not {without}", "give units everywhere or nowhere")
@@ -122,4 +129,19 @@ def _phase(name: str, content: Any) -> Phase:
     if level is not None and (isinstance(level, bool) or not isinstance(level, int | float)):
         raise ConfigError(f"{key}.level", f"is {level!r}; the field's value in this phase is expected, a number")
     united_all = units[0][1] if units else True
-    return Phase(name, values, read_orientation(content.get("orientation"), key), united_all, level, sources, recipes)
+    return Phase(
+        name, values, read_orientation(content.get("orientation"), key), united_all, level, sources, recipes, density
+    )
+
+
+def _density(content: Mapping[str, Any], key: str, units: list[tuple[str, bool]]) -> Constant | None:
+    """The density of a phase, None where it is not said; of a void that is called so it is 0."""
+    given = content.get("density", "void" if content.get("stiffness") == "void" else None)
+    if given is None:
+        return None
+    value, spread, united = (0.0, None, True) if given == "void" else read_number(given, "kg/m^3", f"{key}.density")
+    if value < 0:
+        raise ConfigError(f"{key}.density", f"is {given!r}; it cannot be negative")
+    if value:
+        units.append(("density", united))
+    return Constant("density", value, "kg/m^3" if united else "1", spread)

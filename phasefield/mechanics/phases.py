@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ class Phase:
             void or a rigid (perfectly conducting) phase.
         rotation: crystal axes in the sample frame (columns), or None.
         united: whether its values carry units (are SI).
-        recipes: how its tensors are made of their constants, by property.
+        recipes: how its tensors are made of their constants, by property. density: None where it is not said.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Phase:
     level: float | None = None
     sources: dict[str, str] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
+    density: Constant | None = None
 
     def label(self, constant: Constant) -> str:
         """``PHASE.CONSTANT``, as files and tables call it."""
@@ -77,12 +79,17 @@ class Phase:
 
 @dataclass
 class MaterialSystem:
-    """The phases of a microstructure, in the order of their image values (lowest first)."""
+    """The phases of a microstructure, in the order of their image values (lowest first).
+
+    Attributes:
+        temperature: that its constants are of, in K; None where it is not said.
+    """
 
     name: str
     phases: list[Phase]
     description: str = ""
     source: str = ""
+    temperature: float | None = None
 
     @property
     def united(self) -> bool:
@@ -91,6 +98,23 @@ class MaterialSystem:
     def unit(self, name: str) -> str:
         """SI unit of a property, ``1`` if the constants came without units."""
         return PROPERTIES[name].unit if self.united else "1"
+
+    def density(self, numbers: Iterable[int], fractions: Iterable[float]) -> tuple[float, float]:
+        """The density of a mixture, the mean by volume, and what the uncertainties of the phases' densities make of it.
+
+        Args:
+            numbers: of the phases, which may repeat. fractions: their shares of the volume.
+
+        Returns:
+            NaN where a phase that is in it has no density, and where none has an uncertainty.
+        """
+        shares = dict.fromkeys(range(len(self.phases)), 0.0)
+        for k, share in zip(numbers, fractions, strict=True):
+            shares[k] += float(share)
+        there = [(self.phases[k].density, share) for k, share in shares.items() if share > 0]
+        mean = math.fsum(math.nan if d is None else d.value * share for d, share in there)
+        stds = [d.spread.std * share for d, share in there if d is not None and d.spread is not None]
+        return mean, math.hypot(*stds) if stds else math.nan
 
     @property
     def constants(self) -> dict[str, Constant]:

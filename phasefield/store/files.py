@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import OutputError
+from ..errors import OutputError, Unreadable
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
     """A path as a user writes it: ``~`` is the home folder."""
     return Path(os.path.expanduser(path))
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file.
+
+    Raises:
+        Unreadable: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Unreadable(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def sync_folder(folder: Path) -> None:

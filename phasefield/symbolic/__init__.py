@@ -10,6 +10,7 @@ from .functions import FUNCTIONS
 from .names import RESERVED, Symbols, check_names, component_symbols
 from .reader import parse
 from .text import MAX_LENGTH, MAX_NODES
+from .variation import variations
 
 __all__ = [
     "FUNCTIONS",
@@ -22,4 +23,5 @@ __all__ = [
     "differentiate",
     "formula",
     "parse",
+    "variations",
 ]
