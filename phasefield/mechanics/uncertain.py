@@ -157,7 +157,7 @@ def _not_relative(unit: str, of: str, mean: Any, std: Any, key: str, wanted: str
     if unit != "%" or (of == "%" and wanted == "1" and std is not mean and not _bare(mean)):
         return
     hint = f"give it in the unit of the number ({wanted if wanted != '1' else 'none'})"
-    raise ConfigError(key, f"has the uncertainty {std!r}, of which it is open what it is a share of", hint)
+    raise ConfigError(key, f"has the uncertainty {std!r}, a share of something that is not said", hint)
 
 
 def _bare(value: Any) -> bool:
