@@ -189,7 +189,7 @@ class Along(Method, Source):
     def request(self, prop: str) -> Request:
         """What to compute of each state: one property, without estimates."""
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Request(**given, properties=(prop,), two_grid=False, mixing=False)
+        return Request(**given, properties=(prop,), two_grid=False, mixing=False, sensitivity=False)
 
 
 Along.REFUSED = {
