@@ -35,6 +35,7 @@ SHORTER = [
     (r"statistics nano", "sizes=[64] solver.precision=double", "likewise"),
     (r"statistics ", "properties=conductivity solver.precision=double", "kernels are compiled for other tests"),
     (r"homogenize .*times=all", "solver.tolerance=1e-3 two_grid=false mixing=false", "eleven states take eleven solves"),
+    (r"uncertainty=pce", "uncertainty_order=1 two_grid=false mixing=false", "43 solves"),
     (r"homogenize ", "", ""),
     (r"phasefield export ", "", ""),
     (r"model=grain_growth", "grid.shape=[24,24] model.fields.eta.components=4 initial.eta.grains=4 time.end=1",
@@ -79,6 +80,7 @@ NOT_RUN = {
     r"python scripts/work_precision\.py": "an hour",
     r"python examples/": "test_macro_examples.py runs them",
     r"configs/\*\.yaml \+ overrides": "a diagram",
+    r"uncertainty by the constants": "what a command prints",
     r"phasefield homogenize RUN_DIR\|IMAGE": "the synopsis of the page; the lines below it run",
     r"phasefield statistics \[SOURCE": "likewise",
     r"phasefield surrogate \w+ (SWEEP|MODEL)": "the synopsis of the page; the lines below it run",
@@ -106,6 +108,7 @@ MEANT = {
 FILES = {
     "name: two phases": "material.yaml",
     "name: nanoporous gold": "pores.yaml",
+    "name: uncertain": "uncertain.yaml",
     "label,phase,phi1,Phi,phi2": "labels.csv",
 }
 

@@ -43,7 +43,9 @@ class Queue:
 
     def submit(self, *words: str | Path) -> str:
         job = ["sbatch", "--parsable", "--time=5", *map(str, words)]
-        return subprocess.run(job, cwd=self.folder, env=self.env, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            job, cwd=self.folder, env=self.env, check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     def until(self, condition: Callable[[], bool], seconds: float = 150) -> None:
         end = time.monotonic() + seconds

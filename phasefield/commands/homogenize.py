@@ -21,9 +21,11 @@ def homogenize(call: Call) -> int:
     from ..homogenize.settings import SOLVING, request_of
 
     request = request_of(call.config)
-    after = None
+    after: command.After | None = None
     if request.uncertainty in SOLVING:
-        from ..upscale.uncertainty import refine as after
+        from ..upscale.uncertainty import refine
+
+        after = refine
     with display.working() as show:
         made = command.execute(call.words[0], request, call.line, show, call.folder, after)
     print(made.text, flush=True)

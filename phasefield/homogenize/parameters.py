@@ -111,7 +111,7 @@ def _distribution(
 
 
 def parameter_lines(result: Result, problem: Problem, factor: float, unit: str) -> list[str]:
-    """Head and text of the lines of a block of the table, for `table.wrapped`.
+    """The lines of a block of the table: its head, then ``what: about it``.
 
     Args:
         factor, unit: numbers are shown as multiples of the factor, in that unit; empty for none.
@@ -130,12 +130,10 @@ def parameter_lines(result: Result, problem: Problem, factor: float, unit: str) 
     for name, own in made.quantities.items():
         scale, shown = (1.0, "") if name == "nu" else (factor, unit)
         mean, std = float(own.mean), float(own.std)
-        share = f" ({100 * std / abs(mean):.2g} %)" if mean else ""
-        text = f"{name} = {mean / scale:.5g} +- {std / scale:.2g}{shown}{share}"
-        assert own.total is not None
-        if std:
-            text += ": " + _contributors(own, list(constants))
-        both = all(np.any(own.parts[kind] > 0) for kind in KINDS)
+        share = f" ({_percent(std / abs(mean))} %)" if mean else ""
+        text = f"{name} = {mean / scale:.5g} +- {std / scale:.2g}{shown}{share}: "
+        text += _contributors(own, list(constants)) if std else "not touched by uncertain constants"
+        both = all(own.parts[kind] > 1e-3 * std for kind in KINDS)
         if both:
             text += "; " + ", ".join(f"{kind} {own.parts[kind] / scale:.2g}" for kind in KINDS) + shown
         out.append(text)
@@ -148,8 +146,13 @@ def _contributors(own: Distribution, labels: Sequence[str]) -> str:
     parts = []
     for k in order:
         wide = "" if own.total_interval is None else f" +- {100 * own.total_interval[k]:.1g}"
-        parts.append(f"{labels[k]} {100 * own.total[k]:.2g}{wide} %")
+        parts.append(f"{labels[k]} {_percent(own.total[k])}{wide} %")
     return ", ".join(parts)
+
+
+def _percent(share: float) -> str:
+    """Two digits, and no exponent at a hundred."""
+    return f"{100 * share:.3g}" if share >= 0.995 else f"{100 * share:.2g}"
 
 
 def _relative(result: Result, constants: Mapping[str, Constant]) -> list[str]:

@@ -38,9 +38,9 @@ class Propagation:
     """What is known of a property with uncertain constants.
 
     Attributes:
-        method: out of `settings.METHODS`. tensor: of the components, Mandel or (3, 3). quantities: of single numbers, see `quantities_of`.
-        solves: that it took besides the one of the means. order: of the polynomials. error: relative, of polynomials at points left
-            out. seed: of the samples. notes: where it cannot be trusted.
+        method: out of `settings.METHODS`. tensor: of the components, Mandel or (3, 3). quantities: of single numbers, see
+            `quantities_of`. solves: that it took besides the one of the means. order: of the polynomials. error: relative, of
+            polynomials at points left out. seed: of the samples. notes: where it cannot be trusted.
     """
 
     method: str
@@ -106,7 +106,7 @@ def first_order(result: Result, constants: Mapping[str, Constant]) -> Propagatio
     assert result.sensitivity is not None
     values = quantities_of(result, result.tensor)
     parts = {
-        name: _summed(change, constants, np.float64(values[name]))
+        name: _summed(change, constants, np.asarray(values[name]))
         for name, change in quantity_sensitivity(result).items()
     }
     return Propagation("first-order", _summed(result.sensitivity, constants, result.tensor), parts)

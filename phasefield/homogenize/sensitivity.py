@@ -1,8 +1,8 @@
 """Derivatives of effective properties by the constants of the phases, from local fields that are known, without a further solve.
 
-``dC* = <e_i : dC : e_j>``, see `mechanics.derivatives`; under uniform tractions the same of the compliance. A laminate voxel is taken apart
-into its layers, whose tensors are those of the phases. For other mixtures (merged voxels, means by the fraction) the derivative
-of the voxels' tensors is taken by central differences of the mixing rule, which needs no solve either.
+``dC* = <e_i : dC : e_j>``, see `mechanics.derivatives`; under uniform tractions the same of the compliance. A laminate voxel is
+taken apart into its layers, whose tensors are those of the phases. For other mixtures (merged voxels, means by the fraction)
+the derivative of the voxels' tensors is taken by central differences of the mixing rule, which needs no solve either.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def parameters(problem: Problem) -> dict[str, Constant]:
     wanted = set(problem.settings.properties)
     if wanted & set(STRAINS):
         wanted.add("stiffness")
-    out = {}
+    out: dict[str, Constant] = {}
     for phase in problem.material.phases:
         for name, recipe in phase.recipes.items():
             if name in wanted:

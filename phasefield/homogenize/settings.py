@@ -61,7 +61,8 @@ class Settings(Method):
             of the voxel image from below and above, see `certify`.
         sensitivity: derivatives by the constants of the phases; None where any of them has an uncertainty.
         uncertainty: how those of the constants are propagated, out of `METHODS`; ``pce`` and ``montecarlo`` are for
-            `upscale.uncertainty`. uncertainty_samples: solves of theirs, None for as many as they need. uncertainty_order: of ``pce``.
+            `upscale.uncertainty`. uncertainty_samples: solves of theirs, None for as many as they need.
+        uncertainty_order: of ``pce``.
         load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
             flux of order-2 properties; those not named have no stress or flux. See `loads`.
     """
@@ -188,7 +189,7 @@ class Along(Method, Source):
     def request(self, prop: str) -> Request:
         """What to compute of each state: one property, without estimates."""
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Request(**given, properties=(prop,), two_grid=False, mixing=False)
+        return Request(**given, properties=(prop,), two_grid=False, mixing=False, sensitivity=False)
 
 
 Along.REFUSED = {

@@ -134,7 +134,10 @@ def _block(result: Result, problem: Problem, elsewhere: Sequence[str]) -> str:
     if told := parameter_lines(result, problem, factor, unit):
         lines += [
             f"  {told[0]}",
-            *(wrapped(*line.split(": ", 1), 4) if ": " in line else f"    {line}" for line in told[1:]),
+            *(
+                wrapped(line.partition(": ")[0], line.partition(": ")[2], 4) if ": " in line else f"    {line}"
+                for line in told[1:]
+            ),
         ]
     if result.mean is not None:
         lines += _load_lines(result, united)

@@ -106,9 +106,10 @@ _etdms4_gain = dt * w * ((1 + w_old) * phi2 + 2 * w * (1 + 2 * w_old) * phi3 + 6
 # and P = 1 - C (1 - X)^p the extrapolation of order p. Growth factors are 1/X with (1 - X)^p = -(1 - r)/(r C): bounded
 # by 1 for p = 2, but for p >= 3 some exceed 1 at any r near 1, whatever the stabiliser. So the gain of third order is
 # damped in stiff modes: for 0 <= r <= 1 and equal steps all roots stay within the unit circle with its whole up to
-# -z = 5.9, with 0.90 of it at 8, 0.71 at 20, 0.63 at 40, 0.58 at 100 and 1/2 in the limit; that of fourth order beside it with its
-# whole up to 2, with 0.7 at 3 and 0.19 at 8, the least. What is left undone is an error of second order in all that creeps, so the
-# factor takes 1.05 to 1.1 times what it must, no more. Both factors are 1 + O(z^4), which takes nothing from the orders.
+# -z = 5.9, with 0.90 of it at 8, 0.71 at 20, 0.63 at 40, 0.58 at 100 and 1/2 in the limit; that of fourth order
+# beside it with its whole up to 2, with 0.7 at 3 and 0.19 at 8, the least. What is left undone is an error of second
+# order in all that creeps, so the factor takes 1.05 to 1.1 times what it must, no more. Both factors are
+# 1 + O(z^4), which takes nothing from the orders.
 _damping3 = 1 - z**4 / (11700 + 26 * sp.Abs(z) ** 3 + sp.Rational(19, 10) * z**4)
 _damping4 = 1 / (1 + (z / 3) ** 4)
 _etdms3 = _etdms2 + _damping3 * _etdms3_gain

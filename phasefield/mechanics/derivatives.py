@@ -1,7 +1,7 @@
 """What the local fields of a solved cell say of other tensors: ``<e_i : dC : e_j>``, by phase or by the entries of a table.
 
-The displacement that a load causes makes its energy stationary, so that to first order a change of the material changes
-the energy at fixed fields alone (Hellmann and Feynman's theorem; in mechanics the adjoint method of Haftka and Guerdal, Elements of
+The displacement that a load causes makes its energy stationary, so that to first order a change of the material changes the
+energy at fixed fields alone (Hellmann and Feynman's theorem; in mechanics the adjoint method of Haftka and Guerdal, Elements of
 Structural Optimization, 3rd ed. (1992), ch. 7). No further solve is needed. A laminate voxel is a cell problem of its own, with
 fields in its two layers, so the same holds for its mixed tensor.
 """
@@ -73,7 +73,7 @@ class PhaseMoments:
         self._moments = sums[: len(layers.tensors)] / cell.voxels
 
     def products(self, changes: Array) -> Array:
-        """``sum over phases <share e_i : changes : e_j>``, (loads, loads), for changes (phases, n, n) in the axes of the image."""
+        """``sum over phases <share e_i : changes : e_j>``, (loads, loads), for changes (phases, n, n) in the image's axes."""
         where = np.flatnonzero(changes.any(axis=(1, 2)))
         loads, size = self._loads, changes.shape[-1]
         second = self._moments[where, :-1, :-1].reshape(len(where), loads, size, loads, size)

@@ -1,8 +1,8 @@
 """Numbers with their uncertainty, as they are written for constants of materials.
 
 ``70(2) GPa`` (the digits in brackets count from the last one of the number: 70.0(2) is 0.2), ``70 +/- 2 GPa``, ``{mean: 70 GPa,
-std: 2 GPa}``, ``{value: 70(2) GPa, kind: epistemic}``, or a range ``{low: 68 GPa, high: 72 GPa}``. What stands beside a number is a
-standard uncertainty in the sense of the Guide to the Expression of Uncertainty in Measurement (JCGM 100:2008, 7.2.2).
+std: 2 GPa}``, ``{value: 70(2) GPa, kind: epistemic}``, or a range ``{low: 68 GPa, high: 72 GPa}``. What stands beside a number is
+a standard uncertainty in the sense of the Guide to the Expression of Uncertainty in Measurement (JCGM 100:2008, 7.2.2).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ class Spread:
     """How far a constant may be off.
 
     Attributes:
-        std: standard uncertainty, in the unit of the constant. kind: ``aleatoric`` (it varies from sample to sample) or ``epistemic``
-            (it is one number that is not known). distribution: out of `DISTRIBUTIONS`, with the mean of the constant.
+        std: standard uncertainty, in the unit of the constant. kind: ``aleatoric`` (it varies from sample to sample) or
+            ``epistemic`` (it is one number that is not known). distribution: out of `DISTRIBUTIONS`, with the mean of the
+            constant.
     """
 
     std: float
@@ -156,7 +157,7 @@ def _not_relative(unit: str, of: str, mean: Any, std: Any, key: str, wanted: str
     if unit != "%" or (of == "%" and wanted == "1" and std is not mean and not _bare(mean)):
         return
     hint = f"give it in the unit of the number ({wanted if wanted != '1' else 'none'})"
-    raise ConfigError(key, f"has the uncertainty {std!r}, of which it is open what it is a share of", hint)
+    raise ConfigError(key, f"has the uncertainty {std!r}, a share of something that is not said", hint)
 
 
 def _bare(value: Any) -> bool:

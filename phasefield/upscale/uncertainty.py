@@ -1,9 +1,9 @@
 """Uncertain constants carried to effective properties by further solves: Monte Carlo and polynomial chaos, with Sobol indices.
 
-Samples are a scrambled Sobol sequence in Saltelli's arrangement (Comput. Phys. Commun. 145 (2002) 280), made and analysed by SALib;
-polynomial chaos is fitted by chaospy (regression on Hermite, Legendre ... polynomials that are orthonormal under the constants'
-distributions), and its Sobol indices come from Saltelli's samples of the polynomials. Every solve starts from the fields of the
-nearest one done. Constants are independent of each other.
+Samples are a scrambled Sobol sequence in Saltelli's arrangement (Comput. Phys. Commun. 145 (2002) 280), made and analysed by
+SALib. Polynomial chaos is a least-squares fit of chaospy's polynomials, orthonormal under the constants' distributions, and its
+Sobol indices come from Saltelli's samples of the polynomials. Every solve starts from the fields of the nearest one done.
+Constants are independent of each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, PhasefieldError
+from ..errors import ConfigError
 from ..homogenize.problem import Problem
 from ..homogenize.propagation import Distribution, Propagation, first_order, quantities_of
 from ..homogenize.properties import results_of

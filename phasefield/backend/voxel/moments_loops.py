@@ -1,4 +1,4 @@
-"""The loop of `moments`, compiled by numba like those of ``loops.py``, with the constants ``REAL``, ``COMPONENTS`` and ``FULL``.
+"""The loop of `moments`, compiled by numba like those of ``loops.py``, with the constant ``COMPONENTS``.
 
 Contexts begin as those there.
 """
@@ -24,8 +24,8 @@ _options: dict[str, Any] = {
 _loop = njit(pipeline_class=NoAlias, **_options)
 _entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
 
-#: Columns that are gathered of a phase before their products are summed, the distance of rows, which keeps them from competing for
-#: the same cache lines, and phases gathered for at a time.
+#: Columns that are gathered of a phase before their products are summed, the distance of rows, which keeps them from competing
+#: for the same cache lines, and phases gathered for at a time.
 _ROOM, _ROW, _SLOTS = 128, 136, 3
 #: Components of the strain (gradient).
 _SIZE = 6 if COMPONENTS == 3 else 3
@@ -38,7 +38,7 @@ _PLACES = (
 )
 #: Where the modes xyz of u, v, w are found in the strain of the polynomials yz, xz, xy, by their derivative along x, y, z.
 _HIGHEST = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]]) if COMPONENTS == 3 else np.array([[0], [1], [2]])
-_GROUPS = 5 if FULL else 1
+_GROUPS = 5
 
 
 @njit(**_options)
@@ -119,7 +119,7 @@ def _products(x, rows, columns, out):
 @_loop
 def _flush(x, counts, loads, g, work, out):
     """Adds what was gathered of a phase to its moments."""
-    for group in range(_GROUPS):
+    for group in range(x.shape[0]):
         columns = counts[min(group, 1)]
         if columns == 0:
             continue
@@ -146,7 +146,7 @@ def _flush(x, counts, loads, g, work, out):
 
 @_loop
 def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
-    """``a`` of every load, where the strain of a laminate jumps by ``-sym(a n)`` from its second phase to its first: (loads, 3)."""
+    """``a`` of every load, where the strain of a laminate jumps by ``-sym(a n)`` from its second phase to its first."""
     n0, n1, n2 = normal[0], normal[1], normal[2]
     if COMPONENTS == 1:
         stiff = 0.0
@@ -188,39 +188,23 @@ def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
     iab, iac, ibc = g * d - h * c, h * d - b * g, h * g - a * d
     det = a * iaa + h * iab + g * iac
     for load in range(loads):
-        t = np.zeros(3)
+        traction = np.zeros(3)
         for i in range(3):
             for q in range(6):
-                t[i] += jump[i, q] * e[load, q] + m[i, q] * (eigen_first[load, q] - eigen_second[load, q])
-        out[load, 0] = (iaa * t[0] + iab * t[1] + iac * t[2]) / det
-        out[load, 1] = (iab * t[0] + ibb * t[1] + ibc * t[2]) / det
-        out[load, 2] = (iac * t[0] + ibc * t[1] + icc * t[2]) / det
-
-
-@njit(**_options)
-def _slot(slots, counts, phase, turn, x, loads, g, work, out):
-    """Where columns of a phase are gathered; the phase that has been there longest makes room."""
-    for s in range(_SLOTS):
-        if slots[s] == phase:
-            if counts[s, 0] == _ROOM:
-                _flush(x[s], counts[s], loads, g, work, out[phase])
-            return s
-    s = turn[0]
-    turn[0] = (s + 1) % _SLOTS
-    if slots[s] >= 0:
-        _flush(x[s], counts[s], loads, g, work, out[slots[s]])
-    slots[s] = phase
-    return s
+                traction[i] += jump[i, q] * e[load, q] + m[i, q] * (eigen_first[load, q] - eigen_second[load, q])
+        out[load, 0] = (iaa * traction[0] + iab * traction[1] + iac * traction[2]) / det
+        out[load, 1] = (iab * traction[0] + ibb * traction[1] + ibc * traction[2]) / det
+        out[load, 2] = (iac * traction[0] + ibc * traction[1] + icc * traction[2]) / det
 
 
 @_loop
-def _moments(lo, hi, u, index, pairs, geometry, tensors, stress, means, g, out):
+def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g, out):
     """Moments of the planes lo to hi; u: addresses of the loads' fields."""
     nx, ny, nz = index.shape
     loads = len(means)
-    x = np.zeros((_SLOTS, _GROUPS, loads * _SIZE + 4, _ROW))
+    x = np.zeros((_SLOTS, _GROUPS if full else 1, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
-    counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), np.zeros(1, int64)
+    counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), 0
     modes, b = np.zeros((loads, COMPONENTS, 7)), np.zeros((1, COMPONENTS, 7))
     e, a, jump, nothing = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros((1, _SIZE)), np.zeros((1, _SIZE))
     gx, gy, gz = g[0], g[1], g[2]
@@ -232,12 +216,12 @@ def _moments(lo, hi, u, index, pairs, geometry, tensors, stress, means, g, out):
                 z1 = z + 1 if z + 1 < nz else 0
                 entry = index[i, j, z]
                 for load in range(loads):
-                    field = carray(pointer(u[load]), (COMPONENTS, nx, ny, nz), REAL)
+                    field = carray(pointer(u[load]), (COMPONENTS, nx, ny, nz), float64)
                     for c in range(COMPONENTS):
-                        p0, p1 = float64(field[c, i, j, z]), float64(field[c, i, j, z1])
-                        p2, p3 = float64(field[c, i, j1, z]), float64(field[c, i, j1, z1])
-                        p4, p5 = float64(field[c, i1, j, z]), float64(field[c, i1, j, z1])
-                        p6, p7 = float64(field[c, i1, j1, z]), float64(field[c, i1, j1, z1])
+                        p0, p1 = field[c, i, j, z], field[c, i, j, z1]
+                        p2, p3 = field[c, i, j1, z], field[c, i, j1, z1]
+                        p4, p5 = field[c, i1, j, z], field[c, i1, j, z1]
+                        p6, p7 = field[c, i1, j1, z], field[c, i1, j1, z1]
                         s0, s1, s2, s3 = p0 + p1, p2 + p3, p4 + p5, p6 + p7
                         t0, t1, t2, t3 = p1 - p0, p3 - p2, p5 - p4, p7 - p6
                         modes[load, c, 0] = ((s2 + s3) - (s0 + s1)) * 0.125  # x
@@ -249,39 +233,42 @@ def _moments(lo, hi, u, index, pairs, geometry, tensors, stress, means, g, out):
                         modes[load, c, 6] = ((t0 - t1) + (t3 - t2)) * 0.125  # xyz
                     _constant(modes, load, gx, gy, gz, means, e)
                 first, second, f = pairs[entry, 0], pairs[entry, 1], geometry[entry, 0]
-                if first == second or f == 1.0:
-                    s = _slot(slots, counts, first, turn, x, loads, g, work, out)
+                normal, pure = geometry[entry, 1:], first == second or f == 1.0
+                if not pure:
+                    a[:] = 0.0
+                    if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
+                        _jump(e, normal, tensors[first], tensors[second], f, stress[first], stress[second], loads, a)
+                for part in range(1 if pure else 2):
+                    phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
+                    s = -1
+                    for k in range(_SLOTS):
+                        if slots[k] == phase:
+                            s = k
+                    if s < 0:
+                        s = turn
+                        turn = (turn + 1) % _SLOTS
+                    if slots[s] != phase or counts[s, 0] == _ROOM:  # the phase that has been here longest makes room
+                        if slots[s] >= 0:
+                            _flush(x[s], counts[s], loads, g, work, out[slots[s]])
+                        slots[s] = phase
                     n = counts[s, 0]
                     counts[s, 0] += 1
-                    for load in range(loads):
-                        for q in range(_SIZE):
-                            x[s, 0, load * _SIZE + q, n] = e[load, q]
-                    x[s, 0, loads * _SIZE, n] = 1.0
-                    if FULL and pairs[entry, 2] != 0:
-                        n = counts[s, 1]
-                        counts[s, 1] += 1
+                    if pure:
                         for load in range(loads):
-                            _higher(modes, load, gx, gy, gz, x[s], n)
-                    continue
-                a[:] = 0.0
-                normal = geometry[entry, 1:]
-                if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
-                    _jump(e, normal, tensors[first], tensors[second], f, stress[first], stress[second], loads, a)
-                for part in range(2):
-                    phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
-                    if share == 0.0:
+                            for q in range(_SIZE):
+                                x[s, 0, load * _SIZE + q, n] = e[load, q]
+                        x[s, 0, loads * _SIZE, n] = 1.0
+                        if full and pairs[entry, 2] != 0:
+                            n = counts[s, 1]
+                            counts[s, 1] += 1
+                            for load in range(loads):
+                                _higher(modes, load, gx, gy, gz, x[s], n)
                         continue
                     root = np.sqrt(share)
-                    s = _slot(slots, counts, phase, turn, x, loads, g, work, out)
-                    n = counts[s, 0]
-                    counts[s, 0] += 1
                     for load in range(loads):
                         for c in range(COMPONENTS):
-                            b[0, c, 0], b[0, c, 1], b[0, c, 2] = (
-                                normal[0] * a[load, c],
-                                normal[1] * a[load, c],
-                                normal[2] * a[load, c],
-                            )
+                            for r in range(3):
+                                b[0, c, r] = normal[r] * a[load, c]
                         _constant(b, 0, back, back, back, nothing, jump)
                         for q in range(_SIZE):
                             x[s, 0, load * _SIZE + q, n] = root * (e[load, q] + jump[0, q])
@@ -295,7 +282,8 @@ def _moments(lo, hi, u, index, pairs, geometry, tensors, stress, means, g, out):
 def moments(lo, hi, context):
     """Sums over the voxels of the products of all components of all loads and 1, phase by phase, block by block.
 
-    Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out; entries, phases, blocks.
+    Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out; number of entries, of
+    phases, of blocks, whether there are all polynomials.
     """
     at = carray(pointer(context), (20,), int64)
     loads, entries, phases, blocks = at[3], at[15], at[16], at[17]
@@ -309,4 +297,4 @@ def moments(lo, hi, context):
     out = carray(pointer(at[14]), (blocks, phases, rows, rows), float64)
     for block in range(lo, hi):
         first, last = block * at[0] // blocks, (block + 1) * at[0] // blocks
-        _moments(first, last, u, index, pairs, geometry, tensors, stress, means, g, out[block])
+        _moments(first, last, at[18] != 0, u, index, pairs, geometry, tensors, stress, means, g, out[block])
