@@ -297,7 +297,8 @@ def _notes(out: Summary, mine: Sequence[Measured], request: Request) -> list[str
             if fit is not None and not fit.includes(out.dim):
                 notes.append(
                     f"the variance of {prop.name} {name} goes as L^-a with a = {fit.exponent:.2f} "
-                    f"({fit.low:.2f} to {fit.high:.2f}), not yet {out.dim}: the samples are not many correlation lengths wide; sizes that follow are rough"
+                    f"({fit.low:.2f} to {fit.high:.2f}), not yet {out.dim}: "
+                    "the samples are not many correlation lengths wide; sizes that follow are rough"
                 )
         broken = [n for a in prop.sizes for n in a.broken]
         if broken:
