@@ -10,6 +10,7 @@ suite does the same on every machine), ``gpu`` (for `tests/gpu` and `tests/verif
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,41 @@ from collections.abc import Iterator
 import pytest
 
 DEVICE = os.environ.get("PHASEFIELD_TEST_DEVICE", "cpu")
+
+
+#: Members of families and pages that take long, of which the others, or one of each kind, run with every suite; these run in
+#: turns (`slow`, ``--share``), but on a card all of them.
+IN_TURNS = [
+    re.compile(pattern)
+    for pattern in (
+        r"gpu/test_gpu\.py::test_schemes_agree_with_the_cpu\[(?!etdms3-|etdrk4-true|sbdf2-false)",
+        r"gpu/test_gpu\.py::test_models_agree_with_the_cpu\[(?!plane-true|no-flux-false|grains-false|logarithms-true)",
+        r"gpu/test_gpu\.py::test_graphs_and_plain_launches_give_the_same_bits\[(?!true-etdms2|false-etdrk4)",
+        r"gpu/test_gpu\.py::test_resuming_gives_the_same_bits\[(?!true-plane|false-no-flux)",
+        r"gpu/test_gpu\.py::test_single_precision_agrees_with_the_cpu\[(?!conserved)",
+        r"gpu/test_gpu_homogenize\.py::test_solutions_are_the_cpus\[(?!shape0-False-cut-q1|shape1-True-isotropic-rotated)",
+        r"gpu/test_gpu_homogenize\.py::test_walls\[(?!shape0-kinematic-True-q1|shape2-static-False-rotated)",
+        r"gpu/test_gpu_homogenize\.py::test_the_solve_at_the_surface_is_the_cpus\[(?!2-True-q1|3-False-rotated)",
+        r"gpu/test_gpu_scripts\.py::test_checks_pass_in_small",
+        r"test_viewing\.py::test_a_run_with_components\[\(y, x\)",
+        r"test_anisotropy\.py::test_one_coefficient_per_axis_is_a_stretched_grid\[periodic",
+        r"test_runs\.py::test_grain_growth_from_a_voronoi_structure\[shape0",
+        r"test_resume\.py::test_stop_and_resume\[(grains|etdrk4 fixed)",
+        r"test_conservation\.py::.*precipitate",
+        r"test_voxel_cuda\.py::test_walls_of_large_grids",
+        r"homogenize/test_loads\.py::test_side_by_side_is_one_after_another\[[36]-periodic-options4",
+        r"test_docs\.py::test_page\[docs/(extending_kernels|surrogate|uncertainty|statistics|macro|cards)\.md",
+        r"upscale/test_chain\.py",
+        r"upscale/test_surrogate\.py",
+        r"upscale/test_statistics_command\.py::test_side_by_side",
+        r"upscale/test_uncertainty\.py::test_stiffness_and_expansion_with_ranges",
+    )
+]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if DEVICE != "gpu" and any(pattern.search(item.nodeid) for pattern in IN_TURNS):
+        item.add_marker("slow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

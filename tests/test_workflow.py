@@ -15,6 +15,7 @@ FOUND = shutil.which("snakemake", path=f"{Path(sys.executable).parent}:{os.envir
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(FOUND is None, reason="snakemake is not installed (pip install 'phasefield[workflow]')")
 def test_the_workflow_runs_what_is_missing(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
