@@ -18,6 +18,7 @@ from phasefield.homogenize.bounds import loewner_margin
 from phasefield.homogenize.command import run as homogenize_file
 from phasefield.mechanics import tensors
 from phasefield.report.statistics import statistics_picture
+from phasefield.upscale.sources import read_record
 from phasefield.upscale.statistics_command import Outcome, statistics
 
 MATERIAL = {
@@ -139,11 +140,16 @@ def test_files_of_effective_properties_are_samples(here: Path) -> None:
     tensor = [xr.open_dataset(p)["conductivity"].values[-1] for p in paths]
     found = _group(made, "conductivity")
     np.testing.assert_allclose(found["mean"][0], np.mean(tensor, 0))
-    deltas = np.mean([float(xr.open_dataset(p)["conductivity_discretisation"][-1]) for p in paths])
-    assert float(found["numerical_std"][0, 0, 0]) == pytest.approx(float(found["mean"][0, 0, 0]) * deltas / 2)
+    deltas = [float(xr.open_dataset(p)["conductivity_discretisation"][-1]) for p in paths]
+    # Two standard uncertainties of the voxels, and the limit of the solver's, of every sample.
+    numerical = [t[0, 0] * np.hypot(d / 2, 1e-6 / np.sqrt(3)) for t, d in zip(tensor, deltas, strict=True)]
+    assert float(found["numerical_std"][0, 0, 0]) == pytest.approx(np.mean(numerical))
+    assert found["numerical_std"].attrs["contains"] == "voxel size, solver tolerance"
     assert "model_std" not in found  # sharp voxels have no mixing rule, and one boundary was computed
+    records = [read_record(p).properties["conductivity"].uncertainty["numerical"].std for p in paths]
+    np.testing.assert_allclose(found["numerical_std"][0], np.mean(records, 0))  # a record of one says the same
     other, _, _ = homogenize_file("s3.npy", [*keys, "material.phases.b.conductivity=12", "output=other.nc"])
-    with pytest.raises(ConfigError, match=r"other\.nc.*constants of the phases"):
+    with pytest.raises(ConfigError, match=r"other\.nc.*constants of the phases.*conductivity of b"):
         statistics(*paths[:3], other, picture=False)
 
 
