@@ -192,7 +192,7 @@ def _equal(one: Any, other: Any) -> bool:
     """Whether two facts are the same, numbers but for rounding: relative to the largest of a tensor, whatever its unit."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_equal(v, other[n]) for n, v in one.items())
-    if not isinstance(one, list) or not isinstance(other, list):
+    if not all(isinstance(each, list | float) for each in (one, other)):
         return bool(one == other)
     a, b = np.asarray(one, float), np.asarray(other, float)
     if a.shape != b.shape:

@@ -133,8 +133,8 @@ def test_facts_are_the_same_but_for_rounding_whatever_their_unit() -> None:
         made[2].facts.update(facts)
         return made
 
-    small = {"diffusivity of a": np.diag([3e-14] * 3).tolist()}
-    other = {"diffusivity of a": np.diag([3.1e-14] * 3).tolist()}
+    small = {"diffusivity of a": np.diag([3e-14] * 3).tolist(), "density of b": math.nan}
+    other = {"diffusivity of a": np.diag([3.1e-14] * 3).tolist(), "density of b": math.nan}
     summarize(with_facts(spacing=[1.0859e-9 * (1 + 1e-12)] * 2), REQUEST)
     for facts, says in (({"spacing": [1.086e-9] * 2}, "another spacing"), ({"unit": "nm"}, "another unit")):
         with pytest.raises(ConfigError, match=says):
