@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 
 from phasefield.errors import ConfigError, NotConverged, PhasefieldError
+from phasefield.homogenize import command as homogenize
 from phasefield.mechanics import Options
 from phasefield.mechanics.nonlinear import NonlinearCell
 from phasefield.mechanics.potentials import Expression, Quadratic
 from phasefield.mechanics.tensors import isotropic_stiffness
+from phasefield.store import open_dataset
 from phasefield.upscale.macro import (
     CellMicro,
     Function,
@@ -25,6 +28,7 @@ from phasefield.upscale.macro import (
     Response,
     Scales,
     diffusion_time,
+    spacing_of_features,
     tangent_error,
 )
 
@@ -190,6 +194,25 @@ def test_scales_that_are_not_apart_are_told(caplog: pytest.LogCaptureFixture) ->
     for wrong in ({"micro_length": 0.0}, {"macro_length": float("nan")}, {"macro_time": 1.0}):
         with pytest.raises(ConfigError):
             Scales(**({"micro_length": 1.0, "macro_length": 1.0} | wrong))
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("nm", 1e-9), ("um", 1e-6), ("1", None), ("pixel", None)])
+def test_lengths_of_a_file_are_told_in_metres(unit: str, metres: float | None, tmp_path: Path) -> None:
+    """Layers of 3 and 5 voxels of 2 units: chords along their normal, features 16 units apart."""
+    stripes = np.repeat([0, 1, 0, 1], [3, 5, 3, 5])[:, None] * np.ones((1, 4), int)
+    axes = {d: (d, 2.0 * np.arange(n), {"units": unit}) for d, n in zip("xy", stripes.shape, strict=True)}
+    xarray.Dataset({"phase": (("x", "y"), stripes)}, axes).to_netcdf(tmp_path / "image.nc", engine="h5netcdf")
+    keys = ["material=epoxy_glass", "properties=conductivity", "two_grid=false"]
+    made = homogenize.run(tmp_path / "image.nc", keys)[0]
+    with open_dataset(made) as data:
+        chords = float(data.phase_mean_chord.sum())
+        assert data.phase_mean_chord.attrs.get("units") == (unit if unit != "1" else None)
+    if metres is None:
+        with pytest.raises(ConfigError, match="without a unit" if unit == "1" else "unknown unit|'pixel'"):
+            spacing_of_features(made)
+    else:
+        assert chords > 10
+        assert spacing_of_features(made) == pytest.approx(chords * metres, rel=1e-12)
 
 
 def test_calculix_and_scikit_fem_agree_only_on_the_right_order(tmp_path: Path) -> None:
