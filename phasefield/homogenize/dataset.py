@@ -211,6 +211,8 @@ def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Rec
     if grains:
         coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
+    text = {"long_name": "whether voxels hold two phases, so that mixing rules make a difference", "units": "1"}
+    variables["diffuse"] = (("time",), np.array([r.diffuse for r in records], np.int8), text)
     _density(variables, records)
     angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
     coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError
-from ...keys import key
+from ...keys import convert, key
 from ...store import expanded, open_dataset
 from ...units import quantity
 
@@ -137,6 +137,9 @@ class ScaleKeys:
     micro: Any = key(None, "l: of the microstructure; by default the distance of its features", unit="m")
     period: Any = key(None, "T: period or rise time of the load", unit="s")
     relaxation: Any = key(None, "tau: in which the microstructure comes to rest", unit="s")
+
+    def __post_init__(self) -> None:
+        convert(self)
 
 
 def scales_of(source: str | Path, keys: ScaleKeys) -> Scales:
