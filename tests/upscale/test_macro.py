@@ -196,6 +196,35 @@ def test_scales_that_are_not_apart_are_told(caplog: pytest.LogCaptureFixture) ->
             Scales(**({"micro_length": 1.0, "macro_length": 1.0} | wrong))
 
 
+class Bounded:
+    """A conductor without flux beyond a gradient of 1, which has states."""
+
+    size, seen = 2, 0
+
+    def solve(self, gradient: np.ndarray, state: Any = None) -> Response:
+        if np.linalg.norm(gradient) > 1:
+            raise ConfigError("energy", "is not finite there")
+        self.seen += 1
+        slope = 1 / (1 - 0.9 * gradient @ gradient)
+        tangent = slope * np.eye(2) + 1.8 * slope**2 * np.outer(gradient, gradient)
+        return Response(slope * gradient, tangent, self.seen)
+
+
+def test_leaving_the_domain_of_an_energy_is_halved_and_changes_nothing() -> None:
+    basis = panel(False)
+    left, right = (basis.get_dofs(lambda x, at=at: np.abs(x[0] - at) < 1e-9).all() for at in (0.0, 2.0))
+    values, load = np.zeros(basis.N), np.zeros(basis.N)
+    load[right] = np.where(np.abs(basis.doflocs[1, right] - 0.5) < 0.1, 1.0, 0.5)  # a flux of 2; its linear answer is 2
+    with MacroModel(basis, Bounded()) as model:
+        found = model.solve(values, left, load=load)
+        np.testing.assert_allclose(found.strain[:, 0], (np.sqrt(1 + 4 * 0.9 * 4) - 1) / 3.6, rtol=1e-6)
+        states = list(model.points.states)
+        values[right] = 3.0  # of what is given there is no half
+        with pytest.raises(ConfigError, match=r"point \d+ at .*energy: is not finite there"):
+            model.solve(values, np.append(left, right), start=found.values)
+        assert model.points.states == model.points._trial == states
+
+
 @pytest.mark.parametrize(("unit", "metres"), [("nm", 1e-9), ("um", 1e-6), ("1", None), ("pixel", None)])
 def test_lengths_of_a_file_are_told_in_metres(unit: str, metres: float | None, tmp_path: Path) -> None:
     """Layers of 3 and 5 voxels of 2 units: chords along their normal, features 16 units apart."""
