@@ -36,9 +36,11 @@ def _solve(micro: Micro, work: Sequence[tuple[int, Array, Any]]) -> list[Respons
     for point, gradient, state in work:
         try:
             out.append(micro.solve(gradient, state))
-        except NotConverged as error:
-            at = ", ".join(f"{v:.4g}" for v in gradient)
-            raise NotConverged(f"point {point} at ({at}): {error}", history=error.history) from None
+        except (NotConverged, ConfigError) as error:
+            where = f"point {point} at ({', '.join(f'{v:.4g}' for v in gradient)})"
+            if isinstance(error, NotConverged):
+                raise NotConverged(f"{where}: {error}", history=error.history) from None
+            raise ConfigError(where, str(error)) from None
     return out
 
 
@@ -46,7 +48,11 @@ def _solve_here(work: Sequence[tuple[int, Array, Any]]) -> list[Response] | Exce
     try:
         return _solve(_here.micro, work)
     except PhasefieldError as error:  # as a value: not every exception survives the way between processes
-        return NotConverged(str(error)) if isinstance(error, NotConverged) else ConfigError("micro", str(error))
+        return NotConverged(str(error)) if isinstance(error, NotConverged) else _plain(error)
+
+
+def _plain(error: PhasefieldError) -> ConfigError:
+    return ConfigError(error.key, error.problem, error.hint) if isinstance(error, ConfigError) else ConfigError("micro", str(error))
 
 
 class Points:
