@@ -43,7 +43,7 @@ class Values:
             where they were computed ``kinematic`` and ``static``. margin: lowest of the Loewner differences of bounds and
             boundary conditions that must not be negative, relative.
         parts: relative uncertainties by the name of their evidence, ``discretisation`` and ``mixing_spread``.
-        tolerance: of the solver. sharp: whether no voxel holds two phases.
+        tolerance: of the solver. sharp: whether no voxel holds two phases, so that there is nothing to mix.
         parameter_std: what the uncertainties of the phases' constants make of it, a tensor; None where they have none.
         unknown: labels of constants that it depends on and that carry no uncertainty, where others do.
     """
@@ -205,7 +205,6 @@ def _values(result: Result, problem: Problem) -> Values:
         e[n] for n in ("voigt_margin", "reuss_margin") if n in e
     ]
     parts: dict[str, float] = {n: float(e[n]) for n in ("discretisation", "mixing_spread") if n in e}
-    voxels = problem.voxels
     made = result.propagation
     unknown: list[str] = []
     if made is not None and result.sensitivity is not None:
@@ -214,7 +213,7 @@ def _values(result: Result, problem: Problem) -> Values:
         unknown = [n for (n, c), on in zip(known.items(), felt, strict=True) if on and c.spread is None]
     return Values(
         result.unit, computed(result.tensor, result.components), shown, float(min(margins, default=np.nan)), parts,
-        problem.settings.solver.tolerance, bool((voxels.first == voxels.second)[voxels.counts > 0].all()),
+        problem.settings.solver.tolerance, not problem.image.diffuse,
         None if made is None or not made.tensor.std.any() else computed(made.tensor.std, result.components), unknown,
     )  # fmt: skip
 

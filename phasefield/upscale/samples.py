@@ -28,14 +28,14 @@ from ..mechanics.properties import PROPERTIES
 from ..store import expanded, open_dataset
 from .measuring import Failed, Measured, Task, Values, length_of
 from .reconstruction import Target, reconstruct
-from .record_properties import parameter_part
+from .record_properties import parameter_part, sharp
 from .statistics import enough
 from .statistics_settings import Request
 from .windows import edge_of, places, window, windows
 
 #: Attributes of files of effective properties that must be the same of all samples.
 _SAME = ("material", "reference_temperature", "voxel", "boundary", "plane", "scheme", "precision")
-#: The unit of the spacing, in what the file tells of where it is from: "1.0859 nm, of the file".
+#: The unit of the spacing where a file has it nowhere else, in what it tells of where it is from: "1.0859 nm, of the file".
 _UNIT = re.compile(r"([^\W\d_]\S*), of the file$")
 
 
@@ -371,6 +371,8 @@ def _constants(data: Any) -> dict[str, Any]:
 
 def _unit(attrs: Any) -> str:
     """The unit of the lengths of an image that was homogenized; empty where nobody told one."""
+    if "image_spacing_unit" in attrs:
+        return str(attrs["image_spacing_unit"])
     told = str(attrs.get("image_spacing_from", ""))
     found = _UNIT.search(told)
     return "m" if told.endswith("given") else found.group(1) if found else ""
@@ -391,6 +393,6 @@ def _values_of(data: Any, name: str) -> Values:
     spread = parameter_part(data, name)
     return Values(
         str(variable.attrs.get("units", "1")), tensor(name), others, min(margins, default=math.nan), parts,
-        float(data.attrs.get("tolerance", 0.0)), "image_levels" not in data.attrs,
+        float(data.attrs.get("tolerance", 0.0)), sharp(data),
         None if spread is None else tensor(f"{name}_parameter_std"), [] if spread is None else list(spread.lacks),
     )  # fmt: skip

@@ -182,7 +182,9 @@ def test_units_of_keys_from_python(folder: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain.yaml"
     plain.write_text("phases: {a: {conductivity: 1 W/(m K)}, b: {conductivity: 5 W/(m K)}}")
     file = made(folder, "properties=conductivity", "two_grid=false", "mixing=false", f"material={plain}")
-    (target, _), record, _ = export(file, Export(density="1.6 g/cm^3", temperature="20 degC", output=str(tmp_path / "r")))
+    (target, _), record, _ = export(
+        file, Export(density="1.6 g/cm^3", temperature="20 degC", output=str(tmp_path / "r"))
+    )
     assert record.density is not None
     assert float(record.density.value) == pytest.approx(1600)
     assert float(read_record(target).reference_temperature.value) == 293.15  # type: ignore[union-attr]
