@@ -167,11 +167,14 @@ def measure(task: Task, system: MaterialSystem, request: Request) -> Measured:
         [p.name for p in system.phases],
         sums.tolist(),
         {r.name: _values(r, problem) for r in results},
-        {"spacing": list(image.spacing), "unit": image.unit, "axes": len(image.shape)},
+        {
+            "spacing": list(image.spacing), "unit": image.unit, "axes": len(image.shape),
+            "unit of density": "kg/m^3" if system.united else "1",
+        },
         list(dict.fromkeys(warnings)),
         task.mismatch,
         system.density(problem.assignment.phase, fractions),
-    )
+    )  # fmt: skip
 
 
 def has_voids(system: MaterialSystem, request: Request) -> bool:

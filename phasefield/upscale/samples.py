@@ -346,6 +346,7 @@ def of_properties(source: Source, key: str) -> Measured:
         sums[name] = sums.get(name, 0.0) + float(share)
     facts: dict[str, Any] = {n: str(attrs.get(n, "")) for n in _SAME}
     facts |= {"constants of the phases": _constants(data), "spacing": spacing, "unit": _unit(attrs), "axes": len(shape)}
+    facts["unit of density"] = str(data["density"].attrs.get("units", "1")) if "density" in data else ""
     text = "\n".join(str(data[n].attrs.get("warnings", "")) for n in values)
     warnings = [w for w in dict.fromkeys(text.split("\n")) if w and not w.startswith("the cell is small")]
     return Measured(

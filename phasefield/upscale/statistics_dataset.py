@@ -94,22 +94,26 @@ def _densities(
 ) -> None:
     """The density over the size, and those of the phases, as files of effective properties have them."""
     mean, std = summary.density.T
-    text = {"units": "1" if system is not None and not system.united else "kg/m^3"}
-    if np.isfinite(mean).any():
-        label = "density, the mean by volume, mean over the samples"
-        variables["density"] = (("size",), mean, {**text, "long_name": label})
+    facts = summary.own[0].facts
+    text = {"units": str(facts.get("unit of density") or "1")}
+    if not np.isfinite(mean).any():
+        return
+    label = "density, the mean by volume, mean over the samples"
+    variables["density"] = (("size",), mean, {**text, "long_name": label})
     if np.isfinite(std).any():
         label = "standard uncertainty of the density by those of the phases"
         variables["density_parameter_std"] = (("size",), std, {**text, "long_name": label})
-    if system is None or not any(p.density for p in system.phases):
-        return
-    coords["constituent"] = ("constituent", [p.name for p in system.phases], {"long_name": "phase of the material"})
-    known = [p.density for p in system.phases]
-    for name, values in (
-        ("constituent_density", [d.value if d else math.nan for d in known]),
-        ("constituent_density_std", [d.spread.std if d and d.spread else math.nan for d in known]),
-    ):
-        variables[name] = (("constituent",), values, {**text, "long_name": name.replace("_", " ")})
+    coords["constituent"] = ("constituent", summary.phases, {"long_name": "phase of the material"})
+    for name in ("density", "density_std"):
+        if system is None:  # as the files told it
+            values = [facts.get("constants of the phases", {}).get(f"{name} of {p}", math.nan) for p in summary.phases]
+        else:
+            known = [p.density for p in system.phases]
+            spreads = [d.spread if d else None for d in known]
+            stds = [math.nan if s is None else s.std for s in spreads]
+            values = stds if name == "density_std" else [math.nan if d is None else d.value for d in known]
+        label = f"constituent {name.replace('_', ' ')}"
+        variables[f"constituent_{name}"] = (("constituent",), values, {**text, "long_name": label})
 
 
 def _attributes(summary: Summary, request: Request, command: str, facts: dict[str, Any]) -> dict[str, Any]:

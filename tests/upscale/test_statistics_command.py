@@ -179,7 +179,9 @@ def test_what_the_material_says_goes_into_the_file(here: Path) -> None:
         record = read_record(made.path)
         assert record.density is not None
         assert record.density.value == pytest.approx(1000 + 1000 * share)
+        assert record.density.unit == "kg/m^3"
         assert record.density.uncertainty["parameter"].std == pytest.approx(300 * share)
+        assert record.density.uncertainty["parameter"].lacks == ("a.density",)
         assert record.reference_temperature is not None
         assert record.reference_temperature.value == pytest.approx(293.15)
         assert {i.sha256 for i in record.provenance.inputs} >= {sha256(Path(source))}

@@ -96,7 +96,7 @@ def test_the_integral_range_of_a_sheet_is_by_the_sheets_of_its_phases() -> None:
 
 def test_windows_that_overlap_are_not_independent(tmp_path: Path) -> None:
     made = [_sample(k, t) for k, t in enumerate(_diagonals(2, 3, 4))]
-    for step, overlap in ((4, True), (8, False), (None, False)):
+    for step, overlap in ((4, True), (8, False)):
         summary = summarize(made, REQUEST, step=step)
         assert any("overlap" in note for note in summary.notes) == overlap
         root, groups = datasets(summary, REQUEST, "", {})
