@@ -211,7 +211,7 @@ def _spaced(image: Image, spacing: list[float] | None) -> Image:
     if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):
         raise ConfigError("spacing", f"is {spacing}; one positive number, or {len(image.shape)}, are expected")
     text = " x ".join(f"{s:.6g}" for s in steps)
-    return dataclasses.replace(image, spacing=tuple(steps)).told("spacing", f"{text}, given")
+    return dataclasses.replace(image, spacing=tuple(steps), unit="m").told("spacing", f"{text}, given")
 
 
 def _target(where: Path, output: str | None) -> Path:

@@ -18,6 +18,7 @@ from ..mechanics.properties import PROPERTIES, STRAINS
 from ..mechanics.tensors import Array
 from ..provenance import git_commit, version
 from ..store import open_dataset
+from ..units import power
 from .parameters import parameter_variables
 from .problem import Problem
 from .records import Record
@@ -65,17 +66,10 @@ def holds_properties(path: Path) -> bool:
         return False
 
 
-#: The length of an image has no unit here but that of its spacing.
-_LENGTH = {"comment": "in the unit of length of image_spacing"}
-_PER_LENGTH = {"comment": "in one over the unit of length of image_spacing"}
-_ONE = {"units": "1"}
 #: Names of the attributes that say what the image was taken for, where ``image_`` before the word is another's.
 _TAKEN = {"spacing": "image_spacing_from"}
-_DESCRIBED = {
-    "interface_area": _PER_LENGTH,
-    "correlation_length": _LENGTH,
-    "mean_chord": _LENGTH,
-}
+#: Powers of a length that descriptors have.
+_DESCRIBED = {"interface_area": -1, "correlation_length": 1, "mean_chord": 1}
 
 
 def dataset(records: list[Record], command: str, notes: Sequence[str] = ()) -> Any:
@@ -135,6 +129,8 @@ def _attributes(records: list[Record], command: str, notes: Sequence[str]) -> di
     attrs |= {_TAKEN.get(what, f"image_{what}"): text for what, text in records[-1].image.taken}
     if image.kind == "field":
         attrs["image_levels"] = list(image.levels)
+    if image.unit:
+        attrs["image_spacing_unit"] = image.unit
     return attrs
 
 
@@ -215,6 +211,8 @@ def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Rec
     if grains:
         coords["material_phase"] = ("phase", names, {"long_name": "phase of the material that the grain consists of"})
     variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
+    text = {"long_name": "whether voxels hold two phases, so that mixing rules make a difference", "units": "1"}
+    variables["diffuse"] = (("time",), np.array([r.diffuse for r in records], np.int8), text)
     _density(variables, records)
     angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
     coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
@@ -340,9 +338,9 @@ def _loaded(variables: dict[str, Any], coords: dict[str, Any], series: list[Resu
 def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], records: list[Record]) -> None:
     if not all(r.descriptors for r in records) or len({r.image.labels for r in records}) > 1:
         return
-    one = records[0].descriptors[0]
-    coords["lag"] = ("lag", one.lag, {"long_name": "distance", **_LENGTH})
-    coords["wavenumber"] = ("wavenumber", one.wavenumber, {"long_name": "angular wavenumber", **_PER_LENGTH})
+    one, unit = records[0].descriptors[0], records[0].image.unit
+    coords["lag"] = ("lag", one.lag, {"long_name": "distance", **_length(unit, 1)})
+    coords["wavenumber"] = ("wavenumber", one.wavenumber, {"long_name": "angular wavenumber", **_length(unit, -1)})
     table = {
         "interface_area": ((), "interface per volume, by the mean over the axes: exact for isotropic arrangement"),
         "correlation_length": ((), "distance at which the two-point function has fallen to 1/e"),
@@ -363,5 +361,14 @@ def _describe_variables(variables: dict[str, Any], coords: dict[str, Any], recor
         variables[f"phase_{name}"] = (
             ("time", "phase", *dims),
             values,
-            {"long_name": label, **_DESCRIBED.get(name, _ONE)},
+            {"long_name": label, **_length(unit, _DESCRIBED.get(name, 0))},
         )
+
+
+def _length(unit: str, exponent: int) -> dict[str, str]:
+    """Units of a power of a length of the image; where its spacing has none, no more than that can be said."""
+    if not exponent:
+        return {"units": "1"}
+    if unit:
+        return {"units": power(unit, exponent)}
+    return {"comment": f"in {'one over ' if exponent < 0 else ''}the unit of length of image_spacing"}

@@ -5,25 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigError, Unreadable
 from ..presets import find
 from ..store import RunFolder, sha256
 from .grains import Grains
-from .settings import Request
 
 
-def rests_on(image: Path, request: Request) -> dict[str, str]:
+def rests_on(image: Path | Sequence[Path], request: Any, role: str = "image") -> dict[str, str]:
     """Attributes ``inputs`` (JSON, a list of role, path and sha256) and ``config`` (YAML) of properties.nc.
 
     Args:
-        image: the file or run folder that was read. The hash of a file that is gone meanwhile is None.
+        image: the files or run folders that were read. The hash of a file that is gone meanwhile is None. request: a
+            dataclass of keys that holds those of `settings.Source` and `settings.Method`. role: of the files.
     """
     import yaml
 
-    files = [("image", RunFolder(image).fields if image.is_dir() else image)]
+    images = [image] if isinstance(image, Path) else image
+    files = [(role, RunFolder(path).fields if path.is_dir() else path) for path in images]
     material = request.material
     chosen = material.get("preset") if hasattr(material, "get") else material
     if isinstance(chosen, str):

@@ -25,12 +25,14 @@ class Record:
 
     Attributes:
         problem: its image with all that was told of it, and which phase is which. fractions: of the image's phases.
+        diffuse: whether voxels hold two phases, so that mixing rules make a difference.
     """
 
     problem: Problem
     results: list[Result]
     fractions: Array
     descriptors: list[Descriptors]
+    diffuse: bool
 
     @property
     def image(self) -> Image:
@@ -61,7 +63,8 @@ def measure(problem: Problem, start: Start | None = None, described: bool = True
         image = image.told("phases", f"{low} is low, {high} is high" if low != high else f"both are {low}")
     _scale_warning(image, results, descriptors)
     # A copy leaves the voxels behind.
-    return Record(replace(problem, image=replace(image)), results, problem.voxels.volume_fractions, descriptors)
+    fractions = problem.voxels.volume_fractions
+    return Record(replace(problem, image=replace(image)), results, fractions, descriptors, image.diffuse)
 
 
 def _describe(problem: Problem) -> list[Descriptors]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .. import config
 from ..errors import ConfigError
 from ..images.voxels import RULES
-from ..keys import check_choices, key
+from ..keys import check_choices, convert, key
 from ..mechanics.options import BOUNDARIES, Options
 from ..mechanics.properties import PROPERTIES, STRAINS
 from ..presets import names
@@ -172,6 +172,7 @@ class Request(Settings, Source):
 
     def __post_init__(self) -> None:
         self._shorten()
+        convert(self)
         super().__post_init__()
 
 

@@ -105,6 +105,17 @@ def check_choices(settings: Any, prefix: str = "") -> None:
             raise ConfigError(f"{prefix}{field.name}", f"is {given!r}; expected one of {', '.join(choices)}")
 
 
+def convert(settings: Any) -> None:
+    """Numbers that carry units, converted in place, frozen or not: the command line does it before, from Python nobody else.
+
+    Raises:
+        ConfigError: as `in_unit`.
+    """
+    for field in dataclasses.fields(settings):
+        if unit := field.metadata.get("unit"):
+            object.__setattr__(settings, field.name, in_unit(getattr(settings, field.name), unit, field.name))
+
+
 def in_unit(value: Any, unit: str, path: str) -> Any:
     """A number, or the numbers of a list, converted if they carry units; anything else as it is.
 

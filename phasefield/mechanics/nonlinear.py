@@ -250,7 +250,7 @@ class NonlinearCell:
             except ConfigError:  # outside the domain of the energy
                 after = np.inf
             if after <= energy + _ARMIJO * share * slope + rounding:
-                steps.append((max(-slope, 0.0) / scale) ** 0.5 * share if share == 1.0 else 1.0)
+                steps.append((max(-slope, 0.0) / scale) ** 0.5 if share == 1.0 else 1.0)
                 return new, strain, after
             share /= 2
         raise NotConverged(

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, OutputError
-from ..keys import check_choices, key
+from ..homogenize.table import wrapped
+from ..keys import check_choices, convert, key
 from ..mechanics.properties import PROPERTIES
 from ..store import expanded, write_text
 from ..units import temperature
 from . import record_files
 from .cards import FORMATS, MARK, card
-from .cards.content import AXES, CARRIED, THRESHOLD
+from .cards.content import AXES, CARRIED, THRESHOLD, notes_of
 from .record import PARTS, Record, number
 from .sources import read_record
 
@@ -47,6 +48,7 @@ class Export:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        convert(self)
 
 
 def export(source: str | Path, keys: Export | None = None) -> tuple[list[Path], Record, str]:
@@ -149,6 +151,7 @@ def _summary(record: Record) -> str:
     for title, one in (("density", record.density), ("reference temperature", record.reference_temperature)):
         said = "not known" if one is None else f"{float(one.value):g} {one.unit or '(unit not known)'}"
         lines.append(f"  {title}: {said}")
+    lines += [wrapped("note", note, 2) for note in notes_of(record, record.properties)]
     return "\n".join(lines)
 
 

@@ -102,7 +102,9 @@ def _mean(data: Any, name: str, level: Any) -> Quantity:
     between = None
     if samples > 1:
         std = np.asarray(data["std"].values, float)
-        parts["statistical"] = Estimate(std / math.sqrt(samples), (f"{samples} samples",))
+        parts["statistical"] = Estimate(
+            std / math.sqrt(samples), (f"{samples} samples",), _listed(data["std"].attrs.get("lacks"))
+        )
         between = Between(
             samples,
             std,
@@ -120,8 +122,15 @@ def _values(data: Any, name: str) -> Array | None:
 
 
 def _estimate(variable: Any, source: str) -> Estimate | None:
+    """A part as a file gives it, with the file's word on what is in it, and ``source`` where it says nothing."""
     std = np.asarray(variable.values, float)
-    return Estimate(std, (source,)) if np.isfinite(std).any() else None
+    contains, lacks = (_listed(variable.attrs.get(word)) for word in ("contains", "lacks"))
+    return Estimate(std, contains or (source,), lacks) if np.isfinite(std).any() else None
+
+
+def _listed(text: Any) -> tuple[str, ...]:
+    """An attribute that lists something."""
+    return tuple(w.strip() for w in str(text or "").split(",") if w.strip())
 
 
 def _record(data: Any, kind: str, properties: dict[str, Quantity]) -> Record:

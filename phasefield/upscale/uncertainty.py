@@ -34,6 +34,8 @@ _KEPT = 1 << 29
 _DIFFERENT, _SHIFTED = 0.1, 0.25
 #: Error of polynomials at points left out, over the standard uncertainty, that is told.
 _POOR = 0.1
+#: Standard uncertainties below this share of the largest output are rounding.
+_ROUNDING = 1e-9
 
 
 def propagate(
@@ -185,12 +187,15 @@ def _indices(y: Array, dimension: int, seed: int) -> tuple[Array, Array, Array, 
 
 @dataclass
 class _Moments:
-    """Of all outputs, (outputs,); parts by kind; indices (4, parameters, outputs)."""
+    """Of all outputs, (outputs,); parts by kind; indices (4, parameters, outputs); what of the variance parts were off by before
+    they were cut to what is possible, if they are estimates.
+    """
 
     mean: Array
     std: Array
     parts: dict[str, Array]
     indices: Array
+    cut: Array | None = None
 
 
 def _by_samples(model: _Model) -> dict[str, Propagation]:
@@ -217,12 +222,15 @@ def _by_samples(model: _Model) -> dict[str, Propagation]:
     own = np.concatenate([table[:, 0], table[:, -1]])
     std = own.std(axis=0, ddof=1)
     parts = {kind: std if kind in model.groups else np.zeros_like(std) for kind in KINDS}
+    cut = np.zeros_like(std)
     if mixed:  # Saltelli's estimator of the variance of the mean for given epistemic constants
-        share = (table[:, -1] * (y[base * (d + 2) :] - table[:, 0])).mean(axis=0)
-        share = np.clip(share, 0.0, std**2)
-        parts = {"epistemic": np.sqrt(share), "aleatoric": np.sqrt(std**2 - share)}
+        # Its error is in proportion to the outputs: they are taken from their mean.
+        share = ((table[:, -1] - own.mean(axis=0)) * (y[base * (d + 2) :] - table[:, 0])).mean(axis=0)
+        kept = np.clip(share, 0.0, std**2)
+        cut = np.divide(np.abs(share - kept), std**2, out=cut, where=std > _ROUNDING * np.abs(own).max())
+        parts = {"epistemic": np.sqrt(kept), "aleatoric": np.sqrt(std**2 - kept)}
     indices = np.array([_indices(column, d, settings.seed) for column in y[: base * (d + 2)].T])
-    moments = _Moments(own.mean(axis=0), std, parts, np.moveaxis(indices, 0, -1))
+    moments = _Moments(own.mean(axis=0), std, parts, np.moveaxis(indices, 0, -1), cut)
     return _split(model, moments, replaced={"method": "montecarlo"}, error=1 / math.sqrt(2 * len(own)))
 
 
@@ -303,6 +311,7 @@ def _split(
         square = np.empty((n, n), int)
         square[upper] = square.T[upper] = where
         at += len(where)
+        outputs = slice(at - len(where), at + len(names))
 
         def taken(places: Any) -> Distribution:
             indices = np.zeros((4, len(labels), *np.shape(places)))
@@ -316,6 +325,11 @@ def _split(
         at += len(names)
         made = Propagation(tensor=taken(square), quantities=quantities, error=own, seed=model.settings.seed, **replaced)
         made.solves = model.solves
+        if moments.cut is not None and (most := float(moments.cut[outputs].max())) > 0:
+            made.notes.append(
+                f"aleatoric and epistemic parts are known to no better than {100 * most:.2g} % of the variance: by so much the "
+                "samples put one of them below zero, where it was cut; raise uncertainty_samples"
+            )
         out[result.name] = made
     return out
 

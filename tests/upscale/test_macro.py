@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 
 from phasefield.errors import ConfigError, NotConverged, PhasefieldError
+from phasefield.homogenize import command as homogenize
 from phasefield.mechanics import Options
 from phasefield.mechanics.nonlinear import NonlinearCell
 from phasefield.mechanics.potentials import Expression, Quadratic
 from phasefield.mechanics.tensors import isotropic_stiffness
+from phasefield.store import open_dataset
 from phasefield.upscale.macro import (
     CellMicro,
     Function,
@@ -25,6 +28,7 @@ from phasefield.upscale.macro import (
     Response,
     Scales,
     diffusion_time,
+    spacing_of_features,
     tangent_error,
 )
 
@@ -190,6 +194,54 @@ def test_scales_that_are_not_apart_are_told(caplog: pytest.LogCaptureFixture) ->
     for wrong in ({"micro_length": 0.0}, {"macro_length": float("nan")}, {"macro_time": 1.0}):
         with pytest.raises(ConfigError):
             Scales(**({"micro_length": 1.0, "macro_length": 1.0} | wrong))
+
+
+class Bounded:
+    """A conductor without flux beyond a gradient of 1, which has states."""
+
+    size, seen = 2, 0
+
+    def solve(self, gradient: np.ndarray, state: Any = None) -> Response:
+        if np.linalg.norm(gradient) > 1:
+            raise ConfigError("energy", "is not finite there")
+        self.seen += 1
+        slope = 1 / (1 - 0.9 * gradient @ gradient)
+        tangent = slope * np.eye(2) + 1.8 * slope**2 * np.outer(gradient, gradient)
+        return Response(slope * gradient, tangent, self.seen)
+
+
+def test_leaving_the_domain_of_an_energy_is_halved_and_changes_nothing() -> None:
+    basis = panel(False)
+    left, right = (basis.get_dofs(lambda x, at=at: np.abs(x[0] - at) < 1e-9).all() for at in (0.0, 2.0))
+    values, load = np.zeros(basis.N), np.zeros(basis.N)
+    load[right] = np.where(np.abs(basis.doflocs[1, right] - 0.5) < 0.1, 1.0, 0.5)  # a flux of 2; its linear answer is 2
+    with MacroModel(basis, Bounded()) as model:
+        found = model.solve(values, left, load=load)
+        np.testing.assert_allclose(found.strain[:, 0], (np.sqrt(1 + 4 * 0.9 * 4) - 1) / 3.6, rtol=1e-6)
+        states = list(model.points.states)
+        values[right] = 3.0  # of what is given there is no half
+        with pytest.raises(ConfigError, match=r"point \d+ at .*energy: is not finite there"):
+            model.solve(values, np.append(left, right), start=found.values)
+        assert model.points.states == model.points._trial == states
+
+
+@pytest.mark.parametrize(("unit", "metres"), [("nm", 1e-9), ("um", 1e-6), ("1", None), ("pixel", None)])
+def test_lengths_of_a_file_are_told_in_metres(unit: str, metres: float | None, tmp_path: Path) -> None:
+    """Layers of 3 and 5 voxels of 2 units: chords along their normal, features 16 units apart."""
+    stripes = np.repeat([0, 1, 0, 1], [3, 5, 3, 5])[:, None] * np.ones((1, 4), int)
+    axes = {d: (d, 2.0 * np.arange(n), {"units": unit}) for d, n in zip("xy", stripes.shape, strict=True)}
+    xarray.Dataset({"phase": (("x", "y"), stripes)}, axes).to_netcdf(tmp_path / "image.nc", engine="h5netcdf")
+    keys = ["material=epoxy_glass", "properties=conductivity", "two_grid=false"]
+    made = homogenize.run(tmp_path / "image.nc", keys)[0]
+    with open_dataset(made) as data:
+        chords = float(data.phase_mean_chord.sum())
+        assert data.phase_mean_chord.attrs.get("units") == (unit if unit != "1" else None)
+    if metres is None:
+        with pytest.raises(ConfigError, match="without a unit" if unit == "1" else "unknown unit|'pixel'"):
+            spacing_of_features(made)
+    else:
+        assert chords > 10
+        assert spacing_of_features(made) == pytest.approx(chords * metres, rel=1e-12)
 
 
 def test_calculix_and_scikit_fem_agree_only_on_the_right_order(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ import xarray
 from phasefield import cli
 from phasefield.errors import ConfigError, PhasefieldError, Unreadable
 from phasefield.homogenize import command as homogenize
+from phasefield.homogenize.settings import Request
 from phasefield.upscale import record_files
 from phasefield.upscale.export import Export, export
+from phasefield.upscale.macro.scales import ScaleKeys, scales_of
 from phasefield.upscale.record import PARTS, to_dict
 from phasefield.upscale.sources import read_record
 
@@ -138,6 +140,61 @@ def test_what_is_not_known_is_null(folder: Path, source: Path) -> None:
     assert (model["contains"], model["lacks"]) == (["mixing rule"], ["boundary condition"])
 
 
+@pytest.mark.parametrize(("kind", "lacks"), [("binary", ()), ("parameters", ("mixing rule",))])
+def test_whether_there_is_anything_to_mix(kind: str, lacks: tuple[str, ...], folder: Path) -> None:
+    """A field of two values has nothing to mix; order parameters have, but no estimate of it."""
+    low = np.indices((8, 8)).sum(0) % 8 < 4
+    if kind == "binary":
+        values: Any = xarray.Dataset({"c": (("x", "y"), low.astype(float))})
+    else:
+        soft = np.where(low, 0.8, 0.2)
+        values = xarray.Dataset({"eta": (("component_eta", "x", "y"), np.stack([soft, 1 - soft]))})
+    values.to_netcdf(folder / f"{kind}.nc", engine="h5netcdf")
+    keys = [f"material={folder / 'material.yaml'}", "properties=conductivity", "boundary=all", "two_grid=false"]
+    keys += ["levels=[0,1]"] if kind == "binary" else []
+    file = homogenize.run(folder / f"{kind}.nc", keys)[0]
+    model = read_record(file).properties["conductivity"].uncertainty["model"]
+    assert model is not None
+    assert (model.contains, model.lacks) == (("boundary condition",), lacks)
+
+
+def test_notes_reach_cards_and_summaries(folder: Path, tmp_path: Path) -> None:
+    source = folder / "bounded.nc"
+    with xarray.open_dataset(source) as data:
+        data = data.load()
+    data.attrs["notes"] = "beyond the training: contrast 40\n" + "word " * 60
+    data["conductivity"].attrs["warnings"] = "the cell is small"
+    data.to_netcdf(tmp_path / "noted.nc", engine="h5netcdf")
+    keys = Export(format="calculix", output=str(tmp_path / "card.inp"))
+    (card,), _, told = export(tmp_path / "noted.nc", keys)
+    text = card.read_text()
+    summary = export(tmp_path / "noted.nc")[2]
+    for note in ("note: beyond the training: contrast 40", "note: the cell is small"):
+        assert f"** {note}\n" in text
+        assert note in told
+        assert note in summary
+    assert text.count("word") == 60
+    assert max(len(line) for line in text.splitlines() if "word" in line) <= 120
+
+
+def test_units_of_keys_from_python(folder: Path, tmp_path: Path) -> None:
+    """As from the command line."""
+    plain = tmp_path / "plain.yaml"
+    plain.write_text("phases: {a: {conductivity: 1 W/(m K)}, b: {conductivity: 5 W/(m K)}}")
+    file = made(folder, "properties=conductivity", "two_grid=false", "mixing=false", f"material={plain}")
+    (target, _), record, _ = export(
+        file, Export(density="1.6 g/cm^3", temperature="20 degC", output=str(tmp_path / "r"))
+    )
+    assert record.density is not None
+    assert float(record.density.value) == pytest.approx(1600)
+    assert float(read_record(target).reference_temperature.value) == 293.15  # type: ignore[union-attr]
+    assert Request(material="al", spacing=["2 um"]).spacing == [2e-6]
+    keys = ScaleKeys(length="15 mm", micro="30 um")
+    assert scales_of("nowhere", keys).lengths == pytest.approx(2e-3)
+    with pytest.raises(ConfigError, match="density"):
+        Export(density="3 GPa")
+
+
 def test_statistics_and_predictions(tmp_path: Path) -> None:
     rows = {"i": ["x", "y", "z"], "j": ["x", "y", "z"]}
     mean = np.stack([np.diag([1.0, 2.0, 3.0]), np.diag([1.1, 2.1, 3.1])])
@@ -147,6 +204,7 @@ def test_statistics_and_predictions(tmp_path: Path) -> None:
         {
             "mean": (axes, mean, unit), "std": (axes, 0.1 * mean, unit), "ci_low": (axes, 0.9 * mean, unit),
             "ci_high": (axes, 1.1 * mean, unit), "samples": ("size", [64, 16]), "numerical_std": (axes, 0.02 * mean, unit),
+            "model_std": (axes, 0.03 * mean, {**unit, "contains": "boundary condition", "lacks": "mixing rule, a, b"}),
         },
         {"size": ("size", [1e-6, 2e-6], {"units": "m"}), **rows},
     )  # fmt: skip
@@ -173,7 +231,9 @@ def test_statistics_and_predictions(tmp_path: Path) -> None:
     assert (q.between.samples, q.between.size, q.between.size_unit, q.between.level) == (16, 2e-6, "m", 0.95)
     assert np.array_equal(q.between.std, 0.1 * mean[1])
     assert q.uncertainty["numerical"] is not None
-    assert q.uncertainty["model"] is None
+    part = q.uncertainty["model"]
+    assert part is not None
+    assert (part.contains, part.lacks) == (("boundary condition",), ("mixing rule", "a", "b"))
     (file, twin), again, _ = export(tmp_path / "s.nc", Export(size=1e-6))
     assert again.properties["conductivity"].between.samples == 64  # type: ignore[union-attr]
     assert to_dict(read_record(file)) == to_dict(read_record(twin)) == to_dict(again)

@@ -69,6 +69,22 @@ def test_three_ways_agree_on_a_mild_case():
                 assert np.all(interval[:, k, k] < widest)
 
 
+def test_parts_of_few_samples():
+    """Parts are shares of the variance: how large the mean is beside it does not count."""
+    phases = {
+        "a": {"conductivity": {"mean": 20.0, "std": 0.2}},
+        "b": {"conductivity": {"mean": 70.0, "std": 0.1, "kind": "epistemic"}},
+    }
+    made = found(phases, uncertainty="montecarlo", uncertainty_samples=320)["conductivity"]
+    right = {"aleatoric": F * 0.2, "epistemic": (1 - F) * 0.1}
+    for kind, part in right.items():
+        assert made.quantities["yy"].parts[kind] == pytest.approx(part, rel=0.1)
+    assert not [n for n in made.notes if "cut" in n]
+    phases["a"]["conductivity"]["std"] = 1e-4  # next to nothing of the variance
+    cut = [found(phases, uncertainty="montecarlo", uncertainty_samples=40, seed=k)["conductivity"] for k in range(4)]
+    assert [n for made in cut for n in made.notes if "where it was cut" in n]
+
+
 def test_first_order_fails_on_a_strong_case():
     """The mean resistance of a lognormal resistor is not that of its mean conductance."""
     phases = {"a": {"conductivity": {"mean": 1.0, "std": 1.0, "distribution": "lognormal"}}, "b": {"conductivity": 1.0}}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +104,7 @@ def content_of(record: Record, units: str, name: str, axes: str, threshold: floa
     left = [n for n in record.properties if n not in chosen]
     if left:
         heading.append(f"not on this card: {', '.join(left)}")
+    heading += [line for note in notes_of(record, chosen) for line in _wrapped(f"note: {note}")]
     per = into.per_si(density.unit or "1") if into and density else 1.0
     return Card(
         title,
@@ -187,6 +190,19 @@ def _about(record: Record, title: str) -> list[str]:
     zero = record.reference_temperature
     lines.append(f"reference temperature: {f'{float(zero.value):g} K' if zero else 'not known'}")
     return [plain(line) for line in lines]
+
+
+def notes_of(record: Record, chosen: Iterable[str]) -> list[str]:
+    """What the reader of a record must know: its notes and those of some properties, of the density and the temperature."""
+    named = {"density": record.density, "reference temperature": record.reference_temperature}
+    out = [*record.notes, *(note for n in chosen for note in record.properties[n].notes)]
+    out += [f"{name} {note}" for name, q in named.items() if q is not None for note in q.notes]
+    return list(dict.fromkeys(out))
+
+
+def _wrapped(text: str, width: int = 110) -> list[str]:
+    """Lines of plain characters."""
+    return textwrap.wrap(plain(text, len(text)), width, subsequent_indent="  ")
 
 
 def plain(text: str, width: int = 110) -> str:

@@ -94,6 +94,7 @@ class MacroModel:
 
         Raises:
             NotConverged: Newton's method, or a microstructure, which is named by its point; or a point misses Hill-Mandel.
+            ConfigError: values of another shape, or whose first step leaves the domain of an energy.
         """
         values, dofs = np.asarray(values, float), self.elements.basis.N
         if values.shape != (dofs,):
@@ -102,7 +103,7 @@ class MacroModel:
         try:
             solution = self._newton(values, np.unique(fixed), load, start, tolerance, max_steps)
             self._check_hill(solution, hill_tolerance)
-        except NotConverged:
+        except BaseException:  # an interrupt too
             self.points.reject()
             raise
         self.points.accept()
@@ -145,7 +146,7 @@ class MacroModel:
         for _ in range(_MOST_HALVINGS):
             try:
                 found = self.balance(u + share * step)
-            except NotConverged as error:
+            except (NotConverged, ConfigError) as error:  # or outside the domain of an energy
                 reason = str(error)
             else:
                 if np.linalg.norm((found[3] - load)[free]) < before:

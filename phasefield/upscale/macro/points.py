@@ -11,7 +11,6 @@ import pickle
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from ...errors import ConfigError, NotConverged, PhasefieldError
 from ...mechanics.tensors import Array
+from ..workers import whole
 from .micro import Homogenized, Micro, Response
 
 #: Portions of work for each worker and solve: more of them are fairer, and cost more.
@@ -36,9 +36,11 @@ def _solve(micro: Micro, work: Sequence[tuple[int, Array, Any]]) -> list[Respons
     for point, gradient, state in work:
         try:
             out.append(micro.solve(gradient, state))
-        except NotConverged as error:
-            at = ", ".join(f"{v:.4g}" for v in gradient)
-            raise NotConverged(f"point {point} at ({at}): {error}", history=error.history) from None
+        except (NotConverged, ConfigError) as error:
+            where = f"point {point} at ({', '.join(f'{v:.4g}' for v in gradient)})"
+            if isinstance(error, NotConverged):
+                raise NotConverged(f"{where}: {error}", history=error.history) from None
+            raise ConfigError(where, str(error)) from None
     return out
 
 
@@ -46,7 +48,15 @@ def _solve_here(work: Sequence[tuple[int, Array, Any]]) -> list[Response] | Exce
     try:
         return _solve(_here.micro, work)
     except PhasefieldError as error:  # as a value: not every exception survives the way between processes
-        return NotConverged(str(error)) if isinstance(error, NotConverged) else ConfigError("micro", str(error))
+        return NotConverged(str(error)) if isinstance(error, NotConverged) else _plain(error)
+
+
+def _plain(error: PhasefieldError) -> ConfigError:
+    return (
+        ConfigError(error.key, error.problem, error.hint)
+        if isinstance(error, ConfigError)
+        else ConfigError("micro", str(error))
+    )
 
 
 class Points:
@@ -113,17 +123,11 @@ class Points:
     def _beside(self, executor: Executor, work: list[tuple[int, Array, Any]]) -> list[Response]:
         each = max(1, -(-len(work) // (_PORTIONS * self.workers)))
         answers: list[Response] = []
-        try:
+        with whole("use kind=threads"):
             for some in executor.map(_solve_here, [work[i : i + each] for i in range(0, len(work), each)]):
                 if isinstance(some, Exception):
                     raise some
                 answers += some
-        except BrokenProcessPool:
-            raise ConfigError(
-                "workers",
-                "ended before they began",
-                'start the script\'s own work below if __name__ == "__main__", or use kind=threads',
-            ) from None
         return answers
 
     def accept(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError
-from ...keys import key
+from ...keys import convert, key
 from ...store import expanded, open_dataset
+from ...units import quantity
 
 log = logging.getLogger("phasefield")
 
@@ -105,7 +105,8 @@ def spacing_of_features(source: str | Path) -> float:
         source: of `homogenize`, with descriptors; or the run folder it lies in.
 
     Raises:
-        ConfigError: no such file, one without descriptors or with one phase alone, or one whose image has no unit of length.
+        ConfigError: no such file, one without descriptors or with one phase alone, or one whose image has no unit of length
+            that is known.
     """
     path = expanded(source)
     path = path / "properties.nc" if path.is_dir() else path
@@ -116,13 +117,14 @@ def spacing_of_features(source: str | Path) -> float:
             raise ConfigError(str(source), "holds no effective properties of a microstructure", _SAY)
         if "phase_mean_chord" not in data:
             raise ConfigError(str(source), "holds no descriptors", f"homogenize with descriptors=true, or {_SAY}")
-        if not re.search(r"(given|[^\W\d], of the file)$", str(data.attrs.get("image_spacing_from", ""))):
+        if not (unit := str(data.phase_mean_chord.attrs.get("units", ""))):
             raise ConfigError(str(source), "has lengths without a unit", f"homogenize with spacing='1 um', or {_SAY}")
+        metres = quantity(f"1 {unit}", "m", str(source))[0]
         chords = np.asarray(data.phase_mean_chord.values, float)
     chords = chords.reshape(-1, chords.shape[-1])[-1]
     if np.isfinite(chords).sum() < 2:
         raise ConfigError(str(source), "has one phase alone, whose features have no distance", _SAY)
-    return float(np.nansum(chords))
+    return metres * float(np.nansum(chords))
 
 
 @dataclass
@@ -135,6 +137,9 @@ class ScaleKeys:
     micro: Any = key(None, "l: of the microstructure; by default the distance of its features", unit="m")
     period: Any = key(None, "T: period or rise time of the load", unit="s")
     relaxation: Any = key(None, "tau: in which the microstructure comes to rest", unit="s")
+
+    def __post_init__(self) -> None:
+        convert(self)
 
 
 def scales_of(source: str | Path, keys: ScaleKeys) -> Scales:
