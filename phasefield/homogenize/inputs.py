@@ -5,34 +5,39 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigError, Unreadable
 from ..presets import find
 from ..store import RunFolder, sha256
 from .grains import Grains
-from .settings import Request
 
 
-def rests_on(image: Path, request: Request) -> dict[str, str]:
+def rests_on(image: Path | Sequence[Path], request: Any, role: str = "image") -> dict[str, str]:
     """Attributes ``inputs`` (JSON, a list of role, path and sha256) and ``config`` (YAML) of properties.nc.
 
     Args:
-        image: the file or run folder that was read. The hash of a file that is gone meanwhile is None.
+        image: the files or run folders that were read. The hash of a file that is gone meanwhile is None. request: a
+            dataclass of keys that holds those of `settings.Source` and `settings.Method`. role: of the files.
     """
     import yaml
 
-    files = [("image", RunFolder(image).fields if image.is_dir() else image)]
+    images = [image] if isinstance(image, Path) else image
+    files = [(role, RunFolder(path).fields if path.is_dir() else path) for path in images]
     material = request.material
     chosen = material.get("preset") if hasattr(material, "get") else material
     if isinstance(chosen, str):
         with suppress(ConfigError):
             files.append(("material", find("material", chosen)))
-    if isinstance(request.grains, Grains) and os.path.isfile(request.grains.source):
-        files.append(("grains", Path(request.grains.source)))
+    grains = getattr(request, "grains", None)
+    if isinstance(grains, Grains) and os.path.isfile(grains.source):
+        files.append(("grains", Path(grains.source)))
     listed = [{"role": role, "path": os.path.abspath(path), "sha256": _hash(path)} for role, path in files]
-    keys = dataclasses.asdict(dataclasses.replace(request, grains=getattr(request.grains, "source", request.grains)))
+    told = {"grains": grains.source} if isinstance(grains, Grains) else {}
+    keys = dataclasses.asdict(dataclasses.replace(request, **told))
     # By way of JSON, for YAML has tags for tuples and what else Python knows.
     config = yaml.safe_dump(json.loads(json.dumps(keys, default=str)), sort_keys=False)
     return {"inputs": json.dumps(listed, ensure_ascii=False), "config": config}

@@ -42,7 +42,9 @@ def from_array(
     if hasattr(values, "dims") and hasattr(values, "coords"):
         name = str(values.name or source)
         image = Snapshots.of(values.to_dataset(name=name), source, name, levels)[-1]
-        image = image if spacing is None else replace(image, spacing=steps_of(spacing, len(image.shape), source), unit="")
+        image = (
+            image if spacing is None else replace(image, spacing=steps_of(spacing, len(image.shape), source), unit="")
+        )
         return replace(image, boundary=tuple(boundary) if boundary is not None else image.boundary)
     array = np.asarray(values)
     return of_raster(Raster(array, indexed(array.ndim)), spacing, boundary, levels, source, time)

@@ -17,9 +17,8 @@ from ..store import open_dataset
 from .samples import ORIGINAL
 from .statistics_settings import INTERVALS, Request
 from .statistics_summary import Property, Summary
+from .titles import STATISTICS as TITLE
 
-#: How the title of the file begins; the file is known by it.
-TITLE = "Statistics of effective properties"
 _OTHERS = {
     "voigt": "Voigt bound, mean over the samples",
     "reuss": "Reuss bound, mean over the samples",

@@ -52,7 +52,11 @@ def _solve_here(work: Sequence[tuple[int, Array, Any]]) -> list[Response] | Exce
 
 
 def _plain(error: PhasefieldError) -> ConfigError:
-    return ConfigError(error.key, error.problem, error.hint) if isinstance(error, ConfigError) else ConfigError("micro", str(error))
+    return (
+        ConfigError(error.key, error.problem, error.hint)
+        if isinstance(error, ConfigError)
+        else ConfigError("micro", str(error))
+    )
 
 
 class Points:
