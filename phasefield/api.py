@@ -27,7 +27,7 @@ from .errors import ConfigError, OutputError
 from .models.resolution import Resolution
 from .observables import OBSERVABLES
 from .problem import resolution_of
-from .resuming import UNSAID, check_changes, check_kept, ended_as, kept, picture_missed, restored
+from .resuming import UNSAID, check_begun, check_changes, check_kept, ended_as, kept, picture_missed, restored
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
 from .store import RunFolder, expanded, open_dataset, replacing, write_text
@@ -187,7 +187,7 @@ def _to_go_on(wanted: str | Path | None) -> RunFolder | None:
     """The folder of a run that can go on; what was stopped before its first checkpoint is removed, to be begun anew.
 
     Raises:
-        ConfigError: no folder is named. OutputError: another process is writing the run.
+        ConfigError: no folder is named. OutputError: another process is writing the run, or what is there would be lost.
     """
     if not wanted:
         raise ConfigError("output.resume", "is auto, but output.dir is not given", "name the folder, output.dir=DIR")
@@ -196,6 +196,7 @@ def _to_go_on(wanted: str | Path | None) -> RunFolder | None:
         return RunFolder.open(place.path)
     if os.path.isfile(place.config):
         with place.lock():
+            check_begun(place)
             discard(place, [])
     return None
 

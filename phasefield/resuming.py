@@ -12,15 +12,51 @@ from typing import Any
 import numpy as np
 
 from . import config as configuration
-from .errors import CheckpointMismatch, ConfigError
+from .errors import CheckpointMismatch, ConfigError, OutputError
 from .grid import AXIS_NAMES
 from .problem import MAY_CHANGE
 from .recorder import Written
+from .runfiles import put_aside
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, expanded, load_checkpoint
+from .store import RecordFile, RunFolder, expanded, load_checkpoint
 
 log = logging.getLogger("phasefield")
+
+
+#: Sections that every configuration of a run has, which is always written whole.
+_SECTIONS = {"model", "grid", "initial", "time", "output"}
+
+
+def check_begun(place: RunFolder) -> None:
+    """Whether the files of a run without a checkpoint are no more than its beginning, which nobody misses.
+
+    A file that was being made when the run was killed is put aside.
+
+    Raises:
+        OutputError: they are of another program, or hold records.
+    """
+    import yaml
+
+    try:
+        told = yaml.safe_load(place.config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        told = None
+    if not isinstance(told, dict) or not set(told) >= _SECTIONS:
+        raise OutputError(f"{place.config}: is not the configuration of a run\n  choose another output.dir")
+    for path in (place.history, place.fields):
+        if not path.exists():
+            continue
+        try:
+            count = len(RecordFile.open(path))
+        except OutputError:
+            log.warning("%s: was never completed; it is now %s", path, put_aside(path))
+            continue
+        if count > 1:
+            raise OutputError(
+                f"{path}: holds {count} records, but the checkpoint of their run is missing\n"
+                "  put checkpoint.npz back, choose another output.dir, or delete the folder"
+            )
 
 
 def check_kept(place: RunFolder, name: str, values: Any) -> None:

@@ -101,14 +101,8 @@ class RunFiles:
 
     def _put_aside(self, path: Path, why: Exception) -> None:
         log.warning("%s\n  a new file is begun, as was asked for", why)
-        if not os.path.lexists(path):
-            return
-        aside = next(p for n in itertools.count(1) if not os.path.lexists(p := path.with_name(f"{path.name}.{n}")))
-        try:
-            os.replace(path, aside)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be put aside: {error.strerror or error}") from error
-        log.warning("  what was there is now %s", aside)
+        if os.path.lexists(path):
+            log.warning("  what was there is now %s", put_aside(path))
 
     def _component_axes(self) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
         return {
@@ -164,3 +158,13 @@ class RunFiles:
             part = host[model.slices()[f.name]]
             record[f.name] = part if f.components is None else part[None]
         self.fields.append(record)
+
+
+def put_aside(path: Path) -> Path:
+    """Gives a file that is in the way another name, which it returns. Raises OutputError."""
+    aside = next(p for n in itertools.count(1) if not os.path.lexists(p := path.with_name(f"{path.name}.{n}")))
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be put aside: {error.strerror or error}") from error
+    return aside

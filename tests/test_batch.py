@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -127,12 +128,23 @@ def test_a_longer_end_goes_on_and_another_problem_does_not(capsys: pytest.Captur
     assert "output.dir" in capsys.readouterr().err
 
 
-def test_what_was_killed_before_its_first_checkpoint_begins_anew() -> None:
-    Path("run").mkdir()
-    Path("run/config.yaml").write_text("grid: {shape: [16, 16]}\n")
-    Path("run/history.nc").write_bytes(b"half a file")
-    assert code(*AUTO, "output.dir=run") == 0
+def test_what_was_killed_before_its_first_checkpoint_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code(*AUTO, "output.dir=run", "time.end=2") == 0
+    Path("killed").mkdir()
+    shutil.copy("run/config.yaml", "killed")
+    Path("killed/history.nc").write_bytes(b"half a file")
+    assert code(*AUTO, "output.dir=killed", "time.end=2") == 0
+    assert pf.open_run("killed").fields.sizes["time"] > 1
+    assert Path("killed/history.nc.1").read_bytes() == b"half a file"
+    # What would be missed stays: a run that has lost its checkpoint, another program's configuration.
+    Path("run/checkpoint.npz").unlink()
+    assert code(*AUTO, "output.dir=run", "time.end=2") == 2
+    assert "checkpoint of their run is missing" in capsys.readouterr().err
     assert pf.open_run("run").fields.sizes["time"] > 1
+    Path("other").mkdir()
+    Path("other/config.yaml").write_text("database: here\n")
+    assert code(*AUTO, "output.dir=other") == 2
+    assert Path("other/config.yaml").read_text() == "database: here\n"
 
 
 def test_a_notice_of_the_batch_system_wants_a_requeue() -> None:
