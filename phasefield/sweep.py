@@ -81,7 +81,7 @@ def _job(call: Call, composed: Any) -> None:
     folder = Path(at.runtime.output_dir if near.startswith("..") else near)
     member = replace(call, composed=composed, folder=folder, many=False)
     code = run_member(folder, at.job.num, own, lambda: call.command.execute(member))
-    if _stops(code):
+    if stops(code):
         raise SystemExit(code)
 
 
@@ -263,7 +263,7 @@ def _outcome(code: int) -> str:
     return "done" if code == 0 else f"stopped by signal {code - 128}"
 
 
-def _stops(code: int | None) -> bool:
+def stops(code: int | None) -> bool:
     """Whether what stopped a member stops the others as well."""
     return code is not None and (code >= 128 or code == WANTS_MORE)
 
@@ -335,7 +335,7 @@ def again(path: str | Path, go: Callable[[RunFolder, Member], int]) -> int:
         folder = RunFolder(where / member.name)
         print(f"run {member.name}: {' '.join(words)}", file=sys.stderr)
         before = replace(member)
-        if _stops(run_member(folder.path, member.number, member.overrides, lambda f=folder, m=before: go(f, m))):  # type: ignore[misc]
+        if stops(run_member(folder.path, member.number, member.overrides, lambda f=folder, m=before: go(f, m))):  # type: ignore[misc]
             break
     return summary(where)
 
@@ -383,7 +383,7 @@ def summary(path: str | Path) -> int:
     print("\n".join(table(found, bad)), file=sys.stderr)
     if len(bad) > len(failed):
         print(f"continue with: phasefield resume {place}", file=sys.stderr)
-    stopped = [m.code for m in bad if m.code is not None and _stops(m.code)]
+    stopped = [m.code for m in bad if m.code is not None and stops(m.code)]
     return stopped[0] if stopped else 1
 
 

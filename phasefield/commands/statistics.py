@@ -28,7 +28,7 @@ from ..errors import ConfigError
 
 def statistics(call: Call) -> int:
     messages()
-    from .. import display
+    from .. import display, sweep
     from ..upscale import statistics_command
     from ..upscale.simulate import simulate
 
@@ -37,7 +37,7 @@ def statistics(call: Call) -> int:
     if not words:
         folder = statistics_command.target_of(words, request).with_suffix("")
         code = simulate(request, call.rest, folder, call.line)
-        if code >= 128:
+        if sweep.stops(code):
             print("stopped; the same command goes on", file=sys.stderr)
             return code
         words = [str(folder)]

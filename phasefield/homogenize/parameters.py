@@ -26,9 +26,8 @@ _INDICES = {
 }
 
 
-def parameter_coords(coords: dict[str, Any], problem: Problem) -> None:
+def parameter_coords(coords: dict[str, Any], constants: Mapping[str, Constant]) -> None:
     """The constants with their values, units and uncertainties."""
-    constants = parameters(problem)
     coords["parameter"] = ("parameter", list(constants), {"long_name": "constant of a phase, PHASE.CONSTANT"})
     known = list(constants.values())
     spreads = [c.spread for c in known]
@@ -50,7 +49,7 @@ def parameter_variables(
     if any(r.sensitivity is None for r in series):
         return
     result = series[0]
-    parameter_coords(coords, problem)
+    parameter_coords(coords, parameters(problem))
     along = (dims[0], "parameter", *dims[1:])
     text = {"units": result.unit, "long_name": f"derivative of the effective {result.name.replace('_', ' ')}"}
     text["comment"] = "by the constants, per parameter_unit; at fixed values of the others"

@@ -24,6 +24,9 @@ from .result import Result
 from .sensitivity import parameters, strain_sensitivities, tensor_sensitivity, uncertain, wanted
 from .settings import Settings
 
+#: Of the numbers: to be raised with every change that makes others of the same image, material and settings, so that what was
+#: kept of an earlier program is computed again.
+VERSION = 1
 #: Change of a volume fraction by sharp interfaces that is told.
 _SHIFT = 1e-3
 

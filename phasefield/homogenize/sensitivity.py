@@ -16,6 +16,7 @@ from ..backend.voxel import unpack
 from ..mechanics import tensors
 from ..mechanics.cell import CellProblem
 from ..mechanics.derivatives import Layers, PhaseMoments, TableProducts
+from ..mechanics.phases import MaterialSystem
 from ..mechanics.properties import PROPERTIES, STRAINS
 from ..mechanics.tensors import Array
 from ..mechanics.uncertain import Constant
@@ -30,11 +31,16 @@ _STEP = 1e-5
 
 def parameters(problem: Problem) -> dict[str, Constant]:
     """The constants that the properties of a problem depend on, by their labels ``PHASE.CONSTANT``."""
-    wanted = set(problem.settings.properties)
+    return constants_of(problem.material, problem.settings.properties)
+
+
+def constants_of(material: MaterialSystem, properties: Sequence[str]) -> dict[str, Constant]:
+    """The constants that properties of a material's mixtures depend on, by their labels."""
+    wanted = set(properties)
     if wanted & set(STRAINS):
         wanted.add("stiffness")
     out: dict[str, Constant] = {}
-    for phase in problem.material.phases:
+    for phase in material.phases:
         for name, recipe in phase.recipes.items():
             if name in wanted:
                 out |= {phase.label(c): c for c in recipe.constants}

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import OutputError, Unreadable
 from ..store import expanded, write_bytes
 from .curves import curve_figures
-from .drawing import SIGNATURE, draw_strips, png_of, style, times_of, when_of
+from .drawing import draw_strips, drawn_here, png_of, style, times_of, when_of
 from .page import formula_picture, key_figures, page_of
 from .properties import property_pictures, property_provenance
 from .reading import fields_of, opened, reference_of, run_folder
@@ -99,8 +99,8 @@ def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:
 def _remove_stale(folder: Path, kept: set[str]) -> None:
     """Pictures of an earlier report that this one has not; other people's pictures stay."""
     for path in folder.glob("*.png"):
-        with suppress(OSError):
-            if path.name not in kept and SIGNATURE.encode() in path.read_bytes()[:1024]:
+        with suppress(OSError, Unreadable):
+            if path.name not in kept and drawn_here(path):
                 path.unlink()
 
 

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..errors import Unreadable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -121,6 +124,19 @@ def blank(width: float, height: float, layout: Any = None) -> Figure:
 
 #: In the head of every picture, by which a later report knows its own.
 SIGNATURE = "phasefield report, drawn by Matplotlib"
+
+
+def drawn_here(path: Path) -> bool:
+    """Whether a picture is one that `png_of` made.
+
+    Raises:
+        Unreadable: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return SIGNATURE.encode() in file.read(1024)
+    except OSError as error:
+        raise Unreadable(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def png_of(figure: Figure) -> bytes:

@@ -15,12 +15,14 @@ from ..errors import NotConverged, PhasefieldError
 from ..homogenize.problem import Problem, varying
 from ..homogenize.properties import results_of
 from ..homogenize.result import Result, computed
+from ..homogenize.sensitivity import parameters
 from ..images.descriptors import correlation_length, two_point
 from ..images.image import Image
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
 from .statistics_settings import Request
 from .windows import CUT
+from .workers import whole
 
 #: Voxels of all samples below which starting another process costs more than it saves: a second's work.
 _WORTH_A_PROCESS = 1 << 18
@@ -41,7 +43,9 @@ class Values:
             where they were computed ``kinematic`` and ``static``. margin: lowest of the Loewner differences of bounds and
             boundary conditions that must not be negative, relative.
         parts: relative uncertainties by the name of their evidence, ``discretisation`` and ``mixing_spread``.
-        stds: standard uncertainties that the sample brings along, tensors by name (``parameter_std``).
+        tolerance: of the solver. sharp: whether no voxel holds two phases, so that there is nothing to mix.
+        parameter_std: what the uncertainties of the phases' constants make of it, a tensor; None where they have none.
+        unknown: labels of constants that it depends on and that carry no uncertainty, where others do.
     """
 
     unit: str
@@ -49,7 +53,10 @@ class Values:
     others: dict[str, Array] = field(default_factory=dict)
     margin: float = np.nan
     parts: dict[str, float] = field(default_factory=dict)
-    stds: dict[str, Array] = field(default_factory=dict)
+    tolerance: float = 0.0
+    sharp: bool = True
+    parameter_std: Array | None = None
+    unknown: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -58,8 +65,8 @@ class Measured:
 
     Attributes:
         name, key: what it is called, and what tells it and its settings from all others. voxels: its nominal edge.
-        edge: the dim-th root of its volume. dim: axes that anything varies along. length: correlation length of its phases.
-        mismatch: of a reconstruction's two-point function.
+        edge: the dim-th root of its volume. axes: those that anything varies along. length: correlation length of its phases.
+        mismatch: of a reconstruction's two-point function. density: and its standard uncertainty, NaN where it is not known.
         boundary: that the tensors have. phases, fractions: of the image. facts: what must be the same of all samples.
     """
 
@@ -67,7 +74,7 @@ class Measured:
     key: str
     voxels: int
     edge: float
-    dim: int
+    axes: list[int]
     length: float
     boundary: str
     phases: list[str]
@@ -76,6 +83,11 @@ class Measured:
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     mismatch: float = np.nan
+    density: tuple[float, float] = (np.nan, np.nan)
+
+    @property
+    def dim(self) -> int:
+        return len(self.axes)
 
     @property
     def ratio(self) -> float:
@@ -86,8 +98,8 @@ class Measured:
         out = dict(vars(self))
         out["values"] = {
             name: {
-                "unit": v.unit, "tensor": v.tensor.tolist(), "margin": v.margin, "parts": v.parts,
-                "others": {n: a.tolist() for n, a in v.others.items()}, "stds": {n: a.tolist() for n, a in v.stds.items()},
+                **vars(v), "tensor": v.tensor.tolist(), "others": {n: a.tolist() for n, a in v.others.items()},
+                "parameter_std": None if v.parameter_std is None else v.parameter_std.tolist(),
             }
             for name, v in self.values.items()
         }  # fmt: skip
@@ -95,21 +107,14 @@ class Measured:
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Measured:
-        def arrays(given: Mapping[str, Any]) -> dict[str, Array]:
-            return {n: np.asarray(a, float) for n, a in given.items()}
+        def values(v: Mapping[str, Any]) -> Values:
+            others = {n: np.asarray(a, float) for n, a in v["others"].items()}
+            spread = v["parameter_std"]
+            spread = None if spread is None else np.asarray(spread, float)
+            return Values(**{**v, "tensor": np.asarray(v["tensor"], float), "others": others, "parameter_std": spread})
 
-        values = {
-            name: Values(
-                v["unit"],
-                np.asarray(v["tensor"], float),
-                arrays(v["others"]),
-                v["margin"],
-                v["parts"],
-                arrays(v["stds"]),
-            )
-            for name, v in told["values"].items()
-        }
-        return cls(**{**told, "values": values})
+        made = {name: values(v) for name, v in told["values"].items()}
+        return cls(**{**told, "values": made, "density": tuple(told["density"])})
 
 
 @dataclass(frozen=True)
@@ -156,16 +161,20 @@ def measure(task: Task, system: MaterialSystem, request: Request) -> Measured:
         task.key,
         task.voxels,
         volume ** (1 / len(axes)),
-        len(axes),
+        axes,
         _length(problem) if task.length is None else task.length,
         settings.boundary,
         [p.name for p in system.phases],
         sums.tolist(),
         {r.name: _values(r, problem) for r in results},
-        {"spacing": [round(s, 12) for s in image.spacing], "unit": image.unit, "axes": len(image.shape)},
+        {
+            "spacing": list(image.spacing), "unit": image.unit, "axes": len(image.shape),
+            "unit of density": "kg/m^3" if system.united else "1",
+        },
         list(dict.fromkeys(warnings)),
         task.mismatch,
-    )
+        system.density(problem.assignment.phase, fractions),
+    )  # fmt: skip
 
 
 def has_voids(system: MaterialSystem, request: Request) -> bool:
@@ -199,9 +208,17 @@ def _values(result: Result, problem: Problem) -> Values:
         e[n] for n in ("voigt_margin", "reuss_margin") if n in e
     ]
     parts: dict[str, float] = {n: float(e[n]) for n in ("discretisation", "mixing_spread") if n in e}
+    made = result.propagation
+    unknown: list[str] = []
+    if made is not None and result.sensitivity is not None:
+        felt = np.abs(result.sensitivity).max(axis=(1, 2)) > 0
+        known = parameters(problem)
+        unknown = [n for (n, c), on in zip(known.items(), felt, strict=True) if on and c.spread is None]
     return Values(
-        result.unit, computed(result.tensor, result.components), shown, float(min(margins, default=np.nan)), parts
-    )
+        result.unit, computed(result.tensor, result.components), shown, float(min(margins, default=np.nan)), parts,
+        problem.settings.solver.tolerance, not problem.image.diffuse,
+        None if made is None or not made.tensor.std.any() else computed(made.tensor.std, result.components), unknown,
+    )  # fmt: skip
 
 
 def _length(problem: Problem) -> float:
@@ -245,6 +262,9 @@ def measure_all(
 
     Args:
         threads: of this machine, which the workers share.
+
+    Raises:
+        ConfigError: a worker was lost; the samples that were done before have come.
     """
     if workers == 1:
         for task in tasks:
@@ -257,17 +277,18 @@ def measure_all(
     before = {name: os.environ.get(name) for name in _BLAS}
     os.environ.update(dict.fromkeys(_BLAS, "1"))  # which the workers find when they load NumPy
     try:
-        for task in tasks:
-            if isinstance(task, Failed):
-                yield task
-                continue
-            waiting.add(pool.submit(_work, task))
-            if len(waiting) >= 2 * workers:
+        with whole("use fewer workers, workers=1"):
+            for task in tasks:
+                if isinstance(task, Failed):
+                    yield task
+                    continue
+                waiting.add(pool.submit(_work, task))
+                if len(waiting) >= 2 * workers:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
     except BaseException:
         for process in list(getattr(pool, "_processes", {}).values()):
             process.terminate()

@@ -87,7 +87,7 @@ def _property(data: Any, name: str) -> Quantity:
     if PROPERTIES[name].positive:  # of stress-free strains no energy is estimated
         parts["numerical"] = record_evidence.numerical(value, evidence, float(attrs.get("tolerance", 0.0)))
         faces = other("kinematic"), other("static")
-        parts["model"] = record_evidence.model(value, evidence, *faces, _sharp(data))
+        parts["model"] = record_evidence.model(value, evidence, *faces, sharp(data))
     parts["parameter"] = parameter_part(data, name)
     warnings = str(variable.attrs.get("warnings", "")).splitlines()
     return tensor(
@@ -100,7 +100,7 @@ def _property(data: Any, name: str) -> Quantity:
     )
 
 
-def _sharp(data: Any) -> bool:
+def sharp(data: Any) -> bool:
     """Whether no voxel holds two phases; files that do not say it yet are asked whether they are of a field."""
     return not int(data["diffuse"]) if "diffuse" in data else "image_levels" not in data.attrs
 

@@ -97,7 +97,9 @@ def _mean(data: Any, name: str, level: Any) -> Quantity:
     between = None
     if samples > 1:
         std = np.asarray(data["std"].values, float)
-        parts["statistical"] = Estimate(std / math.sqrt(samples), (f"{samples} samples",))
+        parts["statistical"] = Estimate(
+            std / math.sqrt(samples), (f"{samples} samples",), _listed(data["std"].attrs.get("lacks"))
+        )
         between = Between(
             samples,
             std,

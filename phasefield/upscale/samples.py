@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 from .. import sweep
 from ..errors import ConfigError, PhasefieldError
 from ..homogenize.dataset import holds_properties
+from ..homogenize.problem import varying
+from ..homogenize.properties import VERSION
 from ..homogenize.reading import Snapshots, read_file
 from ..images.formats import FORMATS
 from ..images.image import Image
@@ -25,12 +28,15 @@ from ..mechanics.properties import PROPERTIES
 from ..store import expanded, open_dataset
 from .measuring import Failed, Measured, Task, Values, length_of
 from .reconstruction import Target, reconstruct
+from .record_properties import parameter_part, sharp
 from .statistics import enough
 from .statistics_settings import Request
 from .windows import edge_of, places, window, windows
 
 #: Attributes of files of effective properties that must be the same of all samples.
-_SAME = ("material", "voxel", "boundary", "plane", "scheme", "precision")
+_SAME = ("material", "reference_temperature", "voxel", "boundary", "plane", "scheme", "precision")
+#: The unit of the spacing where a file has it nowhere else, in what it tells of where it is from: "1.0859 nm, of the file".
+_UNIT = re.compile(r"([^\W\d_]\S*), of the file$")
 
 
 @dataclass
@@ -157,10 +163,12 @@ def fingerprint(request: Request, material: MaterialSystem | None) -> str:
             p.level,
             None if p.rotation is None else p.rotation.tolist(),
             {n: np.asarray(v).tolist() for n, v in p.values.items()},
+            {c.name: vars(c.spread) for r in p.recipes.values() for c in r.constants if c.spread},
+            None if p.density is None else vars(p.density),
         ]
         for p in (material.phases if material else ())
     ]
-    return json.dumps([told, vars(solver), phases], default=repr, sort_keys=True)
+    return json.dumps([VERSION, told, vars(solver), phases], default=repr, sort_keys=True)
 
 
 class Tasks:
@@ -287,7 +295,7 @@ class Tasks:
                 raise ConfigError(
                     "spacing", f"is {request.spacing}; one positive number, or {len(image.shape)}, are expected"
                 )
-            image = replace(image, spacing=tuple(steps), unit="")
+            image = replace(image, spacing=tuple(steps), unit="m")
         return replace(image, source=str(path))
 
 
@@ -336,19 +344,39 @@ def of_properties(source: Source, key: str) -> Measured:
     sums: dict[str, float] = {}
     for name, share in zip(phases, shares, strict=True):
         sums[name] = sums.get(name, 0.0) + float(share)
-    constants = {
-        str(n): np.round(v.values, 9).tolist() for n, v in data.data_vars.items() if str(n).startswith("constituent_")
-    }
-    facts: dict[str, Any] = {n: str(attrs.get(n, "")) for n in _SAME} | {
-        "constants of the phases": json.dumps(constants)
-    }
-    facts |= {"spacing": [round(h, 12) for h in spacing], "axes": len(shape)}
+    facts: dict[str, Any] = {n: str(attrs.get(n, "")) for n in _SAME}
+    facts |= {"constants of the phases": _constants(data), "spacing": spacing, "unit": _unit(attrs), "axes": len(shape)}
+    facts["unit of density"] = str(data["density"].attrs.get("units", "1")) if "density" in data else ""
     text = "\n".join(str(data[n].attrs.get("warnings", "")) for n in values)
     warnings = [w for w in dict.fromkeys(text.split("\n")) if w and not w.startswith("the cell is small")]
     return Measured(
-        str(source.path), key, round(math.prod(n for n, _ in pairs) ** (1 / len(pairs))), edge, len(pairs), ratio * least,
+        str(source.path), key, round(math.prod(n for n, _ in pairs) ** (1 / len(pairs))), edge, varying(shape), ratio * least,
         str(attrs.get("boundary", "periodic")), list(sums), list(sums.values()), values, facts, warnings,
+        density=(_number(data, "density"), _number(data, "density_parameter_std")),
     )  # fmt: skip
+
+
+def _number(data: Any, name: str) -> float:
+    return float(data[name]) if name in data else math.nan
+
+
+def _constants(data: Any) -> dict[str, Any]:
+    """The tensors of the phases, by property and phase."""
+    names = [n for n in map(str, data.data_vars) if n.startswith("constituent_") and "constituent" in data[n].dims]
+    return {
+        f"{name.removeprefix('constituent_')} of {phase}": np.asarray(values, float).tolist()
+        for name in names
+        for phase, values in zip(data["constituent"].values, data[name].values, strict=True)
+    }
+
+
+def _unit(attrs: Any) -> str:
+    """The unit of the lengths of an image that was homogenized; empty where nobody told one."""
+    if "image_spacing_unit" in attrs:
+        return str(attrs["image_spacing_unit"])
+    told = str(attrs.get("image_spacing_from", ""))
+    found = _UNIT.search(told)
+    return "m" if told.endswith("given") else found.group(1) if found else ""
 
 
 def _values_of(data: Any, name: str) -> Values:
@@ -363,7 +391,9 @@ def _values_of(data: Any, name: str) -> Values:
     margins = [float(data[v]) for v in data.data_vars if str(v).startswith(f"{name}_margin_")]
     margins = margins or [float(data[f"{name}_{n}"]) for n in ("voigt_margin", "reuss_margin") if f"{name}_{n}" in data]
     parts = {n: float(data[f"{name}_{n}"]) for n in ("discretisation", "mixing_spread") if f"{name}_{n}" in data}
-    stds = {"parameter_std": tensor(f"{name}_parameter_std")} if f"{name}_parameter_std" in data else {}
+    spread = parameter_part(data, name)
     return Values(
-        str(variable.attrs.get("units", "1")), tensor(name), others, min(margins, default=math.nan), parts, stds
-    )
+        str(variable.attrs.get("units", "1")), tensor(name), others, min(margins, default=math.nan), parts,
+        float(data.attrs.get("tolerance", 0.0)), sharp(data),
+        None if spread is None else tensor(f"{name}_parameter_std"), [] if spread is None else list(spread.lacks),
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..command import Call, Command
 from ..errors import ConfigError, OutputError
 from ..report.standing import standing
 from ..store import RunFolder
+from ..wall import STARTED, WANTS_MORE
 from .statistics_settings import Request
 
 #: Keys of a run that the samples differ in, with the key that says how.
@@ -48,7 +50,7 @@ def jobs_of(request: Request, rest: Sequence[str]) -> list[list[str]]:
 
 def simulate(request: Request, rest: Sequence[str], folder: Path, line: str) -> int:
     """Runs what is not done yet; a member that fails is written down, and the rest goes on. The exit code, 128 and more if
-    stopped by a signal.
+    stopped by a signal, `WANTS_MORE` if by ``time.wall``.
 
     Raises:
         OutputError: the folder holds something else, or a sweep that was asked for other things.
@@ -67,7 +69,7 @@ def simulate(request: Request, rest: Sequence[str], folder: Path, line: str) -> 
             file=sys.stderr,
         )
         code = sweep.run_member(place.path, number, job, lambda p=place, j=job: _run(p, j, line))  # type: ignore[misc]
-        if code >= 128:
+        if sweep.stops(code):
             return code
         failed += code != 0
     return 1 if failed else 0
@@ -76,14 +78,18 @@ def simulate(request: Request, rest: Sequence[str], folder: Path, line: str) -> 
 def _run(place: RunFolder, job: Sequence[str], line: str) -> int:
     """A member from its beginning, or from its checkpoint."""
     if place.checkpoint.is_file():
-        run = api.resume(place.path, progress=True, command=line)
+        run = api.resume(place.path, progress=True, command=line, began=STARTED)
     else:
         if standing(place.path).running:
             raise OutputError(f"{place.path}: another process is writing this run")
         api.discard(place, [])
-        run = api.run_config(config.compose(job), line, place.path, progress=True)
-    signal = run.outcome.signal if run.outcome else None
-    return 0 if signal is None else 128 + signal
+        run = api.run_config(config.compose(job), line, place.path, progress=True, began=STARTED)
+    if run.outcome is None:
+        return 0
+    stopped = run.outcome.signal
+    if run.outcome.reason == "wall" or stopped == signal.SIGUSR1:  # the notice of a batch system
+        return WANTS_MORE
+    return 0 if stopped is None else 128 + stopped
 
 
 def _prepare(folder: Path, jobs: Sequence[Sequence[str]], line: str) -> None:

@@ -33,7 +33,7 @@ def enough(count: int, size: int | None = None) -> None:
         of = "" if size is None else f" of {size} voxels"
         raise ConfigError(
             "samples", f"there {many}{of}; at least {FEWEST} are needed for an interval",
-            "give more samples or members, or smaller windows (step= lets windows overlap)",
+            "give more samples or members, or smaller windows",
         )  # fmt: skip
 
 
@@ -99,20 +99,15 @@ def _mean(values: Array, axis: int = 0) -> Array:
 
 @dataclass(frozen=True)
 class Scaling:
-    """``Var = constant L^-exponent``, fitted.
+    """``Var ~ L^-exponent``, fitted.
 
     Attributes:
-        low, high: confidence interval of the exponent. residual: of the fit, chi-square per degree of freedom; NaN of two sizes.
+        low, high: confidence interval of the exponent.
     """
 
     exponent: float
     low: float
     high: float
-    constant: float
-    residual: float
-
-    def variance(self, size: float) -> float:
-        return float(self.constant * size**-self.exponent)
 
     def includes(self, exponent: float) -> bool:
         return self.low <= exponent <= self.high
@@ -141,13 +136,9 @@ def scaling(
     x, weight = np.log([sizes[k] for k in good]), 1 / special.polygamma(1, half)
     middle = float(weight @ x / weight.sum())
     square = float(weight @ (x - middle) ** 2)
-    level = float(weight @ y / weight.sum())
     slope = float(weight @ ((x - middle) * y)) / square
-    left = y - level - slope * (x - middle)
     wide = float(stats.norm.ppf((1 + confidence) / 2)) / math.sqrt(square)
-    freedom = len(good) - 2
-    residual = float(weight @ left**2) / freedom if freedom else math.nan
-    return Scaling(-slope, -slope - wide, -slope + wide, math.exp(level - slope * middle), residual)
+    return Scaling(-slope, -slope - wide, -slope + wide)
 
 
 def integral_range(variance: float, size: float, dim: int, point: float) -> float:
@@ -165,11 +156,12 @@ class Need:
 
     Attributes:
         error: of one sample of the size: half the interval that its value lies in. samples: how many of this size would do.
-        single: whether one sample is representative. size: edge at which one would be, NaN where nothing tells.
+        single: whether one sample is representative, as far as is known. size: edge at which one would be. NaN where nothing
+            tells.
     """
 
     error: float
-    samples: int
+    samples: float
     single: bool
     size: float
 
@@ -186,8 +178,8 @@ def need(
     from scipy import stats
 
     if not mean or not math.isfinite(std):
-        return Need(math.nan, 0, False, math.nan)
+        return Need(math.nan, math.nan, False, math.nan)
     error = float(stats.norm.ppf((1 + confidence) / 2)) * std / abs(mean)
     count = max(1, math.ceil((error / wanted) ** 2 - 1e-9))
     larger = size * max(1.0, (error / wanted) ** (2 / exponent)) if exponent > 0 else math.nan
-    return Need(error, count, error <= wanted and abs(bias) <= wanted, larger)
+    return Need(error, float(count), error <= wanted and abs(bias) <= wanted, larger)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import config
 from ..backend import cpu_threads, gpu_wanted
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError
+from ..homogenize.inputs import rests_on
 from ..mechanics.materials import system_of
 from ..mechanics.phases import MaterialSystem
-from ..store import expanded, write_dataset, write_text
+from ..report.drawing import drawn_here
+from ..store import expanded, write_dataset
+from .ledger import Ledger
 from .measuring import Failed, Measured, has_voids, measure_all, workers_for
-from .samples import Batch, Source, Tasks, collect, fingerprint, of_properties
+from .samples import Batch, Tasks, collect, fingerprint, of_properties
 from .statistics_dataset import datasets, holds_statistics
 from .statistics_settings import LANGUAGE, Request, request_of
 from .statistics_summary import Summary, summarize
 from .statistics_table import table
-
-#: The first line of a file of samples.
-_HEAD = '{"samples": "phasefield statistics", "version": 1}'
 
 
 @dataclass
@@ -48,7 +46,7 @@ class Outcome:
         again = f", {self.known} of them known from an earlier call" if self.known else ""
         replaced = " (replaces an earlier one)" if self.replaced else ""
         drawn = f", picture in {self.picture.name}" if self.picture else ""
-        last = f"{self.path}{replaced}: statistics of {len(self.summary.samples)} samples{again}{drawn}"
+        last = f"{self.path}{replaced}: statistics of {len(self.summary.own)} samples{again}{drawn}"
         return "\n\n".join([table(self.summary), last])
 
 
@@ -73,18 +71,19 @@ def execute(
 ) -> Outcome:
     """The statistics of the samples that words name; see `statistics`."""
     batch = collect(words, request)
-    target = target_of(words, request)
+    target = target_of(words, request, [s.path for s in batch.sources])
     system = None if batch.kind == "properties" else system_of(request.material)
-    book = Book(target)
-    tasks = Tasks(batch, request, fingerprint(request, system), set(book.known))
+    book = book_of(target)
+    before = set(book.known)
+    tasks = Tasks(batch, request, fingerprint(request, system), before)
     if system is None:
         samples, failed = _read(batch, request), list(batch.failed)
     else:
         samples, failed = _measured(tasks, batch, system, request, book, show)
-    known = len(samples) - book.new if system is not None else 0
+    known = len(set(tasks.keys) & before)
     if not samples:
         raise ConfigError("samples", f"none came to an end; {failed[0].name}: {failed[0].reason}")
-    summary = summarize(samples, request, system)
+    summary = summarize(samples, request, system, request.step if batch.kind == "windows" else None)
     lost = [f"{f.name} was left out: {f.reason.splitlines()[0]}" for f in failed]
     summary.notes[:0] = lost
     if system is not None and batch.kind == "windows" and request.boundary == "auto" and has_voids(system, request):
@@ -92,8 +91,7 @@ def execute(
             "voids lie in the faces of windows, where uniform tractions have no answer: the boundary condition is periodic "
             "alone, and its bias is not known; boundary=kinematic gives what is above it"
         )
-    facts = _facts(batch, system, samples)
-    root, groups = datasets(summary, request, command, facts)
+    root, groups = datasets(summary, request, command, _facts(batch, system, request), system)
     replaced = target.exists()
     write_dataset(root, target, groups)
     book.keep({s.key for s in samples})
@@ -102,7 +100,12 @@ def execute(
 
 
 def _measured(
-    tasks: Tasks, batch: Batch, system: MaterialSystem, request: Request, book: Book, show: Callable[[str], None] | None
+    tasks: Tasks,
+    batch: Batch,
+    system: MaterialSystem,
+    request: Request,
+    book: Ledger,
+    show: Callable[[str], None] | None,
 ) -> tuple[list[Measured], list[Failed]]:
     """All samples, those that are known and those that are computed now, which go to the book one by one."""
     gpu = request.solver.device != "cpu" and gpu_wanted(request.solver.device)
@@ -111,11 +114,13 @@ def _measured(
     workers = workers_for(request, count, voxels, threads, gpu)
     members = {f.name for f in batch.failed}
     failed: list[Failed] = []
+    new = 0
     for done in measure_all(tasks, system, request, workers, threads):
         if isinstance(done, Measured):
-            book.add(done)
+            book.put(done.to_json(), done)
+            new += 1
             if show:
-                show(f"sample {book.new} of {count}")
+                show(f"sample {new} of {count}")
             continue
         if done.name not in members and not request.skip:
             raise ConfigError(
@@ -129,17 +134,22 @@ def _read(batch: Batch, request: Request) -> list[Measured]:
     return [of_properties(source, source.identity) for source in batch.sources]
 
 
-def _facts(batch: Batch, system: MaterialSystem | None, samples: Sequence[Measured]) -> dict[str, Any]:
+def _facts(batch: Batch, system: MaterialSystem | None, request: Request) -> dict[str, Any]:
     paths = [str(s.path) for s in batch.sources]
     listed = paths if len(paths) <= 20 else [*paths[:20], f"and {len(paths) - 20} more"]
-    facts = {"kind": batch.kind, "sources": "\n".join(listed)}
+    facts: dict[str, Any] = {"kind": batch.kind, "sources": "\n".join(listed)}
     if system is not None:
-        facts |= {"material": system.name, "material_source": system.source}
-    return facts
+        facts |= {
+            "material": system.name,
+            "material_source": system.source,
+            "reference_temperature": system.temperature,
+        }
+    role = "image" if system is not None else "effective properties"
+    return facts | rests_on([s.path for s in batch.sources], request, role)
 
 
-def target_of(words: Sequence[str | Path], request: Request) -> Path:
-    """The file to write: what is replaced must be a file of this kind.
+def target_of(words: Sequence[str | Path], request: Request, sources: Sequence[Path] = ()) -> Path:
+    """The file to write: what is replaced, the picture beside it too, must be of this kind and no source.
 
     Raises:
         ConfigError: it is something else.
@@ -156,50 +166,24 @@ def target_of(words: Sequence[str | Path], request: Request) -> Path:
         raise ConfigError("output", f"{target} is a folder", hint)
     if target.exists() and not holds_statistics(target):
         raise ConfigError("output", f"{target} is there and holds something else; only statistics are replaced", hint)
+    if request.picture:
+        picture = picture_of(target)
+        given = {Path(s).resolve() for s in [*map(expanded, words), *sources]}
+        if picture.resolve() in given or (picture.exists() and not drawn_here(picture)):
+            problem = f"the picture beside it would replace {picture}, which is none of ours"
+            raise ConfigError("output", problem, f"{hint}, or picture=false")
     return target
 
 
-class Book:
-    """The samples that are done, a line each in a file beside the statistics: what a later call need not compute again.
+def picture_of(target: Path) -> Path:
+    """The picture beside a file of statistics."""
+    return target.with_suffix(".png")
 
-    Attributes:
-        known: samples by their keys. new: how many were added.
-    """
 
-    def __init__(self, target: Path) -> None:
-        self.path = target.with_name(f"{target.stem}.samples.jsonl")
-        self.known: dict[str, Measured] = {}
-        self.new = 0
-        if self.path.exists():
-            with open(self.path, encoding="utf-8") as file:
-                if file.readline().strip() != _HEAD:
-                    raise ConfigError(
-                        "output", f"{self.path} is there and is no file of samples", "give another output"
-                    )
-                for line in file:
-                    with suppress(ValueError, TypeError, KeyError):  # the last line of a call that was killed
-                        made = Measured.from_json(json.loads(line))
-                        self.known[made.key] = made
-
-    def add(self, sample: Measured) -> None:
-        """Raises OutputError: the file cannot be written."""
-        self.known[sample.key] = sample
-        self.new += 1
-        try:
-            new = not self.path.exists()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a", encoding="utf-8") as file:
-                if new:
-                    file.write(_HEAD + "\n")
-                file.write(json.dumps(sample.to_json()) + "\n")
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
-
-    def keep(self, keys: set[str]) -> None:
-        """Forgets all other samples."""
-        kept = [s for k, s in self.known.items() if k in keys]
-        if self.path.exists() and len(kept) < len(self.known):
-            write_text(self.path, "\n".join([_HEAD, *(json.dumps(s.to_json()) for s in kept)]) + "\n")
+def book_of(target: Path) -> Ledger:
+    """The samples that are done, in a file beside the statistics: what a later call need not compute again."""
+    path = target.with_name(f"{target.stem}.samples.jsonl")
+    return Ledger(path, "samples", 2, "output", Measured.from_json)
 
 
 def _picture(target: Path, request: Request) -> Path | None:
@@ -208,7 +192,7 @@ def _picture(target: Path, request: Request) -> Path | None:
     from ..report.statistics import statistics_picture
     from ..store import write_bytes
 
-    path = target.with_suffix(".png")
+    path = picture_of(target)
     write_bytes(path, statistics_picture(target))
     return path
 
@@ -219,11 +203,12 @@ def check(words: Sequence[str], request: Request) -> str:
     Raises:
         ConfigError: sources that are none, or a file that will not be replaced.
     """
-    target_of(words, request)
     if not words:
+        target_of(words, request)
         return f"{request.members} samples of each of {request.sizes or 'one size'}"
     batch = collect(words, request)
+    target_of(words, request, [s.path for s in batch.sources])
     return f"{len(batch.sources)} sources ({batch.kind}), {len(batch.failed)} that did not come to an end"
 
 
-__all__ = ["Outcome", "Source", "execute", "statistics", "target_of"]
+__all__ = ["Outcome", "execute", "statistics", "target_of"]

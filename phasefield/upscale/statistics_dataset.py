@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import Unreadable
+from ..homogenize.parameters import parameter_coords
+from ..homogenize.sensitivity import constants_of
 from ..mechanics import tensors
+from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
 from ..provenance import git_commit, version
 from ..store import open_dataset
 from .samples import ORIGINAL
 from .statistics_settings import INTERVALS, Request
-from .statistics_summary import Property, Summary
+from .statistics_summary import AtSize, Property, Summary
 from .titles import STATISTICS as TITLE
+
+#: From tensors in Mandel form to those of the file.
+Form = Callable[[Any], Array]
+Dims = tuple[str, ...]
 
 _OTHERS = {
     "voigt": "Voigt bound, mean over the samples",
@@ -25,10 +33,10 @@ _OTHERS = {
     "kinematic": "mean under uniform strain or gradient on the faces (KUBC)",
     "static": "mean under uniform traction or flux on the faces (TUBC)",
 }
-_STDS = {
-    "numerical_std": "standard uncertainty by the size of the voxels, mean over the samples",
-    "model_std": "standard uncertainty by the mixing rule and the boundary condition, mean over the samples",
-    "parameter_std": "standard uncertainty by the constants of the phases, mean over the samples",
+_PARTS = {
+    "numerical": "standard uncertainty by the size of the voxels and the solver, mean over the samples",
+    "model": "standard uncertainty by the mixing rule and the boundary condition, mean over the samples",
+    "parameter": "standard uncertainty by the constants of the phases, mean over the samples",
 }
 
 
@@ -41,16 +49,18 @@ def holds_statistics(path: Path) -> bool:
         return False
 
 
-def datasets(summary: Summary, request: Request, command: str, facts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def datasets(
+    summary: Summary, request: Request, command: str, facts: dict[str, Any], system: MaterialSystem | None = None
+) -> tuple[Any, dict[str, Any]]:
     """The root of the file, and its groups by the names of the properties.
 
     Args:
-        facts: attributes that tell where the samples come from.
+        facts: attributes that tell where the samples come from. system: their material, None if they brought their properties.
     """
     import xarray
 
     samples = summary.samples
-    unit = str(samples[0].facts.get("unit") or "1")
+    unit = str(summary.own[0].facts.get("unit") or "1")
     length = {"units": unit}
     edges = [a.edge for a in summary.properties[0].sizes]
     size = ("size", edges, {"long_name": "edge of the samples, the root of their volume", "units": unit})
@@ -71,14 +81,45 @@ def datasets(summary: Summary, request: Request, command: str, facts: dict[str, 
         values = [mismatch[v] for v in summary.sizes]
         text = "root mean square difference of normalised covariances of reconstruction and original, mean over the samples"
         variables["two_point_mismatch"] = (("size",), values, {"long_name": text, "units": "1"})
+    _densities(variables, coords, summary, system)
+    if system is not None and any("parameter" in a.parts for p in summary.properties for a in p.sizes):
+        parameter_coords(coords, constants_of(system, request.properties))
     root = xarray.Dataset(variables, coords, _attributes(summary, request, command, facts))
     return root, {p.name: _group(p, summary, request, size) for p in summary.properties}
 
 
+def _densities(
+    variables: dict[str, Any], coords: dict[str, Any], summary: Summary, system: MaterialSystem | None
+) -> None:
+    """The density over the size, and those of the phases, as files of effective properties have them."""
+    mean, std = summary.density.T
+    facts = summary.own[0].facts
+    text = {"units": str(facts.get("unit of density") or "1")}
+    if not np.isfinite(mean).any():
+        return
+    label = "density, the mean by volume, mean over the samples"
+    variables["density"] = (("size",), mean, {**text, "long_name": label})
+    if np.isfinite(std).any():
+        label = "standard uncertainty of the density by those of the phases"
+        variables["density_parameter_std"] = (("size",), std, {**text, "long_name": label})
+    coords["constituent"] = ("constituent", summary.phases, {"long_name": "phase of the material"})
+    for name in ("density", "density_std"):
+        if system is None:  # as the files told it
+            values = [facts.get("constants of the phases", {}).get(f"{name} of {p}", math.nan) for p in summary.phases]
+        else:
+            known = [p.density for p in system.phases]
+            spreads = [d.spread if d else None for d in known]
+            stds = [math.nan if s is None else s.std for s in spreads]
+            values = stds if name == "density_std" else [math.nan if d is None else d.value for d in known]
+        label = f"constituent {name.replace('_', ' ')}"
+        variables[f"constituent_{name}"] = (("constituent",), values, {**text, "long_name": label})
+
+
 def _attributes(summary: Summary, request: Request, command: str, facts: dict[str, Any]) -> dict[str, Any]:
-    mine = summary.samples[0]
+    mine = summary.own[0]
+    temperature = mine.facts.get("reference_temperature")
     attrs = {
-        "title": f"{TITLE}, {len(summary.samples)} samples",
+        "title": f"{TITLE}, {len(summary.own)} samples",
         "source": f"phasefield {version()}",
         "git_commit": git_commit(),
         "command": command,
@@ -98,6 +139,8 @@ def _attributes(summary: Summary, request: Request, command: str, facts: dict[st
         "dimension": summary.dim,
         "notes": "\n".join(summary.notes),
     }
+    if temperature:  # of files of effective properties
+        attrs["reference_temperature"] = float(temperature)
     return {
         **attrs,
         **{k: v for k, v in facts.items() if v is not None},
@@ -132,27 +175,18 @@ def _group(prop: Property, summary: Summary, request: Request, size: Any) -> Any
         stack = np.asarray(values, float)
         return tensors.to_voigt(stack) if prop.elastic else stack
 
+    dependent = {} if summary.step is None else {"lacks": "independence of the samples"}
     coords = {"size": size, axes[0]: (axes[0], names), axes[1]: (axes[1], names), "scalar": ("scalar", prop.names)}
     coords["sample"] = ("sample", [s.name for s in summary.samples])
     variables: dict[str, Any] = {
         "mean": (dims, form([a.tensor.mean for a in at]), {**text, "long_name": f"mean effective {prop.name.replace('_', ' ')}"}),
-        "std": (dims, form([a.tensor.std for a in at]), {**text, "long_name": "standard deviation of one sample"}),
+        "std": (dims, form([a.tensor.std for a in at]), {**text, "long_name": "standard deviation of one sample", **dependent}),
         "samples": (("size",), [a.tensor.samples for a in at], {"long_name": "number of samples"}),
         "sample_value": (("sample", *axes), form([s.values[prop.name].tensor for s in summary.samples]), text),
         "sample_margin": (("sample",), [s.values[prop.name].margin for s in summary.samples],
                           {"units": "1", "long_name": "lowest Loewner difference of bounds and boundary conditions, relative"}),
     }  # fmt: skip
-    of = f"confidence interval of the mean, {100 * request.confidence:g} %"
-    for kind, label in [(request.interval, "ci"), *((k, k) for k in INTERVALS)]:
-        for end, which in enumerate(("low", "high")):
-            values = form([a.tensor.interval(kind)[end] for a in at])
-            variables[f"{label}_{which}"] = (dims, values, {**text, "long_name": f"{which} end of the {of} ({kind})"})
-            values = np.array([a.scalar.interval(kind)[end] for a in at])
-            variables[f"scalar_{label}_{which}"] = (
-                ("size", "scalar"),
-                values,
-                {"units": prop.unit, "long_name": f"{which} end of the {of} ({kind})"},
-            )
+    _intervals(variables, prop, request, dims, text, form)
     for name, label in _OTHERS.items():
         if all(name in a.others for a in at):
             variables[name] = (dims, form([a.others[name] for a in at]), {**text, "long_name": label})
@@ -161,24 +195,51 @@ def _group(prop: Property, summary: Summary, request: Request, size: Any) -> Any
                 [a.other_scalars[name] for a in at],
                 {"units": prop.unit, "long_name": label},
             )
-    for name, label in _STDS.items():
-        if all(name in a.stds for a in at):
-            variables[name] = (dims, form([a.stds[name] for a in at]), {**text, "long_name": label})
-    if all(a.original is not None for a in at):
-        found = [a.original for a in at if a.original is not None]
-        variables["original_mean"] = (
-            dims,
-            form([o[1] for o in found]),
-            {**text, "long_name": "mean of the originals of reconstructions"},
-        )
-        variables["original_std"] = (
-            dims,
-            form([o[2] for o in found]),
-            {**text, "long_name": "standard deviation of the originals"},
-        )
-        variables["original_samples"] = (("size",), [o[0] for o in found], {"long_name": "number of originals"})
+    _parts(variables, prop, dims, text, form)
+    _originals(variables, at, dims, text, form)
     _scalar_variables(variables, prop, request)
     return xarray.Dataset(variables, coords, {"title": f"Statistics of {prop.name.replace('_', ' ')}"})
+
+
+def _intervals(
+    variables: dict[str, Any], prop: Property, request: Request, dims: Dims, text: dict[str, str], form: Form
+) -> None:
+    """Both kinds of confidence intervals, of the components and the invariants."""
+    of = f"confidence interval of the mean, {100 * request.confidence:g} %"
+    for kind, label in [(request.interval, "ci"), *((k, k) for k in INTERVALS)]:
+        for end, which in enumerate(("low", "high")):
+            values = form([a.tensor.interval(kind)[end] for a in prop.sizes])
+            variables[f"{label}_{which}"] = (dims, values, {**text, "long_name": f"{which} end of the {of} ({kind})"})
+            values = np.array([a.scalar.interval(kind)[end] for a in prop.sizes])
+            variables[f"scalar_{label}_{which}"] = (
+                ("size", "scalar"),
+                values,
+                {"units": prop.unit, "long_name": f"{which} end of the {of} ({kind})"},
+            )
+
+
+def _parts(variables: dict[str, Any], prop: Property, dims: Dims, text: dict[str, str], form: Form) -> None:
+    """Standard uncertainties besides the scatter, with what they were estimated from and what they lack, in commas."""
+    for name, label in _PARTS.items():
+        if all(name in a.parts for a in prop.sizes):
+            found = [a.parts[name] for a in prop.sizes]
+            lacks = list(dict.fromkeys(n for p in found for n in p.lacks))
+            contains = dict.fromkeys(n for p in found for n in p.contains if n not in lacks)
+            told = {"contains": ", ".join(contains), "lacks": ", ".join(lacks)}
+            variables[f"{name}_std"] = (dims, form([p.std for p in found]), {**text, "long_name": label, **told})
+
+
+def _originals(variables: dict[str, Any], at: list[AtSize], dims: Dims, text: dict[str, str], form: Form) -> None:
+    """What reconstructions are compared with."""
+    found = [a.original for a in at if a.original is not None]
+    if len(found) < len(at):
+        return
+    for name, k, label in (
+        ("original_mean", 1, "mean of the originals of reconstructions"),
+        ("original_std", 2, "standard deviation of the originals"),
+    ):
+        variables[name] = (dims, form([o[k] for o in found]), {**text, "long_name": label})
+    variables["original_samples"] = (("size",), [o[0] for o in found], {"long_name": "number of originals"})
 
 
 def _scalar_variables(variables: dict[str, Any], prop: Property, request: Request) -> None:
@@ -198,9 +259,9 @@ def _scalar_variables(variables: dict[str, Any], prop: Property, request: Reques
     wanted = f"of {float(request.error):g}, {100 * request.confidence:g} % of the time"
     table: dict[str, tuple[Any, str]] = {
         "error_of_one": (lambda n: n.error, "relative error of one sample of this size"),
-        "samples_needed": (lambda n: float(n.samples), f"samples of this size for a relative error {wanted}"),
+        "samples_needed": (lambda n: n.samples, f"samples of this size for a relative error {wanted}"),
         "representative": (
-            lambda n: float(n.single),
+            lambda n: float(n.single) if math.isfinite(n.error) else math.nan,
             f"1 where one sample has a relative error {wanted}, boundary bias included",
         ),
         "size_needed": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,17 @@ from ..mechanics import tensors
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
-from .measuring import Measured
+from . import record_evidence
+from .measuring import Measured, Values
+from .record import Estimate as Part
 from .samples import ORIGINAL
 from .statistics import Estimate, Need, Scaling, enough, estimate, integral_range, need, scaling
 from .statistics_settings import Request
 
 #: Loewner differences below minus this are told: ten times the tolerance of the solver, as homogenize has it.
 _SLACK = 10.0
+#: Relative difference of numbers that are the same.
+_ROUNDING = 1e-9
 #: Correlation length over edge above which a sample is small.
 _SMALL = 0.1
 
@@ -30,8 +35,11 @@ def scalars(tensor: Array, elastic: bool, axes: Sequence[int]) -> dict[str, floa
     """
     if not elastic:
         return {"mean": float(np.mean(np.diag(tensor)[list(axes)]))}
-    if list(axes) == [0, 1]:
-        return tensors.plane_moduli(tensor)
+    if len(axes) == 2:
+        order = (*axes, *({0, 1, 2} - set(axes)))  # the plane becomes xy
+        pairs = [tuple(sorted((order[i], order[j]))) for i, j in tensors.PAIRS]
+        turned = [tensors.PAIRS.index(p) for p in pairs]
+        return tensors.plane_moduli(tensor[np.ix_(turned, turned)])
     if len(axes) == 3:
         return {k: v for k, v in tensors.isotropic_moduli(tensor).items() if k in ("K", "G")}
     return {"M": float(tensor[axes[0], axes[0]])}
@@ -46,8 +54,8 @@ class AtSize:
             tensors under other boundary conditions and of the bounds, by name; other_scalars: their invariants.
         margin: the lowest Loewner difference of all samples; broken: names of samples that break the order.
         needs: of every invariant. gap: half of the difference between uniform strain and traction, relative, of every invariant.
-        stds: standard uncertainties besides the scatter, means over the samples.
-        original: of those that reconstructions are compared with, the same.
+        parts: standard uncertainties besides the scatter, means over the samples: ``numerical``, ``model``, ``parameter``.
+        original: of those that reconstructions are compared with: how many, mean and standard deviation.
     """
 
     voxels: int
@@ -61,7 +69,7 @@ class AtSize:
     ratio: float
     needs: list[Need]
     gap: Array | None
-    stds: dict[str, Array]
+    parts: dict[str, Part]
     original: tuple[int, Array, Array] | None = None
 
 
@@ -90,7 +98,8 @@ class Summary:
     """All that came of the samples.
 
     Attributes:
-        fractions: (sizes, phases), means. notes: warnings for the reader.
+        fractions: (sizes, phases), means. density: (sizes, 2), means and their standard uncertainties; NaN where not known.
+        step: distance of windows, where some overlap. notes: warnings for the reader.
     """
 
     samples: list[Measured]
@@ -100,7 +109,14 @@ class Summary:
     fractions: Array
     dim: int
     wanted: float
+    density: Array
+    step: int | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def own(self) -> list[Measured]:
+        """The samples that the statistics are of, without the originals of reconstructions."""
+        return [s for s in self.samples if not s.name.startswith(ORIGINAL)]
 
     @property
     def mismatch(self) -> dict[int, float]:
@@ -112,12 +128,14 @@ class Summary:
         return {size: float(np.mean(values)) for size, values in found.items()}
 
 
-def summarize(samples: Sequence[Measured], request: Request, system: MaterialSystem | None = None) -> Summary:
+def summarize(
+    samples: Sequence[Measured], request: Request, system: MaterialSystem | None = None, step: int | None = None
+) -> Summary:
     """The statistics of samples.
 
     Args:
         samples: with those whose names begin with `ORIGINAL`, which are compared with the others. system: their material, for the
-            integral ranges; None if it is not known.
+            integral ranges; None if it is not known. step: distance in voxels, of samples that are windows of an image.
 
     Raises:
         ConfigError: samples that are not alike, or fewer than three of a size.
@@ -125,6 +143,8 @@ def summarize(samples: Sequence[Measured], request: Request, system: MaterialSys
     _alike(samples)
     originals = [s for s in samples if s.name.startswith(ORIGINAL)]
     mine = [s for s in samples if not s.name.startswith(ORIGINAL)]
+    if not mine:
+        raise ConfigError("samples", f"there are originals alone; {samples[0].name} is one")
     sizes = sorted({s.voxels for s in mine})
     groups = [[s for s in mine if s.voxels == size] for size in sizes]
     for size, group in zip(sizes, groups, strict=True):
@@ -135,7 +155,11 @@ def summarize(samples: Sequence[Measured], request: Request, system: MaterialSys
         at = [_at_size(group, [o for o in originals if o.voxels == group[0].voxels], name, request) for group in groups]
         properties.append(_fitted(name, mine[0].values[name].unit, at, groups, dim, request, system))
     fractions = np.array([np.mean([s.fractions for s in group], axis=0) for group in groups])
-    out = Summary(list(samples), properties, sizes, mine[0].phases, fractions, dim, float(request.error))
+    density = np.array([np.mean([s.density for s in group], axis=0) for group in groups])
+    overlapping = step if step is not None and step < sizes[-1] else None
+    out = Summary(
+        list(samples), properties, sizes, mine[0].phases, fractions, dim, float(request.error), density, overlapping
+    )
     out.notes = _notes(out, mine, request)
     return out
 
@@ -145,25 +169,40 @@ def _alike(samples: Sequence[Measured]) -> None:
     first = samples[0]
     for sample in samples[1:]:
         for name, value in first.facts.items():
-            if sample.facts.get(name) != value:
+            other = sample.facts.get(name)
+            if not _equal(value, other):
+                which = ""
+                if isinstance(value, dict) and isinstance(other, dict):
+                    names = [n for n in {**value, **other} if not _equal(value.get(n), other.get(n))]
+                    which = f": {', '.join(names)}"
+                told = which or f": {other or 'none'} and {value or 'none'}"
                 raise ConfigError(
-                    sample.name, f"has another {name} than {first.name}: {sample.facts.get(name)} and {value}",
+                    sample.name, f"has another {name} than {first.name}{told}",
                     "statistics need samples of one material, spacing and method",
                 )  # fmt: skip
         for name, one, other in (
             ("phases", first.phases, sample.phases), ("properties", sorted(first.values), sorted(sample.values)),
-            ("number of axes", first.dim, sample.dim),
+            ("axes", first.axes, sample.axes),
         ):  # fmt: skip
             if one != other:
                 raise ConfigError(sample.name, f"has other {name} than {first.name}: {other} and {one}")
 
 
-def _axes(sample: Measured) -> list[int]:
-    return list(range(sample.dim))
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two facts are the same, numbers but for rounding: relative to the largest of a tensor, whatever its unit."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(v, other[n]) for n, v in one.items())
+    if not all(isinstance(each, list | float) for each in (one, other)):
+        return bool(one == other)
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    if a.shape != b.shape:
+        return False
+    scale = float(np.abs(np.concatenate([a[np.isfinite(a)], b[np.isfinite(b)]])).max(initial=0.0))
+    return bool(np.allclose(a, b, rtol=0.0, atol=_ROUNDING * scale, equal_nan=True))
 
 
 def _at_size(group: Sequence[Measured], originals: Sequence[Measured], name: str, request: Request) -> AtSize:
-    elastic, axes = PROPERTIES[name].order == 4, _axes(group[0])
+    elastic, axes = PROPERTIES[name].order == 4, group[0].axes
 
     def numbers(tensor: Array) -> list[float]:
         return list(scalars(tensor, elastic, axes).values())
@@ -196,33 +235,28 @@ def _at_size(group: Sequence[Measured], originals: Sequence[Measured], name: str
     return AtSize(
         group[0].voxels, float(np.mean([s.edge for s in group])), made, scalar, others, other_scalars,
         float(np.nanmin([v.margin for v in values])) if np.isfinite([v.margin for v in values]).any() else math.nan, broken,
-        float(np.mean(ratios)) if ratios else math.nan, [], gap, _stds(group, name, others, made.mean), original,
+        float(np.mean(ratios)) if ratios else math.nan, [], gap, _parts(values, name), original,
     )  # fmt: skip
 
 
-def _stds(group: Sequence[Measured], name: str, others: dict[str, Array], mean: Array) -> dict[str, Array]:
-    """Standard uncertainties besides the scatter, where anything is known of them, as tensors.
-
-    Evidence is relative to the energy, so that a component is uncertain by its share of ``sqrt(C_ii C_jj)``. Of the error of the
-    voxel size, which covers 95 %, and of the spread of mixing rules, a bound, the half is a standard uncertainty; the boundary
-    is as good as uniform between traction and strain.
-    """
-    values = [s.values[name] for s in group]
-    out: dict[str, Array] = {}
-    scale = np.sqrt(np.abs(np.outer(np.diag(mean), np.diag(mean))))
-    if all("discretisation" in v.parts for v in values):
-        out["numerical_std"] = scale * float(np.mean([v.parts["discretisation"] for v in values])) / 2
-    model = np.zeros_like(scale)
-    known = False
-    spreads = [v.parts["mixing_spread"] for v in values if np.isfinite(v.parts.get("mixing_spread", math.nan))]
-    if len(spreads) == len(values):
-        model, known = model + (scale * float(np.mean(spreads)) / 2) ** 2, True
-    if {"static", "kinematic"} <= set(others):
-        model, known = model + (np.nan_to_num(others["kinematic"] - others["static"]) / math.sqrt(12)) ** 2, True
-    if known:
-        out["model_std"] = np.where(np.isnan(mean), np.nan, np.sqrt(model))
-    if all("parameter_std" in v.stds for v in values):
-        out["parameter_std"] = np.mean([v.stds["parameter_std"] for v in values], axis=0)
+def _parts(values: Sequence[Values], name: str) -> dict[str, Part]:
+    """Standard uncertainties besides the scatter, where they are known of every sample: means, for they are common to all."""
+    found: dict[str, list[Part | None]] = {"numerical": [], "model": [], "parameter": []}
+    for v in values:
+        if PROPERTIES[name].positive:  # of stress-free strains no energy is estimated
+            faces = v.others.get("kinematic"), v.others.get("static")
+            found["numerical"].append(record_evidence.numerical(v.tensor, v.parts, v.tolerance))
+            found["model"].append(record_evidence.model(v.tensor, v.parts, *faces, sharp=v.sharp))
+        constants = ("constants of the phases",)
+        own = None if v.parameter_std is None else Part(v.parameter_std, constants, tuple(v.unknown))
+        found["parameter"].append(own)
+    out = {}
+    for part, each in found.items():
+        known = [p for p in each if p is not None]
+        if known and len(known) == len(values):
+            lacks = tuple(dict.fromkeys(n for p in known for n in p.lacks))
+            contains = tuple(dict.fromkeys(n for p in known for n in p.contains if n not in lacks))
+            out[part] = Part(np.mean([p.std for p in known], axis=0), contains, lacks)
     return out
 
 
@@ -231,13 +265,14 @@ def _fitted(
     system: MaterialSystem | None,
 ) -> Property:  # fmt: skip
     """Exponents, integral ranges and what a wanted error takes."""
-    axes = _axes(groups[0][0])
+    axes = groups[0][0].axes
     names = list(scalars(at[0].tensor.mean, PROPERTIES[name].order == 4, axes))
     edges, counts = [a.edge for a in at], [a.tensor.samples for a in at]
     fits = [
         scaling(edges, [float(a.scalar.std[k]) ** 2 for a in at], counts, request.confidence) for k in range(len(names))
     ]
-    points = _point_variances(name, axes, groups[-1], system)
+    sheet = request.plane == "stress" and groups[0][0].facts.get("axes") == 2
+    points = _point_variances(name, axes, groups[-1], system, sheet)
     last = at[-1]
     ranges = [integral_range(float(last.scalar.std[k]) ** 2, last.edge, dim, points[k]) for k in range(len(names))]
     made = []
@@ -270,9 +305,13 @@ def _bias(a: AtSize, last: AtSize, k: int, kind: str) -> float:
 
 
 def _point_variances(
-    name: str, axes: Sequence[int], group: Sequence[Measured], system: MaterialSystem | None
+    name: str, axes: Sequence[int], group: Sequence[Measured], system: MaterialSystem | None, sheet: bool
 ) -> list[float]:
-    """Variance of the invariants from point to point of the material; NaN where a phase has none."""
+    """Variance of the invariants from point to point of the material; NaN where a phase has none.
+
+    Args:
+        sheet: the samples are under plane stress, so that stiffnesses are those of the sheet, as they are mixed.
+    """
     elastic = PROPERTIES[name].order == 4
     size = 6 if elastic else 3
     unknown = [math.nan] * len(scalars(np.eye(size), elastic, axes))
@@ -281,10 +320,12 @@ def _point_variances(
     shares = np.mean([s.fractions for s in group], axis=0)
     found = []
     for phase in system.phases:
-        value = phase.values.get(name)
-        if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        if name not in phase.values or not np.isfinite(phase.values[name]).all():
             return unknown
+        value = phase.tensor(name)
         tensor = np.zeros((size, size)) if isinstance(value, float) else np.asarray(value, float)
+        if sheet and elastic:
+            tensor = tensors.embed_plane(tensors.plane_stress(tensor))
         found.append(list(scalars(tensor, elastic, axes).values()))
     table = np.array(found)
     return list(shares @ table**2 - (shares @ table) ** 2)
@@ -315,6 +356,11 @@ def _notes(out: Summary, mine: Sequence[Measured], request: Request) -> list[str
     if np.isnan([s.ratio for s in mine]).any():
         notes.append(
             f"{int(np.isnan([s.ratio for s in mine]).sum())} samples have no correlation length: they hold one phase alone"
+        )
+    if out.step is not None:
+        notes.append(
+            f"windows overlap (distances of {out.step} voxels) and are not independent: intervals, the exponent's too, are too "
+            "short, as if there were more samples; those of an image are no more than the windows that fit beside each other"
         )
     if any(s.name.startswith(ORIGINAL) for s in out.samples):
         notes.append(

@@ -9,13 +9,12 @@ import numpy as np
 
 from ..homogenize.table import rows_of, scaled, wrapped
 from ..mechanics import tensors
-from .samples import ORIGINAL
 from .statistics_summary import AtSize, Property, Summary
 
 
 def table(summary: Summary) -> str:
     """The results in words and numbers for a terminal."""
-    mine = [s for s in summary.samples if not s.name.startswith(ORIGINAL)]
+    mine = summary.own
     shares = ", ".join(f"{n} {100 * f:.4g} %" for n, f in zip(summary.phases, summary.fractions[-1], strict=True))
     counts = [sum(s.voxels == v for s in mine) for v in summary.sizes]
     listed = ", ".join(f"{n} of {v} voxels" for n, v in zip(counts, summary.sizes, strict=True))
@@ -76,11 +75,15 @@ def _columns(prop: Property, factor: float, unit: str) -> list[str]:
                 str(a.voxels), str(a.tensor.samples), f"{mean / factor:.5g}", f"{(high[k] - low[k]) / 2 / factor:.2g}",
                 _percent(float(a.scalar.std[k]) / abs(mean) if mean else math.nan),
                 *(f"{a.other_scalars[n][k] / factor:.5g}" for n in bounded),
-                "-" if math.isnan(a.ratio) else f"{a.ratio:.2g}", _percent(need.error), str(need.samples),
+                "-" if math.isnan(a.ratio) else f"{a.ratio:.2g}", _percent(need.error), _count(need.samples),
             ])  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         out += ["  " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     return out
+
+
+def _count(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0f}"
 
 
 def _percent(value: float) -> str:
@@ -145,7 +148,9 @@ def _representative(sizes: Sequence[AtSize], names: Sequence[str], wanted: float
     biased = last.gap is not None and float(np.max(np.abs(last.gap))) > wanted
     edge = math.ceil(last.voxels * need.size / last.edge) if np.isfinite(need.size) else None
     larger = f" or one of about {edge} voxels" if edge is not None and edge > last.voxels else ""
-    text = f"no sample is representative; {need.samples} of {last.voxels} voxels would do{larger} (by {names[worst]})"
+    text = (
+        f"no sample is representative; {need.samples:.0f} of {last.voxels} voxels would do{larger} (by {names[worst]})"
+    )
     if biased and last.gap is not None:
         most = f"{100 * float(np.max(last.gap)):.2g} %"
         text += f", but the boundary condition alone may be off by {most}, which only larger samples cure"

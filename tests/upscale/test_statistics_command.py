@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from phasefield.homogenize.bounds import loewner_margin
 from phasefield.homogenize.command import run as homogenize_file
 from phasefield.mechanics import tensors
 from phasefield.report.statistics import statistics_picture
+from phasefield.store import sha256
+from phasefield.upscale.sources import read_record
 from phasefield.upscale.statistics_command import Outcome, statistics
+from phasefield.wall import WANTS_MORE
 
 MATERIAL = {
     "phases": {
@@ -139,12 +143,92 @@ def test_files_of_effective_properties_are_samples(here: Path) -> None:
     tensor = [xr.open_dataset(p)["conductivity"].values[-1] for p in paths]
     found = _group(made, "conductivity")
     np.testing.assert_allclose(found["mean"][0], np.mean(tensor, 0))
-    deltas = np.mean([float(xr.open_dataset(p)["conductivity_discretisation"][-1]) for p in paths])
-    assert float(found["numerical_std"][0, 0, 0]) == pytest.approx(float(found["mean"][0, 0, 0]) * deltas / 2)
+    deltas = [float(xr.open_dataset(p)["conductivity_discretisation"][-1]) for p in paths]
+    # Two standard uncertainties of the voxels, and the limit of the solver's, of every sample.
+    numerical = [t[0, 0] * np.hypot(d / 2, 1e-6 / np.sqrt(3)) for t, d in zip(tensor, deltas, strict=True)]
+    assert float(found["numerical_std"][0, 0, 0]) == pytest.approx(np.mean(numerical))
+    assert found["numerical_std"].attrs["contains"] == "voxel size, solver tolerance"
     assert "model_std" not in found  # sharp voxels have no mixing rule, and one boundary was computed
+    records = [read_record(p).properties["conductivity"].uncertainty["numerical"].std for p in paths]
+    np.testing.assert_allclose(found["numerical_std"][0], np.mean(records, 0))  # a record of one says the same
     other, _, _ = homogenize_file("s3.npy", [*keys, "material.phases.b.conductivity=12", "output=other.nc"])
-    with pytest.raises(ConfigError, match=r"other\.nc.*constants of the phases"):
+    with pytest.raises(ConfigError, match=r"other\.nc.*constants of the phases.*conductivity of b"):
         statistics(*paths[:3], other, picture=False)
+
+
+@pytest.mark.slow
+def test_what_the_material_says_goes_into_the_file(here: Path) -> None:
+    """Uncertain constants, density, temperature and hashes, the same from images as from files of their properties."""
+    keys = ["material=m.yaml", "properties=conductivity", "spacing=1.0859nm", "two_grid=false", "descriptors=false"]
+    Path("m.yaml").write_text(json.dumps({"temperature": "20 degC", "phases": {
+        "a": {"density": "1 g/cm^3", "conductivity": "1.0(1) W/(m K)"},
+        "b": {"density": "2.0(3) g/cm^3", "conductivity": "10 W/(m K)"},
+    }}))  # fmt: skip
+    files = [homogenize_file(f"s{k}.npy", keys)[0] for k in range(3)]
+    solver = {"precision": "double", "tolerance": 1e-6}
+    more = {**CONDUCTIVITY, "material": "m.yaml", "spacing": ["1.0859 nm"], "solver": solver}
+    first = statistics("s0.npy", "s1.npy", "s2.npy", output="A.nc", **more)
+    other = statistics(*files, output="B.nc", picture=False)
+    a, b = _group(first, "conductivity")["parameter_std"], _group(other, "conductivity")["parameter_std"]
+    each = [xr.open_dataset(f)["conductivity_parameter_std"].values[-1] for f in files]
+    np.testing.assert_allclose(a[0], np.mean(each, 0), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(b[0], np.mean(each, 0))
+    assert a.attrs["lacks"] == b.attrs["lacks"] == "b.conductivity"
+    share = np.mean([np.load(f"s{k}.npy").mean() for k in range(3)])
+    for made, source in ((first, "s0.npy"), (other, files[0])):
+        record = read_record(made.path)
+        assert record.density is not None
+        assert record.density.value == pytest.approx(1000 + 1000 * share)
+        assert record.density.unit == "kg/m^3"
+        assert record.density.uncertainty["parameter"].std == pytest.approx(300 * share)
+        assert record.density.uncertainty["parameter"].lacks == ("a.density",)
+        assert record.reference_temperature is not None
+        assert record.reference_temperature.value == pytest.approx(293.15)
+        assert {i.sha256 for i in record.provenance.inputs} >= {sha256(Path(source))}
+        assert record.properties["conductivity"].between.size_unit == "m"
+        assert record.properties["conductivity"].between.size == pytest.approx(16 * 1.0859e-9, rel=1e-12)
+    changed = json.loads(Path("m.yaml").read_text())
+    changed["phases"]["a"]["conductivity"] = "1.0(2) W/(m K)"
+    again = statistics("s0.npy", "s1.npy", "s2.npy", output="A.nc", **{**more, "material": changed})
+    assert again.known == 0  # what uncertainties make of a sample is another number
+    np.testing.assert_allclose(_group(again, "conductivity")["parameter_std"], 2 * a, rtol=1e-6)
+
+
+def test_no_picture_of_others_is_replaced(here: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(255 * _cells(0, 48)).save("scan.png")
+    before = Path("scan.png").read_bytes()
+    drawn = {**CONDUCTIVITY, "picture": True, "sizes": [24]}
+    for sources in (["scan.png"], ["big.npy"]):
+        with pytest.raises(ConfigError, match="none of ours"):
+            statistics(*sources, output="scan.nc", **drawn)
+    assert Path("scan.png").read_bytes() == before
+    assert not Path("scan.nc").exists()
+    assert not Path("scan.samples.jsonl").exists()
+    for _ in range(2):  # one's own may be
+        assert statistics("big.npy", output="own.nc", **drawn).picture == Path("own.png")
+
+
+def test_a_lost_worker_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import Future
+    from concurrent.futures.process import BrokenProcessPool
+
+    from phasefield.upscale import measuring
+
+    class Pool:
+        def __init__(self, *_: object) -> None: ...
+
+        def submit(self, *_: object) -> Future[object]:
+            lost: Future[object] = Future()
+            lost.set_exception(BrokenProcessPool("killed"))
+            return lost
+
+        def shutdown(self, **_: object) -> None: ...
+
+    monkeypatch.setattr(measuring, "ProcessPoolExecutor", Pool)
+    with pytest.raises(ConfigError, match="out of memory"):
+        statistics("s0.npy", "s1.npy", "s2.npy", workers=2, **CONDUCTIVITY)
 
 
 def test_reconstructions_beside_their_original(here: Path) -> None:
@@ -201,6 +285,29 @@ def test_bad_input_is_named_and_nothing_is_overwritten(here: Path, capsys: pytes
     xr.DataArray(_cells(4, 16), axes, name="g").to_dataset().to_netcdf("w.nc")
     with pytest.raises(ConfigError, match="another spacing"):
         statistics("s0.npy", "s1.npy", "w.nc", **CONDUCTIVITY)
+
+
+def test_what_stops_in_time_is_not_done(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phasefield import api, sweep
+
+    call = ["model=spinodal", "members=4", "sizes=[16]", "time.end=20", "time.wall=1h", "output=S.nc",
+            "material.phases.a.conductivity=1", "material.phases.b.conductivity=9", "properties=conductivity"]  # fmt: skip
+    asked = []
+
+    def stopped(composed: object, line: str, folder: Path, **options: object) -> object:
+        asked.append(Path(folder).name)
+        return SimpleNamespace(outcome=SimpleNamespace(reason="wall", signal=None))
+
+    monkeypatch.setattr(api, "run_config", stopped)
+    for times in (1, 2):  # the second call goes on with it
+        code, text = _says(call, capsys)
+        assert code == WANTS_MORE
+        assert "goes on" in text
+        assert asked == ["0"] * times
+        assert [m.code for m in sweep.members("S") if m.number == 0] == [WANTS_MORE]
+    assert not Path("S.nc").exists()
 
 
 def test_samples_are_simulated_and_go_on(

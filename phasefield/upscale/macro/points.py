@@ -11,7 +11,6 @@ import pickle
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from ...errors import ConfigError, NotConverged, PhasefieldError
 from ...mechanics.tensors import Array
+from ..workers import whole
 from .micro import Homogenized, Micro, Response
 
 #: Portions of work for each worker and solve: more of them are fairer, and cost more.
@@ -123,17 +123,11 @@ class Points:
     def _beside(self, executor: Executor, work: list[tuple[int, Array, Any]]) -> list[Response]:
         each = max(1, -(-len(work) // (_PORTIONS * self.workers)))
         answers: list[Response] = []
-        try:
+        with whole("use kind=threads"):
             for some in executor.map(_solve_here, [work[i : i + each] for i in range(0, len(work), each)]):
                 if isinstance(some, Exception):
                     raise some
                 answers += some
-        except BrokenProcessPool:
-            raise ConfigError(
-                "workers",
-                "ended before they began",
-                'start the script\'s own work below if __name__ == "__main__", or use kind=threads',
-            ) from None
         return answers
 
     def accept(self) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ConfigError, NotConverged, OutputError
+from ...errors import ConfigError, NotConverged
 from ...homogenize.dataset import holds_properties
 from ...homogenize.problem import Problem
-from ...homogenize.properties import results_of
+from ...homogenize.properties import VERSION, results_of
 from ...homogenize.settings import Settings as Method
 from ...mechanics import tensors
 from ...mechanics.materials import build
@@ -25,6 +23,7 @@ from ...mechanics.phases import MaterialSystem
 from ...mechanics.properties import PROPERTIES
 from ...mechanics.tensors import Array
 from ...store import open_dataset
+from ..ledger import Ledger
 from .features import Query
 from .images import Microstructure
 from .settings import Settings
@@ -70,7 +69,7 @@ def isotropic_pair(problem: Problem, name: str) -> tuple[Array, Array]:
 
 def method(prop: str, rule: str, solver: Options) -> Method:
     """How tensors are computed."""
-    return Method(properties=(prop,), voxel=rule, two_grid=False, mixing=False, solver=solver)
+    return Method(properties=(prop,), voxel=rule, two_grid=False, mixing=False, sensitivity=False, solver=solver)
 
 
 def drawn(settings: Settings, image: Microstructure) -> Iterator[MaterialSystem]:
@@ -135,7 +134,7 @@ def _key(image: Microstructure, first: Array, second: Array, settings: Settings)
     """Of a label: what it depends on."""
     numbers = " ".join(f"{v:.12g}" for v in np.concatenate([first.ravel(), second.ravel()]))
     solver = settings.solver
-    how = (settings.property, settings.voxel, solver.scheme, solver.tolerance, solver.precision)
+    how = (VERSION, settings.property, settings.voxel, solver.scheme, solver.tolerance, solver.precision)
     return hashlib.sha256(f"{image.hash} {how} {numbers}".encode()).hexdigest()[:32]
 
 
@@ -180,7 +179,7 @@ def _held(data: Any, image: Microstructure, settings: Settings) -> Label | None:
 
 
 class Cache:
-    """Labels in a file, one a line: what is written stays, whatever happens to what comes after it.
+    """Labels in a file, see `Ledger`.
 
     Raises:
         ConfigError: the file is something else.
@@ -188,45 +187,18 @@ class Cache:
 
     def __init__(self, path: Path | None) -> None:
         self.path, self.notes = path, list[str]()
-        self._whole, self._cut = 0, False
-        self._known: dict[str, tuple[list[float], float]] = {}
-        if path is None or not path.exists():
-            return
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ConfigError("cache", f"{path} cannot be read: {error}", "give another file, cache=FILE") from error
-        self._whole = content.rfind(b"\n") + 1
-        self._cut = self._whole < len(content)
-        try:
-            for line in content[: self._whole].splitlines():
-                entry = json.loads(line)
-                self._known[entry["key"]] = (entry["tensor"], entry["seconds"])
-            if self._cut and not (self._known and content[self._whole :].startswith(b'{"key"')):
-                raise ValueError("a last line of something else")
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError("cache", f"{path} is no file of labels", "give another file, cache=FILE") from error
+        self._ledger = Ledger(path, "labels", 1, "cache", lambda entry: (entry["tensor"], entry["seconds"]))
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._ledger.known)
 
     def get(self, key: str, size: int) -> tuple[Array, float] | None:
-        if key not in self._known:
+        if key not in self._ledger.known:
             return None
-        tensor, seconds = self._known[key]
+        tensor, seconds = self._ledger.known[key]
         return np.array(tensor).reshape(size, size), seconds
 
     def put(self, key: str, tensor: Array, seconds: float) -> None:
-        self._known[key] = (tensor.ravel().tolist(), seconds)
-        if self.path is None:
-            return
-        line = json.dumps({"key": key, "seconds": seconds, "tensor": tensor.ravel().tolist()})
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self._cut:  # a line that was cut off where the process ended
-                os.truncate(self.path, self._whole)
-                self._cut = False
-            with open(self.path, "ab") as file:
-                file.write((line + "\n").encode())
-        except OSError as error:
-            raise OutputError(f"{self.path}: labels cannot be kept: {error.strerror or error}") from error
+        """Raises OutputError: the file cannot be written."""
+        numbers = tensor.ravel().tolist()
+        self._ledger.put({"key": key, "seconds": seconds, "tensor": numbers}, (numbers, seconds))
