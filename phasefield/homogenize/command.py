@@ -115,13 +115,13 @@ def execute(
 
     Args:
         folder: of a member of a sweep, in which properties.nc is written whatever ``output`` says.
-        after: what is done with every record besides, as `upscale.uncertainty.refine` for ``uncertainty=pce`` or ``montecarlo``.
+        after: what is done with every record besides, without which ``uncertainty=pce`` and ``montecarlo`` are refused.
     """
     if after is None and request.uncertainty in SOLVING:
         raise ConfigError(
             "uncertainty",
             f"is {request.uncertainty}, which solves again",
-            "give after=phasefield.upscale.uncertainty.refine",
+            "give after=, a function that does it, or use first-order; docs/uncertainty.md",
         )
     system = system_of(request.material)
     where = expanded(path)

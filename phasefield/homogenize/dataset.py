@@ -25,7 +25,7 @@ from .records import Record
 from .result import Result, computed
 
 #: How the title of the file begins; the file is known by it.
-_TITLE = "Effective properties of"
+TITLE = "Effective properties of "
 _EVIDENCE = {
     "hill_mandel": "Hill-Mandel residual |<s:e> - <s>:<e>| / <s:e>",
     "asymmetry": "norm of the antisymmetric part over the norm, before it is taken out",
@@ -61,7 +61,7 @@ def holds_properties(path: Path) -> bool:
     """Whether a file is one that `dataset` made."""
     try:
         with open_dataset(path) as data:
-            return str(data.attrs.get("title", "")).startswith(_TITLE)
+            return str(data.attrs.get("title", "")).startswith(TITLE)
     except Unreadable:  # a file of another kind
         return False
 
@@ -104,7 +104,7 @@ def _attributes(records: list[Record], command: str, notes: Sequence[str]) -> di
     system, request, image = records[-1].problem.material, records[-1].problem.settings, records[0].image
     attrs = {
         "Conventions": "CF-1.11",
-        "title": f"{_TITLE} {image.source}",
+        "title": f"{TITLE}{image.source}",
         "source": f"phasefield {version()}",
         "git_commit": git_commit(),
         "command": command,
@@ -213,31 +213,36 @@ def _phases(variables: dict[str, Any], coords: dict[str, Any], records: list[Rec
     variables["volume_fraction"] = (("time", "phase"), fractions, {"units": "1"})
     text = {"long_name": "whether voxels hold two phases, so that mixing rules make a difference", "units": "1"}
     variables["diffuse"] = (("time",), np.array([r.diffuse for r in records], np.int8), text)
-    _density(variables, records)
+    pairs = np.array([system.density(r.problem.assignment.phase, r.fractions) for r in records])
+    variables |= density_variables(system, pairs, ("time",))
     angles = np.degrees([tensors.euler_from_rotation(turn) for turn in turns])
     coords["angle"] = ("angle", ["phi1", "Phi", "phi2"])
     text = {"units": "degree", "long_name": "Euler angles of the crystal axes (Bunge), crystal to sample"}
     variables["orientation"] = (("phase", "angle"), angles, text)
 
 
-def _density(variables: dict[str, Any], records: list[Record]) -> None:
-    """The density, and what it is made of, where anything is known of it."""
-    system = records[-1].problem.material
-    pairs = np.array([system.density(r.problem.assignment.phase, r.fractions) for r in records])
+def density_variables(system: MaterialSystem, pairs: Array, dims: tuple[str, ...]) -> dict[str, Any]:
+    """The density, and what it is made of, where anything is known of it; phases are along ``constituent``.
+
+    Args:
+        pairs: (..., 2) of axes ``dims``: what `MaterialSystem.density` gives.
+    """
+    variables: dict[str, Any] = {}
     text = {"units": "kg/m^3" if system.united else "1"}
     constituents = [p.density for p in system.phases]
     if not any(constituents):
-        return
-    variables["density"] = (("time",), pairs[:, 0], {**text, "long_name": "density, the mean by volume"})
-    if np.isfinite(pairs[:, 1]).any():
+        return variables
+    variables["density"] = (dims, pairs[..., 0], {**text, "long_name": "density, the mean by volume"})
+    if np.isfinite(pairs[..., 1]).any():
         label = "standard uncertainty of the density by those of the phases"
-        variables["density_parameter_std"] = (("time",), pairs[:, 1], {**text, "long_name": label})
+        variables["density_parameter_std"] = (dims, pairs[..., 1], {**text, "long_name": label})
     spreads = [d.spread if d else None for d in constituents]
     for name, values in (
         ("constituent_density", [d.value if d else math.nan for d in constituents]),
         ("constituent_density_std", [s.std if s else math.nan for s in spreads]),
     ):
         variables[name] = (("constituent",), values, {**text, "long_name": name.replace("_", " ")})
+    return variables
 
 
 def _constants(variables: dict[str, Any], coords: dict[str, Any], problem: Problem) -> None:

@@ -32,10 +32,12 @@ def rests_on(image: Path | Sequence[Path], request: Any, role: str = "image") ->
     if isinstance(chosen, str):
         with suppress(ConfigError):
             files.append(("material", find("material", chosen)))
-    if isinstance(request.grains, Grains) and os.path.isfile(request.grains.source):
-        files.append(("grains", Path(request.grains.source)))
+    grains = getattr(request, "grains", None)
+    if isinstance(grains, Grains) and os.path.isfile(grains.source):
+        files.append(("grains", Path(grains.source)))
     listed = [{"role": role, "path": os.path.abspath(path), "sha256": _hash(path)} for role, path in files]
-    keys = dataclasses.asdict(dataclasses.replace(request, grains=getattr(request.grains, "source", request.grains)))
+    told = {"grains": grains.source} if isinstance(grains, Grains) else {}
+    keys = dataclasses.asdict(dataclasses.replace(request, **told))
     # By way of JSON, for YAML has tags for tuples and what else Python knows.
     config = yaml.safe_dump(json.loads(json.dumps(keys, default=str)), sort_keys=False)
     return {"inputs": json.dumps(listed, ensure_ascii=False), "config": config}

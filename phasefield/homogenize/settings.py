@@ -60,8 +60,8 @@ class Settings(Method):
         two_grid, mixing: whether to make these estimates. fields: keep the local fields. certify: bound the effective tensor
             of the voxel image from below and above, see `certify`.
         sensitivity: derivatives by the constants of the phases; None where any of them has an uncertainty.
-        uncertainty: how those of the constants are propagated, out of `METHODS`; ``pce`` and ``montecarlo`` are for
-            `upscale.uncertainty`. uncertainty_samples: solves of theirs, None for as many as they need.
+        uncertainty: how those of the constants are propagated, out of `METHODS`; ``pce`` and ``montecarlo`` need
+            further solves, which others make. uncertainty_samples: solves of theirs, None for as many as they need.
         uncertainty_order: of ``pce``.
         load: components of the mean strain and stress, ``{strain: {xx: 0.01}, stress: {yy: 0}}``, or of the mean gradient and
             flux of order-2 properties; those not named have no stress or flux. See `loads`.
@@ -108,6 +108,24 @@ class Settings(Method):
             loads.check(self.load, self.properties)
 
 
+def shorten(settings: Any) -> None:
+    """Gives the ``solver`` of a frozen dataclass of keys its ``threads`` and ``device``, where these are said in short.
+
+    Raises:
+        ConfigError: one of them is given twice.
+    """
+    solver: Options = settings.solver
+    changes: dict[str, Any] = {}
+    for name, default in (("threads", None), ("device", "auto")):
+        given, there = getattr(settings, name), getattr(solver, name)
+        if given is not None and there not in (default, given):
+            raise ConfigError(name, f"is given twice, as {name} and as solver.{name}")
+        if given is not None:
+            changes[name] = given
+    if changes:
+        object.__setattr__(settings, "solver", dataclasses.replace(solver, **changes))
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the phases come from.
@@ -133,16 +151,7 @@ class Source:
 
     def _shorten(self) -> None:
         """Gives the solver what was said in short, and reads the table of grains."""
-        solver: Options = self.solver  # type: ignore[attr-defined]
-        changes: dict[str, Any] = {}
-        for name, default in (("threads", None), ("device", "auto")):
-            given, there = getattr(self, name), getattr(solver, name)
-            if given is not None and there not in (default, given):
-                raise ConfigError(name, f"is given twice, as {name} and as solver.{name}")
-            if given is not None:
-                changes[name] = given
-        if changes:
-            object.__setattr__(self, "solver", dataclasses.replace(solver, **changes))
+        shorten(self)
         if isinstance(grains := self.grains, str):  # type: ignore[attr-defined]
             object.__setattr__(self, "grains", read_grains(grains))
 

@@ -131,23 +131,30 @@ def _block(result: Result, problem: Problem, elsewhere: Sequence[str]) -> str:
     for name, (low, high) in result.bounds.items():
         text = f"{low / factor:.5g} to {high / factor:.5g}{unit}, if arranged isotropically"
         lines.append(wrapped(f"Hashin-Shtrikman {name}", text, 2))
-    if told := parameter_lines(result, problem, factor, unit):
-        lines += [
-            f"  {told[0]}",
-            *(
-                wrapped(line.partition(": ")[0], line.partition(": ")[2], 4) if ": " in line else f"    {line}"
-                for line in told[1:]
-            ),
-        ]
+    lines += _parameter_lines(result, problem, factor, unit)
     if result.mean is not None:
         lines += _load_lines(result, united)
+    lines += _boundary_lines(result, factor)
+    lines += [wrapped("note", warning, 2) for warning in result.warnings if warning not in elsewhere]
+    return "\n".join(lines)
+
+
+def _parameter_lines(result: Result, problem: Problem, factor: float, unit: str) -> list[str]:
+    """What is told of uncertain constants, set in."""
+    told = parameter_lines(result, problem, factor, unit)
+    parts = [line.partition(": ") for line in told[1:]]
+    return [f"  {line}" for line in told[:1]] + [wrapped(a, b, 4) if sep else f"    {a}" for a, sep, b in parts]
+
+
+def _boundary_lines(result: Result, factor: float) -> list[str]:
+    """The tensors under other boundary conditions."""
+    lines = []
     for name, title in _BOUNDARIES.items():
         if name in result.boundary:
             lines += [f"  {title}:", *rows_of(result.boundary[name] / factor, result.faces)]
-    if "boundary_gap" in e:
-        lines.append(f"  gap between the two: {100 * e['boundary_gap']:.3g} % of the energy")
-    lines += [wrapped("note", warning, 2) for warning in result.warnings if warning not in elsewhere]
-    return "\n".join(lines)
+    if "boundary_gap" in result.evidence:
+        lines.append(f"  gap between the two: {100 * result.evidence['boundary_gap']:.3g} % of the energy")
+    return lines
 
 
 def _load_lines(result: Result, united: bool) -> list[str]:

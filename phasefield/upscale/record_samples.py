@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ import numpy as np
 from ..errors import ConfigError, Unreadable
 from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
-from ..store import expanded, open_dataset, sha256
-from .record import PARTS, Between, Estimate, Input, Quantity, Record, tensor
+from ..store import open_dataset
+from .record import PARTS, Between, Estimate, Quantity, Record, tensor
 from .record_origin import flat, origin
 from .record_properties import SETTING, density_of, parameter_part, parameters_of, phases_of, temperature_of, unit_of
 
@@ -56,16 +55,12 @@ def read_prediction(path: Path, data: Any, choice: Any) -> Record:
 
 
 def _predicted(record: Record, attrs: Mapping[str, Any]) -> Record:
-    """The record with its surrogate among its inputs, and a note where the query was beyond the training."""
+    """The record with what it says of its surrogate, and a note where the query was beyond the training."""
     setting = {**record.setting, **{k: flat(attrs[k]) for k in _SURROGATE if k in attrs}}
-    notes, at = record.notes, record.provenance
+    notes = record.notes
     if beyond := str(attrs.get("extrapolated", "")):
         notes = (*notes, f"beyond the training of the surrogate, so that its errors are not known there: {beyond}")
-    if model := str(attrs.get("surrogate", "")):
-        there = expanded(model)
-        file = Input("surrogate", os.path.abspath(there), sha256(there) if there.is_file() else None)
-        at = replace(at, inputs=(*at.inputs, file))
-    return replace(record, setting=setting, notes=notes, provenance=at)
+    return replace(record, setting=setting, notes=notes)
 
 
 def _groups(path: Path) -> set[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..homogenize import dataset as properties
 from ..store import expanded, open_dataset, sha256
-from . import record_files, record_properties, record_samples
+from . import record_files, record_properties, record_samples, titles
 from .record import Input, Record
 
 
@@ -37,9 +38,9 @@ class Kind:
 
 
 KINDS = (
-    Kind("effective properties", "Effective properties of ", record_properties.read, "time"),
-    Kind("statistics", "Statistics of effective properties", record_samples.read_statistics, "size"),
-    Kind("a prediction", "Effective properties predicted", record_samples.read_prediction),
+    Kind("effective properties", properties.TITLE, record_properties.read, "time"),
+    Kind("statistics", titles.STATISTICS, record_samples.read_statistics, "size"),
+    Kind("a prediction", titles.PREDICTION, record_samples.read_prediction),
     Kind("a property record", record_files.TITLE, lambda path, data, choice: record_files.from_dataset(data, path)),
 )
 

@@ -21,13 +21,12 @@ from ..store import open_dataset
 from .samples import ORIGINAL
 from .statistics_settings import INTERVALS, Request
 from .statistics_summary import AtSize, Property, Summary
+from .titles import STATISTICS as TITLE
 
 #: From tensors in Mandel form to those of the file.
 Form = Callable[[Any], Array]
 Dims = tuple[str, ...]
 
-#: How the title of the file begins; the file is known by it.
-TITLE = "Statistics of effective properties"
 _OTHERS = {
     "voigt": "Voigt bound, mean over the samples",
     "reuss": "Reuss bound, mean over the samples",

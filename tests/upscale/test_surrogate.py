@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from phasefield.errors import ConfigError, PhasefieldError
 from phasefield.homogenize import Options, build, from_array
 from phasefield.mechanics import tensors
 from phasefield.store import open_dataset
-from phasefield.upscale.surrogate import Settings, Surrogate, fit, predict
+from phasefield.upscale.sources import read_record
+from phasefield.upscale.surrogate import Settings, Surrogate, fit, fitting, predict
 from phasefield.upscale.surrogate.blocks import group
 from phasefield.upscale.surrogate.checking import try_promises, turned
 from phasefield.upscale.surrogate.features import Query
@@ -181,8 +183,9 @@ def test_commands(
     stiffness: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("m.yaml").write_text(json.dumps({"phases": {
-        "soft": {"stiffness": {"E": "3 GPa", "nu": 0.3}}, "stiff": {"stiffness": {"E": "20 GPa", "nu": 0.25}},
+    Path("m.yaml").write_text(json.dumps({"temperature": "20 degC", "phases": {
+        "soft": {"stiffness": {"E": "3 GPa", "nu": 0.3}, "density": "1000(10) kg/m^3"},
+        "stiff": {"stiffness": {"E": "20 GPa", "nu": 0.25}, "density": "2000 kg/m^3"},
     }}))  # fmt: skip
     np.save("image.npy", field((24, 24), 1234, 0.45))
     code, out, err = command(f"surrogate predict {stiffness} image.npy material=m.yaml output=p.nc", capsys)
@@ -198,6 +201,26 @@ def test_commands(
         assert (std >= 0).all()
         assert std[0, 0] > 0
         assert std[0, 0] == pytest.approx(std[1, 1])
+    # Its record holds what the material says, and the files as they were.
+    hashes = {n: hashlib.sha256(Path(n).read_bytes()).hexdigest() for n in ("image.npy", "m.yaml", "p.nc", stiffness)}
+    Path("m.yaml").write_text(Path("m.yaml").read_text() + "\n")
+    record = read_record("p.nc")
+    at = record.provenance
+    assert [(i.role, Path(i.path).name, i.sha256) for i in at.inputs] == [
+        ("a prediction", "p.nc", hashes["p.nc"]), ("image", "image.npy", hashes["image.npy"]),
+        ("material", "m.yaml", hashes["m.yaml"]), ("surrogate", stiffness.name, hashes[stiffness]),
+    ]  # fmt: skip
+    assert all(Path(i.path).is_absolute() for i in at.inputs)
+    assert f"material: {Path('m.yaml').absolute()}" in at.config
+    assert at.created
+    assert record.reference_temperature is not None
+    assert float(record.reference_temperature.value) == 293.15
+    assert record.density is not None
+    soft = float(record.phases["soft"].value)
+    assert float(record.density.value) == pytest.approx(1000 * soft + 2000 * (1 - soft), rel=1e-12)
+    part = record.density.uncertainty["parameter"]
+    assert part is not None
+    assert (float(part.std), part.lacks) == (pytest.approx(10 * soft), ("stiff.density",))
     # The prediction is as near to the solve as the surrogate says.
     assert command("homogenize image.npy material=m.yaml two_grid=false mixing=false descriptors=false", capsys)[0] == 0
     with open_dataset("image_properties.nc") as exact, open_dataset("p.nc") as data:
@@ -226,6 +249,8 @@ def test_commands(
         ("predict {model} volume.npy material=m.yaml", "three dimensions"),
         ("predict {model} fine.npy material=m.yaml", "outside what the surrogate was trained with"),
         ("predict {model} image.npy material=m.yaml samples=3", "samples: means nothing to surrogate predict"),
+        ("predict {model} image.npy material=m.yaml threads=1", "threads: means nothing to surrogate predict"),
+        ("fit image.npy threads=2 solver.threads=3", "threads: is given twice"),
         ("predict {model} image.npy material=m.yaml output=m.yaml", "is not a prediction; nothing was written"),
         ("predict image.npy image.npy material=m.yaml", "image.npy"),
         ("predict none.nc image.npy material=m.yaml", "there is no such file"),
@@ -313,6 +338,16 @@ def test_labels_are_kept(folder: Path, tmp_path: Path) -> None:
     assert "nan.npy" in notes[0]
 
 
+def test_parts_are_checked_before_labels_are_computed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "labels", lambda *_: pytest.fail("labels are computed"))
+    for k in range(10):
+        np.save(tmp_path / f"{k}.npy", field((16, 16), k))
+    with pytest.raises(ConfigError, match="test: and validation take 5 and 5 of 10 microstructures, which leaves 0"):
+        fit([str(tmp_path)], Settings(levels=[0, 1], validation=0.5 - 1e-9, test=0.49))
+
+
 def test_properties_of_a_sweep_are_labels(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -334,11 +369,8 @@ def test_properties_of_a_sweep_are_labels(
 
 
 def test_without_scikit_learn(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import importlib.util
-
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "sklearn" else real(name, *a))
-    with pytest.raises(PhasefieldError, match=r"pip install 'phasefield\[upward\]'"):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(PhasefieldError, match=r"scikit-learn is not installed\n  pip install 'phasefield\[upward\]'"):
         fit([str(folder / "axes2")], Settings(output=str(tmp_path / "x.nc")))
 
 

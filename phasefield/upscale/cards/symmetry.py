@@ -11,8 +11,6 @@ import numpy as np
 from ...mechanics import tensors
 from ...mechanics.tensors import Array
 
-#: From the most to the least symmetric of the classes that solvers have a form for.
-CLASSES = ("isotropic", "orthotropic", "anisotropic")
 #: Random rotations that the search for axes starts from, and its steps.
 _STARTS, _STEPS = 60, 60
 #: By how much farther from orthotropic, as a relative distance, axes may be in which a nearly cubic tensor is closest to cubic.

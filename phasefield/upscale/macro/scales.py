@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError
+from ...homogenize.dataset import TITLE
 from ...keys import convert, key
 from ...store import expanded, open_dataset
 from ...units import quantity
@@ -113,7 +114,7 @@ def spacing_of_features(source: str | Path) -> float:
     if not path.is_file():
         raise ConfigError(str(source), "holds no effective properties", "make them with phasefield homogenize")
     with open_dataset(path) as data:
-        if not str(data.attrs.get("title", "")).startswith("Effective properties of "):
+        if not str(data.attrs.get("title", "")).startswith(TITLE):
             raise ConfigError(str(source), "holds no effective properties of a microstructure", _SAY)
         if "phase_mean_chord" not in data:
             raise ConfigError(str(source), "holds no descriptors", f"homogenize with descriptors=true, or {_SAY}")

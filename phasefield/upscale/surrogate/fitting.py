@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import ConfigError, PhasefieldError, Unreadable
+from ...errors import ConfigError, Unreadable
 from ...mechanics.materials import system_of
 from ...provenance import git_commit, version
 from ...store import expanded, open_dataset
+from ..extras import needed
 from .images import Reading, collect
 from .labels import Cache, labels
 from .model import TITLE, Surrogate
 from .settings import Settings
-from .training import FEWEST, train
+from .training import sizes_of_parts, train
 
 
 def fit(
@@ -37,14 +38,11 @@ def fit(
         OutputError: a file cannot be written. PhasefieldError: scikit-learn is missing.
     """
     settings = settings or Settings()
-    _need_sklearn()
+    needed("sklearn")
     target = _target(paths, settings.output)
     notes: list[str] = []
     images = collect(paths, reading(settings), settings.skip, notes.append)
-    if (count := len({i.origin for i in images})) < FEWEST:
-        raise ConfigError(
-            "surrogate", f"there are {count} microstructures; at least {FEWEST} are needed", "give more runs or images"
-        )
+    sizes_of_parts(len({i.origin for i in images}), settings)
     material = system_of(settings.material) if settings.material is not None else None
     cache = cache_of(settings, target)
     found = labels(images, settings, material, cache, show)
@@ -70,16 +68,6 @@ def fit(
     }
     made.save(target, attributes)
     return made, target, notes
-
-
-def _need_sklearn() -> None:
-    """Before hours of labels rather than after them."""
-    import importlib.util
-
-    if importlib.util.find_spec("sklearn") is None:
-        raise PhasefieldError(
-            "surrogate fit needs scikit-learn, which is not installed\n  pip install 'phasefield[upward]'"
-        )
 
 
 def reading(settings: Settings) -> Reading:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError
+from ...homogenize.dataset import density_variables
+from ...homogenize.inputs import rests_on
 from ...homogenize.problem import Problem
 from ...homogenize.reading import Image
 from ...homogenize.settings import no_material
@@ -21,15 +26,14 @@ from ...mechanics.options import Options
 from ...mechanics.phases import MaterialSystem
 from ...mechanics.properties import PROPERTIES
 from ...provenance import git_commit, version
-from ...store import expanded, write_dataset
+from ...store import expanded, sha256, write_dataset
+from ..titles import PREDICTION as TITLE
 from .features import Query
 from .fitting import replaceable
 from .images import Microstructure, Reading, microstructure
 from .labels import isotropic_pair, method
 from .model import Prediction, Surrogate
 from .settings import Settings
-
-TITLE = "Effective properties predicted"
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def execute(words: Sequence[str], settings: Settings, command: str) -> tuple[Ans
     """What the command does: reads, predicts, writes ``output`` if it is given."""
     if settings.material is None:
         raise no_material("material")
-    surrogate = Surrogate.load(expanded(words[0]))
+    model = expanded(words[0])
+    surrogate = Surrogate.load(model)
     target = expanded(settings.output) if settings.output else None
     if target is not None and target.exists():
         replaceable(target, TITLE, "a prediction")
@@ -93,11 +98,19 @@ def execute(words: Sequence[str], settings: Settings, command: str) -> tuple[Ans
     )  # tables are made by the first, which its time is not meant to tell
     answer = predict(surrogate, dataclasses.replace(image), material, settings.extrapolate)
     if target is not None:
-        write_dataset(dataset(answer, words[0], command), target)
+        write_dataset(dataset(answer, command).assign_attrs(_origin(where, model, settings)), target)
     return answer, target
 
 
-def dataset(answer: Answer, model: str, command: str) -> Any:
+def _origin(image: Path, model: Path, settings: Settings) -> dict[str, str]:
+    """The files that a prediction rests on, as they are now: the surrogate among them."""
+    attrs = rests_on(image, settings)
+    own = {"role": "surrogate", "path": os.path.abspath(model), "sha256": sha256(model)}
+    inputs = json.dumps([*json.loads(attrs["inputs"]), own], ensure_ascii=False)
+    return attrs | {"inputs": inputs, "surrogate": own["path"]}
+
+
+def dataset(answer: Answer, command: str) -> Any:
     """A prediction as one `xarray.Dataset`: the tensor, its standard deviation from the test part, bounds, phases."""
     import xarray
 
@@ -119,7 +132,9 @@ def dataset(answer: Answer, model: str, command: str) -> Any:
     title = prop.replace("_", " ")
     pure = np.stack([form(answer.query.first), form(answer.query.second)])
     coords["phase"] = ("phase", problem.names)
+    coords["constituent"] = ("constituent", [p.name for p in problem.material.phases])
     fraction = answer.query.moments.fraction
+    density = np.array(problem.material.density(problem.assignment.phase, [1 - fraction, fraction]))
     variables: dict[str, Any] = {
         prop: entry(prediction.tensor, f"effective {title}, predicted"),
         f"{prop}_model_std": entry(prediction.std, "standard deviation by the errors of the surrogate's test part"),
@@ -127,6 +142,7 @@ def dataset(answer: Answer, model: str, command: str) -> Any:
         f"{prop}_reuss": entry(prediction.reuss, "Reuss bound"),
         "volume_fraction": (("phase",), [1 - fraction, fraction], {"units": "1"}),
         f"constituent_{prop}": (("phase", *dims), pure, {"units": unit}),
+        **density_variables(problem.material, density, ()),
     }
     errors = answer.surrogate.about["errors"]["test"]
     attrs = {
@@ -134,7 +150,7 @@ def dataset(answer: Answer, model: str, command: str) -> Any:
         "source": f"phasefield {version()}",
         "git_commit": git_commit(),
         "command": command,
-        "surrogate": model,
+        "history": f"{datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')} created by phasefield",
         "surrogate_median_error": errors["median"],
         "surrogate_p95_error": errors["p95"],
         "surrogate_test_samples": errors["samples"],
@@ -148,4 +164,6 @@ def dataset(answer: Answer, model: str, command: str) -> Any:
         "image_shape": list(answer.source.image.shape),
         "image_spacing": list(answer.source.image.spacing),
     }
+    if problem.material.temperature is not None:
+        attrs["reference_temperature"] = problem.material.temperature
     return xarray.Dataset(variables, coords, attrs)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import PhasefieldError
 from ...mechanics.tensors import Array
+from ..extras import needed
 
 #: Samples that lengths are found from, and steps of the search.
 _FEW, _STEPS = 300, 40
@@ -85,17 +85,13 @@ def learn(inputs: Array, outputs: Array, noise: Array, seed: int) -> Process:
     Raises:
         PhasefieldError: scikit-learn is missing.
     """
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-    except ImportError as error:
-        raise PhasefieldError(
-            "surrogate fit needs scikit-learn, which is not installed\n  pip install 'phasefield[upward]'"
-        ) from error
+    needed("sklearn")
     import warnings
 
     from scipy.optimize import minimize
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
     def search(objective: Any, start: Array, bounds: Array) -> tuple[Array, float]:
         found = minimize(objective, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": _STEPS})

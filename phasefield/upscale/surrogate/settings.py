@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ...errors import ConfigError
+from ...homogenize.settings import shorten
 from ...images.voxels import RULES
 from ...keys import check_choices, key
 from ...mechanics.options import Options
@@ -68,12 +69,12 @@ class Settings:
         None, "fit: the surrogate's file; predict: a file for the prediction. Replaced if of its kind", value="text"
     )
     solver: LabelOptions = dataclasses.field(default_factory=LabelOptions)
-    threads: int | None = key(None, "short for solver.threads")
-    device: str | None = key(None, "short for solver.device")
+    threads: int | None = key(None, "fit and check: short for solver.threads")
+    device: str | None = key(None, "fit and check: short for solver.device")
 
     def __post_init__(self) -> None:
         check_choices(self)
-        self._shorten()
+        shorten(self)
         for name in ("contrast", "poisson"):
             pair = getattr(self, name)
             if len(pair) != 2 or not all(math.isfinite(v) for v in pair) or not pair[0] <= pair[1]:
@@ -91,18 +92,12 @@ class Settings:
             name = "samples" if self.samples < 0 else "queries" if self.queries < 1 else "seed"
             raise ConfigError(name, f"is {getattr(self, name)}; {1 if name == 'queries' else 0} or more is expected")
 
-    def _shorten(self) -> None:
-        """Gives the solver what was said in short."""
-        said = {k: v for k in ("threads", "device") if (v := getattr(self, k)) is not None}
-        if said:
-            object.__setattr__(self, "solver", dataclasses.replace(self.solver, **said))
-
 
 #: Which keys mean something to which action.
 _OF_ALL = {"field", "levels", "threads", "device", "solver", "material"}
 _MEANT = {
     "fit": _OF_ALL | {f.name for f in fields(Settings)} - {"extrapolate", "queries"},
-    "predict": _OF_ALL - {"solver"} | {"extrapolate", "output"},
+    "predict": _OF_ALL - {"solver", "threads", "device"} | {"extrapolate", "output"},
     "check": _OF_ALL | {"times", "samples", "contrast", "poisson", "stiffer", "seed", "skip", "cache", "queries"},
 }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ...homogenize.table import scaled
 from ...mechanics import tensors
 from ...mechanics.tensors import Array
 from .checking import Checked
@@ -71,7 +71,8 @@ def prediction(answer: Answer, target: Path | None) -> str:
     elastic = answer.query.order == 4
     unit = answer.problem.material.unit(surrogate.prop)
     values, std = (tensors.to_voigt(t) if elastic else t for t in (p.tensor, p.std))
-    scale, name = _prefixed(float(np.abs(values).max()), unit)
+    scale, name = scaled(unit, values)
+    name = "units of the constants" if name == "1" else name
     names = answer.problem.names
     fraction = answer.query.moments.fraction
     lines = [
@@ -126,11 +127,3 @@ def _matrix(values: Array) -> list[str]:
     return [
         "  " + "".join(f"{0.0 if abs(v) < 5e-7 * np.abs(values).max() else v:>11.4g}" for v in row) for row in values
     ]
-
-
-def _prefixed(size: float, unit: str) -> tuple[float, str]:
-    """A scale and the unit it makes: GPa for stiffness in SI."""
-    steps: Sequence[tuple[float, str]] = ((1e9, "GPa"), (1e6, "MPa"), (1e3, "kPa"))
-    if unit == "Pa":
-        return next(((s, n) for s, n in steps if size >= s), (1.0, "Pa"))
-    return 1.0, "units of the constants" if unit == "1" else unit

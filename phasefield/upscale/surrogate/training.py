@@ -61,29 +61,45 @@ class Scores:
             "median": float(np.median(self.relative)),
             "p95": float(np.quantile(self.relative, 0.95)),
             "largest": float(self.relative.max()),
-            "component_median": np.median(size, 0).tolist(),
             "component_p95": np.quantile(size, 0.95, 0).tolist(),
         }
+
+
+def sizes_of_parts(count: int, settings: Settings) -> tuple[int, int]:
+    """How many of so many realisations are for the test and for validation.
+
+    Raises:
+        ConfigError: there are too few, or too few are left for the training.
+    """
+    if count < FEWEST:
+        raise ConfigError(
+            "surrogate",
+            f"there are {count} microstructures; at least {FEWEST} are needed, some hundred for errors of a few per cent",
+            "different materials or times of one run count once; give more runs or images",
+        )
+    test, validation = (max(2, round(share * count)) for share in (settings.test, settings.validation))
+    if (left := count - test - validation) < FEWEST // 2:
+        raise ConfigError(
+            "test",
+            f"and validation take {test} and {validation} of {count} microstructures, which leaves {left} for the training; at "
+            f"least {FEWEST // 2} are needed",
+            "give smaller shares",
+        )
+    return test, validation
 
 
 def parts(samples: Sequence[Label], settings: Settings) -> dict[str, list[Label]]:
     """Samples for training, validation and test; all of one realisation are in one part.
 
     Raises:
-        ConfigError: too few realisations.
+        ConfigError: see `sizes_of_parts`.
     """
     origins = sorted({s.source.origin for s in samples})
-    if len(origins) < FEWEST:
-        raise ConfigError(
-            "surrogate",
-            f"there are {len(origins)} microstructures; at least {FEWEST} are needed, some hundred for errors of a few per cent",
-            "different materials or times of one run count once; give more runs or images",
-        )
     # By their content, not their names: a sweep that was moved has the same parts.
     first = {s.source.origin: s.source.hash for s in reversed(samples)}
     order = sorted(origins, key=lambda o: first[o])
     np.random.default_rng(settings.seed).shuffle(order)
-    test, validation = (max(2, round(share * len(order))) for share in (settings.test, settings.validation))
+    test, validation = sizes_of_parts(len(order), settings)
     names = dict.fromkeys(order[:test], "test") | dict.fromkeys(order[test : test + validation], "validation")
     out: dict[str, list[Label]] = {"training": [], "validation": [], "test": []}
     for s in samples:
