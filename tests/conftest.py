@@ -9,6 +9,7 @@ suite does the same on every machine), ``gpu`` (for `tests/gpu` and `tests/verif
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -104,3 +105,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in (r for r in passed if r.user_properties):
         found = ", ".join(f"{name} {value}" for name, value in report.user_properties)
         terminalreporter.write_line(f"{report.nodeid}: {found}")
+
+
+@pytest.fixture(autouse=True)
+def _messages() -> Iterator[None]:
+    """The package's messages go where they went before a test, which the command line changes for its process."""
+    log = logging.getLogger("phasefield")
+    before = log.handlers[:], log.propagate, log.level
+    yield
+    log.handlers[:], log.propagate = before[0], before[1]
+    log.setLevel(before[2])
+    log.disabled = False  # Hydra disables loggers that it does not know

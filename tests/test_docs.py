@@ -96,6 +96,7 @@ MEANT = {
     "phasefield run -m seed=1,2,3 ...": ["phasefield run -m seed=1,2,3"],
     "phasefield resume DIR [time.end=...]": ["phasefield resume DIR time.end=6", "phasefield resume many time.end=2"],
     "phasefield report DIR": ["phasefield report DIR"],
+    "phasefield statistics|export|surrogate|scales": ["phasefield export DIR"],
     "phasefield homogenize DIR|IMAGE material=NAME": ["phasefield homogenize DIR material=ni_ni3al two_grid=false"],
     "phasefield config show|validate [COMMAND] [key=value]": [
         "phasefield config show seed=3",
@@ -107,6 +108,7 @@ MEANT = {
 #: How snippets of data are called where commands name them; others are models.
 FILES = {
     "name: two phases": "material.yaml",
+    "name: composite": "composite.yaml",
     "name: nanoporous gold": "pores.yaml",
     "name: uncertain": "uncertain.yaml",
     "label,phase,phi1,Phi,phi2": "labels.csv",

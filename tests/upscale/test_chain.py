@@ -34,7 +34,7 @@ def test_from_a_sweep_to_calculix(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     command("run", "-m", "model=spinodal", "grid.shape=[24,24]", "time.end=60", "seed=1,2,3", "output.dir=spins")
     words = ["material=composite.yaml", "properties=[stiffness,expansion]", "solver.precision=double"]
     command("statistics", "spins", *words, "output=spins.nc")
-    command("export", "spins.nc", "density=1900")
+    command("export", "spins.nc")
     command("export", "spins_record.json", "format=calculix", "units=mm-t-s", "name=NI", "output=card.inp")
 
     with (
@@ -43,11 +43,13 @@ def test_from_a_sweep_to_calculix(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ):
         mean, alpha = stiffness["mean"].values[-1], more["mean"].values[-1]
         half = (stiffness.ci_high - stiffness["mean"]).values[-1]
-    told = json.loads(Path("spins_record.json").read_text())["properties"]["stiffness"]
+    record = json.loads(Path("spins_record.json").read_text())
+    told = record["properties"]["stiffness"]
     assert np.allclose(told["value"], mean, rtol=1e-12)
     # The t interval of three samples is 4.302653 standard uncertainties wide to each side.
     assert np.allclose(told["uncertainty"]["statistical"]["std"], half / 4.302653, rtol=1e-6, atol=1e-9 * mean.max())
-    assert told["uncertainty"]["numerical"] is None, "nobody has estimated it, which is not 0"
+    assert 1200 < record["density"]["value"] < 2580
+    assert record["reference_temperature"]["value"] == pytest.approx(296.15)
     found, expansion = mechanical(tmp_path, Path("card.inp").read_text())
     assert np.abs(found * 1e6 - mean).max() < 1e-6 * np.abs(mean).max()
     assert np.abs(expansion - alpha).max() < 1e-6 * np.abs(alpha).max()
