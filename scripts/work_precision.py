@@ -51,7 +51,7 @@ class Point:
 
     @property
     def error(self) -> float:
-        return max(self.errors)
+        return math.nan if any(map(math.isnan, self.errors)) else max(self.errors)
 
 
 def band_limited_start(n: int) -> np.ndarray:
@@ -119,7 +119,7 @@ def points_of(
     for kind in dict.fromkeys(kind for kind, _ in settings):  # compiles, plans and warms up
         warm = build(problem, n, scheme, (kind, 1e-3), folder)
         for _ in range(5):
-            warm.advance(1e9)
+            warm.advance(TIMES[-1])
     for setting in settings:
         sim = build(problem, n, scheme, setting, folder)
         energies, pairs, seconds = measure(sim)
