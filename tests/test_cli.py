@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,13 +33,10 @@ Command = Callable[[str], Answer]
 
 
 @pytest.fixture
-def phasefield(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
+def phasefield(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs a command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     log = logging.getLogger("phasefield")
-    before = log.handlers[:], log.propagate, log.level
 
     def call(line: str) -> Answer:
         log.handlers[:] = []  # bound to the standard error of an earlier test
@@ -48,10 +45,7 @@ def phasefield(
         out, err = capsys.readouterr()
         return Answer(exit_.value.code, out, err)
 
-    yield call
-    log.handlers[:], log.propagate = before[0], before[1]
-    log.setLevel(before[2])
-    log.disabled = False  # Hydra disables loggers that it does not know
+    return call
 
 
 def process(*arguments: str, **environment: str) -> subprocess.Popen[str]:

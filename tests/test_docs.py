@@ -12,7 +12,6 @@ import logging
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,7 +193,7 @@ def shorter(command: str) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the files that pages speak of: pictures of islands, grains, a scan of two phases."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
@@ -210,11 +209,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         np.save(tmp_path / f"{name}.npy", np.random.default_rng(ord(name)).integers(0, 2, (12, 12)))
     shutil.copy(ROOT / "tests/data/nanoporous_gold.png", tmp_path)
     np.save(tmp_path / "scan.npy", (islands[:, 4:] > 128).astype(np.int8))
-    log = logging.getLogger("phasefield")
-    before = log.handlers[:], log.propagate, log.level
-    yield tmp_path
-    log.handlers[:], log.propagate = before[0], before[1]
-    log.setLevel(before[2])
+    return tmp_path
 
 
 def run(command: str, capsys: pytest.CaptureFixture[str]) -> str:

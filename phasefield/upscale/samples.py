@@ -221,23 +221,18 @@ class Tasks:
         yield from self._batch.failed
         for source in self._batch.sources:
             identity = source.identity
-            if self._batch.kind in ("images", "members"):
-                key = self._key(identity)
-                if key in self._known:
-                    continue
-                try:
-                    image = self._read(source)
-                except PhasefieldError as error:
-                    yield Failed(str(source.path), str(error))
-                    continue
-                yield Task(str(source.path), key, _edge(image), image)
+            whole = self._batch.kind in ("images", "members")
+            key = self._key(identity) if whole else ""
+            if whole and key in self._known:
                 continue
             try:
                 image = self._read(source)
             except PhasefieldError as error:
                 yield Failed(str(source.path), str(error))
                 continue
-            if self._batch.kind == "windows":
+            if whole:
+                yield Task(str(source.path), key, _edge(image), image)
+            elif self._batch.kind == "windows":
                 yield from self._windows(source, identity, image)
             else:
                 yield from self._reconstructions(source, identity, image)
