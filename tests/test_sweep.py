@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import signal
 import subprocess
@@ -19,8 +20,10 @@ __all__ = ["phasefield"]
 
 def test_a_failure_is_told_and_stops_nobody(phasefield: Command, tmp_path: Path) -> None:
     # The middle one is refused only when its initial condition is made.
+    level = logging.getLogger().level
     answer = phasefield(f"run -m {TINY} 'initial.c=0.5,log(d),0.4' output.dir=many")
     assert answer.code == 1
+    assert logging.getLogger().level == level  # of the program that called, which Hydra sets
     assert answer.out.count("fields in fields.nc") == 2
     *_, last = answer.err.strip().split("\n\n")
     assert last.splitlines()[0] == "many: 3 runs, 2 done, 1 failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -33,7 +34,8 @@ def launch(
 
     new = register(overrides, language)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us as exceptions, and one message goes out
-    before = sys.argv
+    root = logging.getLogger()
+    before, level = sys.argv, root.level
     sys.argv = [before[0], *options, *prepare(overrides, sweep=True, language=language)]
     try:
         hydra.main(version_base="1.3", config_path=f"pkg://{language.module}", config_name=language.primary)(
@@ -43,3 +45,4 @@ def launch(
         raise config_error(error, language.schema) from error
     finally:
         sys.argv = before
+        root.setLevel(level)  # Hydra's setup leaves it at ERROR, in whatever program called
