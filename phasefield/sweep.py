@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ def launch(call: Call) -> int:
     where = prepare(folder and config.unquoted(folder), jobs, call, goes_on)
     place = str(where).replace("\\", "\\\\").replace("'", "\\'")
     more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir='{place}'"]
+    if config.unquoted(named.get("hydra/launcher", "")) == "ensemble":
+        from . import ensemble
+
+        ensemble.register(partial(_lost, where))
     try:
         config.launch([*call.overrides, *more], lambda composed: _job(call, composed), language)
     except PhasefieldError:
@@ -67,6 +72,13 @@ def launch(call: Call) -> int:
             raise
         return code
     return summary(where)
+
+
+def _lost(where: Path, number: int, why: str) -> None:
+    """Writes down what the process of a member could not."""
+    for member in members(where):
+        if member.number == number:
+            _write(where / member.name, replace(member, code=2, error=why, text="failed"))
 
 
 def _job(call: Call, composed: Any) -> None:
