@@ -15,7 +15,11 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -67,7 +71,9 @@ class Ensemble(Launcher):
 
     def __init__(self, processes: int | None = None) -> None:
         if processes is not None and not (isinstance(processes, int) and processes > 0):
-            raise ConfigError("hydra.launcher.processes", f"is {processes}", "give a number above 0, or null for all cores")
+            raise ConfigError(
+                "hydra.launcher.processes", f"is {processes}", "give a number above 0, or null for all cores"
+            )
         self._wanted = processes
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
@@ -83,12 +89,16 @@ class Ensemble(Launcher):
         Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         jobs = dict(enumerate(map(list, job_overrides), initial_job_idx))
         cores = cpu_threads()
+
+        def run(number: int) -> None:
+            self._run(number, jobs[number])
+
         processes = min(self._wanted or cores, len(jobs))
         if "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
-            _Crew(self._run, jobs, processes, max(1, cores // processes), self.lost).work()
+            _Crew(run, list(jobs), processes, max(1, cores // processes), self.lost).work()
         else:  # there is nothing to inherit from a process that is started afresh
             for number in jobs:
-                self._run(number, jobs[number])
+                run(number)
         return [self._returned(job) for job in jobs.values()]
 
     def _run(self, number: int, overrides: Sequence[str]) -> None:
@@ -110,79 +120,98 @@ class Ensemble(Launcher):
         return done
 
 
+@dataclass
+class _Hand:
+    """A process, and the number of the job that it is at."""
+
+    process: Any
+    pipe: Connection
+    number: int | None = None
+
+
 class _Crew:
-    """Processes that take jobs from one list, in order.
+    """Processes that are handed one job after the other. They share nothing but a pipe each, so that one that is killed holds
+    nobody up.
 
     Args:
-        run: does a job, given its number and what it is asked. jobs: by number.
-        threads: of each process.
+        run: does the job of a number. numbers: of the jobs, in order. threads: of each process.
     """
 
     def __init__(
-        self,
-        run: Callable[[int, Sequence[str]], None],
-        jobs: dict[int, list[str]],
-        processes: int,
-        threads: int,
-        lost: Lost,
+        self, run: Callable[[int], None], numbers: Sequence[int], processes: int, threads: int, lost: Lost
     ) -> None:
         self._fork = multiprocessing.get_context("fork")
-        self._run, self._jobs, self._numbers, self._lost = run, jobs, list(jobs), lost
+        self._run, self._left, self._lost = run, deque(numbers), lost
         self._processes, self._threads = processes, threads
-        self._taken = self._fork.Value("q", 0)
-        #: Of every process the place in the list of what it is at, -1 for nothing.
-        self._at = self._fork.Array("q", [-1] * processes)
+        self._hands: list[_Hand] = []
 
     def work(self) -> None:
-        """Until nothing is left, or a signal asks to stop.
+        """Until nothing is left, or a signal or a job asks to stop.
 
         Raises:
-            SystemExit: stopped, by a signal or by a job's own wish.
+            SystemExit: stopped.
         """
+        code = 0
         with signals.deferred() as stop:
-            crew = [self._start(place) for place in range(self._processes)]
-            told, codes = False, set[int]()
-            while any(crew):
-                for place, process in enumerate(crew):
-                    if process is None:
-                        continue
-                    process.join(_LOOK / len(crew))
-                    if process.exitcode is None:
-                        continue
-                    crew[place] = self._after(place, process.exitcode, codes, told)
+            told = False
+            for _ in range(self._processes):
+                self._start()
+            while self._hands:
+                wait([*(h.pipe for h in self._hands), *(h.process.sentinel for h in self._hands)], _LOOK)
+                for hand in list(self._hands):
+                    if hand.process.exitcode is not None:
+                        self._hands.remove(hand)
+                        code = code or self._ended(hand)
+                    elif hand.pipe.poll():
+                        self._hand_out(hand)
                 if stop.received is not None and not told:
-                    told = True
-                    self._close()
-                    for process in filter(None, crew):
-                        if process.is_alive() and process.pid is not None:
-                            os.kill(process.pid, stop.received)
+                    told, code = True, 128 + stop.received
+                    self._left.clear()
+                    for hand in self._hands:
+                        os.kill(hand.process.pid, stop.received)
             if told:
-                codes.add(128 + stop.received) if not codes and stop.received is not None else None
                 stop.received = None
-        if codes:
-            raise SystemExit(max(codes))
+        if code:
+            raise SystemExit(code)
 
-    def _start(self, place: int) -> Any:
+    def _start(self) -> None:
+        ours, theirs = self._fork.Pipe()
+        process = self._fork.Process(target=self._serve, args=(theirs,), daemon=False)
         sys.stdout.flush()
-        process = self._fork.Process(target=self._serve, args=(place,), name=f"phasefield-{place}")
         process.start()
-        return process
+        theirs.close()  # ends here when it ends there
+        self._hands.append(_Hand(process, ours))
 
-    def _close(self) -> None:
-        """Nobody takes another job."""
-        with self._taken.get_lock():
-            self._taken.value = len(self._numbers)
+    def _hand_out(self, hand: _Hand) -> None:
+        """The next job to a process that asks for one."""
+        with suppress(EOFError, OSError):  # it has just ended, which its exit code tells
+            hand.pipe.recv()
+            hand.number = self._left.popleft() if self._left else None
+            hand.pipe.send(hand.number)
 
-    def _after(self, place: int, code: int, codes: set[int], told: bool) -> Any:
-        """What takes the place of a process that has ended, if anything."""
+    def _ended(self, hand: _Hand) -> int:
+        """What an end means to the others: the exit code if they stop as well, else 0."""
+        code = hand.process.exitcode
+        hand.pipe.close()
         if code > 0:
-            codes.add(code)
-        if code >= 0 or told:
-            return None
-        self._lost(self._numbers[self._at[place]], f"its process was ended by signal {-code}{_memory(-code)}")
-        return self._start(place) if self._taken.value < len(self._numbers) else None
+            self._left.clear()
+            return code
+        if code < 0 and hand.number is not None:
+            memory = ", as the system does when memory is short" if code == -signal.SIGKILL else ""
+            self._lost(hand.number, f"its process was ended by signal {-code}{memory}")
+        if code < 0 and self._left:
+            self._start()
+        return 0
 
-    def _serve(self, place: int) -> NoReturn:
+    @staticmethod
+    def _asked(pipe: Connection) -> int | None:
+        """The next job that is handed out, None for no more."""
+        with suppress(EOFError, OSError):  # who hands them out is gone
+            pipe.send(None)
+            return pipe.recv()
+        return None
+
+    def _serve(self, pipe: Connection) -> NoReturn:
         """A process: job after job."""
         # Signals reach it through its parent alone, a terminal's as well: each once.
         os.setpgid(0, 0)
@@ -193,29 +222,8 @@ class _Crew:
         console.FOLLOWED[0] = False
         try:
             with signals.listening():
-                while (taken := self._take()) is not None:
-                    self._at[place] = taken
-                    number = self._numbers[taken]
-                    self._run(number, self._jobs[number])
-            raise SystemExit(0)
+                while (number := self._asked(pipe)) is not None:
+                    self._run(number)
         except signals.Stopped as stopped:
-            self._close()
             raise SystemExit(128 + stopped.number) from None
-        except SystemExit as stopped:
-            if stopped.code:
-                self._close()
-            raise
-
-    def _take(self) -> int | None:
-        """The place of the next job in the list, None if there is none."""
-        with self._taken.get_lock():
-            taken = self._taken.value
-            if taken >= len(self._numbers):
-                return None
-            self._taken.value = taken + 1
-            return taken
-
-
-def _memory(number: int) -> str:
-    return ", as the system does when memory is short" if number == signal.SIGKILL else ""
-
+        raise SystemExit(0)

@@ -21,6 +21,7 @@ from .command import Call
 from .console import messages
 from .errors import OutputError, PhasefieldError
 from .report.standing import standing
+from .signals import Stopped
 from .store import RunFolder, expanded, write_text
 from .wall import WANTS_MORE
 
@@ -261,8 +262,9 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
         traceback.print_exc()
         member.code, member.text = 2, "failed"
         member.error = f"{type(error).__name__}: {error} (a fault of the program; its traceback is above)"
-    except BaseException:
-        member.code, member.text = 130, "interrupted"
+    except BaseException as error:
+        member.code = 128 + error.number if isinstance(error, Stopped) else 130
+        member.text = "interrupted"
         raise
     finally:
         _write(folder, member)
