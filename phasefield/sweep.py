@@ -1,15 +1,17 @@
 """Sweeps: one run for each combination of values, in numbered folders below one that tells of all.
 
 ``sweep.yaml`` in that folder holds the command and what every member was asked; ``member.yaml`` in a member's folder how it came
-out. Members may run in other processes, by a launcher of Hydra's: what they have to tell goes through these files.
+out. Members may run in other processes, by a launcher (`phasefield.launchers`): what they have to tell goes through these files.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,6 +50,7 @@ def launch(call: Call) -> int:
     language = call.language
     keys = [word.lstrip("+") for word in call.overrides]
     config.parse([key for key in keys if not key.startswith("hydra")], language)
+    launcher = config.launcher(call.overrides)
     # Other sweepers choose their values as they go.
     jobs = [] if any(key.startswith("hydra/sweeper=") for key in keys) else combinations(call)
     named = {key.partition("=")[0].strip(): key.partition("=")[2].strip() for key in keys}
@@ -56,8 +59,18 @@ def launch(call: Call) -> int:
     where = prepare(folder and config.unquoted(folder), jobs, call, goes_on)
     place = str(where).replace("\\", "\\\\").replace("'", "\\'")
     more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir='{place}'"]
+    given = {override: config.original(override) for job in jobs for override in job}
+    restarts = bool(getattr(launcher, "restarts", False))
+    known = {m.number for m in members(where) if _done(where, m)} if goes_on else set()
+    if launcher and known:
+        print(f"{where}: {len(known)} of {len(jobs)} runs are done", file=sys.stderr)
     try:
-        config.launch([*call.overrides, *more], lambda composed: _job(call, composed), language)
+        config.launch(
+            [*call.overrides, *more],
+            lambda composed: _job(call, composed, given, restarts),
+            call.language,
+            done=known,
+        )
     except PhasefieldError:
         abandon(where)
         raise
@@ -69,16 +82,27 @@ def launch(call: Call) -> int:
     return summary(where)
 
 
-def _job(call: Call, composed: Any) -> None:
-    """A member, in whatever process Hydra calls it."""
+def _done(where: Path, member: Member) -> bool:
+    """Whether a member came to its end, and what it made is still there."""
+    return member.code == 0 and RunFolder(where / member.name).checkpoint.is_file()
+
+
+def _job(call: Call, composed: Any, given: Mapping[str, str], restarts: bool) -> None:
+    """A member, in whatever process Hydra calls it.
+
+    Args:
+        given: overrides as Hydra has them -> as they were given. restarts: whether the member may be started anew in its folder.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     messages()
     at = HydraConfig.get()
-    own = list(at.overrides.task)
+    own = [given.get(override, override) for override in at.overrides.task]
     print(f"run {at.job.num}: {' '.join(readable(o) for o in own if not o.endswith('=null'))}", file=sys.stderr)
     near = os.path.relpath(at.runtime.output_dir)
     folder = Path(at.runtime.output_dir if near.startswith("..") else near)
+    if restarts and call.command.again:
+        config.put(composed, call.command.again, "auto")
     member = replace(call, composed=composed, folder=folder, many=False)
     code = run_member(folder, at.job.num, own, lambda: call.command.execute(member))
     if stops(code):
@@ -208,11 +232,13 @@ def _problems(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def abandon(where: Path) -> None:
-    """Removes the folder of a sweep of which nothing came."""
+    """Removes the folder of a sweep of which nothing came, and what a launcher laid in it."""
     if not any(where.glob(f"**/{MEMBER}")):
         for name in (SWEEP, "multirun.yaml"):
             with suppress(OSError):
                 (where / name).unlink()
+        for scripts in where.glob("*/*_submitted.pkl"):
+            shutil.rmtree(scripts.parent, ignore_errors=True)
         with suppress(OSError):
             where.rmdir()
 
@@ -249,8 +275,8 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
         traceback.print_exc()
         member.code, member.text = 2, "failed"
         member.error = f"{type(error).__name__}: {error} (a fault of the program; its traceback is above)"
-    except BaseException:
-        member.code, member.text = 130, "interrupted"
+    except BaseException as stop:
+        member.code, member.text = 128 + getattr(stop, "number", signal.SIGINT), "interrupted"
         raise
     finally:
         _write(folder, member)
@@ -368,7 +394,7 @@ def report(path: str | Path, references: Sequence[str], write: Callable[..., Pat
 
 def summary(path: str | Path) -> int:
     """Says how a sweep came out, a row for every member that is not done; its exit code."""
-    found = members(path)
+    found = [_settled(expanded(path), member) for member in members(path)]
     bad = [m for m in found if m.code != 0]
     place = shlex.quote(str(path))
     if not bad:
@@ -385,6 +411,13 @@ def summary(path: str | Path) -> int:
         print(f"continue with: phasefield resume {place}", file=sys.stderr)
     stopped = [m.code for m in bad if m.code is not None and stops(m.code)]
     return stopped[0] if stopped else 1
+
+
+def _settled(where: Path, member: Member) -> Member:
+    """A member whose process ended without a word (killed, or with its machine) is not running."""
+    if member.text == "running" and not standing(where / member.name).running:
+        return replace(member, text="lost: its process was killed")
+    return member
 
 
 def _runs(found: Sequence[Member]) -> str:
