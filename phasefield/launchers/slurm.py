@@ -61,6 +61,7 @@ class Slurm(SlurmLauncher):
         except (SystemExit, KeyboardInterrupt):  # written down in the member's folder
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the second of two notices
             if _wanted() and callable(requeue):
+                print("the job goes back to the queue; its run goes on from there", file=sys.stderr)
                 try:
                     requeue(signal.SIGUSR2, None)  # leaves the process
                 except Exception as error:  # too many timeouts, or a cluster that requeues nothing
