@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -232,13 +231,11 @@ def _problems(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def abandon(where: Path) -> None:
-    """Removes the folder of a sweep of which nothing came, and what a launcher laid in it."""
+    """Removes the folder of a sweep of which nothing came."""
     if not any(where.glob(f"**/{MEMBER}")):
         for name in (SWEEP, "multirun.yaml"):
             with suppress(OSError):
                 (where / name).unlink()
-        for scripts in where.glob("*/*_submitted.pkl"):
-            shutil.rmtree(scripts.parent, ignore_errors=True)
         with suppress(OSError):
             where.rmdir()
 

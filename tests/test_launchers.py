@@ -47,8 +47,6 @@ def test_members_at_once_and_only_what_is_missing(phasefield: Command, tmp_path:
     assert "many: 2 of 3 runs are done" in again.err
     assert "many: 3 runs, 2 done, 1 failed" in again.err
     assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("many/[02]/*")} == before
-    assert phasefield(f"run {SHORT} initial.c=0.5 output.dir=alone").code == 0
-    assert pf.open_run("many/0").fields.c.equals(pf.open_run("alone").fields.c)
 
 
 def _begun(*folders: str) -> None:

@@ -7,6 +7,8 @@ the job was asked, and requeues it. The member goes on in its folder, to the bit
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import os
 import shutil
@@ -96,7 +98,7 @@ class Slurm(SlurmLauncher):
     def _submit(self, job_overrides: Sequence[Sequence[str]], first: int, numbers: Sequence[int]) -> list[Any]:
         import submitit
         from hydra.core.singleton import Singleton
-        from submitit.core.utils import FailedJobError, FailedSubmissionError
+        from submitit.core.utils import FailedJobError, FailedSubmissionError, JobPaths
 
         if shutil.which("sbatch") is None or shutil.which("srun") is None:
             raise PhasefieldError(
@@ -109,13 +111,19 @@ class Slurm(SlurmLauncher):
         srun = [f"--cpus-per-task={params['cpus_per_task']}"] if "cpus_per_task" in params else []
         general = {"name", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "stderr_to_stdout"}
         params = {name if name in general else f"slurm_{name}": value for name, value in params.items()}
-        state = Singleton.get_state()
+        scripts = JobPaths.get_first_id_independent_folder(folder)
+        new, state = not scripts.exists(), Singleton.get_state()
         jobs = [(list(job_overrides[n - first]), "hydra.sweep.dir", n, f"{n}", state) for n in numbers]
         try:
             executor = submitit.AutoExecutor(cluster="slurm", folder=folder, slurm_max_num_timeout=timeouts)
             executor.update_parameters(timeout_min=self.minutes, slurm_srun_args=srun, **params)
-            return list(executor.map_array(self, *zip(*jobs, strict=True)))
+            with contextlib.redirect_stderr(
+                io.StringIO()
+            ):  # where submitit repeats what sbatch says, which is in the error
+                return list(executor.map_array(self, *zip(*jobs, strict=True)))
         except (FailedJobError, FailedSubmissionError) as error:
+            if new:  # of no use without jobs
+                shutil.rmtree(scripts, ignore_errors=True)
             raise PhasefieldError(f"hydra/launcher=slurm: Slurm refuses the jobs: {_reason(error)}") from error
         except (TypeError, ValueError) as error:
             raise ConfigError("hydra.launcher", " ".join(str(error).split())) from error
