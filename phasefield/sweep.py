@@ -19,7 +19,7 @@ from typing import Any
 from . import api, config
 from .command import Call
 from .console import messages
-from .errors import OutputError, PhasefieldError
+from .errors import ConfigError, OutputError, PhasefieldError
 from .report.standing import standing
 from .store import RunFolder, expanded, write_text
 from .wall import WANTS_MORE
@@ -46,7 +46,7 @@ class Member:
 
 def launch(call: Call) -> int:
     """All combinations of a call's values, by Hydra; all are checked before the first one starts. The exit code."""
-    language = call.language
+    call, language = _with_hydra(call), call.language
     keys = [word.lstrip("+") for word in call.overrides]
     config.parse([key for key in keys if not key.startswith("hydra")], language)
     launcher = config.launcher(call.overrides)
@@ -67,7 +67,7 @@ def launch(call: Call) -> int:
         config.launch(
             [*call.overrides, *more],
             lambda composed: _job(call, composed, given, restarts),
-            call.language,
+            language,
             done=known,
         )
     except PhasefieldError:
@@ -79,6 +79,21 @@ def launch(call: Call) -> int:
             raise
         return code
     return summary(where)
+
+
+def _with_hydra(call: Call) -> Call:
+    """The call with Hydra's keys among its own, of a command that takes another's keys besides.
+
+    Raises:
+        ConfigError: one of the other's, whose values are not combined.
+    """
+    others = [o for o in call.rest if not o.lstrip("+").startswith("hydra")]
+    if others:
+        key = others[0].lstrip("+").partition("=")[0]
+        raise ConfigError(
+            key, f"is no key of {call.name}, whose keys alone are combined by -m", f"leave out -m, or {key}=..."
+        )
+    return replace(call, overrides=[*call.overrides, *call.rest], rest=[])
 
 
 def _done(where: Path, member: Member) -> bool:
@@ -263,6 +278,8 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
     try:
         member.code = go()
         member.text = _outcome(member.code)
+        if member.code and not stops(member.code):
+            member.error = f"ended with exit code {member.code}, of which its messages tell"
     except PhasefieldError as error:
         member.code, member.error, member.text = error.exit_code, str(error), "failed"
         print(f"phasefield: error: {error}", file=sys.stderr)
@@ -283,7 +300,9 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
 def _outcome(code: int) -> str:
     if code == WANTS_MORE:
         return "stopped to be continued"
-    return "done" if code == 0 else f"stopped by signal {code - 128}"
+    if code >= 128:
+        return f"stopped by signal {code - 128}"
+    return "failed" if code else "done"
 
 
 def stops(code: int | None) -> bool:

@@ -151,18 +151,14 @@ class _Pool:
         return future
 
     def ended(self, received: int | None) -> set[Future[Any]]:
-        """Members that have ended, if any do within a moment. Tells all of a signal, once.
-
-        Of an interruption from the keyboard they have heard themselves; a second one would not let them write their checkpoints.
-        """
+        """Members that have ended, if any do within a moment. Tells all of a signal, once."""
         from joblib.externals.loky import wait
 
         if received is not None and not self._told:
             self._told = True
-            number = signal.SIGTERM if received == signal.SIGINT else received
             for process in [p for place in self._places for p in (place._processes or {}).values()]:
                 if process.is_alive():
-                    os.kill(process.pid, number)
+                    os.kill(process.pid, received)
         done = set(wait(list(self._busy), timeout=0.2, return_when=FIRST_COMPLETED).done)
         for future in done:
             del self._busy[future]
@@ -199,6 +195,7 @@ def _begin(parent: int) -> None:
 
     for number in signals.SIGNALS:
         signal.signal(number, note)
+    os.setpgid(0, 0)  # what is typed at a terminal comes through the parent, once
     threading.Thread(target=watch, name="phasefield-parent", daemon=True).start()
     sys.stderr = _Lines(sys.stderr)
 
