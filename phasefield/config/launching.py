@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -45,13 +46,15 @@ def launch(
 
     member.done = frozenset(done)  # type: ignore[attr-defined]
     new = register(overrides, language)
-    _offer_launchers(language)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come to us as exceptions, and one message goes out
     root = logging.getLogger()
     before, level = sys.argv, root.level
     sys.argv = [before[0], *options, *prepare(overrides, sweep=True, language=language)]
     try:
-        hydra.main(version_base="1.3", config_path=f"pkg://{language.module}", config_name=language.primary)(member)()
+        with _offered(language):
+            hydra.main(version_base="1.3", config_path=f"pkg://{language.module}", config_name=language.primary)(
+                member
+            )()
     except (HydraException, OmegaConfBaseException) as error:
         raise config_error(error, language.schema) from error
     finally:
@@ -98,11 +101,17 @@ def _launcher(name: str) -> dict[str, Any]:
     return keys
 
 
-def _offer_launchers(language: Language) -> None:
-    """Tells Hydra of the launchers, where it does not look into the folder that they lie in."""
-    if language.name == RUN.name:
-        return
+@contextmanager
+def _offered(language: Language) -> Iterator[None]:
+    """Tells Hydra of the launchers, where it does not look into the folder that they lie in, as it does for runs."""
     from hydra.core.config_store import ConfigStore
 
-    for name in presets.names(LAUNCHER):
-        ConfigStore.instance().store(group=LAUNCHER, name=name, node=_launcher(name))
+    store, names = ConfigStore.instance(), [] if language.name == RUN.name else presets.names(LAUNCHER)
+    for name in names:
+        store.store(group=LAUNCHER, name=name, node=_launcher(name))
+    try:
+        yield
+    finally:  # a file and what is stored by its name must not meet
+        group, _, inner = LAUNCHER.partition("/")
+        for name in names:
+            store.repo[group][inner].pop(f"{name}.yaml", None)
