@@ -10,7 +10,6 @@ A member has its own folder, seed, parameters, step sizes and failure, as if it 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import multiprocessing
 import os
 import signal
@@ -20,41 +19,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
-from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.core.utils import run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
-from . import console, signals
-from .backend import cpu_threads
-from .errors import ConfigError
+from .. import console, signals
+from ..backend import cpu_threads
+from ..errors import ConfigError
+from . import blank, environment, missing
 
-#: Called with the number of a member whose process has ended without a word, and with why.
-Lost = Callable[[int, str], None]
-
-_NAME = "hydra_plugins.phasefield"
-#: Seconds between two looks at the processes.
+#: Seconds between two looks for signals.
 _LOOK = 0.2
 #: Of Linux's prctl: the signal that a process gets when its parent dies.
 _PDEATHSIG = 1
-
-
-def register(lost: Lost) -> None:
-    """Makes the launcher known to Hydra, which has to be done before it composes.
-
-    Hydra takes plugins from its package ``hydra_plugins`` alone, so that this module goes by a name in there.
-    """
-    try:
-        package = importlib.import_module("hydra_plugins")
-    except ImportError:  # no other plugin is installed
-        package = sys.modules["hydra_plugins"] = ModuleType("hydra_plugins")
-    sys.modules[_NAME] = package.phasefield = sys.modules[__name__]  # type: ignore[attr-defined]
-    Ensemble.__module__, Ensemble.lost = _NAME, staticmethod(lost)
-    Plugins.instance().register(Ensemble)
 
 
 class Ensemble(Launcher):
@@ -67,8 +46,6 @@ class Ensemble(Launcher):
         ConfigError: ``processes`` is not above 0.
     """
 
-    lost: Lost = staticmethod(lambda number, why: None)
-
     def __init__(self, processes: int | None = None) -> None:
         if processes is not None and not (isinstance(processes, int) and processes > 0):
             raise ConfigError(
@@ -77,47 +54,41 @@ class Ensemble(Launcher):
         self._wanted = processes
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        self._context, self._task, self._config = hydra_context, task_function, config
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs all jobs; what became of them is in their folders.
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
+        """Runs the members that are not done; see `phasefield.launchers`.
 
         Raises:
-            SystemExit: a job was stopped, or this process was asked to stop, and with it all others.
+            SystemExit: a member was stopped, or this process was asked to stop, and with it all others.
         """
         setup_globals()
-        Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        jobs = dict(enumerate(map(list, job_overrides), initial_job_idx))
-        cores = cpu_threads()
+        numbers = missing(self, initial_job_idx, len(job_overrides))
 
         def run(number: int) -> None:
-            self._run(number, jobs[number])
+            self._run(number, job_overrides[number - initial_job_idx])
 
-        processes = min(self._wanted or cores, len(jobs))
+        os.environ |= environment()
+        cores = cpu_threads()
+        processes = min(self._wanted or cores, len(numbers))
         if "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
-            _Crew(run, list(jobs), processes, max(1, cores // processes), self.lost).work()
+            _Crew(run, numbers, processes, max(1, cores // max(1, processes))).work()
         else:  # there is nothing to inherit from a process that is started afresh
-            for number in jobs:
+            for number in numbers:
                 run(number)
-        return [self._returned(job) for job in jobs.values()]
+        return [blank() for _ in job_overrides]
 
     def _run(self, number: int, overrides: Sequence[str]) -> None:
-        config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
         run_job(
-            hydra_context=self._context,
-            task_function=self._task,
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
             config=config,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-
-    @staticmethod
-    def _returned(overrides: Sequence[str]) -> JobReturn:
-        done = JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED)
-        done.return_value = None
-        return done
 
 
 @dataclass
@@ -137,11 +108,9 @@ class _Crew:
         run: does the job of a number. numbers: of the jobs, in order. threads: of each process.
     """
 
-    def __init__(
-        self, run: Callable[[int], None], numbers: Sequence[int], processes: int, threads: int, lost: Lost
-    ) -> None:
+    def __init__(self, run: Callable[[int], None], numbers: Sequence[int], processes: int, threads: int) -> None:
         self._fork = multiprocessing.get_context("fork")
-        self._run, self._left, self._lost = run, deque(numbers), lost
+        self._run, self._left = run, deque(numbers)
         self._processes, self._threads = processes, threads
         self._hands: list[_Hand] = []
 
@@ -198,7 +167,7 @@ class _Crew:
             return code
         if code < 0 and hand.number is not None:
             memory = ", as the system does when memory is short" if code == -signal.SIGKILL else ""
-            self._lost(hand.number, f"its process was ended by signal {-code}{memory}")
+            print(f"run {hand.number}: its process was ended by signal {-code}{memory}", file=sys.stderr)
         if code < 0 and self._left:
             self._start()
         return 0
