@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from .errors import PhasefieldError
 
-#: Which process of a step or a parallel program this is, and how many there are, of several counts the least: of srun, MPICH and its
-#: kin, Open MPI. In a batch script SLURM_NTASKS says how many tasks it may start; the count of a step is there only if the
+#: Which process of a step or a parallel program this is, and how many there are, of several counts the least: of srun, MPICH and
+#: its kin, Open MPI. In a batch script SLURM_NTASKS says how many tasks it may start; the count of a step is there only if the
 #: script was submitted within that step.
 _COUNTS = (
     ("SLURM_PROCID", ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")),
