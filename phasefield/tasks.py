@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from .errors import PhasefieldError
 
-#: How many processes a step or a parallel program has, and which of them this is: srun, then MPICH and its kin, then Open MPI. A
-#: batch script has the first pair's second name alone, and SLURM_NTASKS, which counts what it may start.
+#: Which process of a step or a parallel program this is, and how many there are, of several counts the least: of srun, MPICH and
+#: its kin, Open MPI. In a batch script SLURM_NTASKS says how many tasks it may start; the count of a step is there only if the
+#: script was submitted within that step.
 _COUNTS = (
-    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-    ("PMI_SIZE", "PMI_RANK"),
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("SLURM_PROCID", ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")),
+    ("PMI_RANK", ("PMI_SIZE",)),
+    ("OMPI_COMM_WORLD_RANK", ("OMPI_COMM_WORLD_SIZE",)),
 )
 
 
@@ -38,7 +39,7 @@ def check_alone(environment: Mapping[str, str] = os.environ) -> None:
     Raises:
         OneOfMany: it is.
     """
-    for size, rank in _COUNTS:
-        count = environment.get(size, "")
-        if count.isdigit() and int(count) > 1 and environment.get(rank, "").isdigit():
-            raise OneOfMany(int(count), int(environment[rank]) == 0)
+    for rank, sizes in _COUNTS:
+        here, counts = environment.get(rank, ""), [environment.get(size, "") for size in sizes]
+        if here.isdigit() and all(map(str.isdigit, counts)) and (count := min(map(int, counts))) > 1:
+            raise OneOfMany(count, int(here) == 0)
