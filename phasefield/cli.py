@@ -10,6 +10,7 @@ from . import commands
 from .console import LEVEL, console, finish, give_up
 from .errors import PhasefieldError
 from .signals import listening
+from .tasks import OneOfMany, check_alone
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,6 +29,10 @@ def _main(given: list[str], debug: bool) -> int:
             code = _dispatch(given)
         finish()
         return code
+    except OneOfMany as error:
+        if error.first:
+            print(f"phasefield: error: {error}", file=sys.stderr)
+        return error.exit_code
     except PhasefieldError as error:
         if debug:
             import traceback
@@ -67,6 +72,7 @@ def _dispatch(given: list[str]) -> int:
         from . import completion
 
         return completion.answer(given)
+    check_alone()
     given = _with_search_path(given)
     name = given[0] if given and given[0] in known else "run"
     call = commands.call(name, given[given[:1] == [name] :], shlex.join(["phasefield", *sys.argv[1:]]))
@@ -74,6 +80,11 @@ def _dispatch(given: list[str]) -> int:
         from . import sweep
 
         return sweep.launch(call)
+    if name != "config" and any(word.startswith("hydra/launcher=") for word in (*call.overrides, *call.rest)):
+        raise PhasefieldError(
+            "hydra/launcher: says where the runs of a sweep are made\n"
+            "  add -m: phasefield run -m KEY=VALUE,VALUE hydra/launcher=slurm; others take the sweep's folder"
+        )
     return call.command.execute(call)
 
 

@@ -94,6 +94,8 @@ def give_up() -> None:
 
 #: Level of the messages shown; a list, for the command line sets it and the members of a sweep read it.
 LEVEL = ["INFO"]
+#: Whether a person follows one run here, so that its progress is shown; in processes that run many it is not.
+FOLLOWED = [True]
 
 
 def messages() -> None:
@@ -105,6 +107,8 @@ def messages() -> None:
     if not log.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
+        if not FOLLOWED[0]:
+            handler.setLevel(logging.WARNING)
         log.addHandler(handler)
         log.propagate = False
     log.setLevel(LEVEL[0])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .console import FOLLOWED
 from .driver import Progress
 
 
@@ -26,6 +27,9 @@ def progress(every: float = 10.0) -> Iterator[Callable[[Progress], None]]:
     Args:
         every: seconds between log lines when standard error is not a terminal.
     """
+    if not FOLLOWED[0]:
+        yield lambda p: None
+        return
     begin = time.monotonic()
     first: list[Progress] = []
     if sys.stderr.isatty():

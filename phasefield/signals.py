@@ -121,6 +121,15 @@ def deferred() -> Iterator[Stop]:
             stop._deferred -= 1
 
 
+def forked() -> None:
+    """In a process that was forked from one that listens: nothing has been heard here, and nothing is at stake."""
+    global _current
+    if _current is not None:
+        for number, handler in _current._before.items():
+            signal.signal(number, handler)
+    _current = None
+
+
 def check() -> None:
     """Raises a signal that was noted, unless it has to wait; to be called now and then in work that takes long."""
     if _current is not None and _current.received is not None and _main():

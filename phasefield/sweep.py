@@ -1,15 +1,16 @@
 """Sweeps: one run for each combination of values, in numbered folders below one that tells of all.
 
 ``sweep.yaml`` in that folder holds the command and what every member was asked; ``member.yaml`` in a member's folder how it came
-out. Members may run in other processes, by a launcher of Hydra's: what they have to tell goes through these files.
+out. Members may run in other processes, by a launcher (`phasefield.launchers`): what they have to tell goes through these files.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from . import api, config
 from .command import Call
 from .console import messages
-from .errors import OutputError, PhasefieldError
+from .errors import ConfigError, OutputError, PhasefieldError
 from .report.standing import standing
 from .store import RunFolder, expanded, write_text
 from .wall import WANTS_MORE
@@ -45,9 +46,10 @@ class Member:
 
 def launch(call: Call) -> int:
     """All combinations of a call's values, by Hydra; all are checked before the first one starts. The exit code."""
-    language = call.language
+    call, language = _with_hydra(call), call.language
     keys = [word.lstrip("+") for word in call.overrides]
     config.parse([key for key in keys if not key.startswith("hydra")], language)
+    launcher = config.launcher(call.overrides)
     # Other sweepers choose their values as they go.
     jobs = [] if any(key.startswith("hydra/sweeper=") for key in keys) else combinations(call)
     named = {key.partition("=")[0].strip(): key.partition("=")[2].strip() for key in keys}
@@ -56,8 +58,18 @@ def launch(call: Call) -> int:
     where = prepare(folder and config.unquoted(folder), jobs, call, goes_on)
     place = str(where).replace("\\", "\\\\").replace("'", "\\'")
     more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir='{place}'"]
+    given = {override: config.original(override) for job in jobs for override in job}
+    restarts = bool(getattr(launcher, "restarts", False))
+    known = {m.number for m in members(where) if _done(where, m)} if goes_on else set()
+    if launcher and known:
+        print(f"{where}: {len(known)} of {len(jobs)} runs are done", file=sys.stderr)
     try:
-        config.launch([*call.overrides, *more], lambda composed: _job(call, composed), language)
+        config.launch(
+            [*call.overrides, *more],
+            lambda composed: _job(call, composed, given, restarts),
+            language,
+            done=known,
+        )
     except PhasefieldError:
         abandon(where)
         raise
@@ -69,16 +81,42 @@ def launch(call: Call) -> int:
     return summary(where)
 
 
-def _job(call: Call, composed: Any) -> None:
-    """A member, in whatever process Hydra calls it."""
+def _with_hydra(call: Call) -> Call:
+    """The call with Hydra's keys among its own, of a command that takes another's keys besides.
+
+    Raises:
+        ConfigError: one of the other's, whose values are not combined.
+    """
+    others = [o for o in call.rest if not o.lstrip("+").startswith("hydra")]
+    if others:
+        key = others[0].lstrip("+").partition("=")[0]
+        raise ConfigError(
+            key, f"is no key of {call.name}, whose keys alone are combined by -m", f"leave out -m, or {key}=..."
+        )
+    return replace(call, overrides=[*call.overrides, *call.rest], rest=[])
+
+
+def _done(where: Path, member: Member) -> bool:
+    """Whether a member came to its end, and what it made is still there."""
+    return member.code == 0 and RunFolder(where / member.name).checkpoint.is_file()
+
+
+def _job(call: Call, composed: Any, given: Mapping[str, str], restarts: bool) -> None:
+    """A member, in whatever process Hydra calls it.
+
+    Args:
+        given: overrides as Hydra has them -> as they were given. restarts: whether the member may be started anew in its folder.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     messages()
     at = HydraConfig.get()
-    own = list(at.overrides.task)
+    own = [given.get(override, override) for override in at.overrides.task]
     print(f"run {at.job.num}: {' '.join(readable(o) for o in own if not o.endswith('=null'))}", file=sys.stderr)
     near = os.path.relpath(at.runtime.output_dir)
     folder = Path(at.runtime.output_dir if near.startswith("..") else near)
+    if restarts and call.command.again:
+        config.put(composed, call.command.again, "auto")
     member = replace(call, composed=composed, folder=folder, many=False)
     code = run_member(folder, at.job.num, own, lambda: call.command.execute(member))
     if stops(code):
@@ -240,6 +278,8 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
     try:
         member.code = go()
         member.text = _outcome(member.code)
+        if member.code and not stops(member.code):
+            member.error = f"ended with exit code {member.code}, of which its messages tell"
     except PhasefieldError as error:
         member.code, member.error, member.text = error.exit_code, str(error), "failed"
         print(f"phasefield: error: {error}", file=sys.stderr)
@@ -249,8 +289,8 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
         traceback.print_exc()
         member.code, member.text = 2, "failed"
         member.error = f"{type(error).__name__}: {error} (a fault of the program; its traceback is above)"
-    except BaseException:
-        member.code, member.text = 130, "interrupted"
+    except BaseException as stop:
+        member.code, member.text = 128 + getattr(stop, "number", signal.SIGINT), "interrupted"
         raise
     finally:
         _write(folder, member)
@@ -260,7 +300,9 @@ def run_member(folder: Path, number: int, overrides: Sequence[str], go: Callable
 def _outcome(code: int) -> str:
     if code == WANTS_MORE:
         return "stopped to be continued"
-    return "done" if code == 0 else f"stopped by signal {code - 128}"
+    if code >= 128:
+        return f"stopped by signal {code - 128}"
+    return "failed" if code else "done"
 
 
 def stops(code: int | None) -> bool:
@@ -368,7 +410,7 @@ def report(path: str | Path, references: Sequence[str], write: Callable[..., Pat
 
 def summary(path: str | Path) -> int:
     """Says how a sweep came out, a row for every member that is not done; its exit code."""
-    found = members(path)
+    found = [_settled(expanded(path), member) for member in members(path)]
     bad = [m for m in found if m.code != 0]
     place = shlex.quote(str(path))
     if not bad:
@@ -385,6 +427,13 @@ def summary(path: str | Path) -> int:
         print(f"continue with: phasefield resume {place}", file=sys.stderr)
     stopped = [m.code for m in bad if m.code is not None and stops(m.code)]
     return stopped[0] if stopped else 1
+
+
+def _settled(where: Path, member: Member) -> Member:
+    """A member whose process ended without a word (killed, or with its machine) is not running."""
+    if member.text == "running" and not standing(where / member.name).running:
+        return replace(member, text="lost: its process was killed")
+    return member
 
 
 def _runs(found: Sequence[Member]) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ..codegen import Kernel, embedded, loop_source
 from . import cache
 from .layout import Layout
-from .workers import address
+from .workers import address, native
 
 
 def mirrored(kernel: Kernel, layout: Layout) -> bool:
@@ -42,15 +43,18 @@ class LoopKernel:
         self._axes = [layout.axis_array(name, dtype) for name in kernel.axis_arrays]
         # One partial per outermost index: the result is the same for any number of threads.
         self._partial = np.zeros((len(kernel.reductions), self.indices))
-        # Kept here, for every step looks them up.
-        self._reductions = {name: r.op for name, r in kernel.reductions.items()}
-        self._sums = all(op == "sum" for op in self._reductions.values())
+        # What every step needs is kept at hand: on small grids Python takes longer than the passes.
+        self._reductions = list(kernel.reductions)
+        ways = {"sum": native().SUM, "min": native().LEAST, "max": native().MOST}
+        self._ways = np.array([ways[r.op] for r in kernel.reductions.values()], np.int64)
+        self._found = np.zeros(len(kernel.reductions))
         self._names = list(kernel.scalars)
         self._scalars = np.zeros(max(1, len(kernel.scalars)))
+        self._put = struct.Struct(f"{len(kernel.scalars)}d").pack_into
+        self._given: list[float] | None = None
         self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
         self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
         self.table_indices = self._table.shape[1]
-        self._tabulated: list[float] | None = None
 
     def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What the entry finds at its last argument."""
@@ -64,18 +68,14 @@ class LoopKernel:
 
     def prepare(self, scalars: Mapping[str, float]) -> bool:
         """Puts the scalars where the entry finds them; whether the table has to be filled for them."""
-        values = [scalars[name] for name in self._names]
-        if values:
-            self._scalars[:] = values
-        if self.tabulate is None or values == self._tabulated:
+        given = [scalars[name] for name in self._names]
+        if given == self._given:
             return False
-        self._tabulated = values
-        return True
+        self._put(self._scalars.data, 0, *given)
+        self._given = given
+        return self.tabulate is not None
 
-    def reduce(self) -> dict[str, float]:
+    def reduce(self) -> Iterable[tuple[str, float]]:
         """The reductions, after all indices were visited."""
-        if self._sums:
-            return dict(zip(self._reductions, self._partial.sum(axis=1).tolist(), strict=True))
-        combine: dict[str, Callable[[np.ndarray], float]] = {"sum": np.sum, "min": np.min, "max": np.max}
-        rows = zip(self._reductions.items(), self._partial, strict=True)
-        return {name: float(combine[op](row)) for (name, op), row in rows}
+        native().combine(self._partial, self._ways, self._found)
+        return zip(self._reductions, self._found.tolist(), strict=True)

@@ -123,7 +123,7 @@ class CpuProgram:
         self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float] | None = None
     ) -> dict[str, float]:
         given, scalars = [arrays[name] for name in self._names], scalars or {}
-        key = tuple([id(array) for array in given])
+        key = tuple(map(id, given))
         binding = self._bindings.get(key) or self._bind(key, given)
         for kernel in self.kernels:
             stale = kernel.prepare(scalars)
@@ -134,7 +134,7 @@ class CpuProgram:
             step(scalars)
         found: dict[str, float] = {}
         for kernel in self._reducing:
-            found |= kernel.reduce()
+            found.update(kernel.reduce())
         return found
 
     def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> _Binding:

@@ -18,11 +18,12 @@ This file is not imported but loaded from the cache folder like generated kernel
 
 from __future__ import annotations
 
-from numba import carray, int64, njit, void
+from numba import carray, float64, int64, njit, void
 
 from phasefield.backend.intrinsics import add, call, load, pointer
 
 KERNEL, TRANSFORM = 0, 1
+SUM, LEAST, MOST = 0, 1, 2
 #: Places in ``control``, a cache line apart. SEQUENCE is even while a job is open; ACTIVE counts threads that look at it.
 SEQUENCE, ACTIVE, SLEEPERS, JOB, SLEEPING = 0, 8, 16, 24, 32
 #: Integers in a cache line.
@@ -83,6 +84,28 @@ def alone(phases, operations):
     for p in range(phases.shape[0]):
         for tile in range(phases[p, 2]):
             work(operations, phases[p, 0], phases[p, 1], tile)
+
+
+@njit(void(float64[:, ::1], _LIST, float64[::1]), nogil=True, cache=True)
+def combine(partial, ways, found):
+    """The reductions from their partial results ``(reduction, index)``, by `SUM`, `LEAST` or `MOST`; a NaN stays one.
+
+    Sums are compensated (Neumaier, ZAMM 54 (1974) 39), so that what is lost does not grow with the grid.
+    """
+    for r in range(partial.shape[0]):
+        total, lost, way = partial[r, 0], 0.0, ways[r]
+        for i in range(1, partial.shape[1]):
+            value = partial[r, i]
+            if way == SUM:
+                new = total + value
+                lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+                total = new
+            elif value != value or (value < total if way == LEAST else value > total):
+                total = value
+            elif total != total:
+                break
+        # What is not finite has lost nothing that can be told.
+        found[r] = total + lost if lost - lost == 0.0 else total
 
 
 @njit(void(_LIST, _TABLE, _TABLE, _LIST, int64, int64), nogil=True, cache=True)

@@ -8,6 +8,8 @@ file, a picture and the samples' own file beside it: samples that are in it are 
 Without a SOURCE the keys that are not listed here are those of run, and samples are simulated below the folder that the output
 is named after (output=F.nc: F/0, F/1, ...), members of each size; given again, the command goes on where it was stopped.
 
+With -m (--multirun) every combination of the values is computed, into statistics.nc in the folders 0, 1, ... below output=DIR.
+
 With reconstructions=N periodic samples of the two-point function of an image of two phases are made, and compared with it.
 
 examples:
@@ -20,6 +22,7 @@ examples:
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from ..command import Call, Command
 from ..console import messages
@@ -53,6 +56,9 @@ def _request(call: Call):  # type: ignore[no-untyped-def]
     from ..upscale.statistics_command import target_of
     from ..upscale.statistics_settings import request_of
 
+    if call.folder is not None:  # of a sweep
+        request = request_of(call.config, bare=bool(call.words))
+        return replace(request, output=str(call.folder / "statistics.nc"))
     where = [o for o in call.rest if o.lstrip("+").startswith("hydra.searchpath=")]
     others = [o for o in call.rest if o not in where]
     if call.words and others:
@@ -87,5 +93,7 @@ COMMAND = Command(
     statistics,
     more="a sweep's folder, runs, images or files of effective properties",
     others="run",
+    sweeps=True,
+    folder="output",
     validate=validate,
 )

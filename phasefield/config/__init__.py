@@ -19,7 +19,7 @@ from .composition import (
 from .files import search_path
 from .grammar import combinations, parse, prepare, unquoted
 from .language import FILED, RUN, Language
-from .launching import launch
+from .launching import launch, launcher
 from .values import ARRAY, overrides_of
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "config_error",
     "flat",
     "launch",
+    "launcher",
     "lock",
     "of_initial",
     "of_run",

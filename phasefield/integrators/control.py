@@ -62,6 +62,9 @@ class Controller:
     limit: float = math.inf
     seen: list[float] = field(default_factory=list)
 
+    #: The trial that was judged last, and the verdict.
+    _verdict: tuple[Trial | None, list[tuple[float, float, float]]] = field(default=(None, []), init=False, repr=False)
+
     #: What the ratio of error to tolerance settles at.
     aim = 0.57
     growth = 2.0
@@ -84,13 +87,18 @@ class Controller:
 
     def _judged(self, trial: Trial) -> list[tuple[float, float, float]]:
         """Error, change and size of all that is judged by itself: fields, and amounts that sources supply."""
+        if self._verdict[0] is trial:  # it is asked for before and after a step is accepted
+            return self._verdict[1]
         found = []
         for part, peak in zip(self.groups, self.peaks or [0.0] * len(self.groups), strict=True):
             # Of a field that dies away what is below the round-off of its past is nothing to follow.
             state = max(math.hypot(*trial.mean[part], *trial.fluctuation[part]), peak)
             found.append((math.hypot(*trial.error[part]), math.hypot(*trial.change[part]), state))
-        size = max((state for *_, state in found), default=0.0)
-        return found + [(error, change, size) for error, change in trial.supply]
+        if trial.supply:
+            size = max((state for *_, state in found), default=0.0)
+            found += [(error, change, size) for error, change in trial.supply]
+        self._verdict = trial, found
+        return found
 
     def accepted(self, trial: Trial, ratio: float, size: float) -> None:
         """Sets the next step after an accepted one."""

@@ -41,6 +41,12 @@ class Integrator:
         self._history, self._memory = scheme.history(adaptive), scheme.memory
         self._oldest_names = [(name, self._oldest(name)) for name in ("u", "n")]
         self._unknown = dict.fromkeys(split.parts, math.nan)
+        # Names that every step looks up.
+        each = range(split.components)
+        self._squared = [[f"{name}_{i}" for i in each] for name in ("error", "change", "fluctuation")]
+        self._means = [f"mean_{i}" for i in each]
+        self._supplies = [(f"missupply_{i}", f"supply_{i}") for i in split.supplied]
+        self._older = {name: [old for old in self._history if old.startswith(f"{name}_")] for name in ("u", "n")}
         self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
         self._evaluate = backend.program(layout, split.operations("work"))
         self._method = self._compile(scheme)
@@ -217,9 +223,8 @@ class Integrator:
         """Makes ``new`` the latest of the buffers u, u_old, ... or n, n_old, ...; returns the oldest one, now free."""
         pushed, new = new, getattr(carry, name)
         setattr(carry, name, pushed)
-        for old in self._history:
-            if old.startswith(f"{name}_"):
-                carry.history[old], new = new, carry.history[old]
+        for old in self._older[name]:
+            carry.history[old], new = new, carry.history[old]
         return new
 
     def _arrays(self, method: _Method, carry: Carry, size: float, memory: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,11 +261,9 @@ class Integrator:
         if self._first_error is not None and not carry.sizes:
             found |= self._first_error({**arrays, "n1": self.scratch}, scalars)
 
-        components = range(self.split.components)
-        roots = ([math.sqrt(found[f"{name}_{i}"]) for i in components] for name in ("error", "change", "fluctuation"))
-        error, change, fluctuation = roots
-        mean = [found[f"mean_{i}"] for i in components]
-        supply = [(abs(found[f"missupply_{i}"]), abs(found[f"supply_{i}"])) for i in self.split.supplied]
+        error, change, fluctuation = [[math.sqrt(found[name]) for name in names] for names in self._squared]
+        mean = [found[name] for name in self._means]
+        supply = [(abs(found[lost]), abs(found[given])) for lost, given in self._supplies]
         return Trial(error, change, mean, fluctuation, supply, self._energies(self.split.energies(found)))
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:

@@ -69,7 +69,7 @@ class OrderParameter:
         value = self.values.get("stabilizer")
         return None if value in (None, "auto") else float(value)
 
-    @property
+    @cached_property
     def symbols(self) -> tuple[sp.Symbol, ...]:
         return component_symbols(self.name, self.components)
 
