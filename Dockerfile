@@ -2,7 +2,7 @@
 #
 #   docker build -t phasefield .                          CPU
 #   docker build --target cuda -t phasefield:cuda .       with CUDA 13, for driver 580 or newer
-#   docker build --target test -t phasefield:test .       with the tests beside it
+#   docker build --target test -t phasefield:test .       with tests, for scripts/container_check.sh
 #
 # All stand on one base: CUDA's libraries come with the wheels of the extra `gpu`, and the driver's from the host.
 ARG BASE_IMAGE=python:3.12-slim
@@ -43,8 +43,9 @@ RUN sh container_environment.sh finish
 FROM build AS build-cuda
 RUN sh container_environment.sh extra gpu && sh container_environment.sh finish
 
+# Not the extra `test`: the packages that its own extra `upward` adds need a compiler where they have no wheel.
 FROM build AS build-test
-RUN sh container_environment.sh extra test && sh container_environment.sh finish
+RUN sh container_environment.sh also pytest pytest-xdist pytest-timeout hypothesis && sh container_environment.sh finish
 
 FROM base AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all \

@@ -4,6 +4,7 @@
 #     container_environment.sh dependencies     a virtual environment with what phasefield needs, as constraints.txt says if it is there
 #     container_environment.sh package          phasefield itself, from the source here
 #     container_environment.sh extra NAME       what an extra of pyproject.toml adds
+#     container_environment.sh also PACKAGE ...    packages beside it
 #     container_environment.sh finish           tries it, leaves out what nobody runs, lists the versions in packages.txt
 #
 # Nothing in the result depends on when it was made: what is compiled is tied to its source's content, not its time.
@@ -40,6 +41,10 @@ package)
 extra)
     install ".[$2]"
     ;;
+also)
+    shift
+    install "$@"
+    ;;
 finish)
     python -m pip --python "$home/bin/python" freeze --exclude phasefield > "$home/packages.txt"
     modules=$("$home/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -65,7 +70,7 @@ for compiled in sorted(pathlib.Path(sys.argv[1]).rglob("*.pyc")):
     py_compile.compile(source, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)' "$modules"
     ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -44,8 +44,8 @@ def cpu_threads(requested: int | None = None) -> int:
 def cores_at_hand(root: Path = ROOT, memberships: Path = MEMBERSHIPS) -> int:
     """Cores that this process may use: those it is bound to, and no more than its control groups grant time on.
 
-    A container with ``--cpus=1.5`` sees all cores of its host and may compute 1.5 s in a second. It gets two threads, which
-    do more in that time than one.
+    A container with ``--cpus=1.5`` sees all cores of its host and may compute 1.5 s in a second: two threads, for one could not
+    use it all.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root, memberships))]))
