@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import importlib.util
 import json
 import logging
 import os
+import stat
 import sys
 import tempfile
 import threading
@@ -35,10 +37,41 @@ _IMPORTING = threading.RLock()
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels and FFT plans are kept: ``$PHASEFIELD_CACHE``, else the user's cache folder."""
+    """Where compiled kernels and FFT plans are kept: ``$PHASEFIELD_CACHE``, else the user's cache folder.
+
+    Who has no home that can be written, as in a container or a batch job, gets a folder among the temporary files.
+    """
     if folder := os.environ.get("PHASEFIELD_CACHE"):
         return Path(os.path.expanduser(folder))
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "phasefield"
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder) / "phasefield"
+    return _of_the_user(os.path.expanduser("~"))
+
+
+@functools.cache
+def _of_the_user(home: str) -> Path:
+    """The cache folder in ``home``, which is ``~`` where nobody knows it, or one among the temporary files."""
+    usual = Path(home) / ".cache" / "phasefield"
+    if usual.is_absolute() and _can_be_made(usual):
+        return usual
+    with contextlib.suppress(OSError):  # also where no temporary file can be made
+        instead = Path(tempfile.gettempdir()) / f"phasefield-{os.getuid()}"
+        instead.mkdir(mode=0o700, exist_ok=True)
+        found = os.lstat(instead)
+        # What lies there is run, so nobody else may have made the folder, nor be able to write to it.
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+            log.warning(
+                "%s: there is no home folder that can be written, so compiled kernels and FFT plans are kept here\n"
+                "  set PHASEFIELD_CACHE to a folder that stays: with other plans the last bits of a resumed run differ",
+                instead,
+            )
+            return instead
+    return usual
+
+
+def _can_be_made(folder: Path) -> bool:
+    there = next(p for p in (folder, *folder.parents) if os.path.exists(p))
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 def digest(text: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from .control_groups import MEMBERSHIPS, ROOT, groups
+
 _UNLIMITED = 2**60  # a limit beyond this is none: version 1 of control groups writes the largest page-aligned number
 
 
@@ -30,7 +32,7 @@ def _rooms() -> Iterator[int]:
             yield soft - own.get(size, 0)
     if (slurm := _slurm(os.environ)) is not None:
         yield slurm - own.get("VmRSS", 0)
-    yield from _groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
+    yield from _groups()
 
 
 def _table(text: str, unit: int) -> dict[str, int]:
@@ -48,30 +50,19 @@ def _slurm(environment: Mapping[str, str]) -> int | None:
     return None
 
 
-def _groups(root: Path, memberships: Path) -> Iterator[int]:
-    """What the control groups of this process, version 1 or 2, have left; a page cache gives way and does not count."""
-    try:
-        lines = [line.split(":", 2) for line in memberships.read_text().splitlines()]
-    except OSError:
-        return
-    for _, controllers, inside in (line for line in lines if len(line) == 3):
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        version = (
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
-            if controllers
-            else ("memory.max", "memory.current", "")
-        )
-        base = root / "memory" if controllers else root
-        folder = base / inside.strip("/")
-        # Inside a container the path may be that of the host; the root is then this container's own.
-        for group in [folder, *folder.parents]:
-            if base not in (group, *group.parents):
-                break
-            with suppress(OSError, ValueError):
-                limit = int((group / version[0]).read_text())
-                used = int((group / version[1]).read_text())
-                stat = _table((group / "memory.stat").read_text(), 1)
-                yield (
-                    limit - used + sum(stat.get(f"{version[2]}{name}", 0) for name in ("inactive_file", "active_file"))
-                )
+#: A group's files of what it may take and has taken, and what names in its statistics begin with that count those below too.
+_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    2: ("memory.max", "memory.current", ""),
+}
+
+
+def _groups(root: Path = ROOT, memberships: Path = MEMBERSHIPS) -> Iterator[int]:
+    """What the control groups of this process have left; a page cache gives way and does not count."""
+    for version, group in groups("memory", root, memberships):
+        most, taken, prefix = _FILES[version]
+        with suppress(OSError, ValueError):
+            limit = int((group / most).read_text())
+            used = int((group / taken).read_text())
+            stat = _table((group / "memory.stat").read_text(), 1)
+            yield limit - used + sum(stat.get(f"{prefix}{name}", 0) for name in ("inactive_file", "active_file"))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import os
 import platform
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
 from .cache import cache_folder
+from .control_groups import MEMBERSHIPS, ROOT, groups
 from .protocol import Backend, Precision
 
 log = logging.getLogger("phasefield")
@@ -20,7 +24,7 @@ MOST_THREADS = 1024
 
 
 def cpu_threads(requested: int | None = None) -> int:
-    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else the cores this process may use.
+    """Threads to use: as asked, else OMP_NUM_THREADS, else Slurm's cpus-per-task, else `cores_at_hand`.
 
     Raises:
         DeviceError: more than `MOST_THREADS`.
@@ -34,7 +38,29 @@ def cpu_threads(requested: int | None = None) -> int:
                     f"{name}: is {value}; at most {MOST_THREADS} threads are started\n  set threads.cpu=N"
                 )
             return int(value)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores_at_hand()
+
+
+def cores_at_hand(root: Path = ROOT, memberships: Path = MEMBERSHIPS) -> int:
+    """Cores that this process may use: those it is bound to, and no more than its control groups grant time on.
+
+    A container with ``--cpus=1.5`` sees all cores of its host and may compute 1.5 s in a second: two threads, for one could not
+    use it all.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root, memberships))]))
+
+
+def _quotas(root: Path, memberships: Path) -> Iterator[float]:
+    """Seconds of computing in a second that each control group grants; none where it grants any."""
+    for version, group in groups("cpu", root, memberships):
+        with contextlib.suppress(OSError, ValueError):
+            if version == 2:
+                quota, period = (group / "cpu.max").read_text().split()
+            else:
+                quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            if quota.strip() != "max" and int(quota) > 0:  # version 1 writes -1 for none
+                yield int(quota) / int(period)
 
 
 def gpu_wanted(device: str) -> bool:
