@@ -44,6 +44,7 @@ def adaptive_steps(
         dt=time.dt or first_step(model, grid, split.stabilizers, time.end),
         dt_min=time.dt_min or 0.0,
         dt_max=time.dt_max or math.inf,
+        bodies=model.bodies,
     )
 
     def noise(carry: Carry, trial: Trial) -> float:

@@ -17,6 +17,8 @@ log = logging.getLogger("phasefield")
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
 _FOLLOWED = 0.07
+#: What is left after a step of the drift of the rates before it.
+_REMAINS = 0.9
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
 #: the run gives up; how far below its longest step a step has collapsed.
 _JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
@@ -27,7 +29,8 @@ class Controller:
     """Chooses step sizes so that the local error of a step stays below ``tolerance`` times what the step changes.
 
     Small beside the change, not beside the field, means that rates have a relative error of about the tolerance however slow
-    they are: an interface that creeps is as accurate as one that runs. What a step changes is taken at the largest rate of
+    they are: an interface that creeps is as accurate as one that runs, as long as errors do not add up, which is looked after
+    besides (``drifts``). What a step changes is taken at the largest rate of
     the last few steps, for a rate that passes through zero is not to be resolved there, and not below round-off.
 
     The PI law follows Gustafsson, ACM Trans. Math. Softw. 17 (1991) 533. Growth is capped below the ratio up to which
@@ -45,6 +48,9 @@ class Controller:
         peaks: largest root mean square of every field so far.
         longest: the longest step accepted so far.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
+        bodies: fields that act on each other, by their numbers in ``groups``; none for every field by itself.
+        drifts: of every body, what its rate is lastingly off by, relative to it, and the power of the step that this belongs to,
+            as means over the last steps; and its rate, decaying. holds: the bound on the step that follows.
     """
 
     tolerance: float
@@ -61,6 +67,9 @@ class Controller:
     longest: float = 0.0
     limit: float = math.inf
     seen: list[float] = field(default_factory=list)
+    bodies: Sequence[Sequence[int]] = ()
+    drifts: list[tuple[float, float, float]] = field(default_factory=list)
+    holds: float = math.inf
 
     #: What the ratio of error to tolerance settles at.
     aim = 0.57
@@ -103,10 +112,40 @@ class Controller:
         factor = (self.aim / ratio) ** (0.7 / self.order)
         if self.last > 0:
             factor *= (self.last / self.aim) ** (0.4 / self.order)
+        self._follow(trial, judged, size)
         # A step cut short to land on an output time says nothing against the step that was proposed.
         proposal = size * min(max(factor, self.shrink), self.growth)
         self.dt = self._bound(max(proposal, self.dt) if size < 0.999 * self.dt and ratio <= 1 else proposal)
         self.last = ratio
+
+    def _follow(self, trial: Trial, judged: Sequence[tuple[float, float, float]], size: float) -> None:
+        """Bounds the next steps by what is lastingly wrong with the rates.
+
+        An error that is small beside the change of one step adds up along it where stiff modes creep, since an extrapolated N
+        remembers (see `Scheme.drift`). What counts is the mean over some steps: what changes sign on the way does not add up.
+        It is not a matter of the step at hand, so none is refused for it.
+        """
+        power = self.order + 1  # in stiff modes; one less elsewhere, which errs on the safe side
+        bodies = self.bodies or [[i] for i in range(len(self.groups))]
+        found = []
+        for body, (drift, steps, rate) in zip(bodies, self.drifts or [(0.0, 0.0, 0.0)] * len(bodies), strict=True):
+            along, motion = (
+                sum(v) for v in zip(*(pair for i in body for pair in trial.drift[self.groups[i]]), strict=True)
+            )
+            moved = math.sqrt(motion)
+            fastest = max(moved / size, self.memory * rate)
+            relative = along / (moved * fastest * size) if moved > 0 else 0.0
+            # Round-off adds up as errors do: what an error is beside it, the drift may be beside the tolerance.
+            noise = self.noise * self.epsilon
+            above = max(error / (noise * state) if state > 0 else 0.0 for error, _, state in (judged[i] for i in body))
+            most = self.tolerance * above
+            relative = relative * most / (abs(relative) + most) if most > 0 else 0.0
+            found.append((_mean(drift, relative), _mean(steps, size**power), fastest))
+        self.drifts = found
+        allowed = self.aim * self.tolerance
+        self.holds = min(
+            ((allowed * steps / abs(drift)) ** (1 / power) for drift, steps, _ in found if drift), default=math.inf
+        )
 
     def refused(self, ratio: float, size: float) -> None:
         """Sets the next step after a rejected one (``ratio`` NaN or infinite: not finite or energy rose)."""
@@ -115,7 +154,7 @@ class Controller:
         self.rejected += 1
 
     def _bound(self, size: float) -> float:
-        return max(self.dt_min, min(size, self.dt_max, self.limit))
+        return max(self.dt_min, min(size, self.dt_max, self.limit, self.holds))
 
     def changed(self, trial: Trial) -> bool:
         """Whether the state has changed enough since the last survey for ``limit`` to be another."""
@@ -130,7 +169,7 @@ class Controller:
         self.dt = self._bound(self.dt)
 
     #: What a checkpoint keeps.
-    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "seen")
+    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "seen", "drifts", "holds")
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.STATE}
@@ -138,6 +177,11 @@ class Controller:
     def restore(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def _mean(past: float, now: float) -> float:
+    """A mean over the last steps, decaying."""
+    return _REMAINS * past + (1 - _REMAINS) * now
 
 
 class NoWay(Exception):
@@ -261,6 +305,7 @@ class AdaptiveSteps:
 
     def shorten(self) -> None:
         self.controller.dt, self.controller.last = max(0.05 * self.controller.dt, self.controller.dt_min), 0.0
+        self.controller.drifts, self.controller.holds = [], math.inf
 
     def advance(self, carry: Carry, target: float) -> None:
         """One accepted step, not beyond ``target``, which is met exactly.

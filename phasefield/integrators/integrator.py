@@ -148,6 +148,11 @@ class Integrator:
         reductions = self._squares("error", error)
         change = [e - u_i for e, u_i in zip(new, before, strict=True)]
         reductions |= self._squares("change", change)
+        for i, (linear, metric) in enumerate(zip(self.split.linear, self.split.metric, strict=True)):
+            weight = WEIGHT * metric
+            drift = PerMode(weight * scheme.drift.xreplace({z: dt * linear})) * error[i] * change[i]
+            reductions |= {f"drift_{i}": Reduction("sum", drift)}
+            reductions |= {f"motion_{i}": Reduction("sum", PerMode(weight) * change[i] ** 2)}
         uniform, varying = self._uniform, PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
         reductions |= {f"mean_{i}": Reduction("sum", uniform * e) for i, e in enumerate(new)}
         for i in self.split.supplied:
@@ -261,7 +266,8 @@ class Integrator:
         error, change, fluctuation = roots
         mean = [found[f"mean_{i}"] for i in components]
         supply = [(abs(found[f"missupply_{i}"]), abs(found[f"supply_{i}"])) for i in self.split.supplied]
-        return Trial(error, change, mean, fluctuation, supply, self._energies(self.split.energies(found)))
+        drift = [(found[f"drift_{i}"], found[f"motion_{i}"]) for i in components]
+        return Trial(error, change, drift, mean, fluctuation, supply, self._energies(self.split.energies(found)))
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

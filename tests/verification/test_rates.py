@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 from verify import field_values, run, specify, steps
 
 from phasefield.errors import Diverged
@@ -15,6 +17,8 @@ from phasefield.simulation import Simulation
 
 #: Schemes whose first order or one step makes them take thousands of steps.
 SLOW = {"etd1", "imex1", "etdrk2"}
+#: Those that are not of first order, which would take some hundred thousand.
+ADAPTED = [name for name, scheme in SCHEMES.items() if scheme.order > 1]
 
 
 def schemes() -> list:
@@ -43,6 +47,69 @@ def test_a_wave_travels_at_its_speed(scheme: str) -> None:
     error = speed / (math.sqrt(2) * 0.2) - 1
     print(f"{scheme}: speed {speed:.6f}, error {error:.2%}, {sim.carry.step} steps")
     assert abs(error) < (0.005 if scheme == "etdms3" else 0.01)
+
+
+@functools.cache
+def annihilation() -> float:
+    """When two fronts 7 apart have met (mean at 0.98), by an implicit solver of the same modes."""
+    k = 2 * math.pi * np.fft.rfftfreq(80, 32 / 80)
+
+    def slope(_: float, eta: np.ndarray) -> np.ndarray:
+        return eta - eta**3 - np.fft.irfft(k**2 * np.fft.rfft(eta), 80)
+
+    def met(_: float, eta: np.ndarray) -> float:
+        return float(eta.mean()) - 0.98
+
+    met.terminal = True  # type: ignore[attr-defined]
+    x = 0.4 * (np.arange(80) + 0.5)
+    start = 1 - np.tanh((x - 12.5) / math.sqrt(2)) + np.tanh((x - 19.5) / math.sqrt(2))
+    return float(solve_ivp(slope, (0, 600), start, "Radau", rtol=1e-6, atol=1e-9, events=met).t_events[0][0])
+
+
+@pytest.mark.parametrize("scheme", [pytest.param(s, marks=pytest.mark.slow) if s != "etdms3" else s for s in ADAPTED])
+def test_fronts_that_hardly_feel_each_other_meet_in_time(scheme: str) -> None:
+    """They approach as exp(-sqrt(2) d) and ever faster: errors that are small in every step must not add up."""
+    sim = Simulation(
+        specify(
+            "model=allen_cahn",
+            "grid.shape=[80]",
+            "grid.length=32",
+            "initial.eta=1-tanh((x-12.5)/sqrt(2))+tanh((x-19.5)/sqrt(2))",
+            "time.end=600",
+            f"time.scheme={scheme}",
+        )
+    )
+    t, mean = np.array([(s.carry.t, field_values(s)[0].mean()) for s in steps(sim, 600.0)]).T
+    error = float(np.interp(0.98, mean, t)) / annihilation() - 1
+    print(f"{scheme}: met {error:.2%} late, {sim.carry.step} steps")
+    assert abs(error) < 0.005
+
+
+def test_what_follows_a_slow_field_at_once_takes_no_steps_of_its_own() -> None:
+    """eta and q, coupled, with mobilities 1 and 1e-5; a third field, alone, is a body of its own."""
+    keys = ("+model.fields.%s={kinetics: nonconserved, mobility: %s, kappa: 1.0}", "+initial.%s=%s")
+    sim = Simulation(
+        specify(
+            "model=allen_cahn",
+            "model.energy=(1-eta**2)**2/4+(1-q**2)**2/4+0.2*eta**2*q**2+0.1*eta+w**2/2",
+            *(key % pair for key, pair in zip(keys, (("q", "1e-5"), ("q", "0.2")), strict=True)),
+            *(key % pair for key, pair in zip(keys, (("w", "1"), ("w", "0")), strict=True)),
+            "grid.shape=[4]",
+            "initial.eta=0.3",
+            "time.end=4e5",
+        )
+    )
+    assert sim.model.bodies == [[0, 1], [2]]
+
+    def slope(_: float, y: np.ndarray) -> list[float]:
+        eta, q = y
+        return [eta - eta**3 - 0.4 * eta * q**2 - 0.1, -1e-5 * (q**3 - q + 0.4 * q * eta**2)]
+
+    exact = solve_ivp(slope, (0, 4e5), [0.3, 0.2], "Radau", rtol=1e-8, atol=1e-10, t_eval=[2e5, 4e5]).y
+    found = [field_values(run(sim, end)).reshape(3, -1).mean(axis=1)[:2] for end in (2e5, 4e5)]
+    print(f"{sim.carry.step} steps")
+    np.testing.assert_allclose(np.transpose(found), exact, rtol=2e-3)
+    assert sim.carry.step < 500
 
 
 @pytest.mark.parametrize(("kind", "dimension", "rate"), [("circles", 2, -2.0), ("spheres", 3, -4.0)])
