@@ -19,6 +19,10 @@ log = logging.getLogger("phasefield")
 _FOLLOWED = 0.07
 #: What is left after a step of the drift of the rates before it.
 _REMAINS = 0.9
+#: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
+_ABRUPT = 0.1
+#: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
+_RESTING = 1e-4
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
 #: the run gives up; how far below its longest step a step has collapsed.
 _JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
@@ -48,6 +52,8 @@ class Controller:
         peaks: largest root mean square of every field so far.
         longest: the longest step accepted so far.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
+        resting: whether the state does not change as it would if it grew like that: phases in equilibrium are no fluctuations.
+        stiffness: of the stabilised modes, 1/time.
         bodies: fields that act on each other, by their numbers in ``groups``; none for every field by itself.
         drifts: of every body, what its rate is lastingly off by, relative to it, and the power of the step that this belongs to,
             as means over the last steps; and its rate, decaying. holds: the bound on the step that follows.
@@ -66,7 +72,9 @@ class Controller:
     peaks: list[float] = field(default_factory=list)
     longest: float = 0.0
     limit: float = math.inf
+    resting: bool = False
     seen: list[float] = field(default_factory=list)
+    stiffness: float = 0.0
     bodies: Sequence[Sequence[int]] = ()
     drifts: list[tuple[float, float, float]] = field(default_factory=list)
     holds: float = math.inf
@@ -85,11 +93,15 @@ class Controller:
         worst = 0.0
         judged = self._judged(trial)
         for (error, change, state), rate in zip(judged, self.rates or [0.0] * len(judged), strict=True):
-            allowed = self.tolerance * max(change, self.memory * rate * size) + self.noise * self.epsilon * state
+            allowed = self.tolerance * max(change, self.memory * rate * size) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
             if not ratio <= worst:  # a NaN stays
                 worst = ratio
         return worst
+
+    def _floor(self, state: float, step: float) -> float:
+        """Round-off of a step of what has this size; where modes are stiff, that of N remains for many."""
+        return (self.noise + self.stiffness * step) * self.epsilon * state
 
     def _judged(self, trial: Trial) -> list[tuple[float, float, float]]:
         """Error, change and size of all that is judged by itself: fields, and amounts that sources supply."""
@@ -108,6 +120,11 @@ class Controller:
         rates = [change / size for _, change, _ in judged]
         self.rates = [max(r, self.memory * old) for r, old in zip(rates, self.rates or rates, strict=True)]
         self.longest = max(self.longest, size)
+        fluctuations = [math.hypot(*trial.fluctuation[part]) for part in self.groups]
+        self.resting = all(
+            rate * self.limit < _FOLLOWED * _RESTING * fluctuation or fluctuation < self._floor(state, size)
+            for rate, fluctuation, (_, _, state) in zip(self.rates, fluctuations, judged, strict=False)
+        )
         ratio = max(ratio, 1e-8)
         factor = (self.aim / ratio) ** (0.7 / self.order)
         if self.last > 0:
@@ -136,8 +153,9 @@ class Controller:
             fastest = max(moved / size, self.memory * rate)
             relative = along / (moved * fastest * size) if moved > 0 else 0.0
             # Round-off adds up as errors do: what an error is beside it, the drift may be beside the tolerance.
-            noise = self.noise * self.epsilon
-            above = max(error / (noise * state) if state > 0 else 0.0 for error, _, state in (judged[i] for i in body))
+            above = max(
+                error / self._floor(state, size) if state > 0 else 0.0 for error, _, state in (judged[i] for i in body)
+            )
             most = self.tolerance * above
             relative = relative * most / (abs(relative) + most) if most > 0 else 0.0
             found.append((_mean(drift, relative), _mean(steps, size**power), fastest))
@@ -154,7 +172,8 @@ class Controller:
         self.rejected += 1
 
     def _bound(self, size: float) -> float:
-        return max(self.dt_min, min(size, self.dt_max, self.limit, self.holds))
+        limit = math.inf if self.resting else self.limit
+        return max(self.dt_min, min(size, self.dt_max, limit, self.holds))
 
     def changed(self, trial: Trial) -> bool:
         """Whether the state has changed enough since the last survey for ``limit`` to be another."""
@@ -169,7 +188,7 @@ class Controller:
         self.dt = self._bound(self.dt)
 
     #: What a checkpoint keeps.
-    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "seen", "drifts", "holds")
+    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "resting", "seen", "drifts", "holds")
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.STATE}
@@ -320,6 +339,8 @@ class AdaptiveSteps:
                 controller.dt = self._events.limit(carry.t, controller.dt)
                 self._tell("sources", self._events.note)
             size, t_new = landing(carry.t, controller.dt, target)
+            if self._events is not None and size < _ABRUPT * carry.dt_old:
+                carry.sizes = []  # what comes is nothing that the past could tell, nor the estimates that rest on it
             trial = integrator.attempt(carry, size, t_new)
             ratio = controller.ratio(trial, size)
             forced = size <= floor * 1.001 and controller.dt_min > 0

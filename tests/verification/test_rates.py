@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from verify import field_values, run, specify, steps
 
 from phasefield.errors import Diverged
-from phasefield.integrators import SCHEMES
+from phasefield.integrators import SCHEMES, control
 from phasefield.models import Amplification, analysis
 from phasefield.simulation import Simulation
 
@@ -155,6 +155,13 @@ AT_REST = {
         "grid.shape=[32,32]",
         "initial.eta={kind: circles, centers: [[16,16]], radii: 8, inside: 1, outside: -1, width: 1}",
     ),
+    "a precipitate in equilibrium": (
+        "model=precipitate",
+        "grid.shape=[32,32]",
+        "initial.c={kind: circles, centers: [[16,16]], radii: [8], inside: 0.7, outside: 0.35, width: 2}",
+        "initial.eta={kind: circles, centers: [[16,16]], radii: [8], inside: 1, outside: 0, width: 2}",
+        "time.end=1e7",
+    ),
     "a precipitate that dissolves": (
         "model=precipitate",
         "grid.shape=[32,32]",
@@ -167,19 +174,21 @@ AT_REST = {
 @pytest.mark.parametrize("case", AT_REST)
 def test_runs_at_rest_come_to_their_end(case: str) -> None:
     """Nothing is compared with fluctuations that are round-off: what has come to rest takes ever longer steps."""
-    sim = Simulation(specify("grid.shape=[16]", *AT_REST[case], "time.end=5000"))
-    for _ in range(600):
-        sim.advance(5000.0)
-        if sim.carry.t >= 5000:
+    sim = Simulation(specify("grid.shape=[16]", "time.end=5000", *AT_REST[case]))
+    end = sim.spec.time.end
+    for _ in range(1000 if "equilibrium" in case else 600):
+        sim.advance(end)
+        if sim.carry.t >= end:
             break
     print(f"{case}: {sim.carry.step} steps")
-    assert sim.carry.t == 5000
+    assert sim.carry.t == end
 
 
 def test_a_run_that_would_not_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     sim = Simulation(specify("model=allen_cahn", "grid.shape=[8]", "time.end=1000"))
     assert sim.steps is not None
     monkeypatch.setattr(sim.steps._growth, "rate", lambda *_: 1e8)
+    monkeypatch.setattr(control, "_RESTING", 0.0)  # or it would be seen that nothing grows like that
     with pytest.raises(Diverged, match=r"left to time\.end = 1000"):
         run(sim, 1000.0)
 
@@ -190,6 +199,7 @@ def test_a_run_that_would_not_end_says_so(monkeypatch: pytest.MonkeyPatch) -> No
         ("0.02*cos(t)", 10.0, 0.02 * math.sin(10)),
         ("0.1*exp(-((t-50)/0.5)**2)", 100.0, 0.05 * math.sqrt(math.pi)),
         ("piecewise(0.001, t < 50, 0)", 100.0, 0.05),
+        ("3*exp(-((x-8)/2)**2)*exp(-((t-30)/0.1)**2)", 60.0, 0.6 * math.pi / 16),
     ],
 )
 def test_sources_supply_what_they_say(source: str, end: float, amount: float) -> None:
