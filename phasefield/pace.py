@@ -44,6 +44,8 @@ def adaptive_steps(
         dt=time.dt or first_step(model, grid, split.stabilizers, time.end),
         dt_min=time.dt_min or 0.0,
         dt_max=time.dt_max or math.inf,
+        stiffness=stiffness(model, grid, split.stabilizers),
+        bodies=model.bodies,
     )
 
     def noise(carry: Carry, trial: Trial) -> float:
@@ -57,9 +59,14 @@ def adaptive_steps(
 
 def first_step(model: EnergyModel, grid: Grid, stabilizers: Sequence[float], end: float) -> float:
     """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
+    fastest = stiffness(model, grid, stabilizers)
+    return min(0.02 / fastest, end) if fastest > 0 else end
+
+
+def stiffness(model: EnergyModel, grid: Grid, stabilizers: Sequence[float]) -> float:
+    """The fastest rate of the waves of an interface's width, 1/time."""
     _, most = grid.wavenumbers
-    fastest = max(
+    return max(
         f.kinetics.operator(f.mobility * s, min(s / f.kappa, most) if f.kappa > 0 else most)
         for (f, _), s in zip(model.components, stabilizers, strict=True)
     )
-    return min(0.02 / fastest, end) if fastest > 0 else end

@@ -17,6 +17,12 @@ log = logging.getLogger("phasefield")
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
 _FOLLOWED = 0.07
+#: What is left after a step of the drift of the rates before it.
+_REMAINS = 0.9
+#: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
+_ABRUPT = 0.1
+#: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
+_RESTING = 1e-4
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
 #: the run gives up; how far below its longest step a step has collapsed.
 _JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
@@ -27,7 +33,8 @@ class Controller:
     """Chooses step sizes so that the local error of a step stays below ``tolerance`` times what the step changes.
 
     Small beside the change, not beside the field, means that rates have a relative error of about the tolerance however slow
-    they are: an interface that creeps is as accurate as one that runs. What a step changes is taken at the largest rate of
+    they are: an interface that creeps is as accurate as one that runs, as long as errors do not add up, which is looked after
+    besides (``drifts``). What a step changes is taken at the largest rate of
     the last few steps, for a rate that passes through zero is not to be resolved there, and not below round-off.
 
     The PI law follows Gustafsson, ACM Trans. Math. Softw. 17 (1991) 533. Growth is capped below the ratio up to which
@@ -45,6 +52,11 @@ class Controller:
         peaks: largest root mean square of every field so far.
         longest: the longest step accepted so far.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
+        resting: whether the state does not change as it would if it grew like that: phases in equilibrium are no fluctuations.
+        stiffness: of the stabilised modes, 1/time.
+        bodies: fields that act on each other, by their numbers in ``groups``; none for every field by itself.
+        drifts: of every body, what its rate is lastingly off by, relative to it, and the power of the step that this belongs to,
+            as means over the last steps; and its rate, decaying. holds: the bound on the step that follows.
     """
 
     tolerance: float
@@ -60,7 +72,12 @@ class Controller:
     peaks: list[float] = field(default_factory=list)
     longest: float = 0.0
     limit: float = math.inf
+    resting: bool = False
     seen: list[float] = field(default_factory=list)
+    stiffness: float = 0.0
+    bodies: Sequence[Sequence[int]] = ()
+    drifts: list[tuple[float, float, float]] = field(default_factory=list)
+    holds: float = math.inf
 
     #: The trial that was judged last, and the verdict.
     _verdict: tuple[Trial | None, list[tuple[float, float, float]]] = field(default=(None, []), init=False, repr=False)
@@ -79,11 +96,15 @@ class Controller:
         worst = 0.0
         judged = self._judged(trial)
         for (error, change, state), rate in zip(judged, self.rates or [0.0] * len(judged), strict=True):
-            allowed = self.tolerance * max(change, self.memory * rate * size) + self.noise * self.epsilon * state
+            allowed = self.tolerance * max(change, self.memory * rate * size) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
             if not ratio <= worst:  # a NaN stays
                 worst = ratio
         return worst
+
+    def _floor(self, state: float, step: float) -> float:
+        """Round-off of a step of what has this size; where modes are stiff, that of N remains for many."""
+        return (self.noise + self.stiffness * step) * self.epsilon * state
 
     def _judged(self, trial: Trial) -> list[tuple[float, float, float]]:
         """Error, change and size of all that is judged by itself: fields, and amounts that sources supply."""
@@ -107,14 +128,50 @@ class Controller:
         rates = [change / size for _, change, _ in judged]
         self.rates = [max(r, self.memory * old) for r, old in zip(rates, self.rates or rates, strict=True)]
         self.longest = max(self.longest, size)
+        fluctuations = [math.hypot(*trial.fluctuation[part]) for part in self.groups]
+        self.resting = all(
+            rate * self.limit < _FOLLOWED * _RESTING * fluctuation or fluctuation < self._floor(state, size)
+            for rate, fluctuation, (_, _, state) in zip(self.rates, fluctuations, judged, strict=False)
+        )
         ratio = max(ratio, 1e-8)
         factor = (self.aim / ratio) ** (0.7 / self.order)
         if self.last > 0:
             factor *= (self.last / self.aim) ** (0.4 / self.order)
+        self._follow(trial, judged, size)
         # A step cut short to land on an output time says nothing against the step that was proposed.
         proposal = size * min(max(factor, self.shrink), self.growth)
         self.dt = self._bound(max(proposal, self.dt) if size < 0.999 * self.dt and ratio <= 1 else proposal)
         self.last = ratio
+
+    def _follow(self, trial: Trial, judged: Sequence[tuple[float, float, float]], size: float) -> None:
+        """Bounds the next steps by what is lastingly wrong with the rates.
+
+        An error that is small beside the change of one step adds up along it where stiff modes creep, since an extrapolated N
+        remembers (see `Scheme.drift`). What counts is the mean over some steps: what changes sign on the way does not add up.
+        It is not a matter of the step at hand, so none is refused for it.
+        """
+        power = self.order + 1  # in stiff modes; one less elsewhere, which errs on the safe side
+        bodies = self.bodies or [[i] for i in range(len(self.groups))]
+        found = []
+        for body, (drift, steps, rate) in zip(bodies, self.drifts or [(0.0, 0.0, 0.0)] * len(bodies), strict=True):
+            along, motion = (
+                sum(v) for v in zip(*(pair for i in body for pair in trial.drift[self.groups[i]]), strict=True)
+            )
+            moved = math.sqrt(motion)
+            fastest = max(moved / size, self.memory * rate)
+            relative = along / (moved * fastest * size) if moved > 0 else 0.0
+            # Round-off adds up as errors do: what an error is beside it, the drift may be beside the tolerance.
+            above = max(
+                error / self._floor(state, size) if state > 0 else 0.0 for error, _, state in (judged[i] for i in body)
+            )
+            most = self.tolerance * above
+            relative = relative * most / (abs(relative) + most) if most > 0 else 0.0
+            found.append((_mean(drift, relative), _mean(steps, size**power), fastest))
+        self.drifts = found
+        allowed = self.aim * self.tolerance
+        self.holds = min(
+            ((allowed * steps / abs(drift)) ** (1 / power) for drift, steps, _ in found if drift), default=math.inf
+        )
 
     def refused(self, ratio: float, size: float) -> None:
         """Sets the next step after a rejected one (``ratio`` NaN or infinite: not finite or energy rose)."""
@@ -123,7 +180,8 @@ class Controller:
         self.rejected += 1
 
     def _bound(self, size: float) -> float:
-        return max(self.dt_min, min(size, self.dt_max, self.limit))
+        limit = math.inf if self.resting else self.limit
+        return max(self.dt_min, min(size, self.dt_max, limit, self.holds))
 
     def changed(self, trial: Trial) -> bool:
         """Whether the state has changed enough since the last survey for ``limit`` to be another."""
@@ -138,7 +196,7 @@ class Controller:
         self.dt = self._bound(self.dt)
 
     #: What a checkpoint keeps.
-    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "seen")
+    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "resting", "seen", "drifts", "holds")
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.STATE}
@@ -146,6 +204,11 @@ class Controller:
     def restore(self, state: Mapping[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+
+
+def _mean(past: float, now: float) -> float:
+    """A mean over the last steps, decaying."""
+    return _REMAINS * past + (1 - _REMAINS) * now
 
 
 class NoWay(Exception):
@@ -269,6 +332,7 @@ class AdaptiveSteps:
 
     def shorten(self) -> None:
         self.controller.dt, self.controller.last = max(0.05 * self.controller.dt, self.controller.dt_min), 0.0
+        self.controller.drifts, self.controller.holds = [], math.inf
 
     def advance(self, carry: Carry, target: float) -> None:
         """One accepted step, not beyond ``target``, which is met exactly.
@@ -283,6 +347,8 @@ class AdaptiveSteps:
                 controller.dt = self._events.limit(carry.t, controller.dt)
                 self._tell("sources", self._events.note)
             size, t_new = landing(carry.t, controller.dt, target)
+            if self._events is not None and size < _ABRUPT * carry.dt_old:
+                carry.sizes = []  # what comes is nothing that the past could tell, nor the estimates that rest on it
             trial = integrator.attempt(carry, size, t_new)
             ratio = controller.ratio(trial, size)
             forced = size <= floor * 1.001 and controller.dt_min > 0

@@ -45,6 +45,7 @@ class Integrator:
         each = range(split.components)
         self._squared = [[f"{name}_{i}" for i in each] for name in ("error", "change", "fluctuation")]
         self._means = [f"mean_{i}" for i in each]
+        self._motions = [(f"drift_{i}", f"motion_{i}") for i in each]
         self._supplies = [(f"missupply_{i}", f"supply_{i}") for i in split.supplied]
         self._older = {name: [old for old in self._history if old.startswith(f"{name}_")] for name in ("u", "n")}
         self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
@@ -154,6 +155,11 @@ class Integrator:
         reductions = self._squares("error", error)
         change = [e - u_i for e, u_i in zip(new, before, strict=True)]
         reductions |= self._squares("change", change)
+        for i, (linear, metric) in enumerate(zip(self.split.linear, self.split.metric, strict=True)):
+            weight = WEIGHT * metric
+            drift = PerMode(weight * scheme.drift.xreplace({z: dt * linear})) * error[i] * change[i]
+            reductions |= {f"drift_{i}": Reduction("sum", drift)}
+            reductions |= {f"motion_{i}": Reduction("sum", PerMode(weight) * change[i] ** 2)}
         uniform, varying = self._uniform, PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
         reductions |= {f"mean_{i}": Reduction("sum", uniform * e) for i, e in enumerate(new)}
         for i in self.split.supplied:
@@ -264,7 +270,8 @@ class Integrator:
         error, change, fluctuation = [[math.sqrt(found[name]) for name in names] for names in self._squared]
         mean = [found[name] for name in self._means]
         supply = [(abs(found[lost]), abs(found[given])) for lost, given in self._supplies]
-        return Trial(error, change, mean, fluctuation, supply, self._energies(self.split.energies(found)))
+        drift = [(found[along], found[motion]) for along, motion in self._motions]
+        return Trial(error, change, drift, mean, fluctuation, supply, self._energies(self.split.energies(found)))
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

@@ -31,6 +31,13 @@ n1, n2, n3 = sp.symbols("n1 n2 n3", real=True)
 SLOPES = (n, n_old, n_old2, n_old3, n1, n2, n3)
 RATIOS = w, w_old, w_old2 = sp.symbols("w w_old w_old2", real=True)
 z, dt = sp.symbols("z dt", real=True)
+E, phi1, phi2, phi3, phi4 = (Phi(k, z) for k in range(5))
+E_half, phi1_half, phi2_half = (Phi(k, z / 2) for k in range(3))
+
+# What an error that every step repeats does to a mode in which L and N hold almost in balance, N = -L u: an error e of a
+# step is that of N by e/(dt phi1), and the rate is off by as much. (Extrapolated N remembers: a deficit of the rate fades by a
+# factor of 1 - phi1 a step.) In stiff modes this is -z times what one step shows.
+_lasting = 1 / phi1
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Scheme:
         update: the new state.
         error: what is held against the tolerance, of order ``error_order`` in dt: an estimate of the local error of a result that
             the scheme improves upon, or `OWN` times that of the scheme itself.
+        drift: factor per mode that makes of ``error`` what the rate of a mode is off by, times dt, if steps go on like this.
         stages: states at which N is evaluated within the step, giving n1, n2, ...; nodes: their times in units of dt.
         starter: name of the one-step scheme that takes the first steps if they are fixed; adaptive ones start short instead.
         reference: where the scheme comes from.
@@ -52,6 +60,7 @@ class Scheme:
     error: sp.Expr
     error_order: int
     reference: str
+    drift: sp.Expr = _lasting
     stages: tuple[sp.Expr, ...] = ()
     nodes: tuple[float, ...] = ()
     starter: str | None = None
@@ -83,9 +92,6 @@ class Scheme:
         return [s.name for s in (*STATES[1:], *SLOPES[1 : DEPTH + 1]) if s in used]
 
 
-E, phi1, phi2, phi3, phi4 = (Phi(k, z) for k in range(5))
-E_half, phi1_half, phi2_half = (Phi(k, z / 2) for k in range(3))
-
 _imex1 = (u + dt * n) / (1 - z)
 # As an increment on u, which leaves the mean of a conserved field as it is to the last bit.
 _sbdf2 = u + (w**2 / (1 + w) * (u - u_old) + z * u + dt * ((1 + w) * n - w * n_old)) / ((1 + 2 * w) / (1 + w) - z)
@@ -113,6 +119,11 @@ _etdms4_gain = dt * w * ((1 + w_old) * phi2 + 2 * w * (1 + 2 * w_old) * phi3 + 6
 _damping3 = 1 - z**4 / (11700 + 26 * sp.Abs(z) ** 3 + sp.Rational(19, 10) * z**4)
 _damping4 = 1 / (1 + (z / 3) ** 4)
 _etdms3 = _etdms2 + _damping3 * _etdms3_gain
+
+
+def _left3(weight: int) -> sp.Expr:
+    """What counts of the gain of third order: once where it is taken, ``weight`` times where it is damped."""
+    return _damping3 + weight * (1 - _damping3)
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -147,8 +158,9 @@ SCHEMES: dict[str, Scheme] = {
     "etdms3": Scheme(
         order=3,
         update=_etdms3,
-        error=sp.Piecewise((_etdms2_gain, w_old <= 0), ((_damping3 + DAMPED * (1 - _damping3)) * _etdms3_gain, True)),
+        error=sp.Piecewise((_etdms2_gain, w_old <= 0), (_left3(DAMPED) * _etdms3_gain, True)),
         error_order=3,
+        drift=_left3(OWN) / _left3(DAMPED) * _lasting,
         starter="etdrk2",
         reference="Exponential Adams-Bashforth with three steps for variable steps, damped in stiff modes",
     ),

@@ -160,6 +160,21 @@ class EnergyModel:
         """What the model is the sum of."""
         return [term for kind in TERMS if (term := kind(self)).active]
 
+    @cached_property
+    def bodies(self) -> list[list[int]]:
+        """Fields that act on each other, directly or through others, by their numbers; every field is in one body."""
+        slices = list(self.slices().values())
+        owner = {s: i for i, part in enumerate(slices) for s in self.unknowns[part]}
+        if any(term.temporaries for term in self.terms):  # which say what they are made of to nobody
+            return [list(range(len(slices)))]
+        bodies: list[set[int]] = []
+        for i, part in enumerate(slices):
+            laws = [e for e in (*self.potentials[part], *self.sources[part]) if e is not None]
+            body = {i, *(owner[s] for e in laws for s in e.free_symbols if s in owner)}
+            joined = [b for b in bodies if b & body]
+            bodies = [*(b for b in bodies if b not in joined), body.union(*joined)]
+        return [sorted(body) for body in bodies]
+
     @property
     def gradient_flow(self) -> bool:
         """Whether the free energy can only fall: no source terms."""

@@ -35,6 +35,8 @@ class Split(Protocol):
     Attributes:
         components: of the state. channels: arrays that stand for N in the integrator's history.
         linear: L of every component, an expression in scalars and in what kernels know of a mode.
+        metric: of every component, the weight of a mode in products of two rates, up to a factor: 1/q in a gradient flow, where
+            u' = -q dF/du, so that what creeps and what relaxes are orthogonal; else 1.
         supplied: components whose mean nothing but a source changes.
         parts: names of the parts of the energy; none where it has none.
         temporaries: arrays that the operations use besides, name -> components; the integrator makes them.
@@ -51,6 +53,9 @@ class Split(Protocol):
 
     @property
     def linear(self) -> Sequence[sp.Expr]: ...
+
+    @property
+    def metric(self) -> Sequence[sp.Expr]: ...
 
     @property
     def supplied(self) -> Sequence[int]: ...
@@ -132,7 +137,12 @@ class SpectralSplit:
         self.stabilize(stabilizers)
         # An argument as well: kernels compile once for all sizes of grids.
         self._constants[_SCALE.name] = 1 / layout.grid.norm
+        least = [f.kinetics.operator(f.mobility, layout.grid.wavenumbers[0]) for f in model.order_parameters]
+        least_of_all = min((q for q in least if q > 0), default=0.0)
+        for i, f in enumerate(model.order_parameters):
+            self._constants[f"metric_{i}"] = least_of_all / f.mobility if f.mobility > 0 else 0.0
         self.linear = [self._linear(i) for i in range(self.components)]
+        self.metric = [self._metric(i) for i in range(self.components)]
         self._kernel = self._pointwise(monitor)
 
     def stabilize(self, stabilizers: Sequence[float]) -> None:
@@ -153,6 +163,14 @@ class SpectralSplit:
     def _linear(self, i: int) -> sp.Expr:
         q = self.model.components[i][0].kinetics.operator(self.model.scalar("mobility", i), K2)
         return -q * (self.model.scalar("stabilizer", i) + self._symbol(i))
+
+    def _metric(self, i: int) -> sp.Expr:
+        """1/q, times the smallest q of all fields and waves to have a size that no unit changes; 0 where nothing moves."""
+        f = self.model.components[i][0]
+        scale = sp.Symbol(f"metric_{self.model.order_parameters.index(f)}", real=True)
+        return scale * sp.Piecewise(
+            (1 / f.kinetics.operator(sp.S.One, K2), K2 > 0), (0 if f.kinetics.conserved else 1, True)
+        )
 
     def _channels(self, i: int) -> list[sp.Expr]:
         """What is evaluated in cells for component ``i``, in the model's symbols."""

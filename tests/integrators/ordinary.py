@@ -67,6 +67,7 @@ class Relaxation:
     """u' = -rate u + drive(t), and u^2/2 for an energy. Its operations end in N, a parameter that depends on time."""
 
     components = channels = 1
+    metric = (sp.S.One,)
     supplied: Sequence[int] = ()
     parts = ("square",)
     temporaries: Mapping[str, int] = {}

