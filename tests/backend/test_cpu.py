@@ -239,15 +239,16 @@ def test_steps_allocate_nothing(adaptive: bool, threads: int) -> None:
         # Threads of others (the test runner's own) allocate now and then: a leak would show in every round.
         for _ in range(5):
             sim.advance(1e6)
-            gc.collect()  # empties Python's lists of free objects, which fill up
-            tracemalloc.reset_peak()
+            gc.collect()  # empties Python's lists of free objects, which fill up again
             before, _ = tracemalloc.get_traced_memory()
-            for _ in range(100):
-                sim.advance(1e6)
+            _advance(sim, 100)
+            full, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            _advance(sim, 100)
             _, peak = tracemalloc.get_traced_memory()
             gc.collect()
             grown.append(tracemalloc.get_traced_memory()[0] - before)
-            peaks.append(peak - before)
+            peaks.append(peak - full)
     finally:
         tracemalloc.stop()
     field = sim.carry.u.nbytes
