@@ -64,7 +64,7 @@ class Moments:
         fields = np.empty((len(monomials(share.ndim, order)), len(others)))
         spectral = np.empty((len(fields), n // share.shape[-1] * spectrum.shape[-1]))
         for row, modes, name in zip(fields, spectral, monomials(share.ndim, order), strict=True):
-            product = math.prod(directions[i] for i in name)
+            product = np.asarray(math.prod(directions[i] for i in name))
             modes[:] = product.ravel()
             row[:] = fft.irfftn(spectrum * product, share.shape).ravel()[others]
         second, first = _gram(spectral, power.ravel() / n**2)
