@@ -163,50 +163,31 @@ def _apply(lo, hi, u, w, index, iso, rows, where, tensor, whole, g, partial):
 
 
 @_loop
-def _row_forces(rows, which, sign, target, c, j, last):
-    """What a row of voxels does to the nodes at one of its four edges."""
-    target[c, j, 0] += sign * rows[which, last] + rows[2, last]
-    for z in range(last + uint64(1)):
-        target[c, j, z] += sign * rows[which, z] - rows[2, z]
-    for z in range(last):
-        target[c, j, z + 1] += sign * rows[which, z] + rows[2, z]
-
-
-@_loop
-def _forces_of_layer(i, index, table, g, rows, low, high):
-    """Forces of the element layer i under a stress that is constant over a voxel, added to the nodes below and above it."""
-    ny, nz = index.shape[1], index.shape[2]
-    eighth = REAL(0.125)
-    gx, gy, gz = g[0] * eighth, g[1] * eighth, g[2] * eighth
-    last = uint64(nz - 1)
-    for j in range(ny):
-        j1 = (j + 1) % ny
-        for c in range(low.shape[0]):
-            for z in range(uint64(nz)):
-                e = uint64(index[i, j, z])
-                x, y = gx * table[e, c, 0], gy * table[e, c, 1]
-                rows[0, z], rows[1, z], rows[2, z] = x + y, x - y, gz * table[e, c, 2]
-            # One target at a time: with one row of nodes (two-dimensional grids) the targets are the same.
-            _row_forces(rows, 0, REAL(-1), low, c, j, last)
-            _row_forces(rows, 1, REAL(-1), low, c, j1, last)
-            _row_forces(rows, 1, REAL(1), high, c, j, last)
-            _row_forces(rows, 0, REAL(1), high, c, j1, last)
-
-
-@_loop
 def _nodal_forces(lo, hi, w, index, table, g):
     components, nx, ny, nz = w.shape[0], index.shape[0], index.shape[1], index.shape[2]
-    rows = np.empty((3, nz), REAL)
-    low = np.zeros((components, ny, nz), REAL)
-    high = np.zeros((components, ny, nz), REAL)
-    _forces_of_layer((lo - 1) % nx, index, table, g, rows, low, high)
-    for i in range(lo, hi):
-        low[:], high[:] = high, 0.0
-        _forces_of_layer(i, index, table, g, rows, low, high)
-        for c in range(components):
+    gx, gy, gz = g[0] / 8, g[1] / 8, g[2] / 8
+    node, above = (
+        np.empty(nz, REAL),
+        np.empty(nz, REAL),
+    )  # what a row of voxels does to the nodes at its lower and upper ends
+    for c in range(components):
+        for i in range(lo, hi):
             for j in range(ny):
                 for z in range(nz):
-                    w[c, i, j, z] = low[c, j, z]
+                    node[z] = 0.0
+                    above[z] = 0.0
+                for di in range(2):
+                    for dj in range(2):
+                        ii, jj = (i - 1 + di) % nx, (j - 1 + dj) % ny
+                        sx, sy = gx * (1 - 2 * di), gy * (1 - 2 * dj)
+                        for z in range(nz):
+                            e = index[ii, jj, z]
+                            plane, along = sx * table[e, c, 0] + sy * table[e, c, 1], gz * table[e, c, 2]
+                            node[z] += plane - along
+                            above[z] += plane + along
+                w[c, i, j, 0] = node[0] + above[nz - 1]
+                for z in range(1, nz):
+                    w[c, i, j, z] = node[z] + above[z - 1]
 
 
 # -- entries -----------------------------------------------------------------------------------------------------------
