@@ -77,7 +77,7 @@ class Plans:
                 cache.digest(f"{cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
-        self._plans = _plan_once(key, self._make)
+        self._plans = plan_once(key, self._make)
         del self._work
 
     def _make(self) -> _Plans:
@@ -125,7 +125,7 @@ class Plans:
         return [kind, plan.execute, plan.address, last.address, 0, step, tiles, 0, together], tiles
 
 
-def _plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:
+def plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:
     """Plans with the wisdom kept for this very problem, so that every process that shares a cache runs the same plan.
 
     Measured plans differ from process to process and with them the last bits of the result; the first process to finish

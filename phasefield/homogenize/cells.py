@@ -132,7 +132,7 @@ def effective(
         Load(unit(cell.size, load), start=start[at] if start else None, name=f"{name} {names[load]}")
         for at, load in enumerate(loads)
     ]
-    solutions = cell.solve_all(units, keep)
+    solutions = cell.solve_tensor(units, keep)
     out = np.zeros((cell.size, cell.size))
     out[:, list(loads)] = np.stack([s.mean for s in solutions], axis=1)
     own_scales(cell, loads, name, out, solutions)

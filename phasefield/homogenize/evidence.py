@@ -66,18 +66,18 @@ def evidence(result: Result, raw: Array, made: PropertyVoxels) -> None:
         result.warnings.append("the tensor is not positive definite")
 
 
-def outside(result: Result, mean: Array) -> list[str]:
+def outside(result: Result, mean: Array, tolerance: float) -> list[str]:
     """Notes on bounds that the tensor violates by more than its voxels explain: phases merged with their neighbours keep them
     only in the limit of small voxels.
 
     Args:
-        mean: of the tensors of the voxels.
+        mean: of the tensors of the voxels. tolerance: of the solver, by which a tensor may be off a bound that it attains.
     """
     e = result.evidence
     assert result.voigt is not None
     block = np.ix_(result.components, result.components)
     excess = max(0.0, -bounds.loewner_margin(result.voigt[block], mean[block]))
-    allowed = max(1e-6 + excess, e.get("discretisation", 0.0))
+    allowed = max(max(1e-6, tolerance) + excess, e.get("discretisation", 0.0))
     return [
         f"the {which.capitalize()} bound is violated by {-e[f'{which}_margin']:.2g}"
         for which in ("voigt", "reuss")

@@ -114,7 +114,7 @@ def _tensor_property(problem: Problem, name: str, start: Start | None) -> tuple[
         result.warnings.append(f"without all estimates of error: {str(error).splitlines()[0]}")
     if touching and "discretisation" in result.evidence:
         result.evidence["discretisation"] = np.inf
-    result.warnings += outside(result, unpack(made.mean))
+    result.warnings += outside(result, unpack(made.mean), settings.solver.tolerance)
     return result, found
 
 

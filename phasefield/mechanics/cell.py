@@ -11,9 +11,9 @@ without a solve (`connectivity`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,15 @@ from .conjugate_gradients import Preconditioner
 from .connectivity import carried
 from .fourier import FourierOperators
 from .loads import Load, Solution, UniformStress, solve_strains, solve_tractions
-from .medium import CHUNK, Medium, reference_medium
+from .medium import CHUNK, Medium, lowest_ratio, reference_medium
 from .options import Options
 from .preconditioners import preconditioner
 from .tensors import Array
 
 #: Restarts that put the Hill-Mandel balance right.
 _REPEATS = 2
+#: Voxels up to which the fluctuations of all loads of a tensor are kept for its components.
+_PAIRS = 1 << 21
 
 
 def operators_of(options: Options, boundary: str, axes: ArrayAxes) -> VoxelOperators[Any, Any]:
@@ -78,7 +80,7 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         held = self._fields[max(self._fields)] if self._fields else self.fields()
-        return sum(int(each.nbytes) for each in held)
+        return sum(int(each.nbytes) for each in held) + self.operators.scratch_bytes
 
 
 class CellProblem:
@@ -131,7 +133,12 @@ class CellProblem:
             self._refuse_bare_faces()
         reference = reference_medium(self.medium, axes, boundary)
         self.preconditioner: Preconditioner[Any] = preconditioner(
-            options.preconditioner, self.operators, reference, self.tensors, self.medium
+            options.preconditioner,
+            self.operators,
+            reference,
+            self.tensors,
+            self.medium,
+            partial(lowest_ratio, self.medium) if boundary == "periodic" and not self.voids else None,
         )
 
     @property
@@ -194,28 +201,71 @@ class CellProblem:
             if lost and not keep and load.plain:
                 solutions[i] = Solution(np.zeros(self.size), 0.0, 0, carried=False)
         rest = [i for i in range(len(loads)) if i not in solutions]
-        k = self.operators
-        room = k.batch_bytes // (4 * self.medium.index.size * k.components * k.dtype.itemsize)
-        each = max(1, -(-len(rest) // max(1, -(-len(rest) // max(1, room)))))
-        for at in range(0, len(rest), each):
-            some = rest[at : at + each]
+        for some in self._batches(rest, self.operators.batch_bytes):
             solutions |= zip(some, self._solve_some([loads[i] for i in some], keep), strict=True)
         return [solutions[i] for i in range(len(loads))]
 
-    def _solve_some(self, loads: Sequence[Load], keep: bool) -> list[Solution]:
-        """Where rounding has spoilt the Hill-Mandel balance, again from what was found."""
+    def solve_tensor(self, loads: Sequence[Load], keep: bool = False) -> list[Solution]:
+        """`solve_all` for the loads of a tensor.
+
+        With ``solver.criterion=energy`` their mean stresses (fluxes) come from the energies of pairs of loads, ``e_i . <s_j>``
+        plus the work of ``s_j`` on the fluctuation of load i. Their errors are the scalar products of the errors of two
+        fluctuations, so that no component is worse than the energies are. Loads whose fluctuations are kept, cells with voids
+        and large ones are solved for as by `solve_all`.
+
+        Raises:
+            NotConverged: the tolerance was not reached; carries the history.
+        """
+        plain = all(load.plain and load.energy is None for load in loads) and self.boundary != "static"
+        if self.options.criterion != "energy" or keep or self.voids or not plain or self.voxels > _PAIRS:
+            return self.solve_all(loads, keep)
+        solutions: list[Solution] = []
+        for some in self._batches(range(len(loads)), self.operators.tensor_bytes):
+            found = [np.asarray(s.fluctuation) for s in solutions]
+            solutions += self._solve_some([loads[i] for i in some], False, found)
+        means = np.stack([load.vector(self.size) for load in loads])
+        energies = means @ np.stack([s.mean for s in solutions], axis=1)
+        for j, solution in enumerate(solutions):
+            assert solution.work is not None
+            energies[:j, j] += solution.work[:j]
+            energies[j, :j] = energies[:j, j]
+            energies[j, j] = solution.energy
+        inverse = np.linalg.pinv(means)
+        for solution, column in zip(solutions, energies.T, strict=True):
+            solution.mean = solution.mean + inverse @ (column - means @ solution.mean)
+            solution.fluctuation = solution.work = None
+        return solutions
+
+    def _batches(self, loads: Sequence[int], room: int) -> Iterator[Sequence[int]]:
+        """As many loads at once as their fields have room for, in bytes."""
+        k = self.operators
+        room //= 4 * self.medium.index.size * k.components * k.dtype.itemsize
+        each = max(1, -(-len(loads) // max(1, -(-len(loads) // max(1, room)))))
+        for at in range(0, len(loads), each):
+            yield loads[at : at + each]
+
+    def _solve_some(
+        self, loads: Sequence[Load], keep: bool, others: Sequence[np.ndarray] | None = None
+    ) -> list[Solution]:
+        """Where rounding has spoilt the Hill-Mandel balance, again from what was found.
+
+        Args:
+            others: fluctuations of earlier loads, where that of each is to be known to the next, see `solve_strains`.
+        """
         if self.boundary == "static":
             return solve_tractions(self, loads, keep)
         tolerance, k = self.options.tolerance, self.operators
-        solutions = solve_strains(self, loads)
+        solutions = solve_strains(self, loads, others)
         u = self.workspace.fields(len(loads))[0]
+        keep = keep or others is not None
         found = [k.to_host(u[i]) if keep or s.hill > tolerance else None for i, s in enumerate(solutions)]
         for i, load in enumerate(loads):
             for _ in range(_REPEATS):
                 before = solutions[i]
                 if not before.hill > tolerance or load.energy is not None:
                     break
-                (solutions[i],) = solve_strains(self, [replace(load, start=found[i])])
+                known = None if others is None else [*others, *(np.asarray(f) for f in found[:i])]
+                (solutions[i],) = solve_strains(self, [replace(load, start=found[i])], known)
                 found[i] = k.to_host(self.workspace.fields()[0][0])
                 solutions[i].iterations += before.iterations
                 solutions[i].history = before.history + solutions[i].history

@@ -40,11 +40,15 @@ class Preconditioner(Protocol[F]):
 
     Attributes:
         name: as options call it. scaling: S, None for 1. lowest: no eigenvalue of M A is below, 0 where none is known.
+        stepwise: whether convergence in steps is common, which a window of iterations does not show.
     """
 
     name: str
     scaling: F | None
-    lowest: float
+    stepwise: bool
+
+    @property
+    def lowest(self) -> float: ...
 
     def inner(self, w: F) -> Array:
         """``w = N w``; returns ``w . N w`` per right-hand side."""
@@ -115,6 +119,7 @@ class Identity:
     name = "none"
     scaling: Array | None = None
     lowest = 0.0
+    stepwise = False
     nbytes = 0
 
     def inner(self, w: Array) -> Array:

@@ -34,7 +34,9 @@ class FourierOperators(ArrayUpdates):
     """
 
     #: One load after the other.
-    batch_bytes = 0
+    batch_bytes = tensor_bytes = 0
+    #: Nor is anything kept.
+    scratch_bytes = 0
     #: `surface` is not there.
     has_surface = False
 

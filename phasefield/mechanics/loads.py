@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .conjugate_gradients import conjugate_gradients
-from .convergence import LocalFields, MeanStress, Progress, Work
+from .convergence import Energy, LocalFields, MeanStress, Progress, Work
 from .tensors import Array
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Solution:
         iterations: of conjugate gradients. history: relative change of the property per iteration.
         hill: Hill-Mandel residual ``|<s:e> - <s>:<e>| / <s:e>``, from a fresh evaluation of the stress.
         fluctuation: nodal values in units of the shortest edge of a voxel, or None.
+        work: of the stress on fluctuations that were told, mean over the voxels, one number each; see `solve_strains`.
         carried: whether there is an answer beyond rounding; if not, it is zero.
     """
 
@@ -69,6 +70,7 @@ class Solution:
     history: list[float] = field(default_factory=list)
     hill: float = 0.0
     fluctuation: np.ndarray | None = None
+    work: Array | None = None
     carried: bool = True
 
 
@@ -107,8 +109,14 @@ class UniformStress:
         return parts
 
 
-def solve_strains(cell: CellProblem, loads: Sequence[Load]) -> list[Solution]:
-    """Mean stress (flux) of a cell under mean strains (gradients) and stress-free strains."""
+def solve_strains(
+    cell: CellProblem, loads: Sequence[Load], others: Sequence[np.ndarray] | None = None
+) -> list[Solution]:
+    """Mean stress (flux) of a cell under mean strains (gradients) and stress-free strains.
+
+    Args:
+        others: fluctuations that the stress of each solution is to do work on, besides those found here before it.
+    """
     k, n = cell.operators, cell.medium.index.size
     uniform = UniformStress(cell, loads)
     u, r, p, w = fields = cell.workspace.fields(len(loads))
@@ -129,6 +137,8 @@ def solve_strains(cell: CellProblem, loads: Sequence[Load]) -> list[Solution]:
     nothing = _NOTHING * float(np.finfo(k.dtype).eps) * cell.voids
     progress: list[Progress] = []
     options = cell.options
+    kind = MeanStress if others is None else Energy
+    lowest = cell.preconditioner.lowest if cell.preconditioner.stepwise or kind is Energy else 0.0
     for i, load in enumerate(loads):
         most = float(np.abs(total[i]).max())
         limits = (load.name, options.tolerance, options.max_iterations)
@@ -137,17 +147,17 @@ def solve_strains(cell: CellProblem, loads: Sequence[Load]) -> list[Solution]:
             continue
         held = abs(float(uniform.strain[i] @ (cell.medium.weights @ uniform.tables[i])))
         progress.append(
-            MeanStress(
+            kind(
                 *limits,
                 strain=uniform.strain[i],
                 total=total[i],
                 least=nothing * held if load.plain else -1.0,
                 floor=0.0 if load.plain else nothing**0.5 * most,
-                lowest=cell.preconditioner.lowest,
+                lowest=lowest,
             )
         )
     conjugate_gradients(cell, cell.preconditioner, progress, fields, cell.voxels)
-    return _strain_solutions(cell, fields, uniform, loads, progress)
+    return _strain_solutions(cell, fields, uniform, loads, progress, others)
 
 
 def _strain_solutions(
@@ -156,15 +166,19 @@ def _strain_solutions(
     uniform: UniformStress,
     loads: Sequence[Load],
     progress: Sequence[Progress],
+    others: Sequence[np.ndarray] | None,
 ) -> list[Solution]:
     k, n = cell.operators, cell.medium.index.size
     u, _, _, w = fields
     quadratic, sums = cell.multiply(u, w)
+    force = None if others is None else NodalForce(cell, fields)
     # <(e + grad u) : (s + C grad u)> for s = C e (+ stress-free part): the linear term is u . B^T s.
     linear = np.zeros(len(loads))
     for write in uniform.nodal_forces(w):
         write()
         linear = linear + k.dot(u, w)
+        if force:
+            force.add()
     out = []
     for i, (load, done) in enumerate(zip(loads, progress, strict=True)):
         mean = uniform.total[i] + sums[i] / n
@@ -177,7 +191,41 @@ def _strain_solutions(
         if done.uncarried:
             solution.mean, solution.carried = np.zeros(cell.size), False
         out.append(solution)
+    if force and others is not None:
+        found = [k.to_host(u[i]) for i in range(len(out) - 1)]
+        works = force.work([*others, *found]) / n
+        for i, solution in enumerate(out):
+            solution.work = works[:, i]
     return out
+
+
+class NodalForce:
+    """The nodal forces of the stress of several loads, from parts that come one after the other in ``w`` of the fields.
+
+    The first of them is there at the beginning. The residual and the direction are overwritten.
+    """
+
+    def __init__(self, cell: CellProblem, fields: tuple[Any, ...]) -> None:
+        self._cell, self._fields = cell, fields
+        _, r, p, _ = fields
+        for each in (r, p):
+            cell.operators.assign(each, None)
+        self.add()
+
+    def add(self) -> None:
+        """One more part."""
+        u, r, p, w = self._fields
+        self._cell.advance(-np.ones(len(u)), u, r, p, w)  # with p = 0: r += w, w = r
+
+    def work(self, fluctuations: Sequence[np.ndarray]) -> Array:
+        """On fluctuations, (fluctuations, loads)."""
+        _, _, p, w = self._fields
+        k, out = self._cell.operators, []
+        for each in fluctuations:
+            for i in range(len(p)):
+                k.assign(p[i], each)
+            out.append(k.dot(p, w))
+        return np.array(out).reshape(len(out), len(p))
 
 
 def solve_tractions(cell: CellProblem, loads: Sequence[Load], keep: bool = False) -> list[Solution]:

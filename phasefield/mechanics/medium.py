@@ -14,6 +14,8 @@ from .tensors import Array
 
 #: Entries treated at once where a table needs room.
 CHUNK = 1 << 14
+#: What cut voxels leave of the lower bound of the spectrum.
+_CUT = 0.33
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,39 @@ class Medium:
         return np.asarray(np.maximum(out / out.max(), 1e-12))
 
 
-def reference_medium(medium: Medium, axes: ArrayAxes, boundary: str) -> Array:
-    """The homogeneous medium whose Green operator is used, as `VoxelOperators.green` takes it."""
+def homogeneous(medium: Medium) -> Array:
+    """The tensor of the homogeneous medium that is like a medium, (n, n)."""
     # Only its shape matters, not its size: every voxel counts alike, else the stiffest phase would decide.
     size = np.where(medium.stiff > 0, medium.stiff, 1.0)
-    mean = unpack((medium.weights / size) @ medium.packed)
+    mean: Array = unpack((medium.weights / size) @ medium.packed)
     if not tensors.is_positive_definite(mean):
         mean, _ = tensors.nearest_isotropic(mean)
     if not tensors.is_positive_definite(mean):  # nothing conducts anywhere
-        mean = np.eye(axes.size)
-    local = axes.tensor(mean)
+        mean = np.eye(len(mean))
+    return mean
+
+
+def lowest_ratio(medium: Medium) -> float:
+    """The largest number that a medium is stiffer by than the one of `homogeneous`, voxel by voxel: a lower bound of the spectrum
+    with the latter's Green operator on the same elements.
+
+    Laminates are stiffer than the softer of their phases, which are taken for pure voxels. But voxels that are cut take
+    fewer polynomials than those of the homogeneous medium: a third of it (where they are a fourth of all, 0.4 was measured).
+    """
+    there = medium.weights > 0
+    cut = np.zeros(len(there), bool) if medium.cut is None else medium.cut & there
+    inverse = np.linalg.inv(np.linalg.cholesky(homogeneous(medium)))
+    pure = np.flatnonzero(there & ~cut)
+    low = np.inf if len(pure) else 0.0
+    for at in range(0, len(pure), CHUNK):
+        some = unpack(medium.packed[pure[at : at + CHUNK]])
+        low = min(low, float(np.linalg.eigvalsh(inverse @ some @ inverse.T)[:, 0].min()))
+    return low * (_CUT if cut.any() else 1.0)
+
+
+def reference_medium(medium: Medium, axes: ArrayAxes, boundary: str) -> Array:
+    """The homogeneous medium whose Green operator is used, as `VoxelOperators.green` takes it."""
+    local = axes.tensor(homogeneous(medium))
     if boundary != "periodic":  # stiffness of every component to its own derivatives
         if not axes.elastic:
             return np.diag(local)[None, :]

@@ -10,6 +10,7 @@ from ..keys import about, check_choices
 
 SCHEMES = ("q1", "rotated", "fourier")
 PRECONDITIONERS = ("auto", "green", "green-jacobi", "green-schwarz")
+CRITERIA = ("components", "energy")
 BOUNDARIES = ("periodic", "kinematic", "static")
 
 
@@ -22,6 +23,9 @@ class Options:
         preconditioner: ``green`` (sharp phases), ``green-jacobi`` (smooth fields), ``green-schwarz`` (laminate voxels of
             high contrast) or ``auto``.
         tolerance: relative accuracy of the property. max_iterations: for one load.
+        criterion: what the tolerance is of: all ``components`` of a load's mean stress (flux) as the iteration leaves them, or
+            its ``energy``, which takes fewer iterations. A tensor's components then follow from the energies of its loads
+            (`CellProblem.solve_tensor`), and local fields are as accurate as the root of the tolerance.
         precision: ``double`` or ``single``. threads: CPU threads, None for all.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``gpu``.
     """
@@ -29,6 +33,10 @@ class Options:
     scheme: str = field(default="q1", metadata=about("the discretisation", SCHEMES))
     preconditioner: str = field(default="auto", metadata=about("of conjugate gradients", PRECONDITIONERS))
     tolerance: float = field(default=1e-6, metadata=about("relative accuracy of the property, between 0 and 1"))
+    criterion: str = field(
+        default="components",
+        metadata=about("what the tolerance is of; energy is faster where the tensor alone is wanted", CRITERIA),
+    )
     max_iterations: int = field(default=2000, metadata=about("for one load"))
     precision: str = field(default="double", metadata=about("of the arithmetic", ("double", "single")))
     threads: int | None = field(default=None, metadata=about("threads of the CPU, 1 or more; null for all"))

@@ -13,6 +13,8 @@ in `preconditioner`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Generic
 
 import numpy as np
@@ -39,15 +41,21 @@ class Green(Generic[F]):
     """The Green operator of a homogeneous medium.
 
     Args:
-        reference: that medium, see `medium.reference_medium`.
+        reference: that medium, see `medium.reference_medium`. lowest: the lower bound of the spectrum, made when it is wanted.
     """
 
     name = "green"
-    lowest = 0.0
+    stepwise = False
 
-    def __init__(self, operators: VoxelOperators[F, Any], reference: Array) -> None:
-        self._operators, self.reference = operators, reference
+    def __init__(
+        self, operators: VoxelOperators[F, Any], reference: Array, lowest: Callable[[], float] | None = None
+    ) -> None:
+        self._operators, self.reference, self._lowest = operators, reference, lowest
         self.scaling: F | None = None
+
+    @cached_property
+    def lowest(self) -> float:
+        return self._lowest() if self._lowest else 0.0
 
     def inner(self, w: F) -> Array:
         return np.asarray(self._operators.green(w, self.reference))
@@ -80,14 +88,15 @@ class GreenSchwarz(Green[F]):
     """The Green operator plus a solve on the nodes at the soft side of laminate voxels."""
 
     name = "green-schwarz"
+    stepwise = True
 
     def __init__(
         self, operators: VoxelOperators[F, Any], reference: Array, tensors: TensorField, medium: Medium
     ) -> None:
         used = medium.used
-        super().__init__(operators, reference * (float(used.max()) / _TOP))
+        lowest = float(used.min() / used.max()) * _TOP
+        super().__init__(operators, reference * (float(used.max()) / _TOP), lambda: lowest)
         self.surface = operators.surface(tensors, medium.stiff)
-        self.lowest = float(used.min() / used.max()) * _TOP
 
     def inner(self, w: F) -> Array:
         self.surface.solve(w)
@@ -99,9 +108,17 @@ class GreenSchwarz(Green[F]):
 
 
 def preconditioner(
-    name: str, operators: VoxelOperators[F, Any], reference: Array, tensors: TensorField, medium: Medium
+    name: str,
+    operators: VoxelOperators[F, Any],
+    reference: Array,
+    tensors: TensorField,
+    medium: Medium,
+    lowest: Callable[[], float] | None = None,
 ) -> Preconditioner[F]:
     """The preconditioner of a name, for ``auto`` what `choice` takes.
+
+    Args:
+        lowest: the lower bound of the spectrum with the Green operator of ``reference``, where there is one.
 
     Raises:
         ConfigError: it cannot be used here.
@@ -111,7 +128,7 @@ def preconditioner(
         return GreenJacobi(operators, reference, tensors, medium)
     if chosen == "green-schwarz":
         return GreenSchwarz(operators, reference, tensors, medium)
-    return Green(operators, reference)
+    return Green(operators, reference, lowest)
 
 
 def choice(wanted: str, medium: Medium, surface: bool) -> str:

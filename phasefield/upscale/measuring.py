@@ -123,6 +123,7 @@ class Task:
 
     Attributes:
         length: correlation length if that of a larger image is known. mismatch: of a reconstruction.
+        seed: of random orientations, that of the request unless told.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Task:
     image: Image
     length: float | None = None
     mismatch: float = np.nan
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def measure(task: Task, system: MaterialSystem, request: Request) -> Measured:
         PhasefieldError: what `homogenize` raises.
     """
     image = task.image
+    request = request if task.seed is None else replace(request, seed=task.seed, threads=None, device=None)
     periodic = all(b == "periodic" for b, n in zip(image.boundary, image.shape, strict=True) if n > 1)
     results, problem = _solved(image, system, request, periodic or has_voids(system, request))
     settings = problem.settings

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -222,7 +223,7 @@ class Tasks:
         for source in self._batch.sources:
             identity = source.identity
             whole = self._batch.kind in ("images", "members")
-            key = self._key(identity) if whole else ""
+            key = self._key(identity, "own orientations") if whole else ""
             if whole and key in self._known:
                 continue
             try:
@@ -231,7 +232,7 @@ class Tasks:
                 yield Failed(str(source.path), str(error))
                 continue
             if whole:
-                yield Task(str(source.path), key, _edge(image), image)
+                yield Task(str(source.path), key, _edge(image), image, seed=_own_seed(self._request.seed, image))
             elif self._batch.kind == "windows":
                 yield from self._windows(source, identity, image)
             else:
@@ -296,6 +297,13 @@ class Tasks:
 
 #: How the names of samples begin that reconstructions are compared with.
 ORIGINAL = "original: "
+
+
+def _own_seed(seed: int, image: Image) -> int:
+    """Of the random orientations of an image that is a sample by itself: grains of one number in two samples are not one
+    grain. It depends on the image alone, so that samples that are added or left out do not change others.
+    """
+    return seed + zlib.crc32(np.ascontiguousarray(image.values).tobytes())
 
 
 def _edge(image: Image) -> int:

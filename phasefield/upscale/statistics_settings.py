@@ -17,8 +17,10 @@ INTERVALS = ("t", "bca")
 
 
 def _options() -> Options:
-    """What scatters by per cents needs no six digits; where single precision shows, a sample is solved again in double."""
-    return Options(tolerance=1e-4, precision="single")
+    """What scatters by per cents needs no six digits, and local fields are not kept; where single precision shows, a sample is
+    solved again in double.
+    """
+    return Options(tolerance=1e-4, precision="single", criterion="energy")
 
 
 @dataclass(frozen=True)

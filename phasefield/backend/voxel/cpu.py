@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyfftw
@@ -18,8 +18,10 @@ from ..layout import Layout
 from ..protocol import Precision
 from ..selection import cpu_threads
 from ..workers import Job, address, native, workers
-from .element import ISOTROPIC, loop_functions
+from .calls import Call, Context
+from .element import ISOTROPIC, loop_functions, paired_functions
 from .nodes import centre_gradient
+from .paired import paired_green
 from .surface import SurfaceSolver
 from .symbols import symbols, wall_symbols
 from .tensor_field import HostTensorField
@@ -31,10 +33,17 @@ _SERIAL = 4096
 _BLOCK, _ROW = 128, 664
 #: Tiles per thread: few, for every tile of `apply` does one layer twice, but some for one thread to help another.
 _SHARES = 2
+#: Bytes of loads above which transforms in pairs are worth it: more than loads that lie in the cache together.
+_PAIRED = 1 << 18
 #: Calls that are kept ready, and 64-bit integers of a context.
 _CALLS, _WORDS = 64, 20
 #: Seconds that the plan of a transform with walls may take to find.
 _PLANNING = 2.0
+#: Per file where functions are put that `element` writes, and who writes them.
+_WRITTEN: dict[str, tuple[str, Callable[[int], str]]] = {
+    "loops.py": ("# -- stiffness", functools.partial(loop_functions, row=_ROW)),
+    "paired_loops.py": ("# -- Green operator", paired_functions),
+}
 
 
 @functools.cache
@@ -46,8 +55,11 @@ def loops(file: str, components: int, full: bool, dtype: str) -> Any:
     )
     source = Path(__file__).with_name(file).read_text()
     before, future, after = source.partition("from __future__ import annotations\n")
-    functions = f"{loop_functions(components, _ROW)}\n\n" if file == "loops.py" else ""
-    start, mark, end = after.partition("# -- stiffness")
+    functions, start, mark, end = "", after, "", ""
+    if file in _WRITTEN:
+        mark, write = _WRITTEN[file]
+        functions = f"{write(components)}\n\n"
+        start, mark, end = after.partition(mark)
     return cache.load(
         f"{before}{future}{head}{sizes}{start}{functions}{mark}{end}", f"voxel_{file.removesuffix('.py')}"
     )
@@ -73,26 +85,6 @@ class RowTensorField(HostTensorField):
         return super().nbytes + self.iso.nbytes + self.rows.nbytes + self.where.nbytes
 
 
-class Context(NamedTuple):
-    """What a loop finds at its last argument, see ``loops.py``."""
-
-    words: np.ndarray
-    scalars: np.ndarray
-    partial: np.ndarray
-
-
-class Call(NamedTuple):
-    """A loop that is ready to run on certain arrays.
-
-    Attributes:
-        scalars: read by the loop. partial: what it leaves, (loads, sums, indices).
-    """
-
-    run: Job
-    scalars: np.ndarray
-    partial: np.ndarray
-
-
 class CpuVoxelOperators:
     """The operators of one voxel grid, for one (scalar) or three (elastic) components, on several loads at once.
 
@@ -108,6 +100,8 @@ class CpuVoxelOperators:
 
     #: Bytes of fields that loads solved for together may have: beyond, what leaving the cache costs is more than is saved.
     batch_bytes = 1 << 20
+    #: The same for loads whose transforms go in pairs, which saves more (see `paired`).
+    tensor_bytes = 1 << 25
     #: `surface` is there.
     has_surface = True
 
@@ -133,6 +127,7 @@ class CpuVoxelOperators:
             self.weight[-1] = 1.0
         self._loops = self.loops("loops.py")
         self._calls: dict[tuple[Any, ...], Call] = {}
+        self._paired = np.zeros(0, self.dtype)
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -152,9 +147,9 @@ class CpuVoxelOperators:
     ) -> Call:
         """A loop of ``loops.py`` or ``surface_loops.py`` over ``n`` indices, n0 unless told; arrays are contiguous."""
         n = self.shape[0] if n is None else n
-        crew = self._crew(loads)
+        crew = self.crew(loads)
         each = max(1, -(-n // (_SHARES * crew.threads if crew.threads > 1 else 1)))
-        context = self._context(arrays, integers, loads, scalars, (loads, sums, n))
+        context = self.context(arrays, integers, loads, scalars, (loads, sums, n))
         row = [native().KERNEL, entry.address, address(context.words), each, n, 0, 0, 0, 0]
         return Call(Job(crew, [([row], -(-n // each))], (entry, arrays, context)), context.scalars, context.partial)
 
@@ -169,18 +164,32 @@ class CpuVoxelOperators:
         self._calls[key] = call  # whose job keeps the arrays, so that no other gets one of these ids
         return call
 
-    def _crew(self, loads: int) -> Any:
+    def crew(self, loads: int) -> Any:
+        """The threads that are worth their while."""
         return workers(self.threads if self.voxels * loads > _SERIAL else 1)
 
-    def _context(
+    def context(
         self, arrays: Sequence[Any], integers: Sequence[int], loads: int, scalars: int, partial: tuple[int, ...]
     ) -> Context:
+        """What a loop finds at its last argument."""
         numbers, sums = np.zeros(max(1, scalars)), np.zeros(partial)
         places = [0 if a is None else address(a) for a in arrays]
         words = np.zeros(_WORDS, np.int64)
         known = [*self.shape, loads, address(numbers), address(sums), *places, *integers]
         words[: len(known)] = known
         return Context(words, numbers, sums)
+
+    def paired_fields(self, pairs: int, size: int) -> np.ndarray:
+        """Scratch space for the complex fields of pairs of loads, ``size`` complex numbers each."""
+        needed = pairs * self.components * size * 2
+        if len(self._paired) < needed:
+            self._paired = pyfftw.zeros_aligned(needed, self.dtype, n=64)
+        return self._paired[:needed]
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Of fields that are held besides those made by `field` and `spectral`."""
+        return int(self._paired.nbytes)
 
     # -- arrays ----------------------------------------------------------------------------------------------------
 
@@ -267,7 +276,9 @@ class CpuVoxelOperators:
             reference: shape (6,) xx, yy, zz, yz, xz, xy for scalars, else (6, 6), see `reference_table`.
         """
         key = ("green", id(w), id(reference))
-        call = self._calls.get(key) or self._keep(key, self._green(w, reference))
+        paired = len(w) % 2 == 0 and min(self.shape[:2]) > 1 and w.nbytes > _PAIRED
+        make = functools.partial(paired_green, self) if paired else self._green
+        call = self._calls.get(key) or self._keep(key, make(w, reference))
         call.run()
         return np.asarray(call.partial.sum(axis=1))
 
@@ -287,7 +298,7 @@ class CpuVoxelOperators:
         tiles = -(-plans.columns // plans.width)
         medium = np.ascontiguousarray(reference, self.dtype)
         integers = (self.symbols.shape[2], plans.width, tiles)
-        context = self._context((w, self.symbols, medium, self.weight), integers, loads, 0, (loads, tiles))
+        context = self.context((w, self.symbols, medium, self.weight), integers, loads, 0, (loads, tiles))
         operator = self._loops.green
         row = [
             native().KERNEL,
@@ -306,7 +317,7 @@ class CpuVoxelOperators:
         (forth, count), (back, _) = (transform("rows", forward, 1) for forward in (True, False))
         every = loads * self.components * count
         phases = [([forth], every), (columns, loads * tiles), ([back], every)]
-        job = Job(self._crew(loads), phases, (w, reference, medium, plans, operator, context))
+        job = Job(self.crew(loads), phases, (w, reference, medium, plans, operator, context))
         return Call(job, context.scalars, context.partial)
 
 

@@ -64,7 +64,9 @@ class CudaVoxelOperators:
     #: Whether the nodes on the faces are held.
     clamped = False
     #: Loads go together where their fields are small: then waiting for sums takes longer than computing them.
-    batch_bytes = 256 << 20
+    batch_bytes = tensor_bytes = 256 << 20
+    #: Nothing is held besides fields that would count.
+    scratch_bytes = 0
     #: `surface` is there.
     has_surface = True
 

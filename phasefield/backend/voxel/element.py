@@ -310,3 +310,51 @@ def _loop_green(components: int) -> list[str]:
         "    return total",
         "",
     ]  # fmt: skip
+
+
+def paired_functions(components: int) -> str:
+    """Python source of ``green_paired_columns``, the Green operator on complex fields of pairs of loads."""
+    names = COMPONENTS[components]
+    body = green_mode(components)
+    first = next(i for i, (name, _) in enumerate(body) if name == "q")
+    entries = ["one"] if components == 1 else [n for n, _ in body if n in ("iaa", "iab", "iac", "ibb", "ibc", "icc")]
+    products = [(n, e.replace("q*", "")) for n, e in body[first + 1 :] if n != "dot"]
+    at = {
+        f"{c}_{part}": f"w[q, {i}, i, 2*(lo + z){' + 1' if part == 'im' else ''}]"
+        for i, c in enumerate(names)
+        for part in ("re", "im")
+    }
+    if components == 1:
+        products = [(n, f"one*{e}") for n, e in products]
+    lines = [
+        "@_loop",
+        "def green_paired_columns(lo, hi, w, nz, mass, second, first, r, scale):",
+        '    """``w = G w`` in place on complex fields of pairs of loads, columns ``lo`` to ``hi``."""',
+        f"    tiny, g = REAL({GREEN_TINY[components]}), np.empty(({len(entries)}, hi - lo), REAL)",
+        "    for i in range(w.shape[2]):",
+        "        m0, s0, f0 = mass[0, i], second[0, i], first[0, i]",
+        "        column = lo",
+        "        while column < hi:",
+        "            j, low = column//nz, column % nz",
+        "            count, at = min(nz - low, hi - column), uint64(column - lo)",
+        "            m1, s1, f1 = mass[1, j], second[1, j], first[1, j]",
+        *(f"            {n} = {e}" for n, e in green_row(components)),
+        "            for z in range(uint64(count)):",
+        "                m2, s2, f2 = mass[2, low + z], second[2, low + z], first[2, low + z]",
+        *(f"                {n} = {e}" for n, e in body[:first]),
+        "                q = scale/det if det > floor else det*0",
+        *(f"                g[{i}, at + z] = q{'' if e == 'one' else f'*{e}'}" for i, e in enumerate(entries)),
+        "            column += count",
+        "        for q in range(w.shape[0]):",
+        "            for z in range(uint64(hi - lo)):",
+        *(f"                {e} = g[{i}, z]" for i, e in enumerate(entries)),
+        *(f"                {n} = {place}" for n, place in at.items()),
+        *(f"                {n} = {e}" for n, e in products),
+        *(f"                {place} = {n}" for (n, _), place in zip(_ordered(products), at.values(), strict=True)),
+    ]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def _ordered(products: Sequence[Statement]) -> list[Statement]:
+    """By component first, then real and imaginary part."""
+    return sorted(products, key=lambda s: (s[0][0], s[0].endswith("im")))

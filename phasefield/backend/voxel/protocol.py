@@ -38,14 +38,19 @@ class VoxelOperators(Protocol[F, T]):
 
     Attributes:
         shape: voxels along the three array axes. components: 1 or 3. dtype: of the fields.
-        batch_bytes: bytes of fields that loads solved for together may have. has_surface: whether `surface` is there.
+        batch_bytes: bytes of fields that loads solved for together may have. tensor_bytes: the same of loads that are alike.
+        scratch_bytes: bytes that are held besides fields. has_surface: whether `surface` is there.
     """
 
     shape: tuple[int, int, int]
     components: int
     dtype: np.dtype
     batch_bytes: int
+    tensor_bytes: int
     has_surface: bool
+
+    @property
+    def scratch_bytes(self) -> int: ...
 
     def tensor_field(self, index: np.ndarray, packed: np.ndarray, cut: np.ndarray | None = None) -> T:
         """Tensors as `apply` wants them, see `TensorField`; index: int32 of `shape`."""

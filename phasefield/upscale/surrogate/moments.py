@@ -20,8 +20,8 @@ from scipy import fft
 
 from ...mechanics.tensors import Array
 
-#: Voxels whose products are summed at a time.
-_VOXELS = 2048
+#: Columns whose products are summed at a time.
+_COLUMNS = 2048
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,25 @@ class Moments:
         """
         share = np.asarray(share, float)
         fraction = float(share.mean())
-        rest = share - fraction
-        spectrum = fft.rfftn(rest)
+        spectrum = fft.rfftn(share - fraction)
         directions, waves = _directions(share.shape, tuple(map(float, spacing)))
-        names = monomials(share.ndim, order)
-        n, count = share.size, len(names)
-        fields = np.empty((count, *share.shape))
-        for row, name in zip(
-            fields, names, strict=True
-        ):  # one by one, as large arrays take longer to come by than to fill
-            row[:] = fft.irfftn(spectrum * math.prod(directions[i] for i in name), share.shape)
-        first, second, third = _sums(fields.reshape(count, n), rest.ravel())
+        n = share.size
         power = np.abs(spectrum) ** 2
         power[..., 1 : (share.shape[-1] + 1) // 2] *= 2  # the other half of the modes
         total = float(power.sum())
         fineness = math.sqrt(float((power * waves).sum()) / total) if total > 0 else 0.0
+        # chi' + c is 0 or 1 in most voxels: F F is summed over the others, and over all of them by Parseval's theorem.
+        most = float(fraction > 0.5)
+        others = np.flatnonzero(share.ravel() != most)
+        fields = np.empty((len(monomials(share.ndim, order)), len(others)))
+        spectral = np.empty((len(fields), n // share.shape[-1] * spectrum.shape[-1]))
+        for row, modes, name in zip(fields, spectral, monomials(share.ndim, order), strict=True):
+            product = np.asarray(math.prod(directions[i] for i in name))
+            modes[:] = product.ravel()
+            row[:] = fft.irfftn(spectrum * product, share.shape).ravel()[others]
+        second, first = _gram(spectral, power.ravel() / n**2)
+        third, _ = _gram(fields, (share.ravel()[others] - most) / n)
+        third += (most - fraction) * second
         return cls(fraction, share.ndim, order, first, second, third, fineness)
 
     @property
@@ -78,17 +82,15 @@ class Moments:
         return Moments(self.fraction, self.dim, 2, first, second, third, self.fineness)
 
 
-def _sums(fields: Array, weights: Array) -> tuple[Array, Array, Array]:
-    """``<w F>``, ``<F F>`` and ``<w F F>``, some voxels at a time so that what is made of them stays in cache."""
-    count, n = fields.shape
-    first, products = np.zeros(count), np.zeros((2, count, count))
-    for at in range(0, n, _VOXELS):
-        part = fields[:, at : at + _VOXELS]
-        weighted = part * weights[at : at + _VOXELS]
-        first += weighted.sum(1)
-        products[0] += part @ part.T
-        products[1] += weighted @ part.T
-    return first / n, products[0] / n, products[1] / n
+def _gram(rows: Array, weights: Array) -> tuple[Array, Array]:
+    """Weighted sums of products of rows, and of rows, some columns at a time so that what is made of them stays in cache."""
+    total, sums = np.zeros((len(rows), len(rows))), np.zeros(len(rows))
+    for at in range(0, rows.shape[1], _COLUMNS):
+        part = rows[:, at : at + _COLUMNS]
+        weighted = part * weights[at : at + _COLUMNS]
+        total += weighted @ part.T
+        sums += weighted.sum(1)
+    return total, sums
 
 
 @lru_cache
