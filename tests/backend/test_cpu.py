@@ -253,7 +253,7 @@ def test_steps_allocate_nothing(adaptive: bool, threads: int) -> None:
     finally:
         tracemalloc.stop()
     field = sim.carry.u.nbytes
-    assert min(peaks) < 0.25 * field  # numbers and tuples, no array
+    assert min(peaks) < 0.5 * field  # numbers and tuples, of which Python keeps some when they are free; no array
     assert min(grown) < 0.05 * field  # less than any object that stayed behind every step
 
 
