@@ -137,7 +137,7 @@ def kills(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def operations(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
-    """SIGKILL before every operation on files in turn, and in the middle of every third write in place."""
+    """SIGKILL before every operation on files in turn, after every opening, amid every third write in place."""
     for kind in ("run", "array"):
         right, seen = bench.whole(kind), bench.ask(trials.operations, kind, bench.cache)
         places = range(1, len(seen) + 1)
@@ -149,6 +149,7 @@ def operations(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
             ]
         work = [Fault("kill", n) for n in places]
         work += [Fault("torn", n) for n in places if seen[n - 1].startswith("pwrite")][::3]
+        work += [Fault("torn", n) for n in places if seen[n - 1].startswith("open")]
         found = bench.run([partial(trials.at_operation, kind, f, bench.cache, right) for f in bench.some(work, 5)])
         yield {"run": "a run", "array": f"an array of {trials.MEMBERS}"}[kind], told(found, operations=len(seen))
 
@@ -165,9 +166,9 @@ def signals(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "time.wall, requeued until done", told(found)
     right, seen = bench.whole("plain"), bench.ask(trials.operations, "plain", bench.cache)
     for name, number in SIGNALS.items():
-        every = [Fault("signal", n, number=number) for n in range(1, len(seen) + 1, 4)]
+        every = [Fault("signal", n, number=number) for n in range(1, len(seen) + 1, 8)]
         found = bench.run([partial(trials.at_operation, "plain", f, bench.cache, right) for f in bench.some(every, 2)])
-        yield f"{name}, every fourth operation on files", told(found)
+        yield f"{name}, every eighth operation on files", told(found)
 
 
 def disks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -182,9 +183,9 @@ def disks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
         found = bench.run([partial(trials.full, "array", n, bench.cache, right) for n in pages])
         yield "a full tmpfs, an array", told(found)
     right, seen = bench.whole("run"), bench.ask(trials.operations, "run", bench.cache)
-    for name, step in (("ENOSPC", 1), ("EDQUOT", 3), ("EIO", 3), ("ESTALE", 3)):
+    for name, step in (("ENOSPC", 1), ("EDQUOT", 7), ("EIO", 7), ("ESTALE", 7)):
         every = [Fault("error", n, 10**6, ERRORS[name]) for n in range(1, len(seen) + 1, step)]
-        every += [Fault("error", n, 1, ERRORS[name]) for n in range(2, len(seen) + 1, 3 * step)]
+        every += [Fault("error", n, 1, ERRORS[name]) for n in range(2, len(seen) + 1, 2 * step + 7)]
         found = bench.run([partial(trials.at_operation, "run", f, bench.cache, right) for f in bench.some(every, 2)])
         yield f"{name} at operations on files, once or from then on", told(found)
 

@@ -64,7 +64,7 @@ class Fault:
     """What happens, at which operations of those counted.
 
     Attributes:
-        kind: ``kill``; ``torn``: half of a write, then ``kill``; ``signal``; ``error``; nothing for a mere count.
+        kind: ``kill``; ``torn``: half of a write, or an empty file opened for writing, then ``kill``; ``signal``; ``error``; nothing for a mere count.
         at: number of the first operation that it happens at, from 1 on. count: of how many.
         number: of the signal or the error. looks: whether operations that look are counted, instead of those that change.
         name: only files whose name contains it count. below: only in this folder; nothing for any.
@@ -100,14 +100,19 @@ class Disk:
         self._real["open"] = os.open
 
         def os_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-            if bool(flags & _WRITING) != self.fault.looks:
-                self._count("open", path)
-            return self._real["open"](path, flags, *args, **kwargs)
+            torn = bool(flags & _WRITING) != self.fault.looks and self._count("open", path)
+            descriptor = self._real["open"](path, flags, *args, **kwargs)
+            if torn:
+                _kill()
+            return descriptor
 
         def io_open(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if any(c in mode for c in "wax+") != self.fault.looks and not isinstance(file, int):
-                self._count("open", file)
-            return opened(file, mode, *args, **kwargs)
+            counts = any(c in mode for c in "wax+") != self.fault.looks and not isinstance(file, int)
+            torn = counts and self._count("open", file)
+            stream = opened(file, mode, *args, **kwargs)
+            if torn:
+                _kill()
+            return stream
 
         opened = io.open
         os.open = os_open  # type: ignore[assignment]

@@ -21,7 +21,7 @@ import phasefield as pf
 from phasefield import api, cli
 from phasefield.backend.cache import cache_folder
 from phasefield.errors import OutputError
-from phasefield.store import RunFolder
+from phasefield.store import RunFolder, write_new
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "reliability.py"
 
@@ -184,3 +184,16 @@ def test_the_script_in_small(tmp_path: Path, part: str) -> None:
     rows = json.loads((tmp_path / "found.json").read_text())[part]["rows"]
     assert rows
     assert all(row["right"] == row["trials"] > 0 for row in rows.values())
+
+
+def test_of_many_processes_one_writes_a_new_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With links and without them."""
+    for links in (True, False):
+        path = tmp_path / f"{links}.yaml"
+        if not links:
+            monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError()))
+        write_new(path, "first")
+        with pytest.raises(FileExistsError):
+            write_new(path, "second")
+        assert path.read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 2
