@@ -190,6 +190,14 @@ def disks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{name} at operations on files, once or from then on", told(found)
 
 
+def reports(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """SIGKILL and a full disk at every operation on files of `phasefield report`."""
+    right = bench.whole("run")
+    for name, kind in (("SIGKILL", "kill"), ("ENOSPC", "error")):
+        work = [Fault(kind, n, 10**6, errno.ENOSPC) for n in range(1, 3 if bench.quick else 9)]
+        yield name, told(bench.run([partial(trials.reported, f, bench.cache, right) for f in work]))
+
+
 def late(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     """Files of a network filesystem that are seen late or answer with an error, and its locks."""
     right = bench.whole("plain")
@@ -247,7 +255,7 @@ def endurance(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[tuple[str, dict[str, Any]]]]] = {
-    part.__name__: part for part in (kills, operations, signals, disks, late, clocks, crowds, endurance)
+    part.__name__: part for part in (kills, operations, signals, disks, reports, late, clocks, crowds, endurance)
 }
 
 

@@ -64,7 +64,8 @@ class Fault:
     """What happens, at which operations of those counted.
 
     Attributes:
-        kind: ``kill``; ``torn``: half of a write, or an empty file opened for writing, then ``kill``; ``signal``; ``error``; nothing for a mere count.
+        kind: ``kill``; ``torn``: half of a write, or an opening for writing and no more, then ``kill``; ``signal``; ``error``;
+            nothing for a mere count.
         at: number of the first operation that it happens at, from 1 on. count: of how many.
         number: of the signal or the error. looks: whether operations that look are counted, instead of those that change.
         name: only files whose name contains it count. below: only in this folder; nothing for any.

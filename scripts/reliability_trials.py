@@ -246,12 +246,11 @@ def signalled(number: int, cache: Path, seed: int, lasts: float, right: str) -> 
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
             code = faults.wait(pid)
-            # So early that Python's own handlers are in place: nothing was begun.
-            early = code in (-number, 70) and not (place / "run" / "config.yaml").exists()
-            seen.append("before the start" if early else f"exit code {code}")
-            if not early:
-                stopped = 85 if number == signal.SIGUSR1 else 128 + number
-                wrong += complain(place, code, (0, stopped))
+            # Before our handlers are in place, and once the work is done, a signal ends Python as it does any program.
+            bare = code in (-number, 70)
+            seen.append("by itself" if bare else f"exit code {code}")
+            if not bare:
+                wrong += complain(place, code, (0, 85 if number == signal.SIGUSR1 else 128 + number))
                 if (place / "run" / "config.yaml").exists() and not (place / "run" / "checkpoint.npz").exists():
                     wrong.append("stopped without a checkpoint")
             if code == 0 or wrong:
@@ -320,6 +319,27 @@ def full(kind: str, pages: int, cache: Path, right: str) -> Found:
         if not found.wrong and bits(disk / "run") != right:
             found.wrong.append("other bits than the unbroken run")
         found.wrong = [f"{kind} on {pages} pages: {w}" for w in found.wrong]
+        return found
+
+
+def reported(fault: Fault, cache: Path, right: str) -> Found:
+    """A kill or an error while a report is written; then the same command, and the run is as it was."""
+    with workshop(cache) as place:
+        if faults.call(KINDS["run"], place):
+            return Found("", [f"the run ended with an error: {said(place)}"])
+        page, words = place / "run" / "report.html", ["report", "run"]
+        code = faults.call(words, place, replace(fault, below=str(page.parent)))
+        found = Found("no page yet" if not page.exists() else "a page", fired=code != 0)
+        found.wrong = complain(place, code, (0, -signal.SIGKILL) if fault.kind == "kill" else (0, 2))
+        if page.exists() and "</html>" not in page.read_text():
+            found.wrong.append("half a page")
+        (place / "said.txt").unlink(missing_ok=True)
+        found.wrong += complain(place, faults.call(words, place), (0,))
+        if not page.exists() or "</html>" not in page.read_text():
+            found.wrong.append("no whole page afterwards")
+        if bits(place / "run") != right:
+            found.wrong.append("the run was changed")
+        found.wrong = [f"report, {fault.kind} at {fault.at}: {w}" for w in found.wrong]
         return found
 
 

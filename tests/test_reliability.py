@@ -175,7 +175,9 @@ def test_a_notice_during_the_start_wants_a_requeue_too(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["kills", "operations", "signals", "disks", "late", "clocks", "crowds", "endurance"])
+@pytest.mark.parametrize(
+    "part", ["kills", "operations", "signals", "disks", "reports", "late", "clocks", "crowds", "endurance"]
+)
 def test_the_script_in_small(tmp_path: Path, part: str) -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, part, "--quick", "--out", tmp_path / "found.json"], capture_output=True, text=True
