@@ -4,7 +4,7 @@ Every part is a set of trials (`reliability_trials`): a run meets a fault, the s
 history.nc and checkpoint.npz are compared with those of a run that nothing happened to. Random moments come from ``--seed``.
 Results go to docs/results/reliability.json, each part in place of its former one.
 
-python scripts/reliability.py [PART ...] [--quick] [--seed 1] [--workers 2] [--out docs/results/reliability.json]
+python scripts/reliability.py [PART ...] [--quick] [--seed 1] [--workers 2] [--cache DIR] [--out FILE]
 """
 
 from __future__ import annotations
@@ -292,6 +292,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few trials of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="trials at a time")
+    parser.add_argument("--cache", type=Path, help="a cache of compiled kernels to begin with; one that is thrown away")
     parser.add_argument("--out", type=Path, default=Path("docs/results/reliability.json"))
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
@@ -300,7 +301,7 @@ def main() -> int:
     wrong = 0
     print(f"seed {given.seed}")
     with tempfile.TemporaryDirectory(prefix="phasefield-reliability-") as folder:
-        bench = Bench(given.workers, given.seed, given.quick, Path(folder).resolve())
+        bench = Bench(given.workers, given.seed, given.quick, (given.cache or Path(folder)).resolve())
         try:
             for part in given.parts or PARTS:
                 began, rows = time.monotonic(), {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
+from .files import sync_folder
 from .journal import journal_of
 
 #: How often a lock is tried whose file is another's by then; files whose numbers change by themselves must not hold a run up.
@@ -69,6 +70,8 @@ class RunFolder:
                 if not os.path.exists(folder):
                     folder.mkdir(exist_ok=True)
                     made.append(folder)
+            for folder in {run.path.parent, *(f.parent for f in made)}:
+                sync_folder(folder)  # what is synced within it would be lost with its name
             run.check_empty()
             with tempfile.TemporaryFile(dir=run.path) as probe:
                 probe.write(b"0")
