@@ -155,20 +155,30 @@ def operations(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def signals(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Signals at random moments and at operations on files, time.wall, until the run is done."""
+    """Signals at random moments, again and again until the run is done."""
     right, lasts = bench.whole("long"), bench.lasts("long")
     count = 2 if bench.quick else 30
     seeds = range(bench.seed, bench.seed + count)
     for name, number in SIGNALS.items():
         found = bench.run([partial(trials.signalled, number, bench.cache, s, lasts, right) for s in seeds])
-        yield f"{name}, random moments", told(found)
-    found = bench.run([partial(trials.walled, bench.cache, s, 0.5 * lasts, right) for s in seeds])
-    yield "time.wall, requeued until done", told(found)
+        yield name, told(found)
+
+
+def walls(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A random time.wall, requeued up to six times or until the run is done."""
+    right, lasts = bench.whole("long"), bench.lasts("long")
+    seeds = range(bench.seed, bench.seed + (2 if bench.quick else 30))
+    found = bench.run([partial(trials.walled, bench.cache, s, lasts, right) for s in seeds])
+    yield "time.wall", told(found, stops=sum(int(f.figures["stops"]) for f in found if f.figures))
+
+
+def handlers(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Signals at every eighth operation on files."""
     right, seen = bench.whole("plain"), bench.ask(trials.operations, "plain", bench.cache)
     for name, number in SIGNALS.items():
         every = [Fault("signal", n, number=number) for n in range(1, len(seen) + 1, 8)]
         found = bench.run([partial(trials.at_operation, "plain", f, bench.cache, right) for f in bench.some(every, 2)])
-        yield f"{name}, every eighth operation on files", told(found)
+        yield name, told(found)
 
 
 def disks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -255,7 +265,8 @@ def endurance(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[tuple[str, dict[str, Any]]]]] = {
-    part.__name__: part for part in (kills, operations, signals, disks, reports, late, clocks, crowds, endurance)
+    part.__name__: part
+    for part in (kills, operations, signals, walls, handlers, disks, reports, late, clocks, crowds, endurance)
 }
 
 
@@ -307,11 +318,11 @@ def main() -> int:
                 began, rows = time.monotonic(), {}
                 for name, row in PARTS[part](bench):
                     rows[name] = row
+                    record(given.out, part, rows, given.seed, time.monotonic() - began)
                     wrong += len(row["wrong"])
                     print(f"{part}: {name}: {row['right']} of {row['trials']} right", flush=True)
                     for text in row["wrong"][:5]:
                         print(f"  {text}", flush=True)
-                record(given.out, part, rows, given.seed, time.monotonic() - began)
         finally:
             bench.close()
     return 1 if wrong else 0

@@ -260,12 +260,12 @@ def signalled(number: int, cache: Path, seed: int, lasts: float, right: str) -> 
 
 
 def walled(cache: Path, seed: int, lasts: float, right: str) -> Found:
-    """A random time.wall, again and again until the run is done."""
+    """A random time.wall, up to six times or until the run is done."""
     draw = random.Random(seed)
     with workshop(cache) as place:
         seen, wrong = [], []
         code = 85
-        while code == 85 and not wrong and len(seen) < 60:
+        while code == 85 and not wrong and len(seen) < 6:
             limit = draw.uniform(0.6, 0.6 + lasts)
             code = faults.call([*LONG, f"time.wall={limit:.3f}"], place)
             seen.append(code)
@@ -413,7 +413,7 @@ def clocked(cache: Path, seed: int, right: str) -> Found:
         os.environ["PHASEFIELD_CACHE"] = str(own)
         words = [w for w in LONG if not w.startswith("output.checkpoint")]
         wrong, stops, code = [], 0, 85
-        while code == 85 and stops < 60 and not wrong:
+        while code == 85 and stops < 4 and not wrong:
             began = time.monotonic()
             code = faults.call([*words, "time.wall=0.9"], place, before=lambda s=seed + stops: jumping_clock(s))  # type: ignore[misc]
             took = time.monotonic() - began

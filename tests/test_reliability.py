@@ -178,7 +178,20 @@ def test_a_notice_during_the_start_wants_a_requeue_too(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "part", ["kills", "operations", "signals", "disks", "reports", "late", "clocks", "crowds", "endurance"]
+    "part",
+    [
+        "kills",
+        "operations",
+        "signals",
+        "walls",
+        "handlers",
+        "disks",
+        "reports",
+        "late",
+        "clocks",
+        "crowds",
+        "endurance",
+    ],
 )
 def test_the_script_in_small(tmp_path: Path, part: str) -> None:
     done = subprocess.run(
