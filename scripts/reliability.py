@@ -204,8 +204,9 @@ def reports(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     """SIGKILL and a full disk at every operation on files of `phasefield report`."""
     right = bench.whole("run")
     for name, kind in (("SIGKILL", "kill"), ("ENOSPC", "error")):
-        work = [Fault(kind, n, 10**6, errno.ENOSPC) for n in range(1, 3 if bench.quick else 9)]
-        yield name, told(bench.run([partial(trials.reported, f, bench.cache, right) for f in work]))
+        # Four pictures and the page, five operations each.
+        every = bench.some([Fault(kind, n, 10**6, errno.ENOSPC) for n in range(1, 26)], 3)
+        yield name, told(bench.run([partial(trials.reported, f, bench.cache, right) for f in every]))
 
 
 def late(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
