@@ -6,7 +6,6 @@ import datetime
 import logging
 import os
 import shlex
-import shutil
 import sys
 import threading
 import time
@@ -171,6 +170,7 @@ def run_config(
                 _remove(made)
                 raise
             with place.lock():
+                place.check_empty()
                 try:
                     config.output.dir = str(place.path)
                     for name, values in (arrays or {}).items():
@@ -196,8 +196,12 @@ def _to_go_on(wanted: str | Path | None) -> RunFolder | None:
         return RunFolder.open(place.path)
     if os.path.isfile(place.config):
         with place.lock():
-            check_begun(place)
-            discard(place, [])
+            # Whoever held it before may have begun anew, or come as far as a checkpoint.
+            if os.path.isfile(place.checkpoint):
+                return RunFolder.open(place.path)
+            if os.path.isfile(place.config):
+                check_begun(place)
+                discard(place, [])
     return None
 
 
@@ -365,11 +369,7 @@ def new_folder(suffix: str = "") -> tuple[Path, list[Path]]:
 
 def discard(place: RunFolder, made: list[Path]) -> None:
     """Removes what a run that came to nothing wrote, and the folders made for it."""
-    shutil.rmtree(place.kernels, ignore_errors=True)
-    arrays = place.path.glob(f"{configuration.ARRAY}*.npy")
-    for name in (place.config, place.history, place.fields, place.log, place.path / ".lock", *arrays):
-        with suppress(OSError):
-            name.unlink()
+    place.discard(place.path.glob(f"{configuration.ARRAY}*.npy*"))
     _remove(made)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 
 from . import commands
@@ -11,6 +12,7 @@ from .console import LEVEL, console, finish, give_up
 from .errors import PhasefieldError
 from .signals import listening
 from .tasks import OneOfMany, check_alone
+from .wall import WANTS_MORE
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,7 +49,9 @@ def _main(given: list[str], debug: bool) -> int:
         return 2
     except KeyboardInterrupt as error:
         print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
-        return 128 + getattr(error, "number", 2)
+        number = getattr(error, "number", signal.SIGINT)
+        # The notice of a batch system may come while kernels are compiled: the same command is to be run again all the same.
+        return WANTS_MORE if number == signal.SIGUSR1 and _goes_on(given) else 128 + number
     except BrokenPipeError:
         give_up()
         return 0
@@ -57,6 +61,11 @@ def _main(given: list[str], debug: bool) -> int:
         where = "" if error.filename is None else f"{error.filename}: "
         print(f"phasefield: error: {where}{error.strerror or error}", file=sys.stderr)
         return 2
+
+
+def _goes_on(given: list[str]) -> bool:
+    """Whether the same command goes on with what it has begun."""
+    return any(word.lstrip("+").replace(" ", "") == "output.resume=auto" for word in given)
 
 
 def _dispatch(given: list[str]) -> int:

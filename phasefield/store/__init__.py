@@ -5,7 +5,7 @@ written before is still there and readable.
 """
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .files import expanded, replacing, sha256, write_bytes, write_text
+from .files import expanded, replacing, sha256, write_bytes, write_new, write_text
 from .folder import RunFolder
 from .layout import SPACE
 from .reading import open_dataset, write_dataset
@@ -26,5 +26,6 @@ __all__ = [
     "sha256",
     "write_bytes",
     "write_dataset",
+    "write_new",
     "write_text",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,3 +69,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file in one step. Raises OutputError; an older one at ``path`` is then untouched."""
     with replacing(path) as file:
         file.write(content)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Writes a text file in one step where there is none: of many processes one, and nobody sees half of it.
+
+    Raises:
+        FileExistsError: there is one. OutputError, OSError: the file cannot be written.
+    """
+    own = path.with_name(f"{path.name[:180]}.{socket.gethostname()[:40]}.{os.getpid()}")
+    write_text(own, text)
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a filesystem without links
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        os.replace(own, path)
+    finally:
+        own.unlink(missing_ok=True)
+    sync_folder(path.parent)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
+from .files import sync_folder
+from .journal import journal_of
+
+#: How often a lock is tried whose file is another's by then; files whose numbers change by themselves must not hold a run up.
+_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,9 @@ class RunFolder:
                 if not os.path.exists(folder):
                     folder.mkdir(exist_ok=True)
                     made.append(folder)
-            names = {entry.name for entry in run.path.iterdir()}
-            if found := [p.name for p in (*run.files(), run.kernels) if p.name in names]:
-                raise OutputError(
-                    f"{run.path}: already holds a run ({', '.join(found)})\n"
-                    f"  choose another output.dir, continue with `phasefield resume {run.path}`, or delete it"
-                )
+            for folder in {run.path.parent, *(f.parent for f in made)}:
+                sync_folder(folder)  # what is synced within it would be lost with its name
+            run.check_empty()
             with tempfile.TemporaryFile(dir=run.path) as probe:
                 probe.write(b"0")
         except OSError as error:
@@ -80,6 +83,19 @@ class RunFolder:
                 f"{run.path}: cannot be used as the run folder: {error.strerror or error}\n  choose another output.dir"
             ) from error
         return run
+
+    def check_empty(self) -> None:
+        """Whether no run is here. To be asked again once the folder is held: another run may have begun, and ended, meanwhile.
+
+        Raises:
+            OutputError: there is one. OSError: the folder cannot be read.
+        """
+        names = set(os.listdir(self.path))
+        if found := [p.name for p in (*self.files(), self.kernels) if p.name in names]:
+            raise OutputError(
+                f"{self.path}: already holds a run ({', '.join(found)})\n"
+                f"  choose another output.dir, continue with `phasefield resume {self.path}`, or delete it"
+            )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -95,6 +111,27 @@ class RunFolder:
         """The files that a run writes."""
         return self.config, self.history, self.fields, self.checkpoint, self.log
 
+    def discard(self, more: Iterable[Path] = ()) -> None:
+        """Removes a run that came to nothing, and ``more`` files of it; the caller holds the folder.
+
+        The configuration goes last but for the lock: as long as it is there, a process that was killed in between left what the
+        next one may remove.
+        """
+        shutil.rmtree(self.kernels, ignore_errors=True)
+        records = self.history, self.fields, self.checkpoint
+        unfinished = [p.with_name(p.name + ".tmp") for p in (self.config, *records)]
+        for path in (
+            *more,
+            *map(journal_of, records),
+            *unfinished,
+            *records[:2],
+            self.log,
+            self.config,
+            self.path / ".lock",
+        ):
+            with suppress(OSError):
+                path.unlink()
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder against other writers. Raises OutputError if one holds it already.
@@ -102,16 +139,36 @@ class RunFolder:
         The lock ends with the process, however it ends; the file `.lock` stays and means nothing by itself.
         """
         try:
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = self._locked()
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
         try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _locked(self) -> int:
+        """A descriptor of the lock's file that holds the lock. Raises OutputError, OSError."""
+        name = self.path / ".lock"
+        for last in (False,) * _TRIES + (True,):
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno == errno.EWOULDBLOCK:
+                    os.close(descriptor)
                     raise OutputError(f"{self.path}: another process is writing this run") from error
-                # A filesystem without locks is no reason not to run.
-            yield
-        finally:
+                return descriptor  # a filesystem without locks is no reason not to run
+            # Who holds the lock may remove its file (`discard`); a lock on what has lost its name keeps nobody out.
+            if last or _is_at(descriptor, name):
+                break
             os.close(descriptor)
+        return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
