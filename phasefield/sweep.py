@@ -21,7 +21,7 @@ from .command import Call
 from .console import messages
 from .errors import ConfigError, OutputError, PhasefieldError
 from .report.standing import standing
-from .store import RunFolder, expanded, write_text
+from .store import RunFolder, expanded, write_new, write_text
 from .wall import WANTS_MORE
 
 MEMBER, SWEEP = "member.yaml", api.SWEEP
@@ -193,8 +193,7 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_
     }
     try:
         where.mkdir(parents=True, exist_ok=True)
-        with open(where / SWEEP, "x", encoding="utf-8") as file:
-            yaml.safe_dump(told, file, sort_keys=False, allow_unicode=True, width=1000)
+        write_new(where / SWEEP, yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000))
     except FileExistsError:
         if not where.is_dir():
             raise OutputError(f"{where}: is a file\n  choose another {call.command.folder}") from None
