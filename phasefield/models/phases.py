@@ -18,6 +18,8 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 #: Decades that are looked through on both sides of zero and of the mean, and values in each.
 _DECADES, _PER_DECADE = (-31, 17), 24
 _MOST_WELLS, _MOST_KINDS = 10, 3
+#: Times the spread of the initial values that a phase may lie away from them.
+_AWAY = 1e9
 #: Differences below these parts of a scale are none.
 _SAME = 1e-3
 
@@ -297,6 +299,7 @@ def _descend(density: Density, points: Array, potential: Array) -> Array:
     scale = np.ptp(points, axis=1, keepdims=True)
     scale = np.where(scale > 0, scale, max(float(scale.max()), 1e-300))
     level, slope = tilted(points)
+    origin = points
     rate = np.ones(points.shape[1])
     steep = np.abs(slope * scale).max()
     # Steps in units of the scales, of a length that follows each point's success.
@@ -311,8 +314,12 @@ def _descend(density: Density, points: Array, potential: Array) -> Array:
             np.where(better, new_slope, slope),
         )
         rate = np.where(better, 1.3 * rate, 0.4 * rate)
+    # An energy without a bound lets points run away, to where it is steeper than where any of them began, or beyond all sense.
+    away = np.abs((points - origin) / scale).max(axis=0)
+    settled = (away < _AWAY) & (np.abs(slope * scale).max(axis=0) <= steep)
+    points, level = points[:, settled], level[settled]
     wells: list[Array] = []
     for p in points[:, np.argsort(level)].T:
         if np.isfinite(p).all() and all(np.abs((p - w) / scale[:, 0]).max() > 0.05 for w in wells):
             wells.append(p)
-    return np.array(wells[:_MOST_WELLS]).T if wells else np.empty((len(points), 0))
+    return np.array(wells[:_MOST_WELLS]).T if wells else np.empty((len(scale), 0))

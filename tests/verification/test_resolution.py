@@ -90,6 +90,14 @@ def test_coupled_fields_against_a_simulated_profile() -> None:
     assert told("model=precipitate").widths == expected
 
 
+def test_an_energy_without_a_bound() -> None:
+    """That of the coupled preset falls for ever beyond its phases, which some of these starts run off to."""
+    expected = told("model=precipitate").widths
+    for seed in (1, 5):
+        keys = ("grid.shape=[64,64]", "initial.c.count=4", "initial.eta.count=4", f"seed={seed}")
+        assert told("model=precipitate", *keys).widths == pytest.approx(expected, rel=1e-6)
+
+
 def test_phases_that_differ() -> None:
     """An asymmetric blend: the width is the integral between the phases of the common tangent."""
     spec = specify(
