@@ -233,7 +233,7 @@ class OutputSpec:
 class ThreadsSpec:
     """CPU threads; null takes OMP_NUM_THREADS, Slurm's cpus-per-task or the cores at hand."""
 
-    cpu: int | None = key(None, "null is OMP_NUM_THREADS, Slurm's cpus-per-task, or all cores")
+    cpu: int | None = key(None, "null is OMP_NUM_THREADS, Slurm's cpus-per-task, or the cores granted")
 
     def __post_init__(self) -> None:
         if self.cpu is not None and not 1 <= self.cpu <= _MOST_THREADS:
