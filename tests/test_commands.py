@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from hydra.core.config_store import ConfigStore
 from test_cli import Command, phasefield, process
 
 from phasefield import commands, config, usage
@@ -169,6 +170,8 @@ def test_the_example_of_a_command(phasefield: Command, monkeypatch: pytest.Monke
     (place / "spacing.py").write_text(text)
     monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(place)])
     monkeypatch.setattr(commands, "FOLDERS", [*commands.FOLDERS, str(place)])
+    store = ConfigStore.instance()  # which processes of launchers are sent, and would look for the module in vain
+    monkeypatch.setattr(store, "repo", dict(store.repo))
     assert len([line for line in text.splitlines() if line.strip()]) <= 13
     assert "spacing" in phasefield("--help").out
     assert "edge of the body" in phasefield("spacing --help").out
