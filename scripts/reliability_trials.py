@@ -485,6 +485,10 @@ def together(starts: int, cache: Path | None, one_folder: bool, resume: str, lef
 # -- endurance ---------------------------------------------------------------------------------------------------------
 
 
+#: Seconds after which a run has made all that it keeps.
+_STARTING = 5.0
+
+
 def endures(steps: int, size: int, outputs: int, every: float, cache: Path) -> Found:
     """A run of very many steps, whose memory and open files are looked at every ``every`` seconds."""
     with workshop(cache) as place:
@@ -510,7 +514,8 @@ def endures(steps: int, size: int, outputs: int, every: float, cache: Path) -> F
                 memory.append((time.monotonic() - began, resident, len(os.listdir(f"/proc/{child.pid}/fd"))))
         took = time.monotonic() - began
         found = Found(f"{steps} steps", complain(place, child.returncode, (0,)))
-        settled = memory[max(1, len(memory) // 10) :] or memory
+        # What starting takes is no growth: a tenth of the time, and seconds, have to pass before.
+        settled = [m for m in memory if m[0] > max(0.1 * took, _STARTING)] or memory[-1:]
         start, end = settled[0][1], settled[-1][1]
         files = [m[2] for m in settled]
         found.figures = {

@@ -21,7 +21,7 @@ LONG = ["time.adaptive=false", "time.dt=0.01", "time.end=40"]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many job scripts say, which is no bound on processes
 
 
 def state(path: str) -> tuple[bytes, bytes]:

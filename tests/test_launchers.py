@@ -141,7 +141,7 @@ def test_sixteen_at_once_on_an_empty_cache(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from phasefield.launchers.local import cores, shares
+    from phasefield.launchers import cores, shares
 
     assert shares(8, 100) == (8, 1)
     assert shares(8, 3) == (3, 2)

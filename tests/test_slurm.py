@@ -67,7 +67,7 @@ class TestUnderSlurm:
 
     def test_preempted_and_requeued_a_run_ends_with_the_same_bits(self, tmp_path: Path) -> None:
         queue = Queue(tmp_path)
-        keys = [*MODEL, "time.end=6000", "output.every=500"]
+        keys = [*MODEL, "time.end=30000", "output.every=3000"]
         # With the same cache: FFTW's plans, and with them the last bits, are those of the first who makes them.
         whole = ["phasefield", *keys, "output.dir=whole", "threads.cpu=1"]
         subprocess.run(whole, cwd=tmp_path, env=queue.env, check=True, capture_output=True)

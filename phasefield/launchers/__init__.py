@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from ..backend.cache import cache_folder
+from ..backend.selection import cores_at_hand
 from ..errors import PhasefieldError
 
 
@@ -51,3 +52,28 @@ def blank() -> Any:
     from hydra.core.utils import JobReturn, JobStatus
 
     return JobReturn(status=JobStatus.COMPLETED)
+
+
+def cores() -> int:
+    """Cores that this process may use: of its affinity, its control group, its job of Slurm's."""
+    job = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    here = cores_at_hand()
+    return min(here, int(job)) if job.isdigit() and int(job) else here
+
+
+def threads_told() -> int | None:
+    """Threads that each member is to have, as ``OMP_NUM_THREADS`` says; None where it says nothing."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(told) if told.isdigit() and int(told) else None
+
+
+def shares(cores: int, members: int, processes: int | None = None, threads: int | None = None) -> tuple[int, int]:
+    """Processes, and threads for each, whose product is no more than the cores unless both were asked for.
+
+    Args:
+        processes, threads: as asked for; None leaves the choice here.
+    """
+    if processes is None:
+        processes = max(1, cores // (threads or 1))
+    processes = min(processes, members)
+    return processes, threads or max(1, cores // processes)

@@ -26,9 +26,8 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
 from .. import console, signals
-from ..backend import cpu_threads
 from ..errors import ConfigError
-from . import blank, environment, missing
+from . import blank, cores, environment, missing, shares, threads_told
 
 #: Seconds between two looks for signals.
 _LOOK = 0.2
@@ -40,7 +39,7 @@ class Ensemble(Launcher):
     """Runs jobs in a few processes that are forked from this one.
 
     Args:
-        processes: how many; None is one for every core that this process may use.
+        processes: how many; None is one for every core, or fewer where ``OMP_NUM_THREADS`` gives each more than one.
 
     Raises:
         ConfigError: ``processes`` is not above 0.
@@ -64,15 +63,16 @@ class Ensemble(Launcher):
         """
         setup_globals()
         numbers = missing(self, initial_job_idx, len(job_overrides))
+        if not numbers:
+            return [blank() for _ in job_overrides]
 
         def run(number: int) -> None:
             self._run(number, job_overrides[number - initial_job_idx])
 
         os.environ |= environment()
-        cores = cpu_threads()
-        processes = min(self._wanted or cores, len(numbers))
+        processes, threads = shares(cores(), len(numbers), self._wanted, threads_told())
         if "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin":
-            _Crew(run, numbers, processes, max(1, cores // max(1, processes))).work()
+            _Crew(run, numbers, processes, threads).work()
         else:  # there is nothing to inherit from a process that is started afresh
             for number in numbers:
                 run(number)

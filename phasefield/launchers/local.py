@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import signals
 from ..errors import ConfigError
-from . import blank, environment, missing, needed
+from . import blank, cores, environment, missing, needed, shares, threads_told
 
 needed("local", "joblib", "hydra_plugins.hydra_joblib_launcher")
 
@@ -86,29 +86,7 @@ class Local(JoblibLauncher):
 
         found = [int(m.group(1)) for job in job_overrides for o in job if (m := _ASKED.match(o))]
         found += [v for key in ("threads.cpu", "threads") if isinstance(v := OmegaConf.select(self.config, key), int)]
-        told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-        return max(found) if found else int(told) if told.isdigit() and int(told) else None
-
-
-def cores() -> int:
-    """Cores that this process may use: of its affinity, its control group, its job of Slurm's."""
-    from joblib import cpu_count
-
-    job = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    here: int = cpu_count()
-    return min(here, int(job)) if job.isdigit() and int(job) else here
-
-
-def shares(cores: int, members: int, processes: int | None = None, threads: int | None = None) -> tuple[int, int]:
-    """Processes, and threads for each, whose product is no more than the cores unless both were asked for.
-
-    Args:
-        processes, threads: as asked for; None leaves the choice here.
-    """
-    if processes is None:
-        processes = max(1, cores // (threads or 1))
-    processes = min(processes, members)
-    return processes, threads or max(1, cores // processes)
+        return max(found) if found else threads_told()
 
 
 class _Pool:
