@@ -15,6 +15,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
@@ -35,6 +36,8 @@ SHORTER = [
     (r"statistics ", "properties=conductivity solver.precision=double", "kernels are compiled for other tests"),
     (r"homogenize .*times=all", "solver.tolerance=1e-3 two_grid=false mixing=false", "eleven states take eleven solves"),
     (r"uncertainty=pce", "uncertainty_order=1 two_grid=false mixing=false", "43 solves"),
+    (r"homogenize (tomogram|volume|slices)", "two_grid=false properties=conductivity", "of 24^3 voxels"),
+    (r"run .*tomogram", "time.end=1e-3", "to t = 2000"),
     (r"homogenize ", "", ""),
     (r"phasefield export ", "", ""),
     (r"model=grain_growth", "grid.shape=[24,24] model.fields.eta.components=4 initial.eta.grains=4 time.end=1",
@@ -216,7 +219,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         np.save(tmp_path / f"{name}.npy", np.random.default_rng(ord(name)).integers(0, 2, (12, 12)))
     shutil.copy(ROOT / "tests/data/nanoporous_gold.png", tmp_path)
     np.save(tmp_path / "scan.npy", (islands[:, 4:] > 128).astype(np.int8))
+    write_volume(tmp_path, islands[:24, :24])
     return tmp_path
+
+
+def write_volume(folder: Path, map_: np.ndarray) -> None:
+    """A volume as others write it: raw behind a header, in HDF5, as slices."""
+    volume = np.where((map_ > 128)[..., None] & (np.arange(24) % 12 < 6), 60000, 0)
+    (folder / "tomogram.raw").write_bytes(bytes(512) + volume.T.astype(">u2").tobytes())
+    with h5py.File(folder / "volume.h5", "w") as file:
+        file["exchange/data"], file["exchange/dark"] = volume.T.astype("u2"), volume[0].astype("u2")
+    (folder / "slices").mkdir()
+    for k, page in enumerate(volume.T):
+        Image.fromarray((page[::-1] // 256).astype(np.uint8)).save(folder / "slices" / f"slice_{k}.png")
 
 
 def run(command: str, capsys: pytest.CaptureFixture[str]) -> str:

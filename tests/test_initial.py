@@ -228,7 +228,10 @@ def test_circles_of_components():
 
 
 def test_circle_errors():
-    assert "either centers and radii, or count and radius; got neither" in error({"kind": "circles"}).problem
+    assert (
+        "expected path, or centers and radii, or count and radius; got none of them"
+        in error({"kind": "circles"}).problem
+    )
     assert "got centers, count" in error({"kind": "circles", "centers": [[1, 1]], "count": 2}).problem
     assert "one radius or 1, got 2" in error({"kind": "circles", "centers": [[1, 1]], "radii": [1, 2]}).problem
     caught = error({"kind": "circles", "centers": [[1, 1], [1, 2, 3]], "radii": 1})

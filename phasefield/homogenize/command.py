@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, OutputError
-from ..images.raster import NETCDF
+from ..images.formats import Asked, is_netcdf
 from ..mechanics.materials import system_of
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
@@ -24,7 +24,7 @@ from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
 from .inputs import rests_on
 from .problem import Problem
-from .reading import Image, Snapshots, read_file
+from .reading import Image, Snapshots, is_run, read_file
 from .records import Record, measure
 from .settings import SOLVING, Request, parse
 from .table import table, wrapped
@@ -170,12 +170,14 @@ def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[s
     spacing = request.spacing
     if not os.path.exists(where):
         raise ConfigError(str(where), "there is no such file or folder", "give a run folder or an image file")
-    if not where.is_dir() and where.suffix.lower() not in NETCDF:
+    if not (is_run(where) if where.is_dir() else is_netcdf(where)):
         if request.times != "last":
             raise ConfigError("times", f"is {request.times!r}, but {where.name} is one image")
-        if request.field is not None:
-            raise ConfigError("field", f"is {request.field!r}, but {where.name} holds one array without a name")
-        return iter([_spaced(read_file(where, request.levels), spacing)]), 1, []
+        asked = Asked(variable=request.field, axes=request.axes, raw=request.raw)
+        return iter([_spaced(read_file(where, request.levels, asked=asked), spacing)]), 1, []
+    for key in ("axes", "raw"):
+        if getattr(request, key) is not None:
+            raise ConfigError(key, f"is given, but the axes of {where.name} have names", "remove this key")
     if holds_properties(where):
         raise ConfigError(str(where), "holds effective properties, not an image", "give the run folder or the image")
     snapshots = Snapshots(where, request.field, request.levels)
@@ -220,13 +222,14 @@ def _target(where: Path, output: str | None) -> Path:
     Raises:
         ConfigError: it is something else, or a run will write there.
     """
-    beside = where / "properties.nc" if where.is_dir() else where.with_name(f"{where.stem}_properties.nc")
+    run = where.is_dir() and is_run(where)
+    beside = where / "properties.nc" if run else where.with_name(f"{where.stem}_properties.nc")
     target = expanded(output) if output else beside
     hint = "give another file, output=NAME.nc"
     if os.path.isdir(target):
         raise ConfigError("output", f"{target} is a folder", hint)
-    run = RunFolder(target.parent)
-    if os.path.exists(run.fields) and target.name in {p.name for p in run.files()}:
+    there = RunFolder(target.parent)
+    if os.path.exists(there.fields) and target.name in {p.name for p in there.files()}:
         raise ConfigError("output", f"{target} is a file of the run", hint)
     if os.path.exists(target) and not holds_properties(target):
         what = "the image itself" if not where.is_dir() and target.samefile(where) else "there and holds something else"

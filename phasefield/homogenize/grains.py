@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, unknown
+from ..images.hdf5 import DREAM3D, features
 from ..mechanics import tensors
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
+from ..tables import is_number, read_table
 
 _ANGLES = ("phi1", "phi", "phi2")
 _COLUMNS = ("label", "phase", "phi1", "Phi", "phi2")
@@ -43,21 +44,22 @@ class Grains:
 def read_grains(path: str) -> Grains:
     """Grains from a text file: with a header the columns label, phase, phi1, Phi, phi2, of which phase and the angles can be
     missing, or the angles alone; without one three Euler angles (Bunge, degrees) a line. Rows without labels are in the order
-    of the labels. Commas, blanks or semicolons separate; between semicolons decimals may have a comma or a point.
+    of the labels. Commas, blanks or semicolons separate; between semicolons decimals may have a comma or a point. Of a file of
+    DREAM.3D the features are the grains, their phases the material's in its order.
 
     Raises:
         ConfigError: the file cannot be read; an unknown or missing column; a row of another length; a label given twice.
     """
+    if Path(path).suffix.lower() == DREAM3D:
+        return _of_dream3d(Path(path).expanduser())
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        rows = read_table(Path(path).expanduser())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("grains", f"{path} cannot be read: {error}", f"expected: {_FORM}") from error
-    kept = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
-    if not kept:
+    if not rows:
         raise ConfigError("grains", f"{path} is empty", f"expected: {_FORM}")
-    rows = [(n, _cells(line)) for n, line in kept]
     head = [c.lower() for c in rows[0][1]]
-    if any(_is_number(c) for c in head):
+    if any(is_number(c) for c in head):
         head = list(_ANGLES)
     else:
         rows = rows[1:]
@@ -73,7 +75,7 @@ def read_grains(path: str) -> Grains:
         if len(cells) != len(head):
             raise ConfigError("grains", f"line {n} of {path} has {len(cells)} values for {len(head)} columns")
         for name, cell in zip(head, cells, strict=True):
-            if name != "phase" and not _is_number(cell) and (cell or name == "label"):
+            if name != "phase" and not is_number(cell) and (cell or name == "label"):
                 raise ConfigError("grains", f"line {n} of {path}: {name} is {cell!r}; a number is expected")
             table[name].append(cell)
     triples = list(zip(*(table.get(a, [""] * len(rows)) for a in _ANGLES), strict=True))
@@ -88,23 +90,20 @@ def read_grains(path: str) -> Grains:
     return Grains(rotations, labels, table.get("phase"), path)
 
 
-def _cells(line: str) -> list[str]:
-    """The cells of a line, of numbers with a decimal comma as those with a point."""
-    separator = next((s for s in ";," if s in line), None)
-    if separator is None:
-        return line.split()
-    cells = [c.strip() for c in next(csv.reader([line], delimiter=separator))]
-    if separator == ",":
-        return cells
-    # What spreadsheets write where the comma parts decimals.
-    return [point if _is_number(point := c.replace(",", ".")) else c for c in cells]
+def _of_dream3d(path: Path) -> Grains:
+    """Grains from the means over features of DREAM.3D, whose angles are Bunge's in radians; its phases count from 1.
 
-
-def _is_number(text: str) -> bool:
+    Raises:
+        ConfigError: the file cannot be read, or has no mean angles of its features.
+    """
     try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+        angles, phases = features(path)
+    except OSError as error:
+        raise ConfigError("grains", f"{path} cannot be read: {error}") from error
+    rotations = [tensors.rotation_from_euler(*map(float, row)) for row in angles]
+    several = phases is not None and len(set(phases)) > 1
+    numbers = [str(int(p) - 1) for p in phases] if phases is not None and several else None
+    return Grains(rotations, [float(k) for k in range(1, len(rotations) + 1)], numbers, str(path))
 
 
 def match(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, Unreadable
+from ..images.formats import files_of
 from ..presets import find
 from ..store import RunFolder, sha256
 from .grains import Grains
+from .reading import is_run
 
 
 def rests_on(image: Path | Sequence[Path], request: Any, role: str = "image") -> dict[str, str]:
@@ -26,7 +29,7 @@ def rests_on(image: Path | Sequence[Path], request: Any, role: str = "image") ->
     import yaml
 
     images = [image] if isinstance(image, Path) else image
-    files = [(role, RunFolder(path).fields if path.is_dir() else path) for path in images]
+    files = [(role, _read(path)) for path in images]
     material = request.material
     chosen = material.get("preset") if hasattr(material, "get") else material
     if isinstance(chosen, str):
@@ -43,8 +46,15 @@ def rests_on(image: Path | Sequence[Path], request: Any, role: str = "image") ->
     return {"inputs": json.dumps(listed, ensure_ascii=False), "config": config}
 
 
+def _read(path: Path) -> Path:
+    """What is named of an image: of a run the file of its fields."""
+    return RunFolder(path).fields if path.is_dir() and is_run(path) else path
+
+
 def _hash(path: Path) -> str | None:
+    """The hash of a file; of an image in several files that of their hashes, one a line."""
     try:
-        return sha256(path)
+        parts = [sha256(file) for file in files_of(path)]
     except Unreadable:
         return None
+    return parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..images.formats import FORMATS, read_raster
+from ..images.formats import Asked, is_image, is_netcdf, is_picture, known, read_raster
 from ..images.image import Image, of_raster, steps_of
 from ..images.pixels import of_pillow
-from ..images.raster import NETCDF, Raster, indexed, of_picture
+from ..images.raster import Raster, indexed, of_picture
 from .snapshots import Snapshots
 
 __all__ = ["Image", "Snapshots", "from_array", "read_file"]
@@ -50,28 +50,33 @@ def from_array(
     return of_raster(Raster(array, indexed(array.ndim)), spacing, boundary, levels, source, time)
 
 
-def read_file(path: Path, levels: Sequence[float] | None = None, spacing: Sequence[float] | None = None) -> Image:
-    """An image from a picture (TIFF, PNG, JPEG, BMP) or npy file, or the last of a NetCDF file.
+def read_file(
+    path: Path,
+    levels: Sequence[float] | None = None,
+    spacing: Sequence[float] | None = None,
+    asked: Asked | None = None,
+) -> Image:
+    """An image from a file (pictures, arrays, volumes: `images.formats`) or a folder of slices, or the last of a NetCDF file.
 
     Arrays have the axes x, y, z in their order; of pictures the columns are x, the rows y upwards, the pages z. Axes of NetCDF
     files go by their names, see `Snapshots`.
 
     Args:
         levels: values in the two phases; by default found. spacing: edge lengths of a voxel, by default those of the file.
+        asked: which of its arrays, and how they lie.
 
     Raises:
         ConfigError: no such file, a format that is not known, or content that is no image.
     """
-    suffix = path.suffix.lower()
+    asked = replace(asked or Asked(), numbers=True)
     if not os.path.exists(path):
         raise ConfigError(str(path), "there is no such file or folder")
     try:
-        if suffix in NETCDF:
-            return Snapshots(path, None, levels)[-1]
-        if suffix not in FORMATS:
-            known = ", ".join((*FORMATS, *NETCDF))
-            raise ConfigError(str(path), f"is no image that can be read; expected {known} or a run folder")
-        raster = read_raster(path, numbers=True)
+        if not path.is_dir() and not is_image(path):
+            raise ConfigError(str(path), f"is no image that can be read; expected {known()} or a run folder")
+        if not path.is_dir() and is_netcdf(path):
+            return Snapshots(path, asked.variable, levels)[-1]
+        raster = read_raster(path, asked, keys={"variable": "field"})
     except ConfigError:
         raise
     except Exception as error:  # what the readers raise on a damaged file is anything
@@ -79,3 +84,8 @@ def read_file(path: Path, levels: Sequence[float] | None = None, spacing: Sequen
             str(path), f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
         ) from error
     return of_raster(raster, spacing, None, levels, path.name)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's, or might become one: any that holds no slices of an image."""
+    return (path / "fields.nc").exists() or not any(is_picture(entry) for entry in path.iterdir())

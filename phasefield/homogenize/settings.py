@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from .. import config
 from ..errors import ConfigError
+from ..images.volumes import Raw
 from ..images.voxels import RULES
 from ..keys import check_choices, convert, key
 from ..mechanics.options import BOUNDARIES, Options
@@ -161,7 +162,9 @@ class Request(Settings, Source):
     """The keys of the command: what to compute and how, where the image and the material come from, where the result goes.
 
     Attributes:
-        spacing: edge lengths of a voxel. times: ``last``, ``all`` or a list. descriptors: describe the microstructure.
+        spacing: edge lengths of a voxel. axes: of an array without names, see `images.raster.as_told`. raw: layout of a file
+            without a header, `images.volumes.Raw` or a mapping of its attributes. times: ``last``, ``all`` or a list.
+        descriptors: describe the microstructure.
         output: the file to write.
     """
 
@@ -170,6 +173,14 @@ class Request(Settings, Source):
         "edge length of a voxel, one or one per axis, in m with a unit (2 um); by default that of the file",
         unit="m",
         many=True,
+    )
+    axes: str | None = key(
+        None, "what the axes of an array are, in the order of the file, zyx; a - before one that falls", value="text"
+    )
+    raw: Any = key(
+        None,
+        "layout of a file without a header, {shape: [X, Y, Z], type: uint16, byteorder: little, skip: 0}",
+        value="tree",
     )
     times: Any = key("last", "last, all, or a list of times", value="expression")
     descriptors: bool = key(True, "describe the microstructure")
@@ -182,6 +193,8 @@ class Request(Settings, Source):
     def __post_init__(self) -> None:
         self._shorten()
         convert(self)
+        if self.raw is not None and not isinstance(self.raw, Raw):
+            object.__setattr__(self, "raw", Raw.of(self.raw, "raw"))
         super().__post_init__()
 
 

@@ -18,7 +18,8 @@ from ..units import IMAGEJ_LENGTHS, OME_LENGTHS
 Pixels = NDArray[Any]
 
 TIFF = (".tif", ".tiff")
-PICTURES = (*TIFF, ".png", ".jpg", ".jpeg", ".bmp")
+LOSSY = (".jpg", ".jpeg")
+PICTURES = (*TIFF, ".png", *LOSSY, ".bmp")
 #: Luminance of red, green and blue (ITU-R BT.601), as Pillow computes it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 #: Full scale of PNG's grey values of few bits, which Pillow stretches to 255.

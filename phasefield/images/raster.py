@@ -8,8 +8,9 @@ showed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,10 @@ class Raster:
     colours: int = 0
     told: tuple[str, ...] = ()
 
+    def with_word(self, text: str) -> Raster:
+        """The same with something more that was taken for something."""
+        return replace(self, told=(*self.told, text))
+
 
 def read_picture(path: Path, dim: int | None = None, numbers: bool = False) -> Raster:
     """A picture or stack of pictures; arguments and errors as in `pixels.read_pixels`."""
@@ -77,6 +82,32 @@ def read_indexed(path: Path) -> Raster:
 def indexed(dim: int) -> str:
     """What is told of the axes of an array."""
     return f"the array is indexed {', '.join(AXES[:dim])}"
+
+
+def as_told(raster: Raster, axes: str | None) -> Raster:
+    """An array whose axes are what somebody says, with the axes x, y, z.
+
+    Args:
+        axes: letters in the order of the array's axes, ``-`` before one that falls: ``zyx``, ``z-yx``. None leaves all as it is.
+
+    Raises:
+        ConfigError: letters that the array's axes do not have; under the key ``axes``.
+    """
+    if axes is None:
+        return raster
+    dim = raster.values.ndim
+    letters = re.findall("-?[xyz]", axes)
+    names = [part[-1] for part in letters]
+    if "".join(letters) != axes or sorted(names) != sorted(AXES[:dim]):
+        example = "".join(reversed(AXES[:dim]))
+        problem = f"is {axes!r}; each of {', '.join(AXES[:dim])} once is expected, a - before one that falls"
+        raise ConfigError("axes", problem, f"for example {example}")
+    turned = raster.values[tuple(slice(None, None, -1 if part[0] == "-" else None) for part in letters)]
+    order = [names.index(a) for a in AXES[:dim]]
+    spacing = raster.spacing and tuple(raster.spacing[k] for k in order)
+    return replace(
+        raster, values=turned.transpose(order), axes=f"the array is indexed {', '.join(letters)}", spacing=spacing
+    )
 
 
 def checked(field: Any, name: str) -> Array:

@@ -13,11 +13,10 @@ import numpy as np
 
 from ..errors import ConfigError, Unreadable
 from ..grid import Axis
-from ..images.formats import FORMATS, read_raster
+from ..images.formats import Asked, is_image, is_netcdf, known, read_raster
 from ..images.raster import (
     ARRAYS,
     AXES,
-    NETCDF,
     Raster,
     cell_means,
     increasing,
@@ -25,6 +24,7 @@ from ..images.raster import (
     step_of,
     stretch,
 )
+from ..images.volumes import Raw
 from ..store import open_dataset
 from .geometry import place
 from .options import (
@@ -60,12 +60,18 @@ def _read_scale(target: Target, key: str, value: Any) -> Any:
     return low, high
 
 
+def _read_raw(target: Target, key: str, value: Any) -> Raw:
+    return Raw.of(value, key)
+
+
 @register_kind(
     "file",
     {
         "path": Option(read_text),
         "variable": Option(read_text, None),
         "time": Option(read_integer, None),
+        "axes": Option(read_text, None),
+        "raw": Option(_read_raw, None),
         "range": Option(read_pair, None),
         "scale": Option(_read_scale, None),
         "resample": Option(read_flag, False),
@@ -73,7 +79,7 @@ def _read_scale(target: Target, key: str, value: Any) -> Any:
     },
 )
 def _make_file(target: Target, o: dict[str, Any]) -> Array:
-    """Values from NetCDF, NumPy (.npy) or an image (PNG, JPEG, BMP, TIFF), with the axes as in `raster`.
+    """Values from NetCDF, an array, a picture, a volume (`images.formats`) or a folder of slices, with the axes as in `raster`.
 
     NetCDF: ``variable`` (default: the field's name) at index ``time`` (default: the last). Dimensions called x, y and z
     may come in any order, others count in the order of the file. Arrays have the axes x, y, z, and before them one for
@@ -87,16 +93,17 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
     """
     grid, path = target.grid, target.base / Path(o["path"]).expanduser()
     key = f"{target.key}.path"
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise ConfigError(key, f"there is no file {path}")
-    suffix = path.suffix.lower()
-    if suffix not in NETCDF and suffix not in FORMATS:
-        known = (*NETCDF, *ARRAYS, *(s for s in FORMATS if s not in ARRAYS))
-        raise ConfigError(key, f"unknown type of file {path.name}", f"expected one of {', '.join(known)}")
-    if suffix not in NETCDF and (extra := [k for k in ("variable", "time") if o[k] is not None]):
-        raise ConfigError(f"{target.key}.{extra[0]}", f"applies to NetCDF files, not to {path.name}", "remove this key")
+    if not path.is_dir() and not is_image(path):
+        raise ConfigError(key, f"unknown type of file {path.name}", f"expected one of {known()}")
+    netcdf = not path.is_dir() and is_netcdf(path)
+    unused = ("axes", "raw") if netcdf else ("time",)
+    if extra := [k for k in unused if o[k] is not None]:
+        where = "arrays whose axes have no names" if netcdf else "NetCDF files"
+        raise ConfigError(f"{target.key}.{extra[0]}", f"applies to {where}, not to {path.name}", "remove this key")
     try:
-        raster = _read_netcdf(target, path, o) if suffix in NETCDF else _read_image(target, path)
+        raster = _read_netcdf(target, path, o) if netcdf else _read_image(target, path, o)
     except ConfigError as error:
         if error.key != str(path):
             raise
@@ -235,8 +242,9 @@ def _read_netcdf(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
         return Raster(variable.values, f"the axes {axes} of the file", spacing, told=told)
 
 
-def _read_image(target: Target, path: Path) -> Raster:
-    raster = read_raster(path, target.grid.dim)
+def _read_image(target: Target, path: Path, o: Mapping[str, Any]) -> Raster:
+    keys = {name: f"{target.key}.{name}" for name in ("variable", "axes", "raw")}
+    raster = read_raster(path, Asked(target.grid.dim, False, o["variable"], o["axes"], o["raw"]), keys=keys)
     if path.suffix.lower() in ARRAYS:  # whose first axis may be that of the components
         return raster
     values, spacing = raster.values, raster.spacing

@@ -33,8 +33,10 @@ from .options import (
     read_points,
     read_positive,
     read_raw,
+    read_text,
     register_kind,
 )
+from .tables import read_circles
 
 _TRIES = 10_000  # random positions per circle before giving up
 _SATURATED = 28.0  # widths from the interface beyond which the tanh profile is 0 or 1 in double precision
@@ -105,6 +107,7 @@ def _make_noise(target: Target, o: dict[str, Any]) -> Rows:
 @register_kind(
     "circles",
     {
+        "path": Option(read_text, None),
         "centers": Option(read_points, None),
         "radii": Option(read_one_or_list(read_positive, "radii"), None),
         "count": Option(read_count, None),
@@ -117,6 +120,7 @@ def _make_noise(target: Target, o: dict[str, Any]) -> Rows:
 def _make_circles(target: Target, o: dict[str, Any]) -> Rows:
     """Union of circles (intervals in 1-D, spheres in 3-D), given by ``centers`` and ``radii`` or placed at random.
 
+    ``path`` is a table of them, see `tables.read_circles`, in the grid's units of length.
     ``count`` circles of ``radius`` (a number or uniform in [min, max]) do not overlap, keep a gap of ``spacing`` and
     stay inside walls. In a field with components they all go to ``component``, where the others are 0, or to one
     component after the other (``assign: cycle``).
@@ -159,12 +163,13 @@ def _make_circles(target: Target, o: dict[str, Any]) -> Rows:
 
 def _circles(target: Target, o: Mapping[str, Any]) -> tuple[Array, Array]:
     """Centres, shape ``(count, dim)``, and radii, shape ``(count,)``."""
-    given = {k for k in ("centers", "radii", "count", "radius") if o[k] is not None}
-    if given not in ({"centers", "radii"}, {"count", "radius"}):
-        got = f"got {', '.join(sorted(given))}" if given else "got neither"
-        raise ConfigError(target.key, f"expected either centers and radii, or count and radius; {got}")
-    if "centers" in given:
-        centers, radii = o["centers"], o["radii"]
+    given = {k for k in ("path", "centers", "radii", "count", "radius") if o[k] is not None}
+    if given not in ({"path"}, {"centers", "radii"}, {"count", "radius"}):
+        got = f"got {', '.join(sorted(given))}" if given else "got none of them"
+        raise ConfigError(target.key, f"expected path, or centers and radii, or count and radius; {got}")
+    if "count" not in given:
+        table = None if o["path"] is None else read_circles(target, f"{target.key}.path", o["path"])
+        centers, radii = table or (o["centers"], o["radii"])
         if len(radii) not in (1, len(centers)):
             raise ConfigError(f"{target.key}.radii", f"expected one radius or {len(centers)}, got {len(radii)}")
         radii = np.broadcast_to(np.array(radii), len(centers))
@@ -172,7 +177,7 @@ def _circles(target: Target, o: Mapping[str, Any]) -> tuple[Array, Array]:
             for c, a in zip(center, target.grid.axes, strict=True):
                 if a.boundary != "periodic" and not -radius < c < a.length + radius:
                     raise ConfigError(
-                        f"{target.key}.centers[{k}]",
+                        f"{target.key}.path" if table else f"{target.key}.centers[{k}]",
                         f"a circle of radius {radius:g} at {c:g} lies outside of the walls at 0 and {a.length:g}",
                         f"set {target.key}.centers, or a larger grid.length",
                     )

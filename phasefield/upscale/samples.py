@@ -20,9 +20,8 @@ from ..homogenize.dataset import holds_properties
 from ..homogenize.problem import varying
 from ..homogenize.properties import VERSION
 from ..homogenize.reading import Snapshots, read_file
-from ..images.formats import FORMATS
+from ..images.formats import Asked, is_image, is_netcdf
 from ..images.image import Image
-from ..images.raster import NETCDF
 from ..mechanics import tensors
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.properties import PROPERTIES
@@ -88,7 +87,7 @@ def collect(words: Sequence[str | Path], request: Request) -> Batch:
             batch.kind = "members"
             _members(where, request, batch)
         elif where.is_dir() and not (where / "fields.nc").exists():
-            found = sorted(f for f in where.iterdir() if f.suffix.lower() in (*FORMATS, *NETCDF) and not _ours(f))
+            found = sorted(f for f in where.iterdir() if is_image(f) and not _ours(f))
             if not found:
                 raise ConfigError(str(where), "holds no sweep, no run and no images", "give one of them")
             batch.sources += [_source(f, request) for f in found]
@@ -116,14 +115,14 @@ def collect(words: Sequence[str | Path], request: Request) -> Batch:
 
 def _ours(path: Path) -> bool:
     """Whether a file among images is one of this program's results."""
-    return path.suffix.lower() in NETCDF and path.stem.endswith(("properties", "statistics"))
+    return is_netcdf(path) and path.stem.endswith(("properties", "statistics"))
 
 
 def _source(where: Path, request: Request) -> Source:
     if where.is_dir():
         bare = request.material is None and (where / "properties.nc").exists()
         return Source(where / "properties.nc", "properties") if bare else Source(where, "run")
-    if where.suffix.lower() in NETCDF and holds_properties(where):
+    if is_netcdf(where) and holds_properties(where):
         return Source(where, "properties")
     return Source(where, "image")
 
@@ -281,10 +280,10 @@ class Tasks:
     def _read(self, source: Source) -> Image:
         request = self._request
         path = source.path
-        if source.kind == "run" or path.suffix.lower() in NETCDF:
+        if source.kind == "run":
             image = Snapshots(path, request.field, request.levels)[-1]
         else:
-            image = read_file(path, request.levels)
+            image = read_file(path, request.levels, asked=Asked(variable=request.field))
         if request.spacing is not None:
             steps = request.spacing * len(image.shape) if len(request.spacing) == 1 else request.spacing
             if len(steps) != len(image.shape) or not all(0 < s < math.inf for s in steps):

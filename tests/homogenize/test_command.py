@@ -347,7 +347,11 @@ def test_what_is_not_for_this_image(image: Path, tmp_path: Path, capsys: pytest.
     np.save(line, np.arange(8) % 2)
     for path, given, message in (
         (line, "plane=stress", "plane: is stress, which is for images of two axes, but line.npy has 1"),
-        (image, "field=c", "field: is 'c', but disk.npy holds one array without a name"),
+        (
+            image,
+            "field=c",
+            "field: applies to files that hold several arrays (NetCDF, HDF5, DREAM.3D, VTK), not to disk.npy",
+        ),
         (image, "threads=0", "threads: is 0; at least 1"),
         (image, "threads=100000", "at most 1024"),
         (image, "seed=-1", "seed: is -1"),

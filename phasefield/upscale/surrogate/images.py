@@ -15,8 +15,7 @@ from ... import sweep
 from ...errors import ConfigError, PhasefieldError
 from ...homogenize.dataset import holds_properties
 from ...homogenize.reading import Image, Snapshots, read_file
-from ...images.formats import FORMATS
-from ...images.raster import NETCDF
+from ...images.formats import FORMATS, Asked, is_netcdf
 from ...images.voxels import Voxels
 from ...mechanics.tensors import Array
 from ...store import expanded
@@ -94,14 +93,14 @@ class Reading:
 
     def images(self, path: Path) -> Iterator[Image]:
         """Those of a run folder or a file."""
-        if path.is_dir() or path.suffix.lower() in NETCDF:
+        if path.is_dir() or is_netcdf(path):
             if path.is_file() and holds_properties(path):
                 raise ConfigError(str(path), "holds effective properties, not an image")
             snapshots = Snapshots(path, self.field, self.levels)
             for k in range(len(snapshots)) if self.times == "all" else [len(snapshots) - 1]:
                 yield snapshots[k]
         else:
-            yield read_file(path, self.levels)
+            yield read_file(path, self.levels, asked=Asked(variable=self.field))
 
 
 def collect(paths: Sequence[str], reading: Reading, skip: bool, say: Callable[[str], None]) -> list[Microstructure]:
