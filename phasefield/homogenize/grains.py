@@ -98,7 +98,9 @@ def _of_dream3d(path: Path) -> Grains:
     """
     try:
         angles, phases = features(path)
-    except OSError as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # the library raises almost anything on a damaged file
         raise ConfigError("grains", f"{path} cannot be read: {error}") from error
     rotations = [tensors.rotation_from_euler(*map(float, row)) for row in angles]
     several = phases is not None and len(set(phases)) > 1

@@ -41,7 +41,7 @@ def open_dataset(path: str | Path, **options: Any) -> xr.Dataset:
         options: of `xarray.open_dataset`.
 
     Raises:
-        Unreadable: there is no such file, or it is no NetCDF file, or a damaged one.
+        Unreadable: there is no such file, or it is no NetCDF file, or a damaged one; the last also later, when values are read.
     """
     import xarray as xr
 
@@ -51,7 +51,7 @@ def open_dataset(path: str | Path, **options: Any) -> xr.Dataset:
     except UnicodeEncodeError:  # in a locale without UTF-8, where the netCDF library opens no such name
         options = {"engine": "h5netcdf", **options}
     try:
-        return joined(xr.open_dataset(path, **{"decode_times": False, **options}))
+        return _guarded(joined(xr.open_dataset(path, **{"decode_times": False, **options})), path)
     except Exception as error:  # the readers raise whatever their library raises for a broken file
         raise Unreadable(path, _reason(Path(path), error)) from error
 
@@ -66,6 +66,27 @@ def _reason(path: Path, error: Exception) -> str:
         return "is no NetCDF file, or a damaged one"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return f"cannot be read: {lines[0][:160]}"
+
+
+def _guarded(data: xr.Dataset, path: str) -> xr.Dataset:
+    """The same dataset, which says of values that cannot be read which file they are of."""
+    import xarray as xr
+    from xarray.core import indexing
+
+    def guard(variable: xr.Variable) -> xr.Variable:
+        def read(key: tuple[Any, ...]) -> np.ndarray:
+            try:
+                return np.asarray(variable[key].values)
+            except Exception as error:  # again whatever the library raises
+                raise Unreadable(path, f"is damaged: {str(error).strip() or type(error).__name__}") from error
+
+        lazy = _lazy_array()(variable.shape, variable.dtype, read)
+        return xr.Variable(variable.dims, indexing.LazilyIndexedArray(lazy), variable.attrs, variable.encoding)
+
+    lazy = {name: v.variable for name, v in data.data_vars.items() if not isinstance(v.variable._data, np.ndarray)}
+    result = data.assign({name: guard(variable) for name, variable in lazy.items()})
+    result.set_close(data.close)
+    return result
 
 
 def joined(data: xr.Dataset) -> xr.Dataset:

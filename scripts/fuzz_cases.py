@@ -1,0 +1,319 @@
+"""What the fuzzer hands to the program: command lines, expressions and files, right, nearly right and absurd, by Hypothesis."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+# -- expressions -------------------------------------------------------------------------------------------------------
+
+_ATOMS = [
+    "c",
+    "eta",
+    "eta_1",
+    "eta_9",
+    "W",
+    "kappa",
+    "x",
+    "t",
+    "pi",
+    "e",
+    "0",
+    "1",
+    "2",
+    "0.5",
+    "1e308",
+    "1e-320",
+    "10**18",
+    "3j",
+    "_",
+]
+_GLUE = [
+    "+",
+    "-",
+    "*",
+    "/",
+    "**",
+    "(",
+    ")",
+    ",",
+    " ",
+    "<",
+    ">=",
+    "==",
+    "^",
+    "//",
+    "%",
+    "@",
+    "~",
+    "!",
+    "\n",
+    "#",
+    ";",
+    ":=",
+    ".",
+]
+_CALLS = [
+    "exp(",
+    "log(",
+    "sqrt(",
+    "sin(",
+    "tanh(",
+    "abs(",
+    "min(",
+    "max(",
+    "sum(",
+    "piecewise(",
+    "sinh(",
+    "gamma(",
+    "eval(",
+    "f(",
+]
+_CODE = [
+    "__import__('os').system('touch fuzzed')",
+    "().__class__.__bases__[0].__subclasses__()",
+    "open('fuzzed','w')",
+    "[c for c in (1,2)]",
+    "lambda: c",
+    "c if c else W",
+    "f'{c}'",
+    "exec('1')",
+    "c.func",
+    "9**9**9**9",
+    "exp(exp(exp(exp(9))))",
+    "((((((((((c)**2)**2)**2)**2)**2)**2)**2)**2)**2)**2",
+    "\N{GREEK SMALL LETTER ETA}**2",
+    "c\u200b",
+    "\x00",
+]
+
+
+def _grown(child: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    pair = st.tuples(child, child)
+    return st.one_of(
+        st.tuples(child, st.sampled_from(["+", "-", "*", "/", "**"]), child).map(lambda p: f"({p[0]}{p[1]}{p[2]})"),
+        st.tuples(st.sampled_from(["exp", "log", "sqrt", "sin", "cos", "tanh", "abs", "sum"]), child).map(
+            lambda p: f"{p[0]}({p[1]})"
+        ),
+        st.tuples(st.sampled_from(["min", "max"]), pair).map(lambda p: f"{p[0]}({p[1][0]},{p[1][1]})"),
+        st.tuples(child, child, child, child).map(lambda p: f"piecewise({p[0]},{p[1]}<{p[2]},{p[3]})"),
+        st.tuples(child, st.sampled_from(["2", "3", "-1", "0.5", "64", "-64"])).map(lambda p: f"({p[0]})**{p[1]}"),
+    )
+
+
+_leaves = st.sampled_from([a for a in _ATOMS if a not in ("_", "3j", "e")]) | st.floats(-9, 9, width=16).map(
+    lambda v: f"({v!r})"
+)
+#: Texts for the place of an energy: trees that are mostly well formed, scraps that are not, attempts to run code.
+expressions: st.SearchStrategy[str] = st.one_of(
+    st.recursive(_leaves, _grown, max_leaves=24),
+    st.recursive(_leaves, _grown, max_leaves=24),
+    st.lists(st.sampled_from(_ATOMS + _GLUE + _CALLS), max_size=24).map("".join),
+    st.tuples(st.recursive(_leaves, _grown, max_leaves=6), st.sampled_from(_CODE)).map("+".join),
+    st.text(max_size=30),
+)
+
+# -- command lines -----------------------------------------------------------------------------------------------------
+
+
+def keys() -> list[str]:
+    """Every key of a run, to the last level, those of the fields and of initial conditions among them."""
+    from phasefield.specs import RunSpec
+
+    def below(schema: Any, prefix: str) -> Iterator[str]:
+        for field in dataclasses.fields(schema):
+            name = f"{prefix}{field.name}"
+            default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default  # type: ignore[misc]
+            yield name
+            if dataclasses.is_dataclass(default):
+                yield from below(type(default), f"{name}.")
+
+    own = list(below(RunSpec, ""))
+    fields = [
+        f"model.fields.c.{k}"
+        for k in ("kinetics", "mobility", "kappa", "components", "initial", "source", "stabilizer", "units")
+    ]
+    conditions = [
+        "kind",
+        "mean",
+        "amplitude",
+        "count",
+        "radius",
+        "centers",
+        "radii",
+        "width",
+        "inside",
+        "outside",
+        "path",
+        "value",
+        "terms",
+    ]
+    others = [
+        "model",
+        "experiment",
+        "hydra/launcher",
+        "initial.c",
+        "initial.eta",
+        "model.parameters.W",
+        "initial.zz",
+        "homogenize.material",
+    ]
+    return own + fields + [f"initial.c.{k}" for k in conditions] + others
+
+
+_SCALARS = [
+    "0", "1", "-1", "2", "3.5", "-0.0", "1e-320", "1e308", "1e400", "inf", "-inf", "nan", ".nan", "true", "false", "null", "None", "",
+    "''", "'a b'", "a", "c", "eta", "conserved", "nonconserved", "periodic", "no-flux", "fixed", "etdms3", "imex1", "cpu", "single",
+    "auto", "spinodal", "allen_cahn", "grain_growth", "precipitate", "flory_huggins", "noise", "circles", "slab", "voronoi", "file",
+    "30m", "2h", "5 um", "nm", "0x10", "1_000", "9223372036854775808", "1" * 40, "~", "/", "..", "/dev/null", "/dev/zero", "/proc/self/mem",
+    "\N{SNOWMAN}", "\\", "'", '"', "{", "}", "[", "]", ",", ":", "=", "a=b", "*", "&a", "!!python/object/apply:os.system [touch fuzzed]",
+    "${seed}", "${oc.env:HOME}", "${nothing}", "${", "$(touch fuzzed)", "`touch fuzzed`", "{_target_: os.system, command: touch fuzzed}",
+]  # fmt: skip
+_values = st.one_of(
+    st.sampled_from(_SCALARS),
+    expressions.map(lambda text: f"'{text}'" if "'" not in text else text),
+    st.integers(-(2**65), 2**65).map(str),
+    st.floats(allow_nan=True).map(repr),
+    st.lists(st.sampled_from(_SCALARS), max_size=4).map(lambda v: f"[{','.join(v)}]"),
+    st.dictionaries(
+        st.sampled_from(["kind", "mean", "amplitude", "count", "radius", "axis", "from", "to", "path", "raw", "x", "preset", "phases", "1"]),
+        st.sampled_from(_SCALARS),
+        max_size=4,
+    ).map(lambda d: "{" + ",".join(f"{k}: {v}" for k, v in d.items()) + "}"),
+    st.text(max_size=12),
+)  # fmt: skip
+
+
+def _slips(key: str) -> list[str]:
+    return [
+        key,
+        key,
+        key,
+        key,
+        f"+{key}",
+        f"++{key}",
+        f"~{key}",
+        key[:-1],
+        f"{key}.x",
+        key.replace(".", "/"),
+        f"{key}[0]",
+        key.upper(),
+    ]
+
+
+def configurations() -> st.SearchStrategy[list[str]]:
+    """Command lines of a run: overrides of one to five keys."""
+    known = st.sampled_from(keys()).flatmap(lambda k: st.sampled_from(_slips(k)))
+    override = st.one_of(
+        st.tuples(known, _values).map("=".join),
+        st.tuples(known, _values).map("=".join),
+        st.tuples(known, _values).map("=".join),
+        st.text(max_size=20),
+    )
+    return st.lists(override, min_size=1, max_size=5)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def originals(folder: Path) -> dict[str, bytes]:
+    """A sound file of each kind that the program reads, by its name; a run makes some of them in ``folder``."""
+    import h5py
+    import tifffile
+    from PIL import Image
+
+    import phasefield as pf
+
+    run = pf.run(
+        "model=allen_cahn",
+        "grid.shape=[8,8]",
+        "time.end=1",
+        f"output.dir={folder / 'run'}",
+        "threads.cpu=1",
+        "device=cpu",
+    )
+    made = {
+        name: (run.path / name).read_bytes() for name in ("fields.nc", "history.nc", "checkpoint.npz", "config.yaml")
+    }
+    image = np.where(np.arange(64).reshape(8, 8) % 7 < 3, 0, 255).astype(np.uint8)
+    volume = np.repeat(image[..., None], 3, axis=2)
+
+    def through(write: Callable[[io.BytesIO], Any]) -> bytes:
+        buffer = io.BytesIO()
+        write(buffer)
+        return buffer.getvalue()
+
+    made["image.npy"] = through(lambda b: np.save(b, image))
+    made["image.png"] = through(lambda b: Image.fromarray(image).save(b, "PNG"))
+    made["image.jpg"] = through(lambda b: Image.fromarray(image).save(b, "JPEG"))
+    made["image.bmp"] = through(lambda b: Image.fromarray(image).save(b, "BMP"))
+    made["image.tif"] = through(
+        lambda b: tifffile.imwrite(b, volume.T, imagej=True, resolution=(2, 2), metadata={"unit": "um", "spacing": 2})
+    )
+    made["packed.tif"] = through(lambda b: Image.fromarray(image).save(b, "TIFF", compression="tiff_lzw"))
+    head = "ObjectType = Image\nNDims = 3\nDimSize = 8 8 3\nElementType = MET_UCHAR\nCompressedData = {z}\nElementSpacing = 1 1 2\nElementDataFile = LOCAL\n"
+    made["image.mha"] = head.format(z="False").encode() + volume.T.tobytes()
+    made["packed.mha"] = head.format(z="True").encode() + zlib.compress(volume.T.tobytes())
+    path = folder / "scratch.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/data"] = volume.T
+    made["image.h5"] = path.read_bytes()
+    with h5py.File(path, "w") as file:
+        file["DataContainers/V/CellData/FeatureIds"] = (volume.T[..., None] // 255 + 1).astype(np.int32)
+        file["DataContainers/V/_SIMPL_GEOMETRY/DIMENSIONS"], file["DataContainers/V/_SIMPL_GEOMETRY/SPACING"] = (
+            [8, 8, 3],
+            [1.0, 1.0, 2.0],
+        )
+        file["DataContainers/V/CellFeatureData/AvgEulerAngles"] = np.zeros((3, 3), np.float32)
+    made["grains.dream3d"] = path.read_bytes()
+    made["grains.csv"] = b"label,phase,phi1,Phi,phi2\n0,a,0,45,0\n255,b,10,20,30\n"
+    made["drops.csv"] = b"x;y;radius\n2,5;3;1\n6;6;1,5\n"
+    made["model.yaml"] = (
+        b"name: own\nenergy: W*c**2*(1-c)**2\nparameters: {W: 1.0}\nfields:\n  c: {kinetics: conserved, kappa: 1.0, initial: 0.5}\n"
+    )
+    made["material.yaml"] = (
+        b"name: own\nphases:\n  a: {conductivity: 1 W/(m K), E: 70(2) GPa, nu: 0.3}\n  b: {conductivity: 2, void: false}\n"
+    )
+    made["record.json"] = json.dumps({"schema": "1.0", "properties": {"stiffness": [[1.0]]}}).encode()
+    return made
+
+
+@st.composite
+def mutated(draw: st.DrawFn, sound: dict[str, bytes]) -> tuple[str, bytes]:
+    """One of the sound files, damaged: bytes changed, cut out, doubled, or its end lost."""
+    name = draw(st.sampled_from(sorted(sound)))
+    data = bytearray(sound[name])
+    for _ in range(draw(st.integers(1, 4))):
+        if not data:
+            break
+        # Most of what a format says of itself stands at its beginning.
+        reach = draw(st.sampled_from([64, 512, len(data)]))
+        at = draw(st.integers(0, min(reach, len(data)) - 1))
+        match draw(st.sampled_from(["byte", "byte", "word", "cut", "end", "double", "zeros", "text"])):
+            case "byte":
+                data[at] = draw(st.integers(0, 255))
+            case "word":
+                value = draw(st.sampled_from([0, 1, 2**31 - 1, 2**32 - 1, 2**16]) | st.integers(0, 2**32 - 1))
+                data[at : at + 4] = struct.pack(draw(st.sampled_from(["<I", ">I"])), value)
+            case "cut":
+                del data[at : at + draw(st.integers(1, 64))]
+            case "end":
+                del data[at:]
+            case "double":
+                data[at:at] = data[at : at + draw(st.integers(1, 64))]
+            case "zeros":
+                data[at : at + 16] = bytes(min(16, len(data) - at))
+            case "text":
+                data[at:at] = draw(
+                    st.sampled_from([b"nan", b"-1", b"99999999999", b"\xff\xfe", b"../", b"\n", b"!!python/none"])
+                )
+    return name, bytes(data)
