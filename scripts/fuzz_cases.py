@@ -1,5 +1,7 @@
 """What the fuzzer hands to the program: command lines, expressions and files, right, nearly right and absurd, by Hypothesis."""
 
+# ruff: noqa: E501 - what is tried stands in lines as long as it takes
+
 from __future__ import annotations
 
 import dataclasses
@@ -193,33 +195,61 @@ _values = st.one_of(
 )  # fmt: skip
 
 
+#: What a key could well be, by how its name ends; any other takes a number.
+_LIKELY = {
+    "shape": ["[8,8]", "[6]", "[4,5,6]", "[16,3]"],
+    "length": ["8", "[1.5,3]", "1e-9", "1e9", "null"],
+    "boundary": ["periodic", "no-flux", "[fixed,periodic]", "fixed"],
+    "model": ["allen_cahn", "cahn_hilliard", "spinodal", "flory_huggins", "cahn_hilliard_landau"],
+    "experiment": ["pfhub/1b", "pfhub/1a", "shrinking_circle"],
+    "scheme": ["imex1", "etd1", "etdms2", "etdms4", "etdrk2", "etdrk4", "sbdf2"],
+    "kinetics": ["conserved", "nonconserved"],
+    "initial.c": ["0.5", "'0.5+0.1*cos(2*pi*x/8)'", "{kind: noise, mean: 0.5, amplitude: 0.1}"],
+    "kind": ["noise", "circles", "slab", "expression", "file", "voronoi", "sum"],
+    "every": ["1", "0.5", "[0.1,0.5]", "1e-3", "{kind: log, count: 5}"],
+    "history": ["1", "0.1", "steps"],
+    "observables": ["[free_energy]", "[free_energy,mean,interface_area]", "[stiffness]"],
+    "adaptive": ["true", "false"],
+    "dealias": ["true", "false"],
+    "precision": ["double", "single"],
+    "components": ["2", "null", "1"],
+    "source": ["'0.01*cos(t)'", "0", "'x*c'", "null"],
+    "kappa": ["1", "[1,2]", "0", "1e-6"],
+    "stabilizer": ["auto", "1", "0"],
+    "units": ["nm", "um", "s", "1", "J/m^3"],
+    "resume": ["never", "auto"],
+}
+
+
+def _likely(key: str) -> st.SearchStrategy[str]:
+    name = next((n for n in (key, key.rsplit(".", 1)[-1]) if n in _LIKELY), None)
+    if name is not None:
+        return st.sampled_from(_LIKELY[name])
+    return st.sampled_from(["0", "1", "2", "10", "0.3", "1e-3", "null", "true", "[1,2]"])
+
+
 def _slips(key: str) -> list[str]:
-    return [
-        key,
-        key,
-        key,
-        key,
-        f"+{key}",
-        f"++{key}",
-        f"~{key}",
-        key[:-1],
-        f"{key}.x",
-        key.replace(".", "/"),
-        f"{key}[0]",
-        key.upper(),
-    ]
+    return [f"+{key}", f"++{key}", f"~{key}", key[:-1], f"{key}.x", key.replace(".", "/"), f"{key}[0]", key.upper()]
+
+
+def _joined(parts: tuple[list[str], ...]) -> list[str]:
+    return [override for part in parts for override in part]
 
 
 def configurations() -> st.SearchStrategy[list[str]]:
-    """Command lines of a run: overrides of one to five keys."""
-    known = st.sampled_from(keys()).flatmap(lambda k: st.sampled_from(_slips(k)))
-    override = st.one_of(
+    """Command lines of a run: likely ones for most of the keys, and one to three that are not."""
+    known = st.sampled_from(keys())
+    likely = known.flatmap(lambda k: st.tuples(st.just(k), _likely(k))).map("=".join)
+    absurd = st.one_of(
         st.tuples(known, _values).map("=".join),
         st.tuples(known, _values).map("=".join),
-        st.tuples(known, _values).map("=".join),
+        st.tuples(known.flatmap(lambda k: st.sampled_from(_slips(k))), _values).map("=".join),
         st.text(max_size=20),
     )
-    return st.lists(override, min_size=1, max_size=5)
+    small = st.just(["grid.shape=[8,8]", "device=cpu"])
+    sound = st.tuples(small, st.lists(likely, max_size=4)).map(_joined)
+    broken = st.tuples(small, st.lists(likely, max_size=3), st.lists(absurd, min_size=1, max_size=3)).map(_joined)
+    return st.one_of(sound, broken, broken.map(lambda given: given[2:]))
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasefield.errors import CheckpointMismatch, ConfigError, OutputError
+from phasefield.errors import CheckpointMismatch, ConfigError, OutputError, Unreadable
 from phasefield.store import (
     RecordFile,
     RunFolder,
@@ -1125,3 +1125,12 @@ def test_a_dataset_let_go_leaves_its_file(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) == opened
     finally:
         gc.enable()
+
+
+def test_values_that_cannot_be_read_are_told_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "fields.nc"
+    xr.Dataset({"c": (("time", "x"), np.random.default_rng(1).random((3, 4000)))}).to_netcdf(path)
+    opened = open_dataset(path)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(Unreadable, match=rf"{path}: is damaged: "):
+        opened.c.load()
