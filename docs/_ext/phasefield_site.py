@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import inspect
 import re
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.util.logging import getLogger
 from sphinx.util.math import get_node_equation_number
+
+log = getLogger(__name__)
 
 DOCS = Path(__file__).resolve().parents[1]
 
@@ -38,22 +43,31 @@ def complete(app: Sphinx, page: str, source: list[str]) -> None:
     """Gives index.md its tree and fills in what is made from the program, in place of comments ``<!-- made: NAME -->``."""
     if page == "index":
         source[0] = tree(source[0])
+    elif not source[0].lstrip().startswith("# "):  # a measured table
+        source[0] = f"# {titles().get(page, page)}\n\n{source[0]}"
+    # Markdown outside this folder is no page; it is handed out as a file.
+    source[0] = re.sub(r"\]\((\.\./(?:\.\./)?[\w/]+\.md)\)", r"](path:\1)", source[0]) if "/" not in page else source[0]
     source[0] = re.sub(r"<!-- made: (\w+) -->", lambda found: MADE[found[1]](), source[0])
 
 
 # The tree of pages ----------------------------------------------------------------------------------------------------
 
 
+def titles() -> dict[str, str]:
+    """Pages as the lists of index.md name them."""
+    return {found["page"]: found["title"] for found in ENTRY.finditer((DOCS / "index.md").read_text(encoding="utf-8"))}
+
+
 def tree(text: str) -> str:
-    """The lists of links below each heading of index.md, and trees of the same pages; those that are not there are left out.
+    """The text of index.md without links to pages that are not there, and behind it trees of the others, one a heading.
 
     Pages that no list names come last, so that a new one is not lost.
     """
     text = ENTRY.sub(lambda found: found[0] if (DOCS / f"{found['page']}.md").is_file() else "", text)
     trees, named = [], {"index"}
     for heading, body in re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", text, re.M):
-        pages = [found["page"] for found in ENTRY.finditer(body)]
-        named.update(pages)
+        pages = [f"{found['title']} <{found['page']}>" for found in ENTRY.finditer(body)]
+        named.update(found["page"] for found in ENTRY.finditer(body))
         trees.append(toctree(heading, pages))
     more = sorted(p.stem for p in DOCS.glob("*.md") if p.stem not in named and not p.stem.startswith("_"))
     return text + "\n" + "\n".join([*trees, toctree("More", more)])
@@ -164,14 +178,23 @@ MADE = {"commands": commands, "python": python, "observables": observables, "sch
 # Formulas -------------------------------------------------------------------------------------------------------------
 
 
+def mathml(node: nodes.Element, as_block: bool) -> str:
+    """A formula as MathML, which browsers draw by themselves; docutils translates the part of LaTeX that it knows."""
+    try:
+        return tex2mathml(node.astext(), as_block=as_block)
+    except MathError as error:
+        log.warning("%s in the formula %s", error, node.astext(), location=node)
+        return f"<code>{html.escape(node.astext())}</code>"
+
+
 def inline_formula(self: Any, node: nodes.math) -> None:
-    self.body.append(tex2mathml(node.astext()))
+    self.body.append(mathml(node, as_block=False))
     raise nodes.SkipNode
 
 
 def formula(self: Any, node: nodes.math_block) -> None:
     number = f'<span class="eqno">({get_node_equation_number(self, node)})</span>' if node["number"] else ""
-    self.body.append(f'<div class="math">{number}{tex2mathml(node.astext(), as_block=True)}</div>')
+    self.body.append(f'<div class="math">{number}{mathml(node, as_block=True)}</div>')
     raise nodes.SkipNode
 
 
