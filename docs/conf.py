@@ -30,6 +30,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "data", "_readme_proposal.md"]
 default_role = "literal"  # of docstrings: `name` is code
+smartquotes = False  # of `--flag` it makes a dash
 highlight_language = "none"  # phasefield_site tells what indented blocks hold
 
 myst_enable_extensions = ["dollarmath"]
@@ -53,4 +54,6 @@ html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
 copybutton_prompt_text = "$ "
-copybutton_selector = "div.highlight-bash pre, div.highlight-python pre, div.highlight-yaml pre, div.highlight-console pre"
+copybutton_selector = (
+    "div.highlight-bash pre, div.highlight-python pre, div.highlight-yaml pre, div.highlight-console pre"
+)

@@ -42,7 +42,8 @@ SHORTER = [
     (r"model=precipitate .*stiffness", "grid.shape=[64,64] time.end=20 initial.c.count=3 initial.eta.count=3",
      "200 solves on 256 x 256 voxels"),
     (r"model=spinodal .*stiffness", "grid.shape=[24,24] time.end=50", "ten solves on 256 x 256 voxels"),
-    (r"output.dir=sweep\b", "grid.shape=[16,16] time.end=1 output.picture=false", "six runs"),
+    (r"output.dir=sweep\b", "grid.shape=[16,16] time.end=1 output.picture=false seed=1 initial.c.mean=0.45,0.5", "six runs"),
+    (r"output.dir=tolerances\b", "grid.shape=[16,16] time.end=1 output.picture=false", "two runs of a second"),
     (r"output.dir=spins\b", "grid.shape=[24,24] time.end=100", "twelve runs"),
     (r"surrogate fit", "samples=1 threads=1", "a label takes 20 ms"),
     (r"surrogate check", "queries=10", "a query takes some ms"),
@@ -61,6 +62,8 @@ SHORTER = [
 
 #: What the slow test runs alone, and why.
 SLOW = {
+    r"output.dir=(sweep|tolerances)\b": "several runs, of which launchers have tests of their own",
+    r"report sweep": "of all of them",
     r"model=precipitate .*stiffness": "two fields take half a minute to compile",
     r"model=grain_growth": "likewise, eight components",
     r"kind: voronoi": "likewise",

@@ -1,4 +1,4 @@
-"""The documentation as a site: links, messages and extras that pages quote, and the built pages, which load nothing from elsewhere."""
+"""The documentation as a site: links, messages and extras that pages quote; built, it loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ COMING = {"api.md", "explain.md", "gallery.md", "verify.md", "viewing.md"}
 
 
 def prose(page: Path) -> str:
-    """The text of a page without its blocks of code."""
-    text = re.sub(r"^(```+).*?^\1", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    """The text of a page without its comments and blocks of code."""
+    text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.S)
+    text = re.sub(r"^(```+).*?^\1", "", text, flags=re.M | re.S)
     return re.sub(r"`[^`\n]*`", "", re.sub(r"^    .*$", "", text, flags=re.M))
 
 
