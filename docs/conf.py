@@ -33,7 +33,7 @@ default_role = "literal"  # of docstrings: `name` is code
 smartquotes = False  # of `--flag` it makes a dash
 highlight_language = "none"  # phasefield_site tells what indented blocks hold
 
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 myst_dmath_double_inline = False
 suppress_warnings = ["myst.header"]  # measured tables of docs/results begin without a title

@@ -27,20 +27,21 @@ def _command(name: str) -> Iterator[str]:
         indented = any(line.startswith("  ") for line in paragraph.splitlines())
         yield from ["```text", paragraph, "```", ""] if indented else [_escaped(paragraph), ""]
     schema = all_of_them.find(name).keys
-    keys = [k for k in keys_of(schema_at(schema)) if k.metadata] if schema else []
-    if keys:
-        yield from ["| key | default | meaning |", "| --- | --- | --- |", *map(_row, keys), ""]
+    for key in keys_of(schema_at(schema)) if schema else ():
+        if key.metadata:
+            yield from _entry(key)
 
 
-def _row(key: Any) -> str:
+def _entry(key: Any) -> Iterator[str]:
+    """A key with its default as a term, what it means and may be as its definition."""
     from phasefield import presets
     from phasefield.usage import _written
 
     values = key.choices or (key.names() if key.names else presets.names(key.presets) if key.presets else ())
-    shown = key.flag or key.path
     default = "" if key.flag or key.presets else _written(key.default)
-    meaning = _escaped(key.metadata["text"]) + ("; " + ", ".join(f"`{v}`" for v in values) if values else "")
-    return f"| `{shown}` | {f'`{default}`' if default else ''} | {meaning} |"
+    yield f"`{key.flag or key.path}`" + (f" = `{default}`" if default else "")
+    yield ": " + _escaped(key.metadata["text"]) + ("; " + ", ".join(f"`{v}`" for v in values) if values else "")
+    yield ""
 
 
 def _escaped(text: str) -> str:
