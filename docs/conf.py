@@ -28,7 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "phasefield_site",
 ]
-exclude_patterns = ["_build", "data", "_readme_proposal.md"]
+exclude_patterns = ["_build", "data"]
 default_role = "literal"  # of docstrings: `name` is code
 smartquotes = False  # of `--flag` it makes a dash
 highlight_language = "none"  # phasefield_site tells what indented blocks hold
