@@ -9,7 +9,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -192,17 +192,32 @@ def _to_go_on(wanted: str | Path | None) -> RunFolder | None:
     if not wanted:
         raise ConfigError("output.resume", "is auto, but output.dir is not given", "name the folder, output.dir=DIR")
     place = RunFolder(expanded(wanted))
+    return None if cleared(place, check_begun) else RunFolder.open(place.path)
+
+
+def cleared(place: RunFolder, check: Callable[[RunFolder], None] | None = None) -> bool:
+    """Removes what a run wrote before its first checkpoint, which is nothing to continue from; False if there is a checkpoint.
+
+    Args:
+        check: raises if what has begun there is to stay, and without a configuration nothing has; None where the folder is
+            known to be a run's, a member of a sweep.
+
+    Raises:
+        OutputError: another process is writing the run.
+    """
     if os.path.isfile(place.checkpoint):
-        return RunFolder.open(place.path)
-    if os.path.isfile(place.config):
+        return False
+    if os.path.isfile(place.config) if check else os.path.isdir(place.path):
         with place.lock():
             # Whoever held it before may have begun anew, or come as far as a checkpoint.
             if os.path.isfile(place.checkpoint):
-                return RunFolder.open(place.path)
-            if os.path.isfile(place.config):
-                check_begun(place)
+                return False
+            if check is None:
                 discard(place, [])
-    return None
+            elif os.path.isfile(place.config):
+                check(place)
+                discard(place, [])
+    return True
 
 
 def _go_on(

@@ -45,6 +45,8 @@ SHORTER = [
     (r"model=precipitate .*stiffness", "grid.shape=[64,64] time.end=20 initial.c.count=3 initial.eta.count=3",
      "200 solves on 256 x 256 voxels"),
     (r"model=spinodal .*stiffness", "grid.shape=[24,24] time.end=50", "ten solves on 256 x 256 voxels"),
+    (r"output.dir=sweep\b", "grid.shape=[16,16] time.end=1 output.picture=false seed=1 initial.c.mean=0.45,0.5", "six runs"),
+    (r"output.dir=tolerances\b", "grid.shape=[16,16] time.end=1 output.picture=false", "two runs of a second"),
     (r"output.dir=spins\b", "grid.shape=[24,24] time.end=100", "twelve runs"),
     (r"surrogate fit", "samples=1 threads=1", "a label takes 20 ms"),
     (r"surrogate check", "queries=10", "a query takes some ms"),
@@ -63,6 +65,8 @@ SHORTER = [
 
 #: What the slow test runs alone, and why.
 SLOW = {
+    r"output.dir=(sweep|tolerances)\b": "several runs, of which launchers have tests of their own",
+    r"report sweep": "of all of them",
     r"model=precipitate .*stiffness": "two fields take half a minute to compile",
     r"model=grain_growth": "likewise, eight components",
     r"kind: voronoi": "likewise",
@@ -79,6 +83,9 @@ NOT_RUN = {
     r"pytest$": "it is running this test",
     r"\.ci/run$": "it runs the whole suite and more",
     r"python scripts/benchmark\.py": "minutes, and other programs; .ci/run runs it with --quick",
+    r"git clone ": "likewise",
+    r"(pip|rm) (wheel|uninstall|-r) ": "likewise, and a folder of the user's",
+    r"sphinx-build ": "test_site.py builds the site",
     r"sbatch ": "test_slurm.py runs them where a Slurm answers",
     r"srun ": "likewise",
     r"phasefield run -m .* hydra/launcher=slurm": "likewise",
@@ -139,6 +146,8 @@ class Snippet:
 
     @property
     def kind(self) -> str:
+        if self.language == "text":
+            return "output"
         if self.language == "python" or re.match(r"(import|from) \w|\w+ = ", self.text):
             return "python"
         if re.match(r"(phasefield|pip|pytest|python|\.ci/run)\b", self.text):
@@ -260,7 +269,7 @@ def slow(command: str) -> bool:
 
 def check(snippet: Snippet, capsys: pytest.CaptureFixture[str], names: dict[str, object], everything: bool) -> None:
     """Runs a snippet. ``names`` are those of the page's Python before it; ``everything`` includes what is slow."""
-    if reason(snippet.first) and snippet.kind != "shell":
+    if snippet.kind == "output" or (reason(snippet.first) and snippet.kind != "shell"):
         return
     if snippet.kind == "python":
         exec(compile(snippet.text, f"{snippet.page}:{snippet.line}", "exec"), names)

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from .. import commands
 from ..command import Call, Command
 from ..console import messages
-from ..errors import OutputError
 from ..keys import key
 from ..wall import STARTED
 from .run import finish
@@ -56,14 +55,10 @@ def resume(call: Call) -> int:
 def _member(call: Call, path: list[str], folder, member) -> int:  # type: ignore[no-untyped-def]
     """Continues a run of a sweep, or begins it."""
     from .. import api, config
-    from ..report.standing import standing
 
-    if folder.checkpoint.is_file():
+    if not api.cleared(folder):
         new, line = call.keys.new_files, call.line
         return finish(api.resume(folder.path, *call.rest, progress=True, command=line, new_files=new, began=STARTED))
-    if standing(folder.path).running:
-        raise OutputError(f"{folder.path}: another process is writing this run")
-    api.discard(folder, [])  # what was written before the first checkpoint is nothing to continue from
     own = [o for o in member.overrides if not o.lstrip("+").startswith("output.dir=")]
     composed = config.compose([*path, *own, *call.rest])
     return finish(api.run_config(composed, call.line, folder.path, progress=True, began=STARTED))

@@ -317,12 +317,12 @@ class CellProblem:
         return np.einsum("...ij,...j->...i", table[self.medium.index.ravel()], strain)
 
     def imaged(self, values: Array) -> Array:
-        """(voxels, size) as (size, *shape of the image)."""
+        """(voxels, size) as ``(size, *shape)`` of the image."""
         image = tuple(self.medium.index.shape[p] for p in self.places)
         return np.moveaxis(values, -1, 0).reshape(self.size, *image)
 
     def local_fields(self, fluctuation: np.ndarray, mean: Array, stress: Array | None = None) -> tuple[Array, Array]:
-        """Strain and stress (or gradient and flux) at the voxel centres, (size, *shape of the image), Mandel components.
+        """Strain and stress (or gradient and flux) at the voxel centres, ``(size, *shape)`` of the image, Mandel components.
 
         Args:
             stress: that of stress-free strains held at zero, per entry.

@@ -10,7 +10,6 @@ from pathlib import Path
 from .. import api, config, sweep
 from ..command import Call, Command
 from ..errors import ConfigError, OutputError
-from ..report.standing import standing
 from ..store import RunFolder
 from ..wall import STARTED, WANTS_MORE
 from .statistics_settings import Request
@@ -77,12 +76,9 @@ def simulate(request: Request, rest: Sequence[str], folder: Path, line: str) -> 
 
 def _run(place: RunFolder, job: Sequence[str], line: str) -> int:
     """A member from its beginning, or from its checkpoint."""
-    if place.checkpoint.is_file():
+    if not api.cleared(place):
         run = api.resume(place.path, progress=True, command=line, began=STARTED)
     else:
-        if standing(place.path).running:
-            raise OutputError(f"{place.path}: another process is writing this run")
-        api.discard(place, [])
         run = api.run_config(config.compose(job), line, place.path, progress=True, began=STARTED)
     if run.outcome is None:
         return 0
