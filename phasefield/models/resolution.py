@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..grid import Grid
-from .analysis import Array, Density, fastest_of, shortest_unstable
+from .analysis import Array, Density, fastest_of, growth_rate, shortest_unstable
 from .energy import EnergyModel
 from .phases import Transition, transitions
 
@@ -35,6 +35,7 @@ class Resolution:
         widths: field -> width of its narrowest interface from 5 to 95 %, length; fields without interfaces are missing.
         wavelength: of the waves that grow fastest on the initial values, length; None where these are not nearly homogeneous, are
             stable, or grow everywhere alike.
+        rate: at which what grows fastest grows, 1/time: these waves, or the mean where it outgrows them; None as for ``wavelength``.
         cutoff: shorter waves decay, length; None as for ``wavelength``.
         starved: whether every wave that would grow is longer than the domain admits, so that nothing happens.
         bare: unstable fields with kappa = 0, whose interfaces are as thin as the grid.
@@ -47,6 +48,7 @@ class Resolution:
     cutoff: float | None = None
     starved: bool = False
     bare: Sequence[str] = ()
+    rate: float | None = None
 
     @property
     def cells(self) -> dict[str, float]:
@@ -120,7 +122,7 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
     spacing, extent = max(a.spacing for a in grid.axes), max(grid.lengths)
     widths = _widths(model, found)
     bare = []
-    wavelength = cutoff = None
+    wavelength = cutoff = rate = None
     starved = False
     mean = sample[:, -1]
     if _homogeneous(sample, found):
@@ -132,11 +134,13 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
         if np.isfinite(hessian).all() and kappas.min() > 0:
             k_fast, k_cut = fastest_of(model, hessian), shortest_unstable(model, hessian)
             wavelength = 2 * math.pi / k_fast if k_fast > 0 else None
+            fastest = growth_rate(model, hessian, k_fast)
+            rate = fastest if fastest > 0 else None
             lowest = min((2 if a.boundary == "periodic" else 1) * math.pi / a.length for a in grid.axes)
             if k_cut > 0 and all(f.kinetics.conserved for f, _ in model.components):
                 cutoff = 2 * math.pi / k_cut
                 starved = lowest >= k_cut
-    return Resolution(spacing, extent, widths, wavelength, cutoff, starved, bare)
+    return Resolution(spacing, extent, widths, wavelength, cutoff, starved, bare, rate)
 
 
 def _widths(model: EnergyModel, found: Sequence[Transition]) -> dict[str, float]:
