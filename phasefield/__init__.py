@@ -17,6 +17,8 @@ _WHERE = {
     "open_dataset": "store",
     "Run": "api",
     "resolution": "api",
+    "explain": "api",
+    "Explanation": "explaining",
     "Simulation": "simulation",
     "EnergyModel": "models",
     "Grid": "grid",

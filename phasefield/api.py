@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from .resuming import UNSAID, check_begun, check_changes, check_kept, ended_as, 
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
 from .store import RunFolder, expanded, open_dataset, replacing, write_text
+
+if TYPE_CHECKING:
+    from .explaining import Explanation
 
 log = logging.getLogger("phasefield")
 
@@ -124,11 +127,16 @@ def run(*overrides: str, progress: bool = False, callbacks: Sequence[Callback] =
 
 def simulation_of(spec: RunSpec, checkpoint: Checkpoint | None = None) -> Simulation:
     """The simulation of a specification, effective properties among its observables if there are any."""
+    return Simulation(spec, checkpoint, observables=_effective(spec))
+
+
+def _effective(spec: RunSpec) -> Mapping[str, Any] | None:
+    """Observables that are effective properties, if there are any."""
     if set(spec.output.observables) <= set(OBSERVABLES):
-        return Simulation(spec, checkpoint)
+        return None
     from .homogenize.observables import observables  # compiled code, which most runs have no need of
 
-    return Simulation(spec, checkpoint, observables=observables(spec.homogenize, spec.device))
+    return observables(spec.homogenize, spec.device)
 
 
 def run_config(
@@ -431,3 +439,29 @@ def resolution(*overrides: str) -> Resolution | None:
     interface width (5 to 95 %) in cells: c 6.58; fastest wavelength 14 cells, 18.2 of them in the domain
     """
     return resolution_of(spec_of(*overrides))
+
+
+def explain(*overrides: str, measure: bool = True, **keys: Any) -> Explanation:
+    """What a configured run is in theory and what it will cost, without running it: equations, phases, interfaces, growth, ...
+
+    Args:
+        overrides, keys: as for `run`. measure: whether the run is built and a few steps of this copy are timed, for stabiliser,
+            memory and the time of a step. Nothing is written in any case.
+
+    Returns:
+        An `Explanation`: ``print`` it, let a notebook show it, or take its numbers (``.theory``, ``.to_dict()``).
+
+    Raises:
+        PhasefieldError: the configuration cannot be run; what does not fit into memory is explained all the same.
+    """
+    more, arrays = configuration.overrides_of(keys)
+    return explain_config(configuration.compose([*overrides, *more]), arrays, measure)
+
+
+def explain_config(config: Any, arrays: Mapping[str, Any] | None = None, measure: bool = True) -> Explanation:
+    """`explain` of a composed configuration; ``arrays``: initial values by field, in place of what it says."""
+    from .explaining import explanation
+
+    spec = configuration.to_spec(config)
+    spec.initial.update(arrays or {})
+    return explanation(spec, lambda: _effective(spec), measure)

@@ -33,7 +33,8 @@ class Phases:
 
     Attributes:
         field: its name. low, high: its values in them. conserved: whether these share a tangent of f (binodal), or are wells.
-        energies: f in both, energy density. potential: the slope of the common tangent, 0 between wells.
+        energies: f in both, energy density. level: whether both are in equilibrium with each other: a common tangent, or wells
+            equally deep. potential: the slope of the common tangent, 0 between wells.
         unstable: intervals between them where f'' < 0 (spinodal), ends to round-off.
         mean: of the start. standing: of a homogeneous state of that mean: ``unstable``, ``metastable`` or ``stable``.
         fraction: of volume that takes the value ``high`` in equilibrium, by the lever rule; None if the mean is not between.
@@ -44,6 +45,7 @@ class Phases:
     high: float
     conserved: bool
     energies: tuple[float, float]
+    level: bool
     potential: float
     unstable: tuple[tuple[float, float], ...]
     mean: float
@@ -81,9 +83,9 @@ class Nucleus:
     (Gibbs and Thomson.) Good where R is large beside the interface width: dF small beside the barrier.
 
     Attributes:
-        matrix, phase: values around it and of what nucleates. driving: |dF|, energy density: of a nonconserved field the difference of
-            f between the wells; of a conserved one f(matrix) + f'(matrix) (phase - matrix) - f(phase) with f' alike in both (the
-            parallel tangent).
+        matrix, phase: values around it and of what nucleates. driving: |dF|, energy density: of a nonconserved field the
+            difference of f between the wells; of a conserved one f(matrix) + f'(matrix) (phase - matrix) - f(phase) with f' alike
+            in both (the parallel tangent).
         radius: R, length.
     """
 
@@ -125,8 +127,8 @@ def theory(model: EnergyModel, grid: Grid, sample: Array) -> Theory:
 
 
 def _several(found: Theory) -> Theory:
-    why = "the model has several coupled components: it is defined here for one scalar field"
-    found.missing.update({"phases": why, "spinodal": why, "nucleus": why})
+    why = "they are found for one scalar field, and this model couples several components"
+    found.missing.update({"phases": why, "spinodal": why, "nucleus": why.replace("they are", "it is")})
     if not found.interfaces:
         found.missing["interfaces"] = "no two wells of the energy were found that the start runs down to"
     return found
@@ -172,6 +174,8 @@ def _phases(model: EnergyModel, density: Density, a: float, b: float, mean: floa
     order = model.order_parameters[0]
     conserved = order.kinetics.conserved
     unstable = _unstable(density, a, b)
+    top = float(density.second(np.linspace(a, b, _POINTS))[0].max())
+    level = conserved or abs(f_a - f_b) <= _LEVEL * (top - min(f_a, f_b))
     within = a < mean < b
     fraction = (mean - a) / (b - a) if conserved and within else None
     if any(low < mean < high for low, high in unstable):
@@ -179,17 +183,12 @@ def _phases(model: EnergyModel, density: Density, a: float, b: float, mean: floa
     elif conserved:
         standing = "metastable" if within else "stable"
     else:
-        standing = _of_well(density, a, b, unstable, mean)
+        in_low = mean <= (unstable[0][0] if unstable else 0.5 * (a + b))
+        standing = "metastable" if not level and (f_a > f_b) == in_low else "stable"
     tangent = 0.5 * (float(mu_a) + float(mu_b)) if conserved else 0.0
-    return Phases(order.name, a, b, conserved, (float(f_a), float(f_b)), tangent, unstable, mean, standing, fraction)
-
-
-def _of_well(density: Density, a: float, b: float, unstable: Sequence[tuple[float, float]], mean: float) -> str:
-    """How the well stands into which a homogeneous state runs down."""
-    barrier = unstable[0][0] if unstable else 0.5 * (a + b)
-    (own, other) = density.second(np.array([a, b] if mean <= barrier else [b, a]))[0]
-    top = float(density.second(np.linspace(a, b, _POINTS))[0].max())
-    return "metastable" if own - other > _LEVEL * (top - min(own, other)) else "stable"
+    energies = float(f_a), float(f_b)
+    known = (bool(level), tangent, unstable, mean, standing, fraction)
+    return Phases(order.name, a, b, conserved, energies, *known)
 
 
 def _unstable(density: Density, a: float, b: float) -> tuple[tuple[float, float], ...]:
@@ -224,8 +223,8 @@ def _interface(model: EnergyModel, density: Density, t: Transition) -> Interface
     energy, driven = _path_energy(model, density, t.start, t.end)
     widths = {n: float(w) for n, w in zip(names, t.widths, strict=True) if math.isfinite(w)}
     stretch = max(math.sqrt(max(f.kappas) / f.kappa) if f.kappa > 0 else 1.0 for f in fields)
-    ends = (dict(zip(names, map(float, end), strict=True)) for end in (t.start, t.end))
-    return Interface(*ends, energy, len(names) > 1, driven, widths, stretch)
+    start, end = (dict(zip(names, map(float, values), strict=True)) for values in (t.start, t.end))
+    return Interface(start, end, energy, len(names) > 1, driven, widths, stretch)
 
 
 def _path_energy(model: EnergyModel, density: Density, start: Array, end: Array) -> tuple[float | None, float]:
@@ -257,7 +256,9 @@ def _path_energy(model: EnergyModel, density: Density, start: Array, end: Array)
             break
         last = found
     # At rest: a nonconserved component has no potential, a conserved one the same on both sides.
-    work = np.where(conserved, np.abs(potentials[:, 1] - potentials[:, 0]), np.abs(potentials).max(axis=1)) * np.abs(jump)
+    work = np.where(conserved, np.abs(potentials[:, 1] - potentials[:, 0]), np.abs(potentials).max(axis=1)) * np.abs(
+        jump
+    )
     if work.max() > _REST * height:
         total = None
     return total, step if abs(step) > _LEVEL * height else 0.0
@@ -275,7 +276,7 @@ def _nucleus(
     if met is None:
         if any(p.standing == "unstable" for p, _ in pairs):
             return None, "the mean of the start is unstable: it decomposes without nuclei"
-        if not phases[0].conserved:
+        if not phases[0].conserved and all(p.level for p in phases):
             return None, "the wells are equally deep: nothing drives a nucleus, and every closed interface shrinks"
         return None, "the mean of the start is a stable phase: nothing nucleates in it"
     if dim == 1:
