@@ -13,9 +13,12 @@ from typing import Any
 _WHERE = {
     "run": "api",
     "resume": "api",
+    "live": "api",
     "open_run": "api",
+    "open_sweep": "sweeps",
     "open_dataset": "store",
     "Run": "api",
+    "Sweep": "sweeps",
     "resolution": "api",
     "explain": "api",
     "Explanation": "explaining",

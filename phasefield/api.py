@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import config as configuration
-from . import signals
+from . import schedule, signals
 from .callbacks import Callback, Callbacks
 from .driver import Outcome, Written, execute
 from .errors import ConfigError, OutputError
@@ -70,6 +70,11 @@ class Run:
 
         return report(self.path)
 
+    def _repr_html_(self) -> str:
+        from .notebook import run_html
+
+        return run_html(self.path)
+
 
 def open_run(path: str | Path) -> Run:
     """The run in an existing folder.
@@ -86,7 +91,9 @@ def open_run(path: str | Path) -> Run:
     place = RunFolder(where)
     if missing := [p.name for p in (place.history, place.fields) if not p.is_file()]:
         if (where / SWEEP).is_file():
-            raise OutputError(f"{where}: holds a sweep\n  give the folder of one of its members, e.g. {where / '0'}")
+            raise OutputError(
+                f"{where}: holds a sweep\n  give the folder of one of its members, e.g. {where / '0'}, or open_sweep it"
+            )
         raise OutputError(f"{where}: holds no run: {' and '.join(missing)} missing")
     return Run(where)
 
@@ -123,6 +130,40 @@ def run(*overrides: str, progress: bool = False, callbacks: Sequence[Callback] =
         arrays=arrays,
         callbacks=callbacks,
     )
+
+
+def live(*what: str | Run, every: float = 1.0, **keys: Any) -> Run:
+    """Runs a configuration, or goes on with a run, and shows it meanwhile: in a notebook a picture and curves that are drawn anew
+    in their place, elsewhere the line that `run` shows with ``progress=True``.
+
+    Args:
+        what: overrides as for `run`; or first a `Run`, which is continued as by `resume`, with the overrides that follow.
+        every: seconds between two pictures; each takes some tenths of a second.
+        keys: as for `run`.
+
+    Raises:
+        PhasefieldError: as `run` and `resume`. ConfigError: ``every`` is no positive number.
+    """
+    schedule.build({"wall": every}, "every")  # refuses what is no time
+    first, overrides = (what[0], what[1:]) if what and isinstance(what[0], Run) else (None, what)
+    given = tuple(map(str, overrides))
+
+    def go(**more: Any) -> Run:
+        return run(*given, **more, **keys) if first is None else resume(first.path, *given, **more, **keys)
+
+    from .notebook import Live, in_notebook
+
+    if not in_notebook():
+        return go(progress=True)
+    more, _ = configuration.overrides_of(keys)
+    known = [*given, *more]
+    config = (
+        configuration.compose(known) if first is None else configuration.of_run(RunFolder(first.path).config, known)
+    )
+    view = Live(configuration.to_spec(config))
+    done = go(callbacks=[({"wall": every}, view)])
+    view.finish(done.path)
+    return done
 
 
 def simulation_of(spec: RunSpec, checkpoint: Checkpoint | None = None) -> Simulation:
