@@ -81,7 +81,7 @@ def test_a_picture_of_the_state_at_hand(
     given = (*given, "time.max_steps=9")
     run = pf.run(*RUN, *given, output={"dir": tmp_path / "run"}, callbacks=[({"steps": 4}, view)])
     view.finish(run.path)
-    assert len(set(shown)) == len(shown) == 3  # each another state
+    assert len(set(shown)) == len(shown) == 4  # each another state
     assert "cannot be drawn" not in caplog.text
 
 
