@@ -98,11 +98,22 @@ def test_flory_huggins() -> None:
 
     for other in (False, True):
         assert mu(p.low, other) == pytest.approx(mu(p.high, other), abs=1e-12)
+    # Phases at the very ends of the domain: for long chains the dilute one is exp(-NA ...).
+    steep = explained("model=flory_huggins", "model.parameters.chi=8", "initial.phi=1e-3").theory
+    assert steep.phases[0].high - 0.5 == pytest.approx(0.5 - steep.phases[0].low, rel=1e-12)
+    low, high = steep.phases[0].low, steep.phases[0].high
+    assert math.log(low / high) == pytest.approx(-8 * (1 - 2 * low), rel=1e-9)
+    assert steep.nucleus is not None
+    na, chi, nb = 1000.0, 1.2, 1.0
+    (p,) = explained("model=flory_huggins", f"model.parameters={{chi: {chi}, NA: {na}, NB: {nb}}}").theory.phases
+    assert 0 < p.low < 1e-30
+    for other in (False, True):
+        assert mu(p.low, other) == pytest.approx(mu(p.high, other), abs=1e-10)
 
 
 def test_what_is_not_defined_is_no_number() -> None:
     single = explained("model.energy=W*(c-a)**2 + 0*b").theory
-    assert (single.phases, single.interfaces, single.nucleus) == ((), [], None)
+    assert (single.phases, single.interfaces, single.nucleus) == ((), (), None)
     assert "single phase" in single.missing["phases"]
     two = explained("model=precipitate", "initial.c.count=3", "initial.eta.count=3", "grid.length=128").theory
     assert (two.phases, two.nucleus, two.interfaces[0].bound) == ((), None, True)
@@ -112,6 +123,12 @@ def test_what_is_not_defined_is_no_number() -> None:
     assert grains.theory.interfaces[0].energy == pytest.approx(2 / 3, rel=1e-9)
     assert [e.alike for e in grains.theory.equations] == [("eta_2", "eta_3", "eta_4")]
     assert "at most 0.666667" in str(grains)
+    kinked = explained("model.energy=c**2 - abs(c) + 0*a*b*W", "initial.c.mean=0")
+    assert (kinked.theory.phases, kinked.theory.interfaces) == ((), ())
+    assert "not convex" in kinked.theory.missing["phases"]
+    still = explained("model.fields.c.mobility=0").resolution
+    assert still is not None
+    assert (still.rate, "without mobility" in still.still) == (None, True)
     bare = explained("model.fields.c.kappa=0")
     assert "kappa is 0" in bare.theory.missing["phases"]
     assert bare.warnings
@@ -168,6 +185,14 @@ def test_thinned_rows_are_counted(steps: int) -> None:
     plan = Thinning()
     rows = sum(plan.due(float(step), step) or step == steps for step in range(steps + 1))
     assert rows == _records(Thinning(), math.inf, steps)
+
+
+def test_values_are_told_apart() -> None:
+    given = (
+        "model.parameters={W: 1e12, a: 1000, b: 1000.001}",
+        "initial.c={kind: noise, mean: 1000.0003, amplitude: 1e-5}",
+    )
+    assert "c = 1000 and 1000.001, the phases" in str(explained(*given))
 
 
 def test_schedules_are_counted() -> None:

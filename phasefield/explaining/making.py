@@ -210,7 +210,9 @@ def _timed(simulation: Simulation) -> dict[str, Any]:
     warm = seconds[_COLD:]
     if not warm:
         return {"why": "the run ends before a step could be timed"}
-    return {"step": median(warm), "measured": len(warm)}
+    untimed = ", ".join(simulation.observer.measured)
+    why = f"what {untimed} take, which are computed for snapshots, is not timed" if untimed else ""
+    return {"step": median(warm), "measured": len(warm), "why": why}
 
 
 # -- outputs -----------------------------------------------------------------------------------------------------------

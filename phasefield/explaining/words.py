@@ -106,12 +106,10 @@ def _fields(e: Explanation) -> Section:
 def _phases(e: Explanation) -> Section:
     found = Section("Phases")
     for p in e.theory.phases:
-        scale = max(abs(p.low), abs(p.high))
-        ends = f"{_near(p.low, scale)} and {_near(p.high, scale)}"
+        gap = p.high - p.low
+        ends = f"{_near(p.low, gap)} and {_near(p.high, gap)}"
         if p.conserved:
-            size = max(abs(v) for v in p.energies) + abs(p.potential) * scale
-            slope = 0.0 if abs(p.potential) < 1e-12 * max(size, 1e-300) or abs(p.potential) < 1e-14 else p.potential
-            found.add("binodal", f"{p.field} = {ends}, the phases that share a tangent of f, of slope {slope:.6g}")
+            found.add("binodal", f"{p.field} = {ends}, the phases that share a tangent of f")
         else:
             found.add("wells", f"{p.field} = {ends}, {_depths(p)}")
         found.add("spinodal" if p.conserved else "unstable range", _spinodal(p))
@@ -124,12 +122,13 @@ def _depths(p: Phases) -> str:
     low, high = p.energies
     if p.level:
         return "minima of f, equally deep"
-    deeper = p.low if low < high else p.high
-    return f"minima of f; the one at {deeper:.6g} is deeper by {abs(high - low):.6g} (energy density)"
+    deeper = _near(p.low if low < high else p.high, p.high - p.low)
+    return f"minima of f; the one at {deeper} is deeper by {abs(high - low):.6g} (energy density)"
 
 
 def _spinodal(p: Phases) -> str:
-    shown = " and ".join(f"{low:.6g} < {p.field} < {high:.6g}" for low, high in p.unstable)
+    gap = p.high - p.low
+    shown = " and ".join(f"{_near(low, gap)} < {p.field} < {_near(high, gap)}" for low, high in p.unstable)
     return f"{shown}, where f'' < 0" if shown else "none: f'' is not negative between them"
 
 
@@ -142,14 +141,21 @@ def _standing(p: Phases) -> str:
         ("metastable", False): "in the basin of the less deep well: metastable",
         ("stable", False): f"in the basin of {'one of the wells' if p.level else 'the deeper well'}: stable",
     }[p.standing, p.conserved]
-    share = (
-        "" if p.fraction is None else f"; in equilibrium {p.fraction:.4g} of the volume is {p.high:.4g} (lever rule)"
-    )
-    return f"{_near(p.mean, abs(p.high - p.low))}, {where}{share}"
+    gap, share = p.high - p.low, ""
+    if p.fraction is not None:
+        share = f"; in equilibrium {p.fraction:.4g} of the volume is {_near(p.high, gap)} (lever rule)"
+    return f"{_near(p.mean, gap)}, {where}{share}"
 
 
-def _near(value: float, scale: float) -> str:
-    return f"{0.0 if abs(value) < 1e-12 * scale else value:.6g}"
+def _near(value: float, gap: float) -> str:
+    """A value of a field, with as many digits as tell apart what differs by parts of ``gap``, and 0 for round-off of it.
+
+    What is smaller still is none: a phase that a logarithm keeps from 0.
+    """
+    if 1e-24 * gap < abs(value) < 1e-12 * gap or value == 0:
+        return "0"
+    more = math.ceil(math.log10(abs(value) / gap)) if 0 < gap < abs(value) else 0
+    return f"{value:.{min(6 + more, 16)}g}"
 
 
 def _interfaces(e: Explanation) -> Section:
@@ -193,14 +199,15 @@ def _nucleus(e: Explanation, found: Section) -> None:
     if n is None:
         return
     width = min(w for i in e.theory.interfaces for w in i.widths.values())
+    gap = abs(n.phase - n.matrix)
     by = "the parallel tangent" if e.theory.phases[0].conserved else "the wells"
     trust = ""
     if n.radius < width:
         trust = "; it is smaller than the interface is wide, so that it is diffuse: no more than an order of magnitude"
     found.add(
         "critical radius",
-        f"{n.radius:.4g}{_unit(e)} of a nucleus of {n.phase:.6g} in {n.matrix:.6g}, by the sharp-interface estimate "
-        f"(d - 1) sigma/|dF| with d = {e.grid.dim} and |dF| = {n.driving:.6g} from {by}{trust}",
+        f"{n.radius:.4g}{_unit(e)} of a nucleus of {_near(n.phase, gap)} in {_near(n.matrix, gap)}, by the "
+        f"sharp-interface estimate (d - 1) sigma/|dF| with d = {e.grid.dim} and |dF| = {n.driving:.6g} from {by}{trust}",
     )
 
 

@@ -140,7 +140,9 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
             wavelength = 2 * math.pi / k_fast if k_fast > 0 else None
             fastest = growth_rate(model, hessian, k_fast)
             rate = fastest if fastest > 0 else None
-            still = "" if rate else "a homogeneous state of the mean of the start is stable against small fluctuations"
+            still = "a homogeneous state of the mean of the start is stable against small fluctuations"
+            if rate or np.linalg.eigvalsh(hessian)[0] < 0:
+                still = "" if rate else "the mean of the start is unstable, but nothing moves without mobility"
             lowest = min((2 if a.boundary == "periodic" else 1) * math.pi / a.length for a in grid.axes)
             if k_cut > 0 and all(f.kinetics.conserved for f, _ in model.components):
                 cutoff = 2 * math.pi / k_cut

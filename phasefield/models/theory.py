@@ -120,10 +120,9 @@ def theory(model: EnergyModel, grid: Grid, sample: Array) -> Theory:
     with np.errstate(all="ignore"):
         density = Density(model)
         met = transitions(model, density, sample)
-        found = replace(found, interfaces=[_interface(model, density, t) for t in met])
         if len(model.components) > 1:
-            return _several(found)
-        return _scalar(found, model, density, met, grid.dim, float(sample[0, -1]))
+            return _several(replace(found, interfaces=[_interface(model, density, t) for t in met]))
+        return _scalar(found, model, density, met, grid.dim, sample[0])
 
 
 def _several(found: Theory) -> Theory:
@@ -135,12 +134,15 @@ def _several(found: Theory) -> Theory:
 
 
 def _scalar(
-    found: Theory, model: EnergyModel, density: Density, met: Sequence[Transition], dim: int, mean: float
+    found: Theory, model: EnergyModel, density: Density, met: Sequence[Transition], dim: int, values: Array
 ) -> Theory:
-    f = model.order_parameters[0]
+    f, mean = model.order_parameters[0], float(values[-1])
+    met = [t for t in met if not f.kinetics.conserved or _tangent(density, float(t.start[0]), float(t.end[0]))]
     if not met:
-        found.missing.update(_without(density, f.kinetics.conserved, f.kappa, mean))
+        found = replace(found, interfaces=())
+        found.missing.update(_without(density, f.kinetics.conserved, f.kappa, values))
         return found
+    found = replace(found, interfaces=[_interface(model, density, t) for t in met])
     phases = [_phases(model, density, float(t.start[0]), float(t.end[0]), mean) for t in met]
     found = replace(found, phases=phases)
     nucleus, why = _nucleus(density, phases, found.interfaces, dim)
@@ -149,10 +151,32 @@ def _scalar(
     return replace(found, nucleus=nucleus)
 
 
-def _without(density: Density, conserved: bool, kappa: float, mean: float) -> dict[str, str]:
+def _tangent(density: Density, a: float, b: float) -> bool:
+    """Whether two phases share a tangent of f, to round-off of what stands between them."""
+    f, mu, _ = density.second(np.linspace(a, b, _POINTS))
+    level = 0.5 * float(mu[0] + mu[-1])
+    height = float(np.max(f - f[0] - level * (np.linspace(a, b, _POINTS) - a)))
+    apart = abs(float(mu[-1] - mu[0]) * (b - a)), abs(float(f[-1] - f[0]) - level * (b - a))
+    return height > 0 and max(apart) <= _REST * height
+
+
+def _convex(density: Density, values: Array) -> bool:
+    """Whether f bends up all over the range of the start and as far again on both sides, kinks included."""
+    mean, span = values[-1], max(float(np.ptp(values)), 1e-3 * abs(float(values[-1])), 1e-3)
+    u = np.linspace(mean - 2 * span, mean + 2 * span, _POINTS)
+    f = density.second(u)[0]
+    bend = f[2:] - 2 * f[1:-1] + f[:-2]
+    bend = bend[np.isfinite(bend)]
+    return not bend.size or bool(bend.min() >= -1e-12 * np.abs(f[np.isfinite(f)]).max())
+
+
+def _without(density: Density, conserved: bool, kappa: float, values: Array) -> dict[str, str]:
     """Why a scalar model has no interface."""
+    mean = float(values[-1])
     if kappa == 0:
         why = "kappa is 0: without gradient energy an interface has no width and no energy"
+    elif conserved and not _convex(density, values):
+        why = "f is not convex near the start, but no two phases that share a tangent were found in the numbers' range"
     elif conserved:
         why = "f'' is nowhere negative near the start: a single phase, no tangent touches f twice"
     else:
