@@ -138,7 +138,7 @@ def live(*what: str | Run, every: float = 1.0, **keys: Any) -> Run:
 
     Args:
         what: overrides as for `run`; or first a `Run`, which is continued as by `resume`, with the overrides that follow.
-        every: seconds between two pictures; each takes some tenths of a second.
+        every: seconds between two pictures, more where drawing them would take over a fifth of the time.
         keys: as for `run`.
 
     Raises:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+import time as clock
 from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -44,20 +46,25 @@ class Live:
 
     Args:
         spec: of the run. show: is handed the PNG of every picture; None shows it in the notebook, always in the same place.
+        share: of the time that drawing may take; calls that come sooner are passed over.
     """
 
-    def __init__(self, spec: RunSpec, show: Any = None) -> None:
+    def __init__(self, spec: RunSpec, show: Any = None, share: float = 0.2) -> None:
         self._spec, self._grid = spec, spec.grid.build()
         self._show = _InPlace() if show is None else show
         self._rows: list[Mapping[str, Any]] = []
         self._failed = False
+        self._share, self._rest = share, -math.inf  #: until when nothing is drawn
         #: Effective properties take many steps' time, so that curves do without the history where it holds some.
         self._cheap = set(spec.output.observables) <= set(OBSERVABLES)
 
     def __call__(self, moment: Moment) -> None:
         """Draws the state between two steps. A picture that fails is told once and ends no run."""
+        if (begin := clock.monotonic()) < self._rest:
+            return
         self._rows.append(dict(moment.values) if self._cheap else {"time": moment.time, "dt": moment.dt})
         self._draw(lambda: _dataset(self._spec, self._grid, moment), self._curves(), moment.time)
+        self._rest = begin + (clock.monotonic() - begin) / self._share
 
     def finish(self, folder: Path) -> None:
         """Draws what the run has come to, from its files."""
