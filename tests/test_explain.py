@@ -83,6 +83,19 @@ def test_the_nucleus_between_wells_of_different_depth() -> None:
     assert "equally deep" in explained("model=allen_cahn", "initial.eta=0.97").theory.missing["nucleus"]
 
 
+@pytest.mark.parametrize(("factor", "grows"), [(0.93, False), (1.07, True)])
+def test_a_nucleus_grows_beyond_its_critical_radius(tmp_path: Path, factor: float, grows: bool) -> None:
+    """In a run, where it is 2.3 interface widths large."""
+    given = ("model=allen_cahn", TILTED, "model.parameters={W: 1, D: 0.1}", "grid.shape=[64,64]", "grid.length=64")
+    nucleus = explained(*given, "initial.eta=-0.99").theory.nucleus
+    assert nucleus is not None
+    circle = {"kind": "circles", "centers": [[32, 32]], "radii": factor * nucleus.radius, "inside": 1, "outside": -1}
+    start = {"eta": {**circle, "width": 1.414}}
+    run = pf.run(*GRID, *given, "time.end=20", initial=start, output={"dir": tmp_path / "run"})
+    area = run.fields.eta.sum(("x", "y")).values
+    assert (area[-1] > area[2]) == grows  # the profile forms first
+
+
 def test_flory_huggins() -> None:
     chi, na, nb = 1.9, 2.0, 1.0
     found = explained("model=flory_huggins", f"model.parameters={{chi: {chi}, NA: {na}, NB: {nb}}}")
