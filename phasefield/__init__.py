@@ -3,6 +3,8 @@
 >>> import phasefield as pf
 >>> run = pf.run("model=spinodal", "grid.shape=[128,128]", "time.end=500")   # doctest: +SKIP
 >>> run.history.free_energy.plot(); run.fields.c.isel(time=-1).plot()        # doctest: +SKIP
+
+What is public, and how long it stays: docs/api.md.
 """
 
 from __future__ import annotations
@@ -10,13 +12,22 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+#: Public names and the modules that hold them.
 _WHERE = {
     "run": "api",
+    "live": "api",
     "resume": "api",
     "open_run": "api",
+    "open_sweep": "sweeps",
     "open_dataset": "store",
-    "Run": "api",
+    "explain": "api",
     "resolution": "api",
+    "Run": "api",
+    "Sweep": "sweeps",
+    "Outcome": "driver",
+    "Moment": "callbacks",
+    "Explanation": "explaining",
+    "Resolution": "models.resolution",
     "Simulation": "simulation",
     "EnergyModel": "models",
     "Grid": "grid",
@@ -24,19 +35,37 @@ _WHERE = {
     "SCHEMES": "integrators",
     "PhasefieldError": "errors",
     "ConfigError": "errors",
+    "ExpressionError": "errors",
+    "DeviceError": "errors",
+    "OutputError": "errors",
+    "CheckpointMismatch": "errors",
     "Diverged": "errors",
+    "NotConverged": "errors",
 }
-__all__ = list(_WHERE)
+#: Former names: what stands for them now, and the version in which they go.
+_FORMER: dict[str, tuple[str, str]] = {}
+
+__all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when first used, so that the command line answers at once.
-    if name in _WHERE:
+    if name == "__version__":
+        value = importlib.import_module(".provenance", __name__).version()
+    elif name in _WHERE:
         value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    elif name in _FORMER:
+        import warnings
+
+        now, gone = _FORMER[name]
+        told = f"phasefield.{name} is now phasefield.{now}; the former name goes in version {gone}"
+        warnings.warn(told, DeprecationWarning, stacklevel=2)
+        return __getattr__(now)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted(_WHERE)
+    return sorted(__all__)

@@ -14,12 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import config as configuration
-from . import signals
+from . import schedule, signals
 from .callbacks import Callback, Callbacks
 from .driver import Outcome, Written, execute
 from .errors import ConfigError, OutputError
@@ -30,6 +30,9 @@ from .resuming import UNSAID, check_begun, check_changes, check_kept, ended_as, 
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
 from .store import RunFolder, expanded, open_dataset, replacing, write_text
+
+if TYPE_CHECKING:
+    from .explaining import Explanation
 
 log = logging.getLogger("phasefield")
 
@@ -67,6 +70,11 @@ class Run:
 
         return report(self.path)
 
+    def _repr_html_(self) -> str:
+        from .notebook import run_html
+
+        return run_html(self.path)
+
 
 def open_run(path: str | Path) -> Run:
     """The run in an existing folder.
@@ -83,7 +91,9 @@ def open_run(path: str | Path) -> Run:
     place = RunFolder(where)
     if missing := [p.name for p in (place.history, place.fields) if not p.is_file()]:
         if (where / SWEEP).is_file():
-            raise OutputError(f"{where}: holds a sweep\n  give the folder of one of its members, e.g. {where / '0'}")
+            raise OutputError(
+                f"{where}: holds a sweep\n  give the folder of one of its members, e.g. {where / '0'}, or open_sweep it"
+            )
         raise OutputError(f"{where}: holds no run: {' and '.join(missing)} missing")
     return Run(where)
 
@@ -122,13 +132,52 @@ def run(*overrides: str, progress: bool = False, callbacks: Sequence[Callback] =
     )
 
 
+def live(*what: str | Run, every: float = 1.0, **keys: Any) -> Run:
+    """Runs a configuration, or goes on with a run, and shows it meanwhile: in a notebook a picture and curves that are drawn anew
+    in their place, elsewhere the line that `run` shows with ``progress=True``.
+
+    Args:
+        what: overrides as for `run`; or first a `Run`, which is continued as by `resume`, with the overrides that follow.
+        every: seconds between two pictures, more where drawing them would take over a fifth of the time.
+        keys: as for `run`.
+
+    Raises:
+        PhasefieldError: as `run` and `resume`. ConfigError: ``every`` is no positive number.
+    """
+    schedule.build({"wall": every}, "every")  # refuses what is no time
+    first, overrides = (what[0], what[1:]) if what and isinstance(what[0], Run) else (None, what)
+    given = tuple(map(str, overrides))
+
+    def go(**more: Any) -> Run:
+        return run(*given, **more, **keys) if first is None else resume(first.path, *given, **more, **keys)
+
+    from .notebook import Live, in_notebook
+
+    if not in_notebook():
+        return go(progress=True)
+    more, _ = configuration.overrides_of(keys)
+    known = [*given, *more]
+    config = (
+        configuration.compose(known) if first is None else configuration.of_run(RunFolder(first.path).config, known)
+    )
+    view = Live(configuration.to_spec(config))
+    done = go(callbacks=[({"wall": every}, view)])
+    view.finish(done.path)
+    return done
+
+
 def simulation_of(spec: RunSpec, checkpoint: Checkpoint | None = None) -> Simulation:
     """The simulation of a specification, effective properties among its observables if there are any."""
+    return Simulation(spec, checkpoint, observables=_effective(spec))
+
+
+def _effective(spec: RunSpec) -> Mapping[str, Any] | None:
+    """Observables that are effective properties, if there are any."""
     if set(spec.output.observables) <= set(OBSERVABLES):
-        return Simulation(spec, checkpoint)
+        return None
     from .homogenize.observables import observables  # compiled code, which most runs have no need of
 
-    return Simulation(spec, checkpoint, observables=observables(spec.homogenize, spec.device))
+    return observables(spec.homogenize, spec.device)
 
 
 def run_config(
@@ -446,3 +495,29 @@ def resolution(*overrides: str) -> Resolution | None:
     interface width (5 to 95 %) in cells: c 6.58; fastest wavelength 14 cells, 18.2 of them in the domain
     """
     return resolution_of(spec_of(*overrides))
+
+
+def explain(*overrides: str, measure: bool = True, **keys: Any) -> Explanation:
+    """What a configured run is in theory and what it will cost, without running it: equations, phases, interfaces, growth, ...
+
+    Args:
+        overrides, keys: as for `run`. measure: whether the run is built and a few steps of this copy are timed, for stabiliser,
+            memory and the time of a step. Nothing is written in any case.
+
+    Returns:
+        An `Explanation`: ``print`` it, let a notebook show it, or take its numbers (``.theory``, ``.to_dict()``).
+
+    Raises:
+        PhasefieldError: the configuration cannot be run; what does not fit into memory is explained all the same.
+    """
+    more, arrays = configuration.overrides_of(keys)
+    return explain_config(configuration.compose([*overrides, *more]), arrays, measure)
+
+
+def explain_config(config: Any, arrays: Mapping[str, Any] | None = None, measure: bool = True) -> Explanation:
+    """`explain` of a composed configuration; ``arrays``: initial values by field, in place of what it says."""
+    from .explaining import explanation
+
+    spec = configuration.to_spec(config)
+    spec.initial.update(arrays or {})
+    return explanation(spec, lambda: _effective(spec), measure)

@@ -73,9 +73,9 @@ def _dispatch(given: list[str]) -> int:
     if {"-h", "--help"} & set(given) or given[:1] == ["help"]:
         return _help(given, known)
     if "--version" in given:
-        from .provenance import version
+        from .about import about
 
-        print(f"phasefield {version()}")
+        print(about())
         return 0
     if {"-sc", "--shell-completion", "--hydra-help", "--info", "-i"} & set(given):
         from . import completion

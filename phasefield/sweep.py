@@ -428,6 +428,13 @@ def summary(path: str | Path) -> int:
     return stopped[0] if stopped else 1
 
 
+def overview(path: str | Path) -> list[tuple[str, list[str], str]]:
+    """Of every member its name, the overrides that tell it from the others, and how it came out."""
+    found = [_settled(expanded(path), member) for member in members(path)]
+    words = _varying([m.overrides for m in found]) if found else []
+    return [(m.name, shown, m.error.split("\n")[0] or m.text) for m, shown in zip(found, words, strict=True)]
+
+
 def _settled(where: Path, member: Member) -> Member:
     """A member whose process ended without a word (killed, or with its machine) is not running."""
     if member.text == "running" and not standing(where / member.name).running:

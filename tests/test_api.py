@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import platform
+import re
 import threading
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import Command, phasefield
 
 import phasefield as pf
 from phasefield import config
 from phasefield.api import open_run, run_config
+
+__all__ = ["phasefield"]
 
 TINY = ("grid.shape=[8,8]", "threads.cpu=1", "device=cpu", "output.picture=false", "time.end=1")
 
@@ -156,3 +162,32 @@ def test_within_an_application_of_hydra(tmp_path: Path) -> None:
         theirs = GlobalHydra.instance().hydra
         assert config.compose(TINY).grid.shape == [8, 8]
         assert GlobalHydra.instance().hydra is theirs
+
+
+def test_the_page_of_the_api_holds_all_names_and_no_other() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \|$", page)
+    assert [name for name, _ in rows if name != "__version__"] == [name for name in pf.__all__ if name != "__version__"]
+    assert {"__version__"} < {name for name, _ in rows} == set(dir(pf))
+    for name in pf.__all__:
+        assert getattr(pf, name).__doc__
+    assert pf.__version__ == metadata.version("phasefield")
+
+
+def test_a_former_name_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pf._FORMER, "simulate", ("run", "0.3"))
+    with pytest.warns(
+        DeprecationWarning, match=r"phasefield\.simulate is now phasefield\.run; .* goes in version 0\.3"
+    ):
+        assert pf.simulate is pf.run
+    with pytest.raises(AttributeError, match="simulat"):
+        pf.simulat  # noqa: B018
+
+
+def test_what_is_installed_is_told(phasefield: Command) -> None:
+    answer = phasefield("--version")
+    first, python, cpu, gpu = answer.out.splitlines()
+    assert first.split()[:2] == ["phasefield", pf.__version__]
+    assert python.startswith(f"Python {platform.python_version()} on ")
+    assert re.match(r"cpu: .+ threads? \(pyfftw [\d.]+, numba [\d.]+\)", cpu)
+    assert re.match(r"gpu: (none \(.+\)|\w.*)$", gpu)

@@ -77,6 +77,11 @@ def fastest_of(model: EnergyModel, hessian: Array) -> float:
     return float(0.5 * (low + high))
 
 
+def growth_rate(model: EnergyModel, hessian: Array, k: float) -> float:
+    """The largest growth rate, 1/time, of waves of wavenumber k on a state with these second derivatives of f."""
+    return float(np.linalg.eigvalsh(_growth_matrix(model, hessian, k)[0])[-1])
+
+
 def shortest_unstable(model: EnergyModel, hessian: Array) -> float:
     """Wavenumber (1/length) above which every wave decays on a state with these second derivatives of f; 0 if all do.
 

@@ -17,6 +17,8 @@ _FROM, _TO = 0.05, 0.95
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 #: Decades that are looked through on both sides of zero and of the mean, and values in each.
 _DECADES, _PER_DECADE = (-31, 17), 24
+#: Decades that are looked through towards an end of the energy's domain, as far as numbers tell them apart, and values in each.
+_TO_END, _PER_DECADE_THERE = 280, 8
 _MOST_WELLS, _MOST_KINDS = 10, 3
 #: Times the spread of the initial values that a phase may lie away from them.
 _AWAY = 1e9
@@ -112,19 +114,39 @@ def _relaxed(model: EnergyModel, density: Density, found: Transition) -> Transit
     return Transition(found.start, found.end, widths)
 
 
-def _points(values: Array) -> Array:
-    """Values to look at: of every size about zero and the mean, and evenly in and around the range."""
+def _points(density: Density, values: Array) -> Array:
+    """Values to look at: of every size about zero, the mean and the ends of the energy's domain, and evenly around the range."""
     low, high = _DECADES
     sizes = 10.0 ** np.linspace(low, high, (high - low) * _PER_DECADE + 1)
     sizes = np.concatenate([-sizes[::-1], [0.0], sizes])
     mean, span = values[-1], max(float(np.ptp(values)), 1e-3 * abs(float(values[-1])))
     even = np.linspace(values.min() - span, values.max() + span, 601)
-    return np.unique(np.concatenate([sizes, mean + sizes, even]))
+    found = np.unique(np.concatenate([sizes, mean + sizes, even]))
+    return np.unique(np.concatenate([found, *_towards_ends(density, found, float(mean))]))
+
+
+def _towards_ends(density: Density, u: Array, mean: float) -> Iterator[Array]:
+    """Values that come ever closer to the ends of the domain about the mean: phases may lie there, as of a logarithm."""
+    good = np.asarray(np.isfinite(density.second(u)).all(axis=0))
+    home = int(np.abs(u - mean).argmin())
+    if not good[home]:
+        return
+    distances = 10.0 ** -np.linspace(0, _TO_END, _TO_END * _PER_DECADE_THERE + 1)
+    for step in (-1, 1):
+        outside = np.flatnonzero(~good[home::step])
+        if outside.size:
+            first = home + step * int(outside[0])
+            inside, end = float(u[first - step]), float(u[first])
+            start = inside
+            while end != (middle := 0.5 * (inside + end)) != inside:
+                known = np.isfinite(density.second(np.array([middle]))).all()
+                inside, end = (middle, end) if known else (inside, middle)
+            yield end + (start - end) * distances
 
 
 def _coexisting(density: Density, values: Array) -> Iterator[tuple[float, float]]:
     """The phases with a common tangent about the unstable range of a conserved field in which, or next to which, it starts."""
-    u = _points(values)
+    u = _points(density, values)
     f, mu, second = density.second(u)
     good = np.isfinite(f) & np.isfinite(mu) & np.isfinite(second)
     u, f, mu, second = u[good], f[good], mu[good], second[good]
@@ -194,7 +216,7 @@ def _polish(density: Density, a: float, b: float) -> tuple[float, float]:
 
 def _neighbours(density: Density, values: Array) -> list[tuple[float, float]]:
     """Pairs of neighbouring minima of the energy of a nonconserved field, between which it starts."""
-    u = _points(values)
+    u = _points(density, values)
     f, mu, second = density.second(u)
     good = np.isfinite(f) & np.isfinite(mu) & np.isfinite(second)
     u, mu, second = u[good], mu[good], second[good]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..grid import Grid
-from .analysis import Array, Density, fastest_of, shortest_unstable
+from .analysis import Array, Density, fastest_of, growth_rate, shortest_unstable
 from .energy import EnergyModel
 from .phases import Transition, transitions
 
@@ -35,9 +35,11 @@ class Resolution:
         widths: field -> width of its narrowest interface from 5 to 95 %, length; fields without interfaces are missing.
         wavelength: of the waves that grow fastest on the initial values, length; None where these are not nearly homogeneous, are
             stable, or grow everywhere alike.
+        rate: of the fastest growth, 1/time: of these waves, or of the mean where it outgrows them; None if nothing grows.
         cutoff: shorter waves decay, length; None as for ``wavelength``.
         starved: whether every wave that would grow is longer than the domain admits, so that nothing happens.
         bare: unstable fields with kappa = 0, whose interfaces are as thin as the grid.
+        still: why ``rate`` is None.
     """
 
     spacing: float
@@ -47,6 +49,8 @@ class Resolution:
     cutoff: float | None = None
     starved: bool = False
     bare: Sequence[str] = ()
+    rate: float | None = None
+    still: str = ""
 
     @property
     def cells(self) -> dict[str, float]:
@@ -120,8 +124,9 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
     spacing, extent = max(a.spacing for a in grid.axes), max(grid.lengths)
     widths = _widths(model, found)
     bare = []
-    wavelength = cutoff = None
+    wavelength = cutoff = rate = None
     starved = False
+    still = "the start is not nearly homogeneous"
     mean = sample[:, -1]
     if _homogeneous(sample, found):
         hessian = density.hessian(mean, _scales(sample, found))
@@ -129,14 +134,20 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
         kappas = np.array([f.kappa for f, _ in model.components])
         flagged = zip(model.components, unstable, kappas, strict=True)
         bare = list(dict.fromkeys(f.name for (f, _), grows, kappa in flagged if grows and kappa == 0))
+        still = "a field has kappa = 0" if kappas.min() == 0 else "the mean of the start is outside the energy's domain"
         if np.isfinite(hessian).all() and kappas.min() > 0:
             k_fast, k_cut = fastest_of(model, hessian), shortest_unstable(model, hessian)
             wavelength = 2 * math.pi / k_fast if k_fast > 0 else None
+            fastest = growth_rate(model, hessian, k_fast)
+            rate = fastest if fastest > 0 else None
+            still = "a homogeneous state of the mean of the start is stable against small fluctuations"
+            if rate or np.linalg.eigvalsh(hessian)[0] < 0:
+                still = "" if rate else "the mean of the start is unstable, but nothing moves without mobility"
             lowest = min((2 if a.boundary == "periodic" else 1) * math.pi / a.length for a in grid.axes)
             if k_cut > 0 and all(f.kinetics.conserved for f, _ in model.components):
                 cutoff = 2 * math.pi / k_cut
                 starved = lowest >= k_cut
-    return Resolution(spacing, extent, widths, wavelength, cutoff, starved, bare)
+    return Resolution(spacing, extent, widths, wavelength, cutoff, starved, bare, rate, still)
 
 
 def _widths(model: EnergyModel, found: Sequence[Transition]) -> dict[str, float]:

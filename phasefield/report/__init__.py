@@ -21,7 +21,7 @@ from .reading import fields_of, opened, reference_of, run_folder
 from .snapshots import field_figures, profiles, radial_structure_factor, slices_of, strips_of
 from .standing import standing
 
-__all__ = ["picture", "radial_structure_factor", "report"]
+__all__ = ["last_picture", "picture", "radial_structure_factor", "report"]
 
 
 def picture(folder: str | Path) -> Path:
@@ -36,6 +36,12 @@ def picture(folder: str | Path) -> Path:
     Raises:
         OutputError: ``fields.nc`` is missing, unreadable or empty, or the picture cannot be written.
     """
+    folder = run_folder(folder)
+    return _write(folder / "fields.png", last_picture(folder))
+
+
+def last_picture(folder: str | Path) -> bytes:
+    """The last snapshot of every field as a PNG; raises what `picture` does."""
     folder = run_folder(folder)
     with opened(folder, "fields.nc") as data, style():
         fields = fields_of(data, folder)
@@ -52,7 +58,7 @@ def picture(folder: str | Path) -> Path:
                 panels = [replace(panel, title=head) for panel, head in zip(strip.panels, heads, strict=True)]
                 strips.append(replace(strip, panels=panels))
             figure = draw_strips(strips, cap=5.0)
-        return _write(folder / "fields.png", png_of(figure))
+        return png_of(figure)
 
 
 def report(folder: str | Path, reference: Sequence[str | Path] = ()) -> Path:

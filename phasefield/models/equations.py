@@ -1,0 +1,85 @@
+"""The equations of a model in words that can be read: what is integrated, as it follows from the energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from .energy import COORDINATES, EnergyModel
+from .terms import Gradient
+
+#: Operations of an expression up to which a shorter form of it is looked for: factoring takes long beyond.
+_SHORT = 120
+
+
+@dataclass(frozen=True)
+class Equation:
+    """The equation of motion of one component.
+
+    Attributes:
+        component: its name. field: the field it is of. kinetics: as in the configuration.
+        rate: ``dc/dt = ...`` with the mobility M_c and the potential mu_c. potential: ``mu_c = ...``, the variational derivative.
+        alike: names of further components of the field, whose equations are the same with the names exchanged.
+    """
+
+    component: str
+    field: str
+    kinetics: str
+    rate: str
+    potential: str
+    alike: tuple[str, ...] = ()
+
+
+def equations(model: EnergyModel) -> list[Equation]:
+    """The equations of all components; of those that are alike, the first's."""
+    names = [s.name for s in model.unknowns]
+    found = []
+    for i, (kind, (f, s)) in enumerate(zip(model.kinds, model.components, strict=True)):
+        if i != kind:
+            continue
+        alike = tuple(name for name, k in zip(names, model.kinds, strict=True) if k == i and name != s.name)
+        found.append(Equation(s.name, f.name, f.kinetics.name, _rate(model, i), _potential(model, i), alike))
+    return found
+
+
+def _rate(model: EnergyModel, i: int) -> str:
+    f, s = model.components[i]
+    mobility, mu = sp.Symbol(f"M_{f.name}"), sp.Symbol(f"mu_{s.name}")
+    law = _text(f.kinetics.law(mobility, mu, sp.Function("lap")))
+    sources = (found for term in model.terms if (found := term.source(i)) is not None)
+    return " + ".join([f"d{s.name}/dt = {law}", *map(_text, sources)])
+
+
+def _potential(model: EnergyModel, i: int) -> str:
+    f, s = model.components[i]
+    local, parts = sp.Integer(0), []
+    for term in model.terms:
+        if isinstance(term, Gradient):
+            parts += _gradient(f.name, s.name, len(f.kappas)) if any(f.kappas) else []
+        elif term.density is not None:
+            local += model.potentials[i] if term.density == model.energy else term.density.diff(s)
+        elif term.energetic:
+            parts.append(f"+ dF_{term.name}/d{s.name}")
+    return " ".join([f"mu_{s.name} =", _text(_shortest(local)), *parts])
+
+
+def _gradient(field: str, name: str, axes: int) -> list[str]:
+    if axes == 1:
+        return [f"- kappa_{field}*lap({name})"]
+    return [f"- kappa_{field}_{x}*d2{name}/d{x}2" for x in COORDINATES[:axes]]
+
+
+def _shortest(expr: sp.Expr) -> sp.Expr:
+    """The expression as derived, or factored where that is shorter."""
+    if sp.count_ops(expr) > _SHORT:
+        return expr
+    try:
+        candidates = [expr, sp.factor(expr)]
+    except sp.PolynomialError:  # of pieces
+        return expr
+    return min(candidates, key=lambda e: len(_text(e)))
+
+
+def _text(expr: sp.Expr) -> str:
+    return str(sp.sstr(expr, full_prec=False))
