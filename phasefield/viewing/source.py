@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 #: Bytes read at once.
-_SLAB = 32 << 20
+_SLAB = 8 << 20
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 #: Points of a curve, and curves of a panel, that are shown at most.
-POINTS, LINES = 800, 12
+POINTS, LINES = 800, 20
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Panel:
                 self.more += 1
                 continue
             rows = rows[thinned(rows.size)]
-            label = name if values.shape[1] == 1 else f"{name}[{k + 1}]"
+            label = name if values.shape[1] == 1 else f"{name}_{k + 1}"
             self.lines.append((label, times[rows], values[rows, k], dashed))
 
 
