@@ -130,7 +130,8 @@ def test_local_fields_to_vtkhdf(tmp_path: Path) -> None:
 def test_xdmf(tmp_path: Path, dimension: int) -> None:
     vtk = pytest.importorskip("vtkmodules.vtkIOXdmf2", reason="pip install vtk")
     values = run_folder(tmp_path / "run", dimension)
-    before = (tmp_path / "run" / "fields.nc").read_bytes()
+    path = tmp_path / "run" / "fields.nc"
+    before = path.read_bytes()
     for target in ("run/fields.xdmf", "else/where.xdmf"):
         (file,), _ = export(tmp_path / "run", Export(format="xdmf", output=str(tmp_path / target)))
         for k, image in enumerate(images(vtk.vtkXdmfReader(), file, TIMES)):
@@ -138,7 +139,11 @@ def test_xdmf(tmp_path: Path, dimension: int) -> None:
             np.testing.assert_array_equal(cells(image, "c").squeeze(), values["c"][k])
             for number in range(3):
                 np.testing.assert_array_equal(cells(image, f"eta_{number + 1}").squeeze(), values["eta"][k, number])
-    assert (tmp_path / "run" / "fields.nc").read_bytes() == before
+    assert path.read_bytes() == before
+    # What is told stays true while the run goes on.
+    RecordFile.open(path).append({"time": [9.0], **{name: v[:1] for name, v in values.items()}})
+    image = images(vtk.vtkXdmfReader(), tmp_path / "run" / "fields.xdmf", TIMES)[2]
+    np.testing.assert_array_equal(cells(image, "c").squeeze(), values["c"][2])
 
 
 def test_xdmf_refuses_what_it_cannot_tell_of(tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def site(folder: Path, **more: Any) -> Iterator[Client]:
 def test_who_is_served(tmp_path: Path) -> None:
     watched(tmp_path / "run")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()}
-    with site(tmp_path / "run") as client:
+    served = Site(tmp_path / "run")
+    with serving(served) as address:
+        client = Client(address)
         whole = re.fullmatch(r"(http://127\.0\.0\.1:(\d+)/)([\w-]{32,})/", client.address)
         assert whole
         root, port, token = whole.groups()
@@ -113,6 +115,11 @@ def test_who_is_served(tmp_path: Path) -> None:
             assert client.get("state", Host=host)[0] == 421, host
         for host in (f"localhost:{port}", "127.0.0.1:9000", "[::1]:80"):  # as through ssh -L
             assert client.get("state", Host=host)[0] == 200
+        # A browser is started with a ticket instead, for others see command lines; it is good for one call.
+        ticket = served.ticket()
+        with urllib.request.urlopen(f"{root}{ticket}/", timeout=10) as answer:
+            assert (answer.status, answer.url) == (200, client.address)
+        assert client.get(address=f"{root}{ticket}/")[0] == 404
         # No path becomes one of a file, nothing can be sent.
         for path in ("../fields.nc", "fields.nc", "%2e%2e/fields.nc", "page/watch.js", "watch.js/", "_look", "token"):
             assert client.get(path)[0] == 404, path

@@ -53,6 +53,11 @@ def write(source: str | Path, keys: FieldKeys) -> tuple[list[Path], str]:
                 ],
             )  # fmt: skip
             _encode(stream, frames, scale, (wide, tall))
+            found = encoder.count_frames_and_secs(file.name)[0]
+            if found != len(frames.indices):  # ffmpeg does not say that it failed in the end
+                raise OutputError(
+                    f"{target}: the film holds {found} of {len(frames.indices)} frames; is the disk full?"
+                )
         size = f"{wide} x {tall} pixels, {len(frames.indices) / keys.fps:.3g} s"
         return [target], f"{frames.told}; {size}"
 

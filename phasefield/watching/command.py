@@ -85,7 +85,7 @@ def _in_browser(where: Path, keys: Watch) -> int:
         if keys.browser and display():
             import webbrowser
 
-            if not webbrowser.open(address):
+            if not webbrowser.open(address.replace(site.token, site.ticket())):
                 print("no browser could be opened; open this address in one", file=sys.stderr)
         while stop.received is None:
             time.sleep(0.1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ from ..report.page import key_figures
 from ..report.properties import property_facts
 from ..report.reading import Field, fields_of, opened
 from ..report.standing import standing
-from ..report.views import View, bulk_of, chosen, grain_map, labels_of, squares_of, view_of
+from ..report.views import bulk_of, chosen, grain_map, labels_of, squares_of, view_of
 from ..store import RunFolder
 from .curves import Panel, panels_of, properties_of
 
@@ -90,28 +90,28 @@ class Look:
                 if not data.sizes["time"]:
                     return {"title": str(data.attrs.get("title", "")), "fields": []}
                 fields = fields_of(data, self.folder.path)
-                view = View(fields[0], fields[0].space[0])
                 return {
                     "title": str(data.attrs.get("title", "")),
                     "energy": str(data.attrs.get("model_energy", "")),
                     "clock": unit_of(data["time"].attrs),
                     "times": plain(times_of(data)),
-                    "space": [_axis(view, d) for d in fields[0].space],
+                    "space": [_axis(fields[0], d) for d in fields[0].space],
                     "fields": [_field(f, history) for f in fields],
                     "facts": key_figures(data, history, fields) if history is not None else [],
-                    "curves": [_panel(p) for p in panels_of(history, [f.name for f in fields])] if history else [],
+                    "curves": [_panel(p) for p in panels_of(history, [f.name for f in fields])]
+                    if history is not None
+                    else [],
                 }
 
         found = _patiently(read)
         found |= {"kind": "run", "version": version, "standing": [state.kind, state.text]}
         found["properties"], found["warnings"] = [], []
-        with suppress(FileNotFoundError):
-            try:
-                path = self.folder.path / "properties.nc"
-                found["properties"] = _patiently(lambda: property_facts(path))
-                found["curves"] = found.get("curves", []) + [_panel(p) for p in _patiently(lambda: properties_of(path))]
-            except (PhasefieldError, KeyError, ValueError, IndexError) as error:
-                found["warnings"].append(f"properties.nc cannot be shown: {str(error).splitlines()[0][:160]}")
+        path = self.folder.path / "properties.nc"
+        try:
+            found["properties"] = _patiently(lambda: property_facts(path))
+            found["curves"] = found.get("curves", []) + [_panel(p) for p in _patiently(lambda: properties_of(path))]
+        except (PhasefieldError, KeyError, ValueError, IndexError) as error:
+            found["warnings"].append(f"properties.nc cannot be shown: {str(error).splitlines()[0][:160]}")
         return found
 
     def _history(self, stack: ExitStack) -> xr.Dataset | None:
@@ -226,14 +226,14 @@ def _limits(values: Array) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
-def _axis(view: View, dim: str) -> dict[str, Any]:
-    span = span_of(view.field.data, dim)
+def _axis(field: Field, dim: str) -> dict[str, Any]:
+    span = span_of(field.data, dim)
     return {
         "name": dim,
         "unit": span.label[3:-1],
         "low": span.low,
         "high": span.high,
-        "cells": view.field.data.sizes[dim],
+        "cells": field.data.sizes[dim],
     }
 
 

@@ -63,6 +63,19 @@ class Site:
     def __init__(self, folder: Path, members: Callable[[], dict[str, str]] | None = None) -> None:
         self._folder, self._members = folder, members
         self.token = secrets.token_urlsafe(24)
+        self._tickets: set[str] = set()
+
+    def ticket(self) -> str:
+        """What may stand once in place of the token, for a command line that starts a browser: others see command lines."""
+        ticket = secrets.token_urlsafe(24)
+        self._tickets.add(ticket)
+        return ticket
+
+    def admits(self, ticket: str) -> bool:
+        """Whether this is a ticket; it is then used up."""
+        found = next((t for t in self._tickets if hmac.compare_digest(t.encode(), ticket.encode())), None)
+        self._tickets.discard(found or "")
+        return found is not None
 
     def _look(self, query: dict[str, str]) -> Look:
         name = query.get("run", "")
@@ -138,6 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         token, _, name = rest.partition("/")
         if not self._for_us():
             self._send(421, "text/plain", b"This address is served to this machine alone.\n")
+        elif self.site.admits(token):
+            self._send(302, "text/plain", b"", {"Location": f"/{self.site.token}/"})
         elif not hmac.compare_digest(token.encode(), self.site.token.encode()):
             self._send(404, "text/plain", b"Not found. The address has to be given whole, with its token.\n")
         elif name in PAGE and parts.path.count("/") == 2:

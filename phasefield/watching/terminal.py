@@ -14,7 +14,7 @@ from ..report.drawing import Array, reduced
 from ..report.standing import standing
 from ..report.views import color_table, colored
 from ..signals import Stop
-from .look import Look, Picture
+from .look import Look
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -62,32 +62,24 @@ def sparkline(values: Array, width: int) -> str:
     return "".join(_BARS[min(int(p), len(_BARS) - 1)] if ok else " " for p, ok in zip(places, finite, strict=True))
 
 
-def _fitted(picture: Picture, width: int, height: int, coloured: bool) -> tuple[Array, int]:
-    """The picture with at most ``width`` columns and as many rows as ``height`` lines hold, larger cells where it is small."""
-    tall, wide = picture.image.shape[:2]
-    lines = 2 * height if coloured else height
-    look = 1.0 if coloured else 0.5  # a character is about twice as high as it is wide
-    scale = min(width / wide, lines / (tall * look), 8.0)
-    columns, rows = max(1, int(wide * scale)), max(1, int(tall * scale * look))
-    image = picture.image
-    if scale < 1 or rows < tall:
-        blocks = max(1, -(-max(tall, wide) // max(rows, columns)))
-        if blocks > 1:
-            image = reduced(image.astype(float), -(-max(tall, wide) // blocks))
-            image = image.astype(picture.image.dtype)
-    down = (np.arange(rows) * image.shape[0]) // rows
-    along = (np.arange(columns) * image.shape[1]) // columns
-    return image[down][:, along], columns
+def _fitted(image: Array, width: int, height: int, tall: float) -> Array:
+    """An image with at most ``width`` columns and ``height`` rows: cells as larger blocks, or means over several.
+
+    Args:
+        tall: height of what a row is shown as, in widths of a column.
+    """
+    rows, columns = image.shape[:2]
+    scale = min(width / columns, height * tall / rows, 8.0)
+    if scale < 1:
+        means = reduced(image.astype(float), max(1, int(max(rows, columns) * scale)))
+        image = means.astype(image.dtype)
+    down, along = max(1, int(rows * scale / tall)), max(1, int(columns * scale))
+    rows, columns = image.shape[:2]
+    return image[(np.arange(down) * rows) // down][:, (np.arange(along) * columns) // along]
 
 
 def snapshot(
-    look: Look,
-    console: Console,
-    index: int,
-    field: str | None,
-    slice_: str | None,
-    colormap: str,
-    lines: int | None = None,
+    look: Look, console: Console, index: int, field: str | None, slice_: str | None, colormap: str
 ) -> RenderableType:
     """A snapshot as text, with its range."""
     from rich.console import Group
@@ -97,7 +89,9 @@ def snapshot(
     coloured = console.color_system in ("256", "truecolor") and (console.encoding or "").startswith("utf")
     if picture.limits is None and not coloured:  # only colours say which grain
         raise ConfigError("field", "is drawn in colours, which this terminal has not", "choose a component, e.g. eta_1")
-    image, _ = _fitted(picture, min(console.width, 120), max(4, (lines or console.height) - 8), coloured)
+    lines = max(4, console.height - 8)  # the rest is for text
+    rows, tall = (2 * lines, 1.0) if coloured else (lines, 2.0)  # a character is about twice as high as it is wide
+    image = _fitted(picture.image, min(console.width, 120), rows, tall)
     if picture.limits is None:
         return half_blocks(image)
     limits = look.limits(field) or picture.limits
