@@ -233,6 +233,11 @@ def test_mp4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = np.asarray(Image.open(still)).astype(int)
     assert np.abs(shown[0][16::33, 16::33][:5] - wanted[16::33, 16::33]).mean() < 12  # compressed, in the right places
     export(tmp_path / "run", Export(format="mp4"))  # its own film is replaced
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*.*")}
+    monkeypatch.setattr("phasefield.viewing.film._encode", lambda *_: None)  # as on a full disk
+    with pytest.raises(OutputError, match="with 0 of 3 frames"):
+        export(tmp_path / "run", Export(format="mp4"))
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*.*")} == before
 
 
 def test_nothing_is_lost_or_left_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,10 +53,10 @@ def write(source: str | Path, keys: FieldKeys) -> tuple[list[Path], str]:
                 ],
             )  # fmt: skip
             _encode(stream, frames, scale, (wide, tall))
-            found = encoder.count_frames_and_secs(file.name)[0]
-            if found != len(frames.indices):  # ffmpeg does not say that it failed in the end
+            if (found := _frames_in(encoder, file.name)) != len(frames.indices):
                 raise OutputError(
-                    f"{target}: the film holds {found} of {len(frames.indices)} frames; is the disk full?"
+                    f"{target}: cannot be written: the film came out with {found} of {len(frames.indices)} frames\n"
+                    "  make room, then try again"
                 )
         size = f"{wide} x {tall} pixels, {len(frames.indices) / keys.fps:.3g} s"
         return [target], f"{frames.told}; {size}"
@@ -84,6 +84,14 @@ def _encode(stream: Any, frames: Frames, scale: int, size: tuple[int, int]) -> N
         raise OutputError(f"the film cannot be written: {error}") from error
     finally:
         stream.close()
+
+
+def _frames_in(encoder: Any, path: str) -> int:
+    """How many frames a film has, none if it is no film: ffmpeg does not say that it failed in the end."""
+    try:
+        return int(encoder.count_frames_and_secs(path)[0])
+    except (RuntimeError, OSError):
+        return 0
 
 
 def _even(colors: Array, size: tuple[int, int]) -> Array:

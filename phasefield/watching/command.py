@@ -118,7 +118,7 @@ def view(folder: str, keys: Glance) -> int:
     print(f"{where}: {found['standing'][1]}; fields {names}; t = {times[index]:.6g} {found['clock']}".rstrip())
     console.print(snapshot(look, console, index, keys.field, keys.slice, keys.colormap))
     print(
-        f"phasefield watch {where} --help      all snapshots, in the browser or here\n"
+        f"phasefield watch {where}      all snapshots, in the browser or here\n"
         f"phasefield export {where} format=vtkhdf|xdmf|png|mp4      files for ParaView, pictures, a film\n"
         f"paraview {where}/fields.nc      where ParaView is (reader NetCDF)"
     )

@@ -44,11 +44,13 @@ class Picture:
     Attributes:
         image: values, [up, right], rows from the top down; of components the colours of the map of grains, (..., 3), uint8.
         limits: the least and the largest value in the picture; None of colours.
-        time: of the snapshot. cells: right and upwards, of which an image may have fewer.
+        title: the field, and the plane of a 3-D one. time: of the snapshot.
+        cells: right and upwards, of which an image may have fewer.
     """
 
     image: Array
     limits: tuple[float, float] | None
+    title: str
     time: float
     cells: tuple[int, int]
 
@@ -142,10 +144,10 @@ class Look:
             if view.field.component is not None:
                 colors = grain_map(_flat(values, 1), bulk_of(squares_of(values)))
                 image = np.round(255 * reduced(colors, most)).astype(np.uint8)
-                return Picture(_upright(image), None, now, view.shape)
+                return Picture(_upright(image), None, view.title, now, view.shape)
             image = _flat(values, 0)
             shown = image if view.up == "" else reduced(image, most)
-            return Picture(_upright(shown), _limits(image), now, view.shape)
+            return Picture(_upright(shown), _limits(image), view.title, now, view.shape)
 
         return _patiently(read)
 

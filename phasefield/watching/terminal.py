@@ -81,7 +81,7 @@ def _fitted(image: Array, width: int, height: int, tall: float) -> Array:
 def snapshot(
     look: Look, console: Console, index: int, field: str | None, slice_: str | None, colormap: str
 ) -> RenderableType:
-    """A snapshot as text, with its range."""
+    """A snapshot as text, with what it is and its range."""
     from rich.console import Group
     from rich.text import Text
 
@@ -89,23 +89,26 @@ def snapshot(
     coloured = console.color_system in ("256", "truecolor") and (console.encoding or "").startswith("utf")
     if picture.limits is None and not coloured:  # only colours say which grain
         raise ConfigError("field", "is drawn in colours, which this terminal has not", "choose a component, e.g. eta_1")
-    lines = max(4, console.height - 8)  # the rest is for text
+    lines = max(4, console.height - 9)  # the rest is for text
     rows, tall = (2 * lines, 1.0) if coloured else (lines, 2.0)  # a character is about twice as high as it is wide
     image = _fitted(picture.image, min(console.width, 120), rows, tall)
+    title = Text(picture.title)
     if picture.limits is None:
-        return half_blocks(image)
+        return Group(title, half_blocks(image))
     limits = look.limits(field) or picture.limits
     if not limits[1] > limits[0]:
         limits = (limits[0] - 0.5, limits[0] + 0.5)
     if not coloured:
-        return Group(shades(image, limits), Text(f"{limits[0]:.4g} '{_SHADES[0]}' to {limits[1]:.4g} '{_SHADES[-1]}'"))
+        return Group(
+            title, shades(image, limits), Text(f"{limits[0]:.4g} '{_SHADES[0]}' to {limits[1]:.4g} '{_SHADES[-1]}'")
+        )
     table = color_table(colormap)
     ramp = table[np.linspace(0, 255, 24).astype(int)]
     bar = Text(f"{limits[0]:.4g} ")
     for red, green, blue in ramp.tolist():
         bar.append(" ", style=f"on rgb({red},{green},{blue})")
     bar.append(f" {limits[1]:.4g}")
-    return Group(half_blocks(colored(image, limits, table)), bar)
+    return Group(title, half_blocks(colored(image, limits, table)), bar)
 
 
 def screen(look: Look, console: Console, field: str | None, slice_: str | None, colormap: str) -> RenderableType:
@@ -127,7 +130,7 @@ def screen(look: Look, console: Console, field: str | None, slice_: str | None, 
             parts.append(Text(f"free energy {curve}"))
     times = look.summary().get("times", []) if look.folder.fields.exists() else []
     if times:
-        parts.append(Text(f"{field or 'snapshot'}, t = {times[-1]:.5g}, snapshot {len(times)} of {len(times)}"))
+        parts.append(Text(f"t = {times[-1]:.5g}, snapshot {len(times)} of {len(times)}"))
         parts.append(snapshot(look, console, -1, field, slice_, colormap))
     else:
         parts.append(Text("no snapshot yet"))
