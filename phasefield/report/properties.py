@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["directional_modulus", "property_pictures", "property_provenance"]
+__all__ = [
+    "directional_modulus",
+    "property_facts",
+    "property_pictures",
+    "property_provenance",
+    "series_of",
+    "tensors_of",
+]
 
 SECTION = "Effective properties"
 _FLUXES = ("stress", "heat_flux", "current", "diffusion_flux", "displacement")
@@ -113,24 +120,65 @@ def _positive(tensor: Array) -> bool:
     return bool(len(values) and values[-1] > _NOTHING * values[0])
 
 
-def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], list[str]]:
-    pictures: list[Picture] = []
-    facts: list[tuple[str, str]] = []
-    when = _when(data)
-    material = str(data.attrs.get("material", ""))
-    of = "".join((f" of {material}" if material else "", f" at {when}" if when else ""))
+def property_facts(path: Path) -> list[tuple[str, str]]:
+    """Key figures alone of a file of effective properties, which need no drawing; nothing where there is none.
+
+    Raises:
+        Unreadable: a damaged file.
+    """
+    if not path.is_file():
+        return []
+    with open_dataset(path) as data:
+        return _facts(data, *tensors_of(data))
+
+
+def tensors_of(data: xr.Dataset) -> tuple[list[str], list[str]]:
+    """Names of the stiffnesses and of the other tensors."""
     stiffness = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "row", "column") and "_" not in str(n)]
-    tensors = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "i", "j") and f"{n}_iterations" in data]
+    others = [str(n) for n, v in data.data_vars.items() if v.dims == ("time", "i", "j") and f"{n}_iterations" in data]
+    return stiffness, others
+
+
+def _is_sheet(data: xr.Dataset, known: list[int]) -> bool:
+    return data.attrs.get("plane") == "stress" and known == _SHEET
+
+
+def _facts(data: xr.Dataset, stiffness: list[str], tensors: list[str]) -> list[tuple[str, str]]:
+    facts: list[tuple[str, str]] = []
     for name in stiffness:
         values = np.asarray(data[name].values[-1], float)
         factor, unit = _scaled(unit_of(data[name].attrs), values)
         facts += _moduli(data, name, factor, unit)
         known = _known(values)
-        sheet = data.attrs.get("plane") == "stress" and known == _SHEET
-        if len(known) < len(values) and not sheet:  # what is held along the other axes hides Young's modulus
+        if len(known) < len(values) and not _is_sheet(data, known):
+            # What is held along the other axes hides Young's modulus.
             listed = ", ".join(_COMPONENTS[k] for k in known)
             facts.append(("Young's modulus", f"not known, of the stiffness only {listed} were computed"))
-        elif _positive(values):
+        elif not _positive(values):
+            facts.append(("Young's modulus", "zero in some direction"))
+    for name in tensors:
+        values = np.asarray(data[name].values[-1], float)
+        factor, unit = _scaled(unit_of(data[name].attrs), values)
+        if not (known := _known(values)):
+            continue
+        among = f" among {', '.join(_AXES[k] for k in known)}" if len(known) < len(values) else ""
+        principal = "  ".join(f"{v:.4g}" for v in _principal(values) / factor)
+        facts.append((f"Principal {_spelled(name)}{among}", f"{principal} {unit}".strip()))
+    return facts
+
+
+def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], list[str]]:
+    pictures: list[Picture] = []
+    when = _when(data)
+    material = str(data.attrs.get("material", ""))
+    of = "".join((f" of {material}" if material else "", f" at {when}" if when else ""))
+    stiffness, tensors = tensors_of(data)
+    for name in stiffness:
+        values = np.asarray(data[name].values[-1], float)
+        factor, unit = _scaled(unit_of(data[name].attrs), values)
+        known = _known(values)
+        sheet = _is_sheet(data, known)
+        if (len(known) == len(values) or sheet) and _positive(values):
             axes = "" if sheet else "over all directions, and "
             caption = (
                 f"Young's modulus{of}: {axes}in the planes of the axes, 0° along the first one. A circle is isotropic."
@@ -138,19 +186,11 @@ def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], l
             pictures.append(
                 Picture(f"{name}_directions", SECTION, caption, png_of(_modulus(values / factor, unit, sheet)))
             )
-        else:
-            facts.append(("Young's modulus", "zero in some direction"))
     drawn = []
     for name in tensors:
         values = np.asarray(data[name].values[-1], float)
         factor, unit = _scaled(unit_of(data[name].attrs), values)
-        known = _known(values)
-        if not known:
-            continue
-        among = f" among {', '.join(_AXES[k] for k in known)}" if len(known) < len(values) else ""
-        principal = "  ".join(f"{v:.4g}" for v in _principal(values) / factor)
-        facts.append((f"Principal {_spelled(name)}{among}", f"{principal} {unit}".strip()))
-        if len(known) > 1 and _positive(values):
+        if len(_known(values)) > 1 and _positive(values):
             drawn.append((name, values / factor, unit))
     if drawn:
         names = ", ".join(_spelled(name) for name, _, _ in drawn)
@@ -158,14 +198,13 @@ def _pictures(data: xr.Dataset) -> tuple[list[Picture], list[tuple[str, str]], l
         caption = f"{names[0].upper()}{names[1:]}{of} along the direction n, n·T·n, {where}."
         pictures.append(Picture("tensor_directions", SECTION, caption, png_of(_sections(drawn))))
     if data.sizes["time"] > 1:
-        found = [_curve(data, name, ("K", "G", "E")) for name in stiffness]
-        curves = [*filter(None, [*found, *(_curve(data, name, None) for name in tensors)])]
+        curves = [*filter(None, (_curve(data, name) for name in (*stiffness, *tensors)))]
         if curves:
             caption = "Effective properties over time."
             pictures.append(Picture("properties_time", SECTION, caption, png_of(_curves(data, curves))))
     for name in (*stiffness, *tensors):
         pictures += _local(data, name)
-    return pictures, facts, _warnings(data, [*stiffness, *tensors])
+    return pictures, _facts(data, stiffness, tensors), _warnings(data, [*stiffness, *tensors])
 
 
 def _warnings(data: xr.Dataset, names: list[str]) -> list[str]:
@@ -313,34 +352,47 @@ def _sections(drawn: list[tuple[str, Array, str]]) -> Figure:
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
-def _curve(data: xr.Dataset, name: str, moduli: tuple[str, ...] | None) -> Callable[[Axes], None] | None:
-    """One panel: moduli of the nearest isotropic tensor, or the diagonal of a tensor; none where nothing was computed."""
+def series_of(data: xr.Dataset, name: str) -> tuple[str, list[tuple[str, Array]]]:
+    """A property over time: moduli of the nearest isotropic stiffness, or the diagonal of another tensor.
+
+    Returns:
+        The label of the axis, and curves by their names; none where nothing was computed.
+    """
     series: list[tuple[str, Array]] = []
-    if moduli is None:
+    if data[name].dims[1:] == ("i", "j"):
         values = np.asarray(data[name].values, float)
         series = [(f"{a}{a}", values[:, k, k]) for k, a in enumerate(_AXES)]
     else:
+        moduli = ("K", "G", "E")
         series = [(key, columns_of(data[f"{name}_{key}"])[:, 0]) for key in moduli if f"{name}_{key}" in data]
         if not series:  # a sheet has no bulk modulus: its components
             stack = np.asarray(data[name].values, float)
             series = [(f"C{a + 1}{a + 1}", stack[:, a, a]) for a in range(stack.shape[-1])]
     series = [(key, values) for key, values in series if np.isfinite(values).any()]
     if not series:
-        return None
+        return _spelled(name), []
     factor, unit = _scaled(unit_of(data[name].attrs), np.concatenate([v for _, v in series]))
     label = _spelled(name)
+    return f"{label} ({unit})" if unit else label, [(key, values / factor) for key, values in series]
+
+
+def _curve(data: xr.Dataset, name: str) -> Callable[[Axes], None] | None:
+    """One panel of `series_of`; none where nothing was computed."""
+    label, series = series_of(data, name)
+    if not series:
+        return None
 
     def draw(axes: Axes) -> None:
         times, styles = times_of(data), ("-", (0, (5, 2)), (0, (1.5, 1.5)))
         for i, (key, values) in enumerate(series):
-            draw_line(axes, times, values / factor, key, color=COLORS[i], linestyle=styles[i % len(styles)])
+            draw_line(axes, times, values, key, color=COLORS[i], linestyle=styles[i % len(styles)])
         log_time(axes, [times])
-        stack = np.concatenate([v for _, v in series]) / factor
+        stack = np.concatenate([v for _, v in series])
         low, high = float(np.nanmin(stack)), float(np.nanmax(stack))
         largest = max(abs(low), abs(high))
         if high - low < _CONSTANT * largest:  # constant to the eye: no axis of what the solver leaves
             axes.set_ylim(low - 0.05 * largest, high + 0.05 * largest)
-        axes.set_ylabel(safe(f"{label} ({unit})" if unit else label))
+        axes.set_ylabel(safe(label))
         axes.legend()
 
     return draw

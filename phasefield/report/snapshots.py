@@ -13,7 +13,6 @@ import numpy as np
 from .drawing import (
     COLORMAP,
     COLORS,
-    NOT_FINITE,
     Array,
     Panel,
     Picture,
@@ -32,6 +31,7 @@ from .drawing import (
     when_of,
 )
 from .reading import Field, pick
+from .views import PLANES, View, bulk_of, grain_map, squares_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,12 +80,10 @@ def slices_of(field: Field, index: int, *, every: bool) -> list[Panel]:
         x, y = field.space
         return [Panel(field.values(index), spans[x], spans[y], "")]
     panels = []
-    for right, up, normal in (("x", "y", "z"), ("x", "z", "y"), ("y", "z", "x"))[: 3 if every else 1]:
-        middle = field.data.sizes[normal] // 2
-        span = spans[normal]
-        at = span.low + (middle + 0.5) * (span.high - span.low) / field.data.sizes[normal]
-        image = field.values(index, **{normal: middle})
-        panels.append(Panel(image, spans[right], spans[up], f"{normal} = {at:.4g} {span.label[3:-1]}".rstrip()))
+    for right, up, normal in PLANES[: 3 if every else 1]:
+        view = View(field, right, up, normal, field.data.sizes[normal] // 2)
+        where = view.title.removeprefix(f"{field.name}, ")
+        panels.append(Panel(view.values(index), spans[right], spans[up], where))
     return panels
 
 
@@ -93,17 +91,9 @@ def strips_of(field: Field, panels: list[Panel], *, shared: bool) -> list[Strip]
     """A scalar field as one strip; components as grain map and sum of squares."""
     if field.component is None:
         return [Strip(panels, field.label, finite_range(p.image for p in panels), shared)]
-    squares = [np.square(panel.image, dtype=float).sum(axis=0) for panel in panels]
-    colors = palette(field.data.sizes[field.component])
-    finite = squares[-1][np.isfinite(squares[-1])]
-    bulk = float(np.percentile(finite, 98)) if finite.size else 0.0
-    maps = []
-    for panel, total in zip(panels, squares, strict=True):
-        known = np.isfinite(total)
-        largest = np.where(known, np.abs(panel.image), 0.0).argmax(axis=0)
-        shade = np.clip(np.where(known, total, 0.0) / bulk, 0, 1) ** 2 if bulk > 0 else np.ones_like(total)
-        rgb = np.where(known[..., None], colors[largest] * shade[..., None], int(NOT_FINITE[1:3], 16) / 255)
-        maps.append(replace(panel, image=rgb))
+    squares = [squares_of(panel.image) for panel in panels]
+    bulk = bulk_of(squares[-1])
+    maps = [replace(panel, image=grain_map(panel.image, bulk)) for panel in panels]
     unit = f" ({field.unit}$^2$)" if field.unit else ""
     low, high = finite_range(squares)
     sums = [replace(p, image=s, title=p.title) for p, s in zip(panels, squares, strict=True)]

@@ -8,7 +8,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .files import expanded, replacing, sha256, write_bytes, write_new, write_text
 from .folder import RunFolder
 from .layout import SPACE
-from .reading import open_dataset, write_dataset
+from .reading import new_hdf5, open_dataset, write_dataset
 from .records import RecordFile, Variable
 from .writer import Writer
 
@@ -20,6 +20,7 @@ __all__ = [
     "Writer",
     "expanded",
     "load_checkpoint",
+    "new_hdf5",
     "open_dataset",
     "replacing",
     "save_checkpoint",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -247,6 +248,22 @@ class _Unfailing:
         if self.error is not None:
             raise self.error
         os.ftruncate(self._descriptor, self._size)
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[Any]:
+    """A new HDF5 file (an `h5py.File`) that takes the place of ``path`` in one step when the block ends well.
+
+    Raises:
+        OutputError: it cannot be written; an older one is untouched.
+    """
+    import h5py
+
+    with replacing(path) as target:
+        stream = _Unfailing(target)
+        with h5py.File(stream, "w") as file:
+            yield file
+        stream.check()
 
 
 def write_dataset(data: xr.Dataset, path: str | Path, groups: Mapping[str, xr.Dataset] | None = None) -> None:

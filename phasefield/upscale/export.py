@@ -1,4 +1,4 @@
-"""``phasefield export``: from effective properties to a record or a card in a file."""
+"""From effective properties to a record or a card in a file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, OutputError
+from ..errors import ConfigError
+from ..formats import Format, check_keys, make_parent, replaceable
 from ..homogenize.table import wrapped
 from ..keys import check_choices, convert, key
 from ..mechanics.properties import PROPERTIES
 from ..store import expanded, write_text
 from ..units import temperature
 from . import record_files
-from .cards import FORMATS, MARK, card
+from .cards import FORMATS as CARDS
+from .cards import MARK, card
 from .cards.content import AXES, CARRIED, THRESHOLD, notes_of
 from .record import PARTS, Record, number
 from .sources import read_record
@@ -26,7 +28,7 @@ from .sources import read_record
 class Export:
     """The keys of the command."""
 
-    format: str = key("json", "a property record, or a card for a solver", ("json", *FORMATS))
+    format: str = key("json", "a property record, or a card for a solver", ("json", *CARDS))
     units: str = key(
         "m-kg-s", "of a card: base units LENGTH-MASS-TIME, e.g. mm-t-s; as-given where none are known", value="text"
     )
@@ -59,16 +61,12 @@ def export(source: str | Path, keys: Export | None = None) -> tuple[list[Path], 
         OutputError: the file cannot be written, or holds something else.
     """
     keys = keys or Export()
+    check_keys(FORMATS, keys, TOLERATED)
     record = _completed(read_record(source, keys.time, keys.size), keys)
     where = expanded(source)
     inside = where / "properties.nc" if where.is_dir() else where
     stem = inside.stem.removesuffix("_record")
     if keys.format == "json":
-        for name in ("name", "axes", "threshold", "properties"):
-            if getattr(keys, name) != getattr(Export(), name):
-                raise ConfigError(
-                    name, "is of cards; a record holds everything in SI units", "give a format, or leave it out"
-                )
         beside = inside.with_name(f"{stem}_record.json")
         target = record_files.target_json(expanded(keys.output)) if keys.output else beside
         _not_the_source(target.with_suffix(".nc"), inside)
@@ -76,11 +74,12 @@ def export(source: str | Path, keys: Export | None = None) -> tuple[list[Path], 
         files = list(record_files.write(record, target))
         note = f"\nunits={keys.units} is of cards: a record is in SI units" if keys.units != Export.units else ""
         return files, record, _summary(record) + note
-    form = FORMATS[keys.format]
+    form = CARDS[keys.format]
     target = expanded(keys.output) if keys.output else inside.with_name(f"{stem}_{keys.format}{form.suffix}")
-    _replaceable(target)
+    replaceable(target, MARK.encode(), "card", inside)
     text = card(record, keys.format, keys.units, keys.name or "", keys.axes, keys.threshold, tuple(keys.properties))
-    _write(target, text)
+    make_parent(target)
+    write_text(target, text)
     heading = [line for line in text.splitlines() if line.startswith(form.comment)]
     return [target], record, "\n".join(line.removeprefix(form.comment).removeprefix(" ") for line in heading)
 
@@ -114,31 +113,6 @@ def _not_the_source(target: Path, source: Path) -> None:
         raise ConfigError("output", f"{target} is the source itself", "give another file, output=NAME.json")
 
 
-def _replaceable(target: Path) -> None:
-    """Refuses a target that is there and is no card."""
-    if os.path.isdir(target):
-        raise ConfigError("output", f"{target} is a folder", "give a file")
-    if not os.path.exists(target):
-        return
-    try:
-        with open(target, encoding="utf-8", errors="replace") as file:
-            ours = MARK in file.readline()
-    except OSError:
-        ours = False
-    if not ours:
-        raise ConfigError(
-            "output", f"{target} is there and is no card of ours; only such are replaced", "give another file"
-        )
-
-
-def _write(target: Path, text: str) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
-    write_text(target, text)
-
-
 def _summary(record: Record) -> str:
     """What a record holds, for the terminal: every property with the parts of its uncertainty."""
     lines = [f"{record.title}: {record.material}"]
@@ -162,3 +136,24 @@ def _told(value: Any, estimate: Any) -> str:
     lacks = f"; without {', '.join(estimate.lacks[:3])}{more}" if estimate.lacks else ""
     percent = 100 * float(np.nanmax(estimate.std)) / largest
     return f"{percent:.2g} % of the largest component ({', '.join(estimate.contains)}{lacks})"
+
+
+def _without_record(source: str | Path, keys: Any) -> tuple[list[Path], str]:
+    files, _, text = export(source, keys)
+    return files, text
+
+
+_OF_ALL = ("time", "size", "density", "temperature")
+#: Keys that a property record tells of instead of refusing them.
+TOLERATED = ("units",)
+FORMATS = {
+    "json": Format("a property record in SI units", _OF_ALL, _without_record),
+    **{
+        name: Format(
+            f"a material card for {form.title}",
+            ("units", "name", "axes", "threshold", "properties", *_OF_ALL),
+            _without_record,
+        )
+        for name, form in CARDS.items()
+    },
+}
