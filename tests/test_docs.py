@@ -109,21 +109,6 @@ NOT_RUN = {
     r"from phasefield\.images\.formats import": "likewise",
 }
 
-#: What lines with brackets, alternatives and dots stand for.
-MEANT = {
-    "phasefield [run] [key=value ...]": ["phasefield", "phasefield run seed=2 output.dir=DIR"],
-    "phasefield run -m seed=1,2,3 ...": ["phasefield run -m seed=1,2,3"],
-    "phasefield resume DIR [time.end=...]": ["phasefield resume DIR time.end=6", "phasefield resume many time.end=2"],
-    "phasefield report DIR": ["phasefield report DIR"],
-    "phasefield statistics|export|surrogate|scales": ["phasefield export DIR"],
-    "phasefield homogenize DIR|IMAGE material=NAME": ["phasefield homogenize DIR material=ni_ni3al two_grid=false"],
-    "phasefield config show|validate [COMMAND] [key=value]": [
-        "phasefield config show seed=3",
-        "phasefield config validate seed=3",
-        "phasefield config show homogenize material=cu",
-    ],
-}
-
 #: How snippets of data are called where commands name them; others are models.
 FILES = {
     "name: two phases": "material.yaml",
@@ -278,10 +263,9 @@ def check(snippet: Snippet, capsys: pytest.CaptureFixture[str], names: dict[str,
         exec(compile(snippet.text, f"{snippet.page}:{snippet.line}", "exec"), names)
     elif snippet.kind == "shell":
         for line in commands(snippet.text):
-            for command in MEANT.get(line, [line]):
-                if reason(command) is None and (everything or not slow(command)):
-                    assert command.startswith("phasefield"), f"{snippet.page}:{snippet.line}: {command} is not run"
-                    run(shorter(command), capsys)
+            if reason(line) is None and (everything or not slow(line)):
+                assert line.startswith("phasefield"), f"{snippet.page}:{snippet.line}: {line} is not run"
+                run(shorter(line), capsys)
     elif snippet.kind == "overrides":
         for line in commands(snippet.text):
             (override,) = shlex.split(line)
@@ -335,8 +319,6 @@ def test_nothing_is_listed_in_vain() -> None:
     assert len(found) > 15
     for pattern in NOT_RUN:
         assert any(re.match(pattern, line) for line in said), pattern
-    for line in MEANT:
-        assert line in said, line
     for first in FILES:
         assert first in [s.first for s in found], first
 
