@@ -12,6 +12,9 @@ from ..schedule import Beat
 from .integrator import Integrator
 from .state import Carry, Trial
 
+#: What `Integrator.drift` finds.
+Drift = Sequence[tuple[float, float]]
+
 log = logging.getLogger("phasefield")
 
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
@@ -19,6 +22,9 @@ log = logging.getLogger("phasefield")
 _FOLLOWED = 0.07
 #: What is left after a step of the drift of the rates before it.
 _REMAINS = 0.9
+#: Steps between two looks at the drift, each of which costs a fifth of one: while it is within a factor of `_NEAR` of bounding
+#: them, and else. With 32 in the place of 16, fronts 9 apart had gone a twentieth of their time before the drift was seen.
+_LOOK, _SELDOM, _NEAR = 8, 16, 2.0
 #: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
 _ABRUPT = 0.1
 #: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
@@ -57,6 +63,7 @@ class Controller:
         bodies: fields that act on each other, by their numbers in ``groups``; none for every field by itself.
         drifts: of every body, what its rate is lastingly off by, relative to it, and the power of the step that this belongs to,
             as means over the last steps; and its rate, decaying. holds: the bound on the step that follows.
+        unseen: steps since the drift was looked at.
     """
 
     tolerance: float
@@ -78,6 +85,7 @@ class Controller:
     bodies: Sequence[Sequence[int]] = ()
     drifts: list[tuple[float, float, float]] = field(default_factory=list)
     holds: float = math.inf
+    unseen: int = _SELDOM
 
     #: The trial that was judged last, and the verdict.
     _verdict: tuple[Trial | None, list[tuple[float, float, float]]] = field(default=(None, []), init=False, repr=False)
@@ -121,8 +129,8 @@ class Controller:
         self._verdict = trial, found
         return found
 
-    def accepted(self, trial: Trial, ratio: float, size: float) -> None:
-        """Sets the next step after an accepted one."""
+    def accepted(self, trial: Trial, ratio: float, size: float, drift: Drift | None = None) -> None:
+        """Sets the next step after an accepted one, of which ``drift`` may tell what it has lastingly wrong."""
         judged = self._judged(trial)
         self.peaks = [state for *_, state in judged[: len(self.groups)]]
         rates = [change / size for _, change, _ in judged]
@@ -137,26 +145,32 @@ class Controller:
         factor = (self.aim / ratio) ** (0.7 / self.order)
         if self.last > 0:
             factor *= (self.last / self.aim) ** (0.4 / self.order)
-        self._follow(trial, judged, size)
+        self.unseen += 1
+        if drift is not None:
+            self._follow(drift, judged, size)
         # A step cut short to land on an output time says nothing against the step that was proposed.
         proposal = size * min(max(factor, self.shrink), self.growth)
         self.dt = self._bound(max(proposal, self.dt) if size < 0.999 * self.dt and ratio <= 1 else proposal)
         self.last = ratio
 
-    def _follow(self, trial: Trial, judged: Sequence[tuple[float, float, float]], size: float) -> None:
+    @property
+    def due(self) -> bool:
+        """Whether the drift of the next step is to be looked at."""
+        return self.unseen >= (_LOOK if self.holds < _NEAR * self.dt else _SELDOM) - 1
+
+    def _follow(self, drift: Drift, judged: Sequence[tuple[float, float, float]], size: float) -> None:
         """Bounds the next steps by what is lastingly wrong with the rates.
 
         An error that is small beside the change of one step adds up along it where stiff modes creep, since an extrapolated N
         remembers (see `Scheme.drift`). What counts is the mean over some steps: what changes sign on the way does not add up.
         It is not a matter of the step at hand, so none is refused for it.
         """
+        left = _REMAINS**self.unseen
         power = self.order + 1  # in stiff modes; one less elsewhere, which errs on the safe side
         bodies = self.bodies or [[i] for i in range(len(self.groups))]
         found = []
-        for body, (drift, steps, rate) in zip(bodies, self.drifts or [(0.0, 0.0, 0.0)] * len(bodies), strict=True):
-            along, motion = (
-                sum(v) for v in zip(*(pair for i in body for pair in trial.drift[self.groups[i]]), strict=True)
-            )
+        for body, (past, steps, rate) in zip(bodies, self.drifts or [(0.0, 0.0, 0.0)] * len(bodies), strict=True):
+            along, motion = (sum(v) for v in zip(*(pair for i in body for pair in drift[self.groups[i]]), strict=True))
             moved = math.sqrt(motion)
             fastest = max(moved / size, self.memory * rate)
             relative = along / (moved * fastest * size) if moved > 0 else 0.0
@@ -166,11 +180,12 @@ class Controller:
             )
             most = self.tolerance * above
             relative = relative * most / (abs(relative) + most) if most > 0 else 0.0
-            found.append((_mean(drift, relative), _mean(steps, size**power), fastest))
-        self.drifts = found
+            found.append((_mean(past, relative, left), _mean(steps, size**power, left), fastest))
+        self.drifts, self.unseen = found, 0
         allowed = self.aim * self.tolerance
         self.holds = min(
-            ((allowed * steps / abs(drift)) ** (1 / power) for drift, steps, _ in found if drift), default=math.inf
+            ((allowed * steps / abs(lasting)) ** (1 / power) for lasting, steps, _ in found if lasting),
+            default=math.inf,
         )
 
     def refused(self, ratio: float, size: float) -> None:
@@ -196,7 +211,20 @@ class Controller:
         self.dt = self._bound(self.dt)
 
     #: What a checkpoint keeps.
-    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "resting", "seen", "drifts", "holds")
+    STATE = (
+        "dt",
+        "last",
+        "rejected",
+        "rates",
+        "peaks",
+        "longest",
+        "limit",
+        "resting",
+        "seen",
+        "drifts",
+        "holds",
+        "unseen",
+    )
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.STATE}
@@ -206,9 +234,9 @@ class Controller:
             setattr(self, name, value)
 
 
-def _mean(past: float, now: float) -> float:
-    """A mean over the last steps, decaying."""
-    return _REMAINS * past + (1 - _REMAINS) * now
+def _mean(past: float, now: float, left: float) -> float:
+    """A mean in which the share ``left`` of the past remains."""
+    return left * past + (1 - left) * now
 
 
 class NoWay(Exception):
@@ -355,7 +383,8 @@ class AdaptiveSteps:
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
                 why = self._objection(carry, trial)
                 if not why:
-                    controller.accepted(trial, ratio, size)
+                    drift = integrator.drift(carry, size, t_new) if controller.due else None
+                    controller.accepted(trial, ratio, size, drift)
                     integrator.accept(carry, trial, size, t_new)
                     self._after(carry, trial)
                     return
