@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..schedule import Beat
 from .integrator import Integrator
 from .state import Carry, Trial
@@ -20,6 +22,9 @@ log = logging.getLogger("phasefield")
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
 _FOLLOWED = 0.07
+#: Steps between two looks at what waits in an unstable state: while there is some, and, once their number has doubled often
+#: enough, at most. A look costs half a step; of small grids, a few.
+_WATCHED, _WATCHED_FOR = 8, 256
 #: What is left after a step of the drift of the rates before it.
 _REMAINS = 0.9
 #: Steps between two looks at the drift, each of which costs a fifth of one: while it is within a factor of `_NEAR` of bounding
@@ -58,6 +63,7 @@ class Controller:
         peaks: largest root mean square of every field so far.
         longest: the longest step accepted so far.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
+        ahead: likewise from that of what lies in an unstable state, for a front to invade.
         resting: whether the state does not change as it would if it grew like that: phases in equilibrium are no fluctuations.
         stiffness: of the stabilised modes, 1/time.
         bodies: fields that act on each other, by their numbers in ``groups``; none for every field by itself.
@@ -79,6 +85,7 @@ class Controller:
     peaks: list[float] = field(default_factory=list)
     longest: float = 0.0
     limit: float = math.inf
+    ahead: float = math.inf
     resting: bool = False
     seen: list[float] = field(default_factory=list)
     stiffness: float = 0.0
@@ -138,7 +145,8 @@ class Controller:
         self.longest = max(self.longest, size)
         fluctuations = [math.hypot(*trial.fluctuation[part]) for part in self.groups]
         self.resting = all(
-            rate * self.limit < _FOLLOWED * _RESTING * fluctuation or fluctuation < self._floor(state, size)
+            rate * min(self.limit, self.ahead) < _FOLLOWED * _RESTING * fluctuation
+            or fluctuation < self._floor(state, size)
             for rate, fluctuation, (_, _, state) in zip(self.rates, fluctuations, judged, strict=False)
         )
         ratio = max(ratio, 1e-8)
@@ -195,7 +203,7 @@ class Controller:
         self.rejected += 1
 
     def _bound(self, size: float) -> float:
-        limit = math.inf if self.resting else self.limit
+        limit = math.inf if self.resting else min(self.limit, self.ahead)
         return max(self.dt_min, min(size, self.dt_max, limit, self.holds))
 
     def changed(self, trial: Trial) -> bool:
@@ -210,6 +218,16 @@ class Controller:
         self.seen, self.limit = [*trial.mean, *trial.fluctuation], limit
         self.dt = self._bound(self.dt)
 
+    def watching(self, step: int) -> bool:
+        """Whether to look for what waits in an unstable state, after the step of this number."""
+        if step % _WATCHED:
+            return step == 1
+        return self.ahead < math.inf or step & (step - 1) == 0 or step % _WATCHED_FOR == 0
+
+    def watch(self, limit: float) -> None:
+        self.ahead = limit
+        self.dt = self._bound(self.dt)
+
     #: What a checkpoint keeps.
     STATE = (
         "dt",
@@ -219,6 +237,7 @@ class Controller:
         "peaks",
         "longest",
         "limit",
+        "ahead",
         "resting",
         "seen",
         "drifts",
@@ -239,6 +258,11 @@ def _mean(past: float, now: float, left: float) -> float:
     return left * past + (1 - left) * now
 
 
+def _followed(rate: float) -> float:
+    """The longest step that follows what grows at this rate."""
+    return _FOLLOWED / rate if rate > 0 else math.inf
+
+
 class NoWay(Exception):
     """No step leads on, or none to the end: why, and what to do."""
 
@@ -248,10 +272,20 @@ class NoWay(Exception):
 
 
 class Growth(Protocol):
-    """How fast the fastest fluctuation of a state grows."""
+    """How fast the fastest fluctuation of a state grows, 1/time, 0 for none; means and fluctuations as in `Trial`.
+
+    Attributes:
+        picks: places in a buffer of cells that `waiting` looks at.
+    """
+
+    @property
+    def picks(self) -> Sequence[tuple[slice, ...]]: ...
 
     def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
-        """1/time, 0 for none; means and fluctuations as in `Trial`."""
+        """About the mean of a state."""
+
+    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float]) -> float:
+        """In what lies in an unstable state, from the values at ``picks``."""
 
 
 class Events(Protocol):
@@ -414,8 +448,10 @@ class AdaptiveSteps:
         """What an accepted step means for the next ones."""
         # The growth of fluctuations bounds them: an error there is small beside that of the pattern which grows from it.
         if self._growth is not None and self.controller.changed(trial):
-            rate = self._growth.rate(trial.mean, trial.fluctuation)
-            self.controller.survey(trial, _FOLLOWED / rate if rate > 0 else math.inf)
+            self.controller.survey(trial, _followed(self._growth.rate(trial.mean, trial.fluctuation)))
+        if self._growth is not None and self.controller.watching(carry.step):
+            sample = self._integrator.sample(carry, self._growth.picks)
+            self.controller.watch(_followed(self._growth.waiting(sample, trial.fluctuation)))
         self._judge(carry)
         if self._events is not None and (now := self._events.switch(carry.t)) is not None:
             self._integrator.restart(carry, max(now, carry.t))

@@ -50,6 +50,7 @@ class Integrator:
         self._older = {name: [old for old in self._history if old.startswith(f"{name}_")] for name in ("u", "n")}
         self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
         self._evaluate = backend.program(layout, split.operations("work"))
+        self._to_cells = backend.program(layout, split.cells("work"))
         self._method = self._compile(scheme)
         self._first_error: Program | None = None
         if adaptive and scheme.first_error is not None:
@@ -294,6 +295,13 @@ class Integrator:
         arrays = self._before(carry, self._spare) | stages | {"new": self._new}
         found = self._drift(arrays, self._scalars(carry, size, t_new))
         return [(found[along], found[motion]) for along, motion in self._motions]
+
+    def sample(self, carry: Carry, picks: Sequence[tuple[slice, ...]]) -> list[Any]:
+        """Values in cells at some places in the buffers of an array, on the host."""
+        cells = self.scratch[: self.split.components]
+        self.backend.copy(carry.u, cells)
+        self._to_cells({"work": cells})
+        return [self.backend.to_host(cells[pick]) for pick in picks]
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""
