@@ -22,9 +22,9 @@ log = logging.getLogger("phasefield")
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
 _FOLLOWED = 0.07
-#: Steps between two looks at what waits in an unstable state: while there is some, and, once their number has doubled often
-#: enough, at most. A look costs half a step; of small grids, a few.
-_WATCHED, _WATCHED_FOR = 8, 256
+#: Steps between two looks at what waits in an unstable state, where that bounds them more than the growth of fluctuations by this
+#: factor; and at most, once their number has doubled often enough. A look costs half a step; of small grids, one or two.
+_WATCHED, _MORE, _WATCHED_FOR = 8, 1.05, 256
 #: What is left after a step of the drift of the rates before it.
 _REMAINS = 0.9
 #: Steps between two looks at the drift, each of which costs a fifth of one: while it is within a factor of `_NEAR` of bounding
@@ -222,7 +222,7 @@ class Controller:
         """Whether to look for what waits in an unstable state, after the step of this number."""
         if step % _WATCHED:
             return step == 1
-        return self.ahead < math.inf or step & (step - 1) == 0 or step % _WATCHED_FOR == 0
+        return self.limit > _MORE * self.ahead or step & (step - 1) == 0 or step % _WATCHED_FOR == 0
 
     def watch(self, limit: float) -> None:
         self.ahead = limit

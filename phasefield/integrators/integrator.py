@@ -168,12 +168,11 @@ class Integrator:
 
     def _drift_kernel(self, scheme: Scheme) -> Kernel:
         # A pass of its own over what an attempt has left: it is due so seldom that this costs less than sums in every attempt.
-        error, sums = self._expressions(scheme.error), {}
-        for i, (linear, metric) in enumerate(zip(self.split.linear, self.split.metric, strict=True)):
-            change = array_symbol("new", i) - array_symbol("u", i)
-            drift = PerMode(WEIGHT * metric * scheme.drift.xreplace({z: dt * linear}))
-            sums[f"drift_{i}"] = Reduction("sum", drift * error[i] * change)
-            sums[f"motion_{i}"] = Reduction("sum", PerMode(WEIGHT * metric) * change**2)
+        lasting, sums = self._expressions(scheme.drift * scheme.error), {}
+        for i, metric in enumerate(self.split.metric):
+            weight, change = PerMode(WEIGHT * metric), array_symbol("new", i) - array_symbol("u", i)
+            sums[f"drift_{i}"] = Reduction("sum", weight * lasting[i] * change)
+            sums[f"motion_{i}"] = Reduction("sum", weight * change**2)
         return self._kernel("drift", {}, **sums)
 
     #: Takes the mean out of a field's modes.

@@ -295,3 +295,30 @@ def test_growth_is_that_of_linear_theory_and_ends_with_it(preset: str) -> None:
     if preset != "precipitate":
         wells = {"cahn_hilliard": 0.5, "spinodal": 0.2, "allen_cahn": 1.0}[preset]  # half the distance of the phases
         assert growth.rate(mean, [0.9 * wells]) == 0
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-12])
+def test_what_waits_is_found_ahead_of_fronts_and_not_across_interfaces(unit: float) -> None:
+    """Unstable and uniform, in any unit of the field; an interface holds unstable states as well, where it is steepest."""
+    text = f"-(eta/{unit})**2/2+(eta/{unit})**4/4"
+    sim = Simulation(
+        specify(
+            "model=allen_cahn",
+            f"model.energy={text}",
+            f"model.fields.eta.kappa={1 / unit**2}",
+            "grid.shape=[64,64]",
+            "grid.boundary=no-flux",
+            f"initial.eta={unit}",
+        )
+    )
+    growth, x = Amplification(sim.model, sim.grid, 1e-14), sim.grid.axes[0].centers[:, None] + np.zeros((64, 64))
+
+    def waiting(cells: np.ndarray) -> float:
+        buffer = (unit * cells)[None, :, None, :]
+        return growth.waiting([buffer[pick] for pick in growth.picks], [unit * float(cells.std())]) * unit**2
+
+    front = (1 - np.tanh((x - 30) / math.sqrt(2))) / 2
+    assert waiting(front) == pytest.approx(1.0, rel=0.01)
+    assert waiting(np.maximum(front, 1e-30)) == pytest.approx(1.0, rel=0.01)
+    assert waiting(np.tanh((x - 30) / math.sqrt(2))) == 0
+    assert waiting(np.prod([np.tanh((x - at) / math.sqrt(2)) for at in (8, 20, 30, 44, 56)], axis=0)) == 0
