@@ -8,17 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..schedule import Beat
 from .integrator import Integrator
 from .state import Carry, Trial
+
+#: What `Integrator.drift` finds.
+Drift = Sequence[tuple[float, float]]
 
 log = logging.getLogger("phasefield")
 
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
 _FOLLOWED = 0.07
+#: Steps between two looks at what waits in an unstable state, where that bounds them more than the growth of fluctuations by this
+#: factor; and at most, once their number has doubled often enough. A look costs half a step; of small grids, one or two.
+_WATCHED, _MORE, _WATCHED_FOR = 8, 1.05, 256
 #: What is left after a step of the drift of the rates before it.
 _REMAINS = 0.9
+#: Steps between two looks at the drift, each of which costs a fifth of one: while it is within a factor of `_NEAR` of bounding
+#: them, and else. With 32 in the place of 16, fronts 9 apart had gone a twentieth of their time before the drift was seen.
+_LOOK, _SELDOM, _NEAR = 8, 16, 2.0
 #: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
 _ABRUPT = 0.1
 #: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
@@ -52,11 +63,13 @@ class Controller:
         peaks: largest root mean square of every field so far.
         longest: the longest step accepted so far.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
+        ahead: likewise from that of what lies in an unstable state, for a front to invade.
         resting: whether the state does not change as it would if it grew like that: phases in equilibrium are no fluctuations.
         stiffness: of the stabilised modes, 1/time.
         bodies: fields that act on each other, by their numbers in ``groups``; none for every field by itself.
         drifts: of every body, what its rate is lastingly off by, relative to it, and the power of the step that this belongs to,
             as means over the last steps; and its rate, decaying. holds: the bound on the step that follows.
+        unseen: steps since the drift was looked at.
     """
 
     tolerance: float
@@ -72,12 +85,14 @@ class Controller:
     peaks: list[float] = field(default_factory=list)
     longest: float = 0.0
     limit: float = math.inf
+    ahead: float = math.inf
     resting: bool = False
     seen: list[float] = field(default_factory=list)
     stiffness: float = 0.0
     bodies: Sequence[Sequence[int]] = ()
     drifts: list[tuple[float, float, float]] = field(default_factory=list)
     holds: float = math.inf
+    unseen: int = _SELDOM
 
     #: The trial that was judged last, and the verdict.
     _verdict: tuple[Trial | None, list[tuple[float, float, float]]] = field(default=(None, []), init=False, repr=False)
@@ -121,8 +136,8 @@ class Controller:
         self._verdict = trial, found
         return found
 
-    def accepted(self, trial: Trial, ratio: float, size: float) -> None:
-        """Sets the next step after an accepted one."""
+    def accepted(self, trial: Trial, ratio: float, size: float, drift: Drift | None = None) -> None:
+        """Sets the next step after an accepted one, of which ``drift`` may tell what it has lastingly wrong."""
         judged = self._judged(trial)
         self.peaks = [state for *_, state in judged[: len(self.groups)]]
         rates = [change / size for _, change, _ in judged]
@@ -130,33 +145,40 @@ class Controller:
         self.longest = max(self.longest, size)
         fluctuations = [math.hypot(*trial.fluctuation[part]) for part in self.groups]
         self.resting = all(
-            rate * self.limit < _FOLLOWED * _RESTING * fluctuation or fluctuation < self._floor(state, size)
+            rate * min(self.limit, self.ahead) < _FOLLOWED * _RESTING * fluctuation
+            or fluctuation < self._floor(state, size)
             for rate, fluctuation, (_, _, state) in zip(self.rates, fluctuations, judged, strict=False)
         )
         ratio = max(ratio, 1e-8)
         factor = (self.aim / ratio) ** (0.7 / self.order)
         if self.last > 0:
             factor *= (self.last / self.aim) ** (0.4 / self.order)
-        self._follow(trial, judged, size)
+        self.unseen += 1
+        if drift is not None:
+            self._follow(drift, judged, size)
         # A step cut short to land on an output time says nothing against the step that was proposed.
         proposal = size * min(max(factor, self.shrink), self.growth)
         self.dt = self._bound(max(proposal, self.dt) if size < 0.999 * self.dt and ratio <= 1 else proposal)
         self.last = ratio
 
-    def _follow(self, trial: Trial, judged: Sequence[tuple[float, float, float]], size: float) -> None:
+    @property
+    def due(self) -> bool:
+        """Whether the drift of the next step is to be looked at."""
+        return self.unseen >= (_LOOK if self.holds < _NEAR * self.dt else _SELDOM) - 1
+
+    def _follow(self, drift: Drift, judged: Sequence[tuple[float, float, float]], size: float) -> None:
         """Bounds the next steps by what is lastingly wrong with the rates.
 
         An error that is small beside the change of one step adds up along it where stiff modes creep, since an extrapolated N
         remembers (see `Scheme.drift`). What counts is the mean over some steps: what changes sign on the way does not add up.
         It is not a matter of the step at hand, so none is refused for it.
         """
+        left = _REMAINS**self.unseen
         power = self.order + 1  # in stiff modes; one less elsewhere, which errs on the safe side
         bodies = self.bodies or [[i] for i in range(len(self.groups))]
         found = []
-        for body, (drift, steps, rate) in zip(bodies, self.drifts or [(0.0, 0.0, 0.0)] * len(bodies), strict=True):
-            along, motion = (
-                sum(v) for v in zip(*(pair for i in body for pair in trial.drift[self.groups[i]]), strict=True)
-            )
+        for body, (past, steps, rate) in zip(bodies, self.drifts or [(0.0, 0.0, 0.0)] * len(bodies), strict=True):
+            along, motion = (sum(v) for v in zip(*(pair for i in body for pair in drift[self.groups[i]]), strict=True))
             moved = math.sqrt(motion)
             fastest = max(moved / size, self.memory * rate)
             relative = along / (moved * fastest * size) if moved > 0 else 0.0
@@ -166,11 +188,12 @@ class Controller:
             )
             most = self.tolerance * above
             relative = relative * most / (abs(relative) + most) if most > 0 else 0.0
-            found.append((_mean(drift, relative), _mean(steps, size**power), fastest))
-        self.drifts = found
+            found.append((_mean(past, relative, left), _mean(steps, size**power, left), fastest))
+        self.drifts, self.unseen = found, 0
         allowed = self.aim * self.tolerance
         self.holds = min(
-            ((allowed * steps / abs(drift)) ** (1 / power) for drift, steps, _ in found if drift), default=math.inf
+            ((allowed * steps / abs(lasting)) ** (1 / power) for lasting, steps, _ in found if lasting),
+            default=math.inf,
         )
 
     def refused(self, ratio: float, size: float) -> None:
@@ -180,7 +203,7 @@ class Controller:
         self.rejected += 1
 
     def _bound(self, size: float) -> float:
-        limit = math.inf if self.resting else self.limit
+        limit = math.inf if self.resting else min(self.limit, self.ahead)
         return max(self.dt_min, min(size, self.dt_max, limit, self.holds))
 
     def changed(self, trial: Trial) -> bool:
@@ -195,8 +218,32 @@ class Controller:
         self.seen, self.limit = [*trial.mean, *trial.fluctuation], limit
         self.dt = self._bound(self.dt)
 
+    def watching(self, step: int) -> bool:
+        """Whether to look for what waits in an unstable state, after the step of this number."""
+        if step % _WATCHED:
+            return step == 1
+        return self.limit > _MORE * self.ahead or step & (step - 1) == 0 or step % _WATCHED_FOR == 0
+
+    def watch(self, limit: float) -> None:
+        self.ahead = limit
+        self.dt = self._bound(self.dt)
+
     #: What a checkpoint keeps.
-    STATE = ("dt", "last", "rejected", "rates", "peaks", "longest", "limit", "resting", "seen", "drifts", "holds")
+    STATE = (
+        "dt",
+        "last",
+        "rejected",
+        "rates",
+        "peaks",
+        "longest",
+        "limit",
+        "ahead",
+        "resting",
+        "seen",
+        "drifts",
+        "holds",
+        "unseen",
+    )
 
     def state(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.STATE}
@@ -206,9 +253,14 @@ class Controller:
             setattr(self, name, value)
 
 
-def _mean(past: float, now: float) -> float:
-    """A mean over the last steps, decaying."""
-    return _REMAINS * past + (1 - _REMAINS) * now
+def _mean(past: float, now: float, left: float) -> float:
+    """A mean in which the share ``left`` of the past remains."""
+    return left * past + (1 - left) * now
+
+
+def _followed(rate: float) -> float:
+    """The longest step that follows what grows at this rate."""
+    return _FOLLOWED / rate if rate > 0 else math.inf
 
 
 class NoWay(Exception):
@@ -220,10 +272,20 @@ class NoWay(Exception):
 
 
 class Growth(Protocol):
-    """How fast the fastest fluctuation of a state grows."""
+    """How fast the fastest fluctuation of a state grows, 1/time, 0 for none; means and fluctuations as in `Trial`.
+
+    Attributes:
+        picks: places in a buffer of cells that `waiting` looks at.
+    """
+
+    @property
+    def picks(self) -> Sequence[tuple[slice, ...]]: ...
 
     def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
-        """1/time, 0 for none; means and fluctuations as in `Trial`."""
+        """About the mean of a state."""
+
+    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float]) -> float:
+        """In what lies in an unstable state, from the values at ``picks``."""
 
 
 class Events(Protocol):
@@ -355,7 +417,8 @@ class AdaptiveSteps:
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
                 why = self._objection(carry, trial)
                 if not why:
-                    controller.accepted(trial, ratio, size)
+                    drift = integrator.drift(carry, size, t_new) if controller.due else None
+                    controller.accepted(trial, ratio, size, drift)
                     integrator.accept(carry, trial, size, t_new)
                     self._after(carry, trial)
                     return
@@ -385,8 +448,10 @@ class AdaptiveSteps:
         """What an accepted step means for the next ones."""
         # The growth of fluctuations bounds them: an error there is small beside that of the pattern which grows from it.
         if self._growth is not None and self.controller.changed(trial):
-            rate = self._growth.rate(trial.mean, trial.fluctuation)
-            self.controller.survey(trial, _FOLLOWED / rate if rate > 0 else math.inf)
+            self.controller.survey(trial, _followed(self._growth.rate(trial.mean, trial.fluctuation)))
+        if self._growth is not None and self.controller.watching(carry.step):
+            sample = self._integrator.sample(carry, self._growth.picks)
+            self.controller.watch(_followed(self._growth.waiting(sample, trial.fluctuation)))
         self._judge(carry)
         if self._events is not None and (now := self._events.switch(carry.t)) is not None:
             self._integrator.restart(carry, max(now, carry.t))

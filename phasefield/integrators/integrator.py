@@ -50,6 +50,7 @@ class Integrator:
         self._older = {name: [old for old in self._history if old.startswith(f"{name}_")] for name in ("u", "n")}
         self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
         self._evaluate = backend.program(layout, split.operations("work"))
+        self._to_cells = backend.program(layout, split.cells("work"))
         self._method = self._compile(scheme)
         self._first_error: Program | None = None
         if adaptive and scheme.first_error is not None:
@@ -57,6 +58,7 @@ class Integrator:
             reductions = self._squares("error", error)
             reductions |= {f"missupply_{i}": Reduction("sum", self._uniform * error[i]) for i in split.supplied}
             self._first_error = backend.program(layout, [Apply(self._kernel("first_error", {}, **reductions))])
+        self._drift = backend.program(layout, [Apply(self._drift_kernel(scheme))]) if adaptive else None
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starter = self._compile(SCHEMES[scheme.starter]) if scheme.starter and not adaptive else None
         self._stages = [self._buffer(split.channels) for _ in range(scheme.stage_buffers(adaptive))]
@@ -155,11 +157,6 @@ class Integrator:
         reductions = self._squares("error", error)
         change = [e - u_i for e, u_i in zip(new, before, strict=True)]
         reductions |= self._squares("change", change)
-        for i, (linear, metric) in enumerate(zip(self.split.linear, self.split.metric, strict=True)):
-            weight = WEIGHT * metric
-            drift = PerMode(weight * scheme.drift.xreplace({z: dt * linear})) * error[i] * change[i]
-            reductions |= {f"drift_{i}": Reduction("sum", drift)}
-            reductions |= {f"motion_{i}": Reduction("sum", PerMode(weight) * change[i] ** 2)}
         uniform, varying = self._uniform, PerMode(sp.Piecewise((WEIGHT, K2 > 0), (0, True)))
         reductions |= {f"mean_{i}": Reduction("sum", uniform * e) for i, e in enumerate(new)}
         for i in self.split.supplied:
@@ -168,6 +165,15 @@ class Integrator:
         reductions |= {f"fluctuation_{i}": Reduction("sum", varying * e**2) for i, e in enumerate(new)}
         reductions |= {name: Reduction("sum", e) for name, e in self.split.quadratic(new).items()}
         return self._kernel("attempt", {"new": new, "work": new}, **reductions)
+
+    def _drift_kernel(self, scheme: Scheme) -> Kernel:
+        # A pass of its own over what an attempt has left: it is due so seldom that this costs less than sums in every attempt.
+        lasting, sums = self._expressions(scheme.drift * scheme.error), {}
+        for i, metric in enumerate(self.split.metric):
+            weight, change = PerMode(WEIGHT * metric), array_symbol("new", i) - array_symbol("u", i)
+            sums[f"drift_{i}"] = Reduction("sum", weight * lasting[i] * change)
+            sums[f"motion_{i}"] = Reduction("sum", weight * change**2)
+        return self._kernel("drift", {}, **sums)
 
     #: Takes the mean out of a field's modes.
     _uniform = PerMode(sp.Piecewise((0, K2 > 0), (sp.sqrt(WEIGHT), True)))
@@ -233,9 +239,13 @@ class Integrator:
             carry.history[old], new = new, carry.history[old]
         return new
 
+    def _before(self, carry: Carry, memory: Mapping[str, Any]) -> dict[str, Any]:
+        """All arrays that a step starts from."""
+        return {"u": carry.u, "n": carry.n, **carry.history, **self._own, **memory}
+
     def _arrays(self, method: _Method, carry: Carry, size: float, memory: Mapping[str, Any]) -> dict[str, Any]:
         """All arrays of a step, its stages evaluated."""
-        arrays = {"u": carry.u, "n": carry.n, **carry.history, **self._own, **memory}
+        arrays = self._before(carry, memory)
         for i, (program, node) in enumerate(zip(method.stages, method.scheme.nodes, strict=True)):
             buffer = self._stages[i]
             program({**arrays, "target": buffer}, self._scalars(carry, size, carry.t + node * size))
@@ -270,8 +280,27 @@ class Integrator:
         error, change, fluctuation = [[math.sqrt(found[name]) for name in names] for names in self._squared]
         mean = [found[name] for name in self._means]
         supply = [(abs(found[lost]), abs(found[given])) for lost, given in self._supplies]
-        drift = [(found[along], found[motion]) for along, motion in self._motions]
-        return Trial(error, change, drift, mean, fluctuation, supply, self._energies(self.split.energies(found)))
+        return Trial(error, change, mean, fluctuation, supply, self._energies(self.split.energies(found)))
+
+    def drift(self, carry: Carry, size: float, t_new: float) -> list[tuple[float, float]]:
+        """What the step just attempted shows of a lasting error of the rates, before it is accepted.
+
+        Returns:
+            Of every component, the product of the change with what the rate is lastingly off by, times dt, and that of the change
+            with itself, in the split's metric.
+        """
+        assert self._drift is not None
+        stages = {f"n{i + 1}": self._stages[i] for i in range(len(self.scheme.stages))}
+        arrays = self._before(carry, self._spare) | stages | {"new": self._new}
+        found = self._drift(arrays, self._scalars(carry, size, t_new))
+        return [(found[along], found[motion]) for along, motion in self._motions]
+
+    def sample(self, carry: Carry, picks: Sequence[tuple[slice, ...]]) -> list[Any]:
+        """Values in cells at some places in the buffers of an array, on the host."""
+        cells = self.scratch[: self.split.components]
+        self.backend.copy(carry.u, cells)
+        self._to_cells({"work": cells})
+        return [self.backend.to_host(cells[pick]) for pick in picks]
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

@@ -64,8 +64,6 @@ class Trial:
 
     Attributes:
         error, change: root mean squares over the cells of the local error and of what the step changed, of every component.
-        drift: of every component, the product of the change with what the rate is lastingly off by, times dt, and that of the
-            change with itself, in the split's metric.
         mean, fluctuation: the new state's mean, and its root mean square departure from it.
         supply: error and change of the mean of every component whose mean nothing but a source changes.
         energies: parts of the energy at the end of the step by name, NaN where unknown.
@@ -73,7 +71,6 @@ class Trial:
 
     error: Sequence[float]
     change: Sequence[float]
-    drift: Sequence[tuple[float, float]]
     mean: Sequence[float]
     fluctuation: Sequence[float]
     supply: Sequence[tuple[float, float]]

@@ -9,6 +9,10 @@ import numpy as np
 
 from ..grid import Grid
 from .energy import EnergyModel
+from .unstable import UnstableCells
+
+#: Ratio of curvatures up to which the growth of a front's foot is followed as that of any fluctuation.
+_USUAL = 3.0
 
 
 class Amplification:
@@ -22,6 +26,9 @@ class Amplification:
 
     Args:
         noise: relative size of fluctuations that are but round-off, which nothing needs to follow.
+
+    Attributes:
+        picks: places in a buffer that `waiting` asks for.
     """
 
     def __init__(self, model: EnergyModel, grid: Grid, noise: float) -> None:
@@ -32,6 +39,8 @@ class Amplification:
         self._root = np.sqrt([f.mobility for f in fields])
         self._kappa = np.array([f.kappa for f in fields], dtype=float)
         self._least, self._most = grid.wavenumbers
+        self._unstable = UnstableCells(model, grid)
+        self.picks = self._unstable.picks
 
     def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
         """The largest growth rate, 1/time; 0 where nothing grows or the energy is not finite nearby.
@@ -64,3 +73,20 @@ class Amplification:
         inner = hessian + squares[:, None, None] * np.diag(self._kappa)
         growth = -mobility[:, :, None] * inner * mobility[:, None, :]
         return max(0.0, float(np.linalg.eigvalsh(growth)[:, -1].max()))
+
+    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float]) -> float:
+        """The largest growth rate, 1/time, in what lies in an unstable state ahead of fronts; 0 where little does.
+
+        A front that its foot pulls into an unstable state is as fast as the foot grows (van Saarloos, Phys. Rep. 386 (2003) 29),
+        and the foot is beneath all that errors are compared with. What it grows by is extrapolated together with what the
+        stabiliser takes off again. So where the curvature of f elsewhere is more than `_USUAL` times that of the foot (for a
+        quartic well it is twice), an error of third order is larger by as much, and the rate is given larger by the cube root.
+
+        Args:
+            sample: the state at `picks`, as found in its buffer. fluctuation: of every component, as in `Trial`.
+        """
+        found, contrast = self._unstable(sample, fluctuation)
+        if not found.size:
+            return 0.0
+        rate = self.rate(list(found.mean(axis=1)), list(found.std(axis=1)))
+        return float(rate * max(1.0, (1 + contrast) / (1 + _USUAL)) ** (1 / 3))

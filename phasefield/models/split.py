@@ -81,6 +81,9 @@ class Split(Protocol):
     def operations(self, array: str) -> list[Operation]:
         """What overwrites the state in ``array`` by the channels of N; reductions on the way are parts of the energy."""
 
+    def cells(self, array: str) -> list[Operation]:
+        """What overwrites the state in ``array`` by its values in cells."""
+
     def explicit(self, array: str) -> list[sp.Expr]:
         """N of every component, a linear form of the channels in ``array``: the channels themselves if operations end in N."""
 
@@ -209,6 +212,9 @@ class SpectralSplit:
             Apply(self._kernel, {"work": array}),
             Forward(array, self.channels),
         ]
+
+    def cells(self, array: str) -> list[Operation]:
+        return [Inverse(array, self.components)]
 
     def quadratic(self, modes: Sequence[sp.Expr]) -> dict[str, sp.Expr]:
         return modal(self.model, modes, PerMode)

@@ -89,6 +89,9 @@ class Relaxation:
         drive = sp.Symbol("drive", real=True)
         return [Apply(Kernel("drive", "real", {"state": 1}, {"state": [drive]}, square, ["drive"]), {"state": array})]
 
+    def cells(self, array: str) -> list[Operation]:
+        return []
+
     def quadratic(self, modes: Sequence[sp.Expr]) -> dict[str, sp.Expr]:
         return {}
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.fft import dct, idct
 from scipy.integrate import solve_ivp
 from verify import field_values, run, specify, steps
 
@@ -83,6 +84,63 @@ def test_fronts_that_hardly_feel_each_other_meet_in_time(scheme: str) -> None:
     error = float(np.interp(0.98, mean, t)) / annihilation() - 1
     print(f"{scheme}: met {error:.2%} late, {sim.carry.step} steps")
     assert abs(error) < 0.005
+
+
+#: Keys of fronts into unstable states.
+PULLED = {
+    "a phase": ("initial.eta=(1-tanh(x-6))/2",),
+    "a phase that is shallow beside the other": (
+        "model.energy=-eta**2/2+eta**10/10",
+        "initial.eta=(1-tanh(x-6))/2",
+    ),
+    "a phase, another field behind": (
+        "model.energy=-eta**2/2+eta**4/4+q**2/2-q**2*eta+q**4/4",
+        "+model.fields.q={kinetics: nonconserved, mobility: 1.0, kappa: 1.0}",
+        "initial.eta=(1-tanh(x-6))/2",
+        "+initial.q=(1-tanh(x-4))/10",
+    ),
+    "a mixture": ("model.fields.eta.kinetics=conserved", "initial.eta=0.5*exp(-(x/2)**2)"),
+}
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if "behind" in c else c for c in PULLED])
+def test_a_front_is_pulled_by_the_growth_of_its_foot(case: str) -> None:
+    """Into an unstable state, which nothing shows that errors are compared with; against an explicit solver of the same modes.
+
+    It is too slow for a conserved field: there against a tolerance fifty times as small.
+    """
+    cells, length, times = 128, 64.0, (5.0, 20.0)
+    keys = (
+        "model=allen_cahn",
+        f"grid.shape=[{cells}]",
+        f"grid.length={length}",
+        "grid.boundary=no-flux",
+        "time.end=20",
+    )
+    sim = Simulation(specify(*keys, *PULLED[case]))
+    k2 = (math.pi / length * np.arange(cells)) ** 2
+    force = sim.model.function(sim.model.potentials)
+
+    def slope(_: float, state: np.ndarray) -> np.ndarray:
+        u = state.reshape(-1, cells)
+        return -idct(dct(force(u)) + k2 * dct(u)).ravel()
+
+    def front(state: np.ndarray) -> float:
+        """Where the last field ends, ahead of which others may be."""
+        size = np.abs(state.reshape(-1, cells)[-1])
+        last = int(np.flatnonzero(size > 0.2)[-1])
+        return float(last + (size[last] - 0.2) / (size[last] - size[last + 1]))
+
+    if case == "a mixture":
+        fine = Simulation(specify(*keys, *PULLED[case], "time.tolerance=0.001"))
+        exact = [field_values(run(fine, t)) for t in times]
+    else:
+        start = field_values(sim).astype(float).ravel()
+        exact = solve_ivp(slope, (0, times[-1]), start, "DOP853", rtol=1e-8, atol=1e-14, t_eval=times).y.T
+    found = [field_values(run(sim, t)) for t in times]
+    way, expected = (front(later) - front(sooner) for sooner, later in (found, exact))
+    print(f"into {case}: {way / expected - 1:.3%}, {sim.carry.step} steps")
+    assert way == pytest.approx(expected, rel=0.005)
 
 
 def test_what_follows_a_slow_field_at_once_takes_no_steps_of_its_own() -> None:
@@ -237,3 +295,30 @@ def test_growth_is_that_of_linear_theory_and_ends_with_it(preset: str) -> None:
     if preset != "precipitate":
         wells = {"cahn_hilliard": 0.5, "spinodal": 0.2, "allen_cahn": 1.0}[preset]  # half the distance of the phases
         assert growth.rate(mean, [0.9 * wells]) == 0
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-12])
+def test_what_waits_is_found_ahead_of_fronts_and_not_across_interfaces(unit: float) -> None:
+    """Unstable and uniform, in any unit of the field; an interface holds unstable states as well, where it is steepest."""
+    text = f"-(eta/{unit})**2/2+(eta/{unit})**4/4"
+    sim = Simulation(
+        specify(
+            "model=allen_cahn",
+            f"model.energy={text}",
+            f"model.fields.eta.kappa={1 / unit**2}",
+            "grid.shape=[64,64]",
+            "grid.boundary=no-flux",
+            f"initial.eta={unit}",
+        )
+    )
+    growth, x = Amplification(sim.model, sim.grid, 1e-14), sim.grid.axes[0].centers[:, None] + np.zeros((64, 64))
+
+    def waiting(cells: np.ndarray) -> float:
+        buffer = (unit * cells)[None, :, None, :]
+        return growth.waiting([buffer[pick] for pick in growth.picks], [unit * float(cells.std())]) * unit**2
+
+    front = (1 - np.tanh((x - 30) / math.sqrt(2))) / 2
+    assert waiting(front) == pytest.approx(1.0, rel=0.01)
+    assert waiting(np.maximum(front, 1e-30)) == pytest.approx(1.0, rel=0.01)
+    assert waiting(np.tanh((x - 30) / math.sqrt(2))) == 0
+    assert waiting(np.prod([np.tanh((x - at) / math.sqrt(2)) for at in (8, 20, 30, 44, 56)], axis=0)) == 0
