@@ -5,7 +5,7 @@
 A regular solution on the lattice of the electrode (Han et al., Electrochim. Acta 49 (2004) 4691). The walls let nothing through,
 so the mean is what the source has put in; slowly charged, the potential follows Maxwell's construction, a plateau at μ = 0.
 
-Run time: 8 s on 2 cores. Picture: battery_particle.png
+Run time: 7 s on 2 cores. Picture: battery_particle.png
 """
 
 import sys

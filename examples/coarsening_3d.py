@@ -5,7 +5,7 @@
 A is counted apart from the energy: the faces between voxels on either side of c = 1/2, of which a surface that looks the same
 from all sides has 3/2 of its area (Crofton's formula).
 
-Run time: 60 s on 2 cores. Picture: coarsening_3d.png
+Run time: 5 s on 2 cores. Picture: coarsening_3d.png
 """
 
 import sys

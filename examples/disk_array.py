@@ -5,7 +5,7 @@
 Disks of conductivity k_d fill the share f of a matrix k_m (Lord Rayleigh, Phil. Mag. 34 (1892) 481; Perrins, McKenzie and
 McPhedran, Proc. R. Soc. A 369 (1979) 207). Voxels that an interface cuts become laminates, so that coarse grids are good enough.
 
-Run time: 4 s on 2 cores. Picture: disk_array.png
+Run time: 2 s on 2 cores. Picture: disk_array.png
 """
 
 import sys

@@ -17,7 +17,13 @@ import phasefield as pf
 
 QUICK = "--quick" in sys.argv  # smaller, for the tests of this project
 N, END = (48, 30) if QUICK else (128, 60)
-keys = ("model=cahn_hilliard", "time.adaptive=false", "time.dt=0.05", f"output.every={END / 30}", "output.picture=false")
+keys = (
+    "model=cahn_hilliard",
+    "time.adaptive=false",
+    "time.dt=0.05",
+    f"output.every={END / 30}",
+    "output.picture=false",
+)
 
 start = 0.5 + 1e-5 * np.random.default_rng(1).standard_normal((N, N))
 nudged = start.copy()
@@ -47,6 +53,8 @@ right.set(xlabel="time t", ylabel="largest difference from the unbroken run", yl
 right.legend(fontsize=8)
 figure.savefig("exact_bits.png", dpi=150)
 
-print(f"values of {resumed.size} that differ after resuming: {bits}, expected 0; one nudged cell: {apart.values[-1]:.0e}")
+print(
+    f"values of {resumed.size} that differ after resuming: {bits}, expected 0; one nudged cell: {apart.values[-1]:.0e}"
+)
 assert bits == 0
 assert apart[-1] > 0

@@ -5,7 +5,7 @@
 S are compliances, <> means by volume (Levin, Mekhanika Tverdogo Tela 2 (1967) 88; Rosen and Hashin, Int. J. Engng Sci. 8 (1970)
 157). Expansion is solved on its own here, with stresses between the phases, and compared with what the stiffness foretells.
 
-Run time: 5 s on 2 cores. Picture: expansion.png
+Run time: 3 s on 2 cores. Picture: expansion.png
 """
 
 import sys
@@ -50,5 +50,7 @@ right.set(xlabel="share of the fibres f", ylabel="thermal expansion α, 10⁻⁶
 right.legend()
 figure.savefig("expansion.png", dpi=150)
 
-print(f"expansion across the fibres: {found[-1, 0]:.4f}e-6/K, expected {foretold[-1, 0]:.4f}e-6/K (Levin) within 0.01 %")
+print(
+    f"expansion across the fibres: {found[-1, 0]:.4f}e-6/K, expected {foretold[-1, 0]:.4f}e-6/K (Levin) within 0.01 %"
+)
 assert error < 1e-4

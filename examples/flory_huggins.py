@@ -5,7 +5,7 @@
 For N_A = N_B = 1 the energy is symmetric and the tangent flat: ln(φ/(1 - φ)) = χ (2φ - 1), solved here by itself. Blends of
 several χ are brought to rest in one dimension, and the ends of their profiles are compared (Flory 1942, Huggins 1942).
 
-Run time: 12 s on 2 cores. Picture: flory_huggins.png
+Run time: 7 s on 2 cores. Picture: flory_huggins.png
 """
 
 import sys

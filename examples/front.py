@@ -5,7 +5,7 @@
 Nagumo's equation of nerve pulses is an Allen-Cahn model with an energy of its own: f' = -u (1 - u)(u - a), κ = L = 1
 (Nagumo, Arimoto and Yoshizawa, Proc. IRE 50 (1962) 2061).
 
-Run time: 2 s on 2 cores. Picture: front.png
+Run time: 3 s on 2 cores. Picture: front.png
 """
 
 import sys

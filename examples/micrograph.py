@@ -24,7 +24,9 @@ QUICK = "--quick" in sys.argv  # smaller, for the tests of this project
 N, THRESHOLD = 32 if QUICK else 192, 115.5
 LAME = {"epoxy": (2.9, 1.24), "gold": (145.0, 27.8)}  # λ and μ in GPa
 
-picture = Image.open(Path(__file__).parents[1] / "tests" / "data" / "nanoporous_gold.png").convert("L").crop((0, 0, N, N))
+picture = (
+    Image.open(Path(__file__).parents[1] / "tests" / "data" / "nanoporous_gold.png").convert("L").crop((0, 0, N, N))
+)
 with tempfile.TemporaryDirectory() as folder:
     picture.save(f"{folder}/gold.png")
     image = read_file(Path(f"{folder}/gold.png"), levels=[94, 137])  # grey values of epoxy and gold
@@ -54,10 +56,14 @@ theirs = stretch @ matrix @ (u := skfem.solve(*skfem.condense(matrix, x=stretch,
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained", gridspec_kw={"wspace": 0.08})
 axes[0].imshow(grey.T, origin="lower", cmap="gray", extent=(0, 1.09 * N, 0, 1.09 * N))
-axes[0].contour(1.09 * (np.arange(N) + 0.5), 1.09 * (np.arange(N) + 0.5), grey.T, [THRESHOLD], colors="gold", linewidths=0.7)
+axes[0].contour(
+    1.09 * (np.arange(N) + 0.5), 1.09 * (np.arange(N) + 0.5), grey.T, [THRESHOLD], colors="gold", linewidths=0.7
+)
 axes[0].set(xlabel="x, nm", ylabel="y, nm", title="nanoporous gold")
 stress = result.fields["stress"][0].reshape(-1, N, N)[0]
-shown = axes[1].imshow(stress.T, origin="lower", cmap="magma", vmin=0, vmax=np.percentile(stress, 99), extent=(0, 1.09 * N, 0, 1.09 * N))
+shown = axes[1].imshow(
+    stress.T, origin="lower", cmap="magma", vmin=0, vmax=np.percentile(stress, 99), extent=(0, 1.09 * N, 0, 1.09 * N)
+)
 figure.colorbar(shown, ax=axes[1], label="stress xx / mean strain xx, GPa")
 axes[1].set(xlabel="x, nm", title="stretched along x")
 figure.savefig("micrograph.png", dpi=150)

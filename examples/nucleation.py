@@ -5,7 +5,7 @@
 The stable phase gains Δf per area and pays σ for its boundary. Five nuclei about R* grow for a short while; where their rate
 is zero, interpolated, is the critical radius. The energy is the double well, tilted so that its wells stay at -1 and 1.
 
-Run time: 4 s on 2 cores. Picture: nucleation.png
+Run time: 3 s on 2 cores. Picture: nucleation.png
 """
 
 import sys

@@ -5,7 +5,7 @@
 An observable is sums over cells and what to make of them; it is compiled into the step's kernels and written to history.nc. A
 callback is a function that is called between the steps, here at every unit of time.
 
-Run time: 6 s on 2 cores. Picture: own_observable.png
+Run time: 3 s on 2 cores. Picture: own_observable.png
 """
 
 import sys

@@ -5,7 +5,7 @@
 The matrix is supersaturated to c∞; at the interface it has c_a, the precipitate c_b (Zener, J. Appl. Phys. 20 (1949) 950). The
 model couples a concentration with an order parameter; the run starts from Zener's profile at an early time.
 
-Run time: 5 s on 2 cores. Picture: precipitate_growth.png
+Run time: 4 s on 2 cores. Picture: precipitate_growth.png
 """
 
 import sys

@@ -5,7 +5,7 @@
 The smaller a drop, the higher its chemical potential, so that matter diffuses from small to large. The drop that is left is in
 equilibrium: its potential is that of its curvature (in two dimensions, 1/R).
 
-Run time: 9 s on 2 cores. Picture: ripening.png
+Run time: 6 s on 2 cores. Picture: ripening.png
 """
 
 import sys

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From samples to a material card: how large must a sample be, and what is the conductivity of a symmetric mixture?
+# From samples to a material card: two phases of equal standing conduct as their geometric mean.
 #
 #     K* = √(k₁ k₂)
 #
@@ -7,7 +7,7 @@
 # (1964) 548; Dykhne, Sov. Phys. JETP 32 (1971) 63). Spinodal structures of equal shares are such a mixture: every sample is
 # off, their mean is not, and larger samples scatter less. The last command writes the card of CalculiX.
 #
-# Run time: 30 s on 2 cores. Picture: rve.png
+# Run time: 33 s on 2 cores. Picture: rve.png
 set -euo pipefail
 members=16 sizes='[48,96,192]' end=100
 [ "${1:-}" = --quick ] && members=4 sizes='[48]' end=40 # smaller, for the tests of this project

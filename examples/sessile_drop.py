@@ -5,7 +5,7 @@
 With ∂c/∂n = 0 the wall has no energy of its own: Young's angle is 90 degrees. It is taken from height and width of the drop at
 rest, θ = 2 arctan(2 h/b).
 
-Run time: 12 s on 2 cores. Picture: sessile_drop.png
+Run time: 4 s on 2 cores. Picture: sessile_drop.png
 """
 
 import sys

@@ -4,7 +4,7 @@
 
 The boundary moves towards its centre of curvature at the speed L κ/R (Allen and Cahn, Acta Metall. 27 (1979) 1085).
 
-Run time: 8 s on 2 cores. Picture: shrinking_circle.png
+Run time: 4 s on 2 cores. Picture: shrinking_circle.png
 """
 
 import sys

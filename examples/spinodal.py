@@ -5,7 +5,7 @@
 A mixture inside the spinodal has f'' < 0: long waves grow, the fastest sets the length of the pattern (Cahn, Acta Metall. 9
 (1961) 795). The rate of every wavenumber is taken from the power spectra of two snapshots.
 
-Run time: 9 s on 2 cores. Picture: spinodal.png
+Run time: 4 s on 2 cores. Picture: spinodal.png
 """
 
 import sys

@@ -7,7 +7,7 @@
 # the sum over the waves of the grid. On a cluster: `sbatch examples/sweep.sh`; with hydra/launcher=slurm instead of ensemble
 # every member is a job of its own. The same command again runs what is missing.
 #
-# Run time: 15 s on 2 cores. Picture: sweep.png
+# Run time: 33 s on 2 cores. Picture: sweep.png
 #SBATCH --job-name=phasefield-sweep
 #SBATCH --time=00:10:00
 #SBATCH --cpus-per-task=2
