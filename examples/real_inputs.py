@@ -6,7 +6,7 @@ Each goes the whole way by the commands: statistics of its samples, a record, a 
 compressed alike, so that the bulk modulus of nickel is that of its crystal, however the grains lie (Hill, Proc. Phys. Soc. A 65
 (1952) 349). `python examples/real_inputs.py FOLDER` keeps all files.
 
-Run time: 60 s on 2 cores. Picture: real_inputs.png
+Run time: 51 s on 2 cores. Picture: real_inputs.png
 """
 
 import contextlib
