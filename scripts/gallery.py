@@ -151,7 +151,8 @@ def page(examples: dict[str, Example], measured: dict[str, str]) -> str:
         "",
         "    python examples/spinodal.py",
         "",
-        "makes `spinodal.png` in the folder it is started in, and a run in `runs/`. Run times stand at the head of each script. "
+        "makes `spinodal.png` in the folder it is started in, and a run in `runs/`. The head of each script says how long it",
+        "takes: seconds of processor time, start-up included, on two cores that other work shared.",
         "`python scripts/gallery.py` made this page.",
     ]
     for group, names in GROUPS.items():

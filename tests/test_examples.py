@@ -25,8 +25,8 @@ import phasefield as pf
 PATHS = gallery.scripts()
 #: Run with every suite: one of each kind, of kernels that other tests compile as well.
 ALWAYS = {
-    "spinodal", "shrinking_circle", "exact_bits", "from_file", "sessile_drop", "laminate", "disk_array", "polycrystal",
-    "micrograph", "plate_with_hole", "scales", "own_observable",
+    "spinodal", "shrinking_circle", "from_file", "sessile_drop", "laminate", "disk_array", "polycrystal", "micrograph",
+    "plate_with_hole", "scales",
 }  # fmt: skip
 NEEDS = {"paraview": "vtkmodules", **dict.fromkeys(["fe2", "micrograph", "plate_with_hole", "scales"], "skfem")}
 #: Numbers of the real size that docs/macro.md states.
