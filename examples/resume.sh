@@ -19,10 +19,10 @@ phasefield run "${keys[@]}" output.dir="$runs/unbroken" > /dev/null
 
 phasefield run "${keys[@]}" output.dir="$runs/killed" output.checkpoint=0.2 > /dev/null &
 run=$!
-until [ -f "$runs/killed/checkpoint.npz" ]; do sleep 0.05; done
+until [ -f "$runs/killed/checkpoint.npz" ]; do kill -0 "$run"; sleep 0.05; done
 touch "$runs/mark"
-until [ "$runs/killed/checkpoint.npz" -nt "$runs/mark" ]; do sleep 0.05; done # one from the midst of the run
-kill -KILL "$run"
+until [ "$runs/killed/checkpoint.npz" -nt "$runs/mark" ]; do kill -0 "$run"; sleep 0.05; done # one from its midst
+kill -KILL "$run" # an error here, or above: the run had ended; make it longer
 wait "$run" 2> /dev/null || true
 phasefield resume "$runs/killed" > /dev/null 2> "$runs/messages"
 
