@@ -11,7 +11,7 @@ from ..backend.voxel import unpack
 from ..mechanics.cell import CellProblem
 from ..mechanics.loads import Load
 from ..mechanics.tensors import Array
-from . import bounds
+from . import bounds, unresolved
 from .cells import PropertyVoxels, effective, symmetric, unit
 from .certify import lower_bound
 from .evidence import crosswise, remainder
@@ -81,7 +81,8 @@ def certify(result: Result, made: PropertyVoxels, fluctuations: Sequence[np.ndar
 
 
 def estimates(result: Result, made: PropertyVoxels) -> None:
-    """Discretisation error from grids of a half and a quarter of the voxels per axis; spread between mixing rules.
+    """Discretisation error from grids of a half and a quarter of the voxels per axis, and where these do not show it from other
+    elements on the same voxels (`unresolved`); spread between mixing rules.
 
     The error is that of the load that feels it most: the norm of the tensor would hide the plane behind a stiff axis z.
     """
@@ -99,12 +100,24 @@ def estimates(result: Result, made: PropertyVoxels) -> None:
         half = problem.coarse()
         result.coarse = again(half, tolerance)
         quarter = again(half.coarse(), tolerance) if _fewest(half) >= _FEWEST else None
-        result.evidence["discretisation"] = remainder(
+        slowest = crosswise(made.voxels, made.pure)
+        e = result.evidence
+        e["discretisation"] = remainder(
             result.tensor[block],
             result.coarse[block],
             None if quarter is None else quarter[block],
-            crosswise(made.voxels, made.pure),
+            slowest,
         )
+        chord = unresolved.mean_chord(made.voxels)
+        elements = unresolved.uncertainty(made, result.tensor, loads, slowest, chord)
+        if chord < unresolved.NOISE:
+            e["discretisation"] = elements
+            result.warnings.append(
+                f"the structure is as fine as the voxels (mean chord {chord:.2g} of them): their uncertainty is that of the "
+                "voxels as they are, not of what a finer image would show"
+            )
+        else:
+            e["discretisation"] = max(e["discretisation"], elements)
     if settings.mixing and image.kind == "field" and image.diffuse and made.extreme[[0, 1]].any():
         result.evidence["mixing_spread"] = np.nan  # mixtures with voids and rigid phases have no properties
     elif settings.mixing and image.kind == "field" and image.diffuse:

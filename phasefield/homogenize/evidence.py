@@ -196,9 +196,11 @@ def crosswise(voxels: Voxels, pure: Array) -> float:
     """Ratio of changes from grid to grid where pure voxels of two phases meet crosswise at an edge, 0.5 where none do.
 
     There the potential goes as the distance to the power ``a = 4/pi arctan(c^-1/2)`` for the contrast c, as its continuity and
-    that of the flux between the four quadrants demand, and the energy's error as the voxel's edge to the power 2 a.
+    that of the flux between the four quadrants demand, and the energy's error as the voxel's edge to the power 2 a. Of
+    stiffnesses the least eigenvalues are compared: where phases differ in bulk modulus alone, strains stay bounded there but for
+    a logarithm.
     """
-    sizes = np.trace(pure, axis1=1, axis2=2)
+    sizes = np.linalg.eigvalsh(pure)[:, 0] if pure.shape[-1] == 6 else np.trace(pure, axis1=1, axis2=2)
     worst = 1.0
     if (voxels.first != voxels.second).any():
         return 0.5

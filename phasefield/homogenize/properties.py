@@ -26,7 +26,7 @@ from .settings import Settings
 
 #: Of the numbers: to be raised with every change that makes others of the same image, material and settings, so that what was
 #: kept of an earlier program is computed again.
-VERSION = 1
+VERSION = 2
 #: Change of a volume fraction by sharp interfaces that is told.
 _SHIFT = 1e-3
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +115,8 @@ def _measured(
     threads = cpu_threads(request.solver.threads)
     count, voxels = tasks.planned()
     workers = workers_for(request, count, voxels, threads, gpu)
+    if workers > 1:
+        threading.Thread(target=_load_ahead, args=(request.picture,), daemon=True).start()
     members = {f.name for f in batch.failed}
     failed: list[Failed] = []
     new = 0
@@ -128,6 +133,13 @@ def _measured(
             )
         failed.append(done)
     return [book.known[key] for key in tasks.keys if key in book.known], failed
+
+
+def _load_ahead(picture: bool) -> None:
+    """Loads the libraries that are needed once the samples are done: while workers solve, this process only waits for them."""
+    for name in ("scipy.stats", *(("matplotlib.figure", "matplotlib.backends.backend_agg") if picture else ())):
+        with suppress(ImportError):  # told where it is needed
+            importlib.import_module(name)
 
 
 def _read(batch: Batch, request: Request) -> list[Measured]:

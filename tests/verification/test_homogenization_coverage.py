@@ -10,12 +10,13 @@ import math
 import numpy as np
 import pytest
 from exact_media import CUBIC, disks, fibres, spheres
-from homogenization_battery import COUNT, cases, outcome
+from homogenization_battery import COUNT, RESOLVED, cases, outcome
 from test_homogenization_exact import disk, effective, grid, isotropic, tanh, word
 
 from phasefield.homogenize import from_array
 from phasefield.homogenize.merging import merged
 from phasefield.homogenize.mixture import Mixture
+from phasefield.homogenize.unresolved import mean_chord
 from phasefield.mechanics import tensors
 from phasefield.mechanics.mixing import mix
 
@@ -32,6 +33,37 @@ def test_uncertainty_covers_the_truth() -> None:
     assert len(found) == 24
     assert len(missed) <= 2, missed
     assert np.median([o.estimate / o.error for o in found]) < 6
+
+
+def test_uncertainty_of_what_half_a_grid_does_not_show() -> None:
+    """Structures as fine as the voxels, nearly incompressible phases: the small ones of those kept aside."""
+    some = [c for c in cases(range(RESOLVED + 1, COUNT, 2)) if c.image.values.size <= 64**2]
+    found = [outcome(case) for case in some]
+    assert len(found) > 15
+    assert all(o.covered for o in found), [o for o in found if not o.covered]
+    assert np.median([o.estimate / o.error for o in found if o.error > 1e-6]) < 3
+
+
+@pytest.mark.parametrize("n", [16, 40])
+def test_noise_in_bulk_moduli_is_told_from_what_it_is_of(n: int) -> None:
+    """Any arrangement of phases of one shear modulus has Hill's K: trilinear elements are far off, and say so; of a large image
+    by a block of it.
+    """
+    labels = np.random.default_rng(1).integers(0, 3, (n, n, n))
+    bulk, shear = np.array([5.0, 40.0, 200.0]), 10.0
+    shares = np.bincount(labels.ravel()) / labels.size
+    exact = 1 / (shares / (bulk + 4 * shear / 3)).sum() - 4 * shear / 3
+    result = effective(labels, [tensors.isotropic_stiffness(k, shear) for k in bulk], "stiffness", 1e-4, two_grid=True)
+    error = result.moduli["K"] / exact - 1
+    assert error > 0.5
+    assert error < result.evidence["discretisation"] < 3 * error
+    assert any("as fine as the voxels" in w for w in result.warnings)
+
+
+def test_mean_chords_of_voxels() -> None:
+    i = np.indices((8, 8, 8))
+    for labels, exact in ((i.sum(0) % 2, 1.0), (i[0] // 2 % 2, 6.0), (i.sum(0) // 2 % 2, 2.0), (0 * i[0], math.inf)):
+        assert mean_chord(from_array(labels).voxels()) == pytest.approx(exact)
 
 
 @pytest.mark.slow

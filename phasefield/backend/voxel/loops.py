@@ -163,31 +163,46 @@ def _apply(lo, hi, u, w, index, iso, rows, where, tensor, whole, g, partial):
 
 
 @_loop
+def _stress_plane(index, i, table, c, gx, gy, gz, out):
+    """What the stresses on a component do in the voxels of a plane, along x, y and z, as three planes one after the other."""
+    ny, nz = index.shape[1:]
+    plane, entries, places = uint64(ny * nz), index[i].reshape(ny * nz), uint64(c)
+    for k in range(plane):
+        e = uint64(entries[k])
+        out[k] = gx * table[e, places, uint64(0)]
+        out[plane + k] = gy * table[e, places, uint64(1)]
+        out[plane + plane + k] = gz * table[e, places, uint64(2)]
+
+
+@_loop
+def _nodal_row(below, here, j, ny, nz, node, above):
+    """What the voxels around a row of nodes do to it: those that end there along z, and those that begin there."""
+    plane, o, p = uint64(ny * nz), uint64(((j - 1) % ny) * nz), uint64(j * nz)
+    oy, py, oz, pz = o + plane, p + plane, o + plane + plane, p + plane + plane
+    for z in range(uint64(nz)):
+        across = (below[o + z] + below[p + z]) - (here[o + z] + here[p + z])
+        across += (below[oy + z] - below[py + z]) + (here[oy + z] - here[py + z])
+        along = (below[oz + z] + below[pz + z]) + (here[oz + z] + here[pz + z])
+        node[z] = across - along
+        above[z] = across + along
+
+
+@_loop
 def _nodal_forces(lo, hi, w, index, table, g):
     components, nx, ny, nz = w.shape[0], index.shape[0], index.shape[1], index.shape[2]
     gx, gy, gz = g[0] / 8, g[1] / 8, g[2] / 8
-    node, above = (
-        np.empty(nz, REAL),
-        np.empty(nz, REAL),
-    )  # what a row of voxels does to the nodes at its lower and upper ends
+    node, above = np.empty(nz, REAL), np.empty(nz, REAL)
+    below, here = np.empty(3 * ny * nz, REAL), np.empty(3 * ny * nz, REAL)
     for c in range(components):
+        _stress_plane(index, (lo - 1) % nx, table, c, gx, gy, gz, below)
         for i in range(lo, hi):
+            _stress_plane(index, i, table, c, gx, gy, gz, here)
             for j in range(ny):
-                for z in range(nz):
-                    node[z] = 0.0
-                    above[z] = 0.0
-                for di in range(2):
-                    for dj in range(2):
-                        ii, jj = (i - 1 + di) % nx, (j - 1 + dj) % ny
-                        sx, sy = gx * (1 - 2 * di), gy * (1 - 2 * dj)
-                        for z in range(nz):
-                            e = index[ii, jj, z]
-                            plane, along = sx * table[e, c, 0] + sy * table[e, c, 1], gz * table[e, c, 2]
-                            node[z] += plane - along
-                            above[z] += plane + along
+                _nodal_row(below, here, j, ny, nz, node, above)
                 w[c, i, j, 0] = node[0] + above[nz - 1]
                 for z in range(1, nz):
                     w[c, i, j, z] = node[z] + above[z - 1]
+            below, here = here, below
 
 
 # -- entries -----------------------------------------------------------------------------------------------------------

@@ -116,31 +116,40 @@ def _products(x, rows, columns, out):
                     out[i + r, j + s] = value
 
 
+@njit(**_options)
+def _places(groups, loads):
+    """The row of the moments that each gathered row of a polynomial belongs to; of xyz of its strain along x, y and z."""
+    out = np.zeros((groups if groups == 1 else _GROUPS + 2, loads * _SIZE + 4), int64)
+    for load in range(loads):
+        for group in range(min(groups, 4)):
+            parts = _COUNTS[group]
+            for part in range(parts):
+                out[group, load * parts + part] = load * _SIZE + _PLACES[group, part]
+        if groups > 4:
+            parts = _COUNTS[4]
+            for d in range(3):
+                for part in range(parts):
+                    out[4 + d, load * parts + part] = load * _SIZE + _HIGHEST[d, part]
+    out[0, loads * _SIZE] = loads * _SIZE
+    return out
+
+
 @_loop
-def _flush(x, counts, loads, g, work, out):
+def _flush(x, counts, loads, g, places, work, out):
     """Adds what was gathered of a phase to its moments."""
     for group in range(x.shape[0]):
         columns = counts[min(group, 1)]
         if columns == 0:
             continue
-        parts = _COUNTS[group]
-        rows = loads * parts + (1 if group == 0 else 0)
+        rows = loads * _COUNTS[group] + (1 if group == 0 else 0)
         _products(x[group], rows, columns, work)
-        if group == 4:
-            for d in range(3):
-                weight = g[d] * g[d] / 9.0
-                for i in range(rows):
-                    a = (i // parts) * _SIZE + _HIGHEST[d, i % parts]
-                    for j in range(i + 1):
-                        b = (j // parts) * _SIZE + _HIGHEST[d, j % parts]
-                        out[max(a, b), min(a, b)] += weight * work[i, j]
-            continue
-        weight = 1.0 if group == 0 else 1.0 / 3.0
-        for i in range(rows):
-            a = loads * _SIZE if i == loads * parts else (i // parts) * _SIZE + _PLACES[group, i % parts]
-            for j in range(i + 1):
-                b = loads * _SIZE if j == loads * parts else (j // parts) * _SIZE + _PLACES[group, j % parts]
-                out[max(a, b), min(a, b)] += weight * work[i, j]
+        for d in range(3 if group == 4 else 1):
+            weight = g[d] * g[d] / 9.0 if group == 4 else 1.0 if group == 0 else 1.0 / 3.0
+            for i in range(rows):
+                a = places[group + d, i]
+                for j in range(i + 1):
+                    b = places[group + d, j]
+                    out[max(a, b), min(a, b)] += weight * work[i, j]
     counts[:] = 0
 
 
@@ -205,6 +214,7 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
     x = np.zeros((_SLOTS, _GROUPS if full else 1, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
     counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), 0
+    places = _places(_GROUPS if full else 1, loads)
     modes, b = np.zeros((loads, COMPONENTS, 7)), np.zeros((1, COMPONENTS, 7))
     e, a, jump, nothing = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros((1, _SIZE)), np.zeros((1, _SIZE))
     gx, gy, gz = g[0], g[1], g[2]
@@ -249,7 +259,7 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
                         turn = (turn + 1) % _SLOTS
                     if slots[s] != phase or counts[s, 0] == _ROOM:  # the phase that has been here longest makes room
                         if slots[s] >= 0:
-                            _flush(x[s], counts[s], loads, g, work, out[slots[s]])
+                            _flush(x[s], counts[s], loads, g, places, work, out[slots[s]])
                         slots[s] = phase
                     n = counts[s, 0]
                     counts[s, 0] += 1
@@ -275,7 +285,7 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
                     x[s, 0, loads * _SIZE, n] = root
     for s in range(_SLOTS):
         if slots[s] >= 0:
-            _flush(x[s], counts[s], loads, g, work, out[slots[s]])
+            _flush(x[s], counts[s], loads, g, places, work, out[slots[s]])
 
 
 @_entry

@@ -18,6 +18,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from scipy import fft
 
+from ...backend.voxel.inverse import RealInverse
 from ...mechanics.tensors import Array
 
 #: Columns whose products are summed at a time.
@@ -62,12 +63,14 @@ class Moments:
         most = float(fraction > 0.5)
         others = np.flatnonzero(share.ravel() != most)
         fields = np.empty((len(monomials(share.ndim, order)), len(others)))
-        spectral = np.empty((len(fields), n // share.shape[-1] * spectrum.shape[-1]))
+        spectral = np.empty((len(fields), *spectrum.shape))
+        inverse = RealInverse(share.shape)
+        spectrum /= n
         for row, modes, name in zip(fields, spectral, monomials(share.ndim, order), strict=True):
-            product = np.asarray(math.prod(directions[i] for i in name))
-            modes[:] = product.ravel()
-            row[:] = fft.irfftn(spectrum * product, share.shape).ravel()[others]
-        second, first = _gram(spectral, power.ravel() / n**2)
+            _product([directions[i] for i in name], modes)
+            np.multiply(spectrum, modes, out=inverse.modes)
+            np.take(inverse().ravel(), others, out=row)
+        second, first = _gram(spectral.reshape(len(fields), -1), power.ravel() / n**2)
         third, _ = _gram(fields, (share.ravel()[others] - most) / n)
         third += (most - fraction) * second
         return cls(fraction, share.ndim, order, first, second, third, fineness)
@@ -80,6 +83,13 @@ class Moments:
         trace = _trace(self.dim)
         first, second, third = trace @ self.first, trace @ self.second @ trace.T, trace @ self.third @ trace.T
         return Moments(self.fraction, self.dim, 2, first, second, third, self.fineness)
+
+
+def _product(factors: Sequence[Array], out: Array) -> None:
+    """The product of some arrays."""
+    np.multiply(factors[0], factors[1], out=out)
+    for factor in factors[2:]:
+        out *= factor
 
 
 def _gram(rows: Array, weights: Array) -> tuple[Array, Array]:
