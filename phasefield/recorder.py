@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,10 +195,12 @@ class Recorder:
         self.good = f"step {self.simulation.carry.step} at time {self.simulation.carry.t:.6g}"
         self.checkpoints.restart()
 
-    def _save(self, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-        """Writes a checkpoint, in the writer's thread, and takes the time."""
+    def _save(
+        self, arrays: Mapping[str, Any], meta: Mapping[str, Any], returned: Callable[[], None] = lambda: None
+    ) -> None:
+        """Writes a checkpoint, in the writer's thread, and takes the time; ``returned`` is called when the arrays were read."""
         start = clock.monotonic()
-        save_checkpoint(self.folder.checkpoint, arrays, meta)
+        save_checkpoint(self.folder.checkpoint, arrays, meta, returned)
         self.cost = clock.monotonic() - start
         if self._follows_cost:
             self.checkpoints.seconds = wall.interval(self.cost)

@@ -19,7 +19,7 @@ import phasefield as pf
 from phasefield.cli import main
 from phasefield.errors import CheckpointMismatch, ConfigError, OutputError
 from phasefield.simulation import Simulation
-from phasefield.store import RecordFile, load_checkpoint, open_dataset, save_checkpoint
+from phasefield.store import RecordFile, Writer, load_checkpoint, open_dataset, save_checkpoint
 
 COMMON = ("threads.cpu=1", "device=cpu", "output.picture=false")
 
@@ -108,6 +108,28 @@ def test_stop_and_resume(tmp_path: Path, case: str) -> None:
         assert pf.resume(parts).outcome.signal == signal.SIGUSR1
     with signalled(13, signal.SIGINT):
         assert pf.resume(parts).outcome.signal == signal.SIGINT
+    assert pf.resume(parts).outcome.reason == "finished"
+    same(whole, parts)
+
+
+def test_a_large_run_is_written_and_goes_on(tmp_path: Path) -> None:
+    """Its arrays are lent to the writer one at a time (`Writer.large`), snapshots and checkpoints alike."""
+    keys = (
+        "model=allen_cahn",
+        "grid.shape=[1200,1200]",
+        "time.adaptive=false",
+        "time.dt=0.1",
+        "time.end=1",
+        "output.every=0.5",
+    )
+    fast = ("output.picture=false", "device=cpu", "threads.cpu=2", "time.scheme=imex1")
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run = pf.run(*keys, *fast, f"output.dir={whole}")
+    assert run.outcome is not None
+    assert run.outcome.reason == "finished"
+    assert Writer.large((whole / "checkpoint.npz").stat().st_size)
+    with signalled(5, signal.SIGTERM):
+        pf.run(*keys, *fast, f"output.dir={parts}")
     assert pf.resume(parts).outcome.reason == "finished"
     same(whole, parts)
 
