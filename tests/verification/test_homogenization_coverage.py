@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import pytest
-from exact_media import CUBIC, disks, fibres, spheres
 from homogenization_battery import COUNT, cases, outcome
 from test_homogenization_exact import disk, effective, grid, isotropic, tanh, word
 
@@ -18,6 +17,7 @@ from phasefield.homogenize.merging import merged
 from phasefield.homogenize.mixture import Mixture
 from phasefield.mechanics import tensors
 from phasefield.mechanics.mixing import mix
+from phasefield.verify.exact_media import CUBIC, disks, fibres, spheres
 
 
 def test_uncertainty_covers_the_truth() -> None:
