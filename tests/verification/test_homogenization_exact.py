@@ -23,6 +23,7 @@ from phasefield.homogenize import (
 )
 from phasefield.homogenize.grains import Grains
 from phasefield.mechanics import tensors
+from phasefield.verify.checks import media
 from phasefield.verify.media import (
     ACROSS,
     INF,
@@ -47,14 +48,7 @@ Array = np.ndarray
 @pytest.mark.parametrize(("dim", "axis"), [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)])
 @pytest.mark.parametrize("order", [3, 6])
 def test_four_layers_without_symmetry(dim: int, axis: int, order: int) -> None:
-    shape = [3, 4, 5][:dim]
-    shape[axis] = 17
-    layers = np.repeat(np.arange(4), [5, 3, 7, 2])
-    labels = np.broadcast_to(layers.reshape([-1 if d == axis else 1 for d in range(dim)]), shape).copy()
-    pure = [s * t for s, t in zip((1, 10, 0.1, 100), random_tensors(order, 4), strict=True)]
-    found = effective(labels, pure, "stiffness" if order == 6 else "conductivity", 1e-12).tensor
-    exact = inverted(pure, np.array([5, 3, 7, 2]) / 17, [axis] if order == 3 else ACROSS[axis])
-    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-12 * np.abs(exact).max())
+    assert media.laminate(None, dim, axis, order, 1e-12) < 1e-12
 
 
 def test_strains_of_three_layers_without_symmetry() -> None:

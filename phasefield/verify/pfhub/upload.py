@@ -115,10 +115,13 @@ def _schema(benchmark: Benchmark, tables: Any, run: Made, cores: int) -> dict[st
 def summary(benchmark: Benchmark, run: Made) -> str:
     """How it was computed, in words."""
     attrs = run.history.attrs
-    return (
-        f"{benchmark.title[0].upper()}{benchmark.title[1:]}. Spectral in space; exponential time differencing of third order with step control, {run.steps} "
-        f"steps to t = {run.time[-1]:g}. phasefield {version()} on {attrs['device']}, {attrs['precision']} precision. Run by: phasefield verify pfhub only={benchmark.name}"
-    )
+    parts = [
+        f"{benchmark.title[0].upper()}{benchmark.title[1:]}",
+        f"Spectral in space; exponential time differencing of third order, {run.steps} steps to t = {run.time[-1]:g}",
+        f"phasefield {version()} on {attrs['device']}, {attrs['precision']} precision",
+        f"Run by: phasefield verify pfhub only={benchmark.name}",
+    ]
+    return ". ".join(parts)
 
 
 def _today() -> datetime.date:
