@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -78,16 +78,25 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
     """A table for the documentation."""
-    head = ("check", "subject", "known from", "expected", "found", "allowed")
+    head = ("check", "subject", "known from", "expected", "found", "allowed", "")
     lines = [_line(head), _line(["---"] * len(head))]
     for o in outcomes:
         _, what, expected, got, _, allowed, _, verdict = cells(o)
-        found = got if o.verdict == "within" else f"{got} ({verdict})".strip()
-        lines.append(
-            _line(
-                [t.replace("|", r"\|").replace("*", r"\*") for t in (o.name, what, o.source, expected, found, allowed)]
+        note = "; ".join(filter(None, (verdict if verdict != "ok" else "", o.note)))
+        texts = (o.name, what, o.source, expected, got, allowed, note)
+        lines.append(_line([t.replace("|", r"\|").replace("*", r"\*").replace("<", "&lt;") for t in texts]))
+    return "\n".join(lines)
+
+
+def runs(made: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """What the runs of benchmarks took, as a table for the documentation."""
+    head = ("benchmark", "run", "steps", "end", "real time, s", "memory of the process, MiB")
+    lines = [_line(head), _line(["---"] * len(head))]
+    for name, each in sorted(made.items()):
+        for run, m in each.items():
+            lines.append(
+                _line([name, run, f"{m['steps']}", f"{m['end']:g}", f"{m['seconds']:.1f}", f"{m['memory_MiB']}"])
             )
-        )
     return "\n".join(lines)
 
 
