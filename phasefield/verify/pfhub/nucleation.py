@@ -78,7 +78,7 @@ def _critical() -> Benchmark:
     questions = [
         Question(
             "8a/0.99",
-            "largest solid fraction at t = 200 from 0.99 critical radii: it dissolves",
+            "solid fraction at t = 200 from 0.99 critical radii: it dissolves",
             "classical nucleation",
             lambda runs: runs["radius_0.99"].at(200.0, _FRACTION),
             lambda runs: 0.0,
