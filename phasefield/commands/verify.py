@@ -4,10 +4,10 @@
           boundaries, laminates and disks, the same bits after a resumption, single
           precision: under two minutes on two cores
   full    the same and more: 3-D, rates of every scheme, ripening, coexistence, media of
-          any contrast, threads, uncertain constants: some minutes
+          any contrast, threads, uncertain constants: some minutes with nothing compiled
   pfhub   benchmarks of the phase-field community, each against a converged run and the
-          curves of others, with the files that PFHub takes: an hour; given again with
-          the same output, it goes on
+          curves of others, with the files that PFHub takes: minutes each; given again
+          with the same output, it goes on
 
 Prints one table and writes verify.html, a page of its own, and verify.json into a folder. The exit code is 0 if everything is
 within what is allowed, 1 if something is not. Stopped by Ctrl-C, what is done is kept.

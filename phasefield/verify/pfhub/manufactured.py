@@ -128,7 +128,7 @@ def _refinement() -> Benchmark:
         ),
     ]
     cases = (Case("default", (experiment,)), *space, *time)
-    return Benchmark("7a", 0, "manufactured solution, refinement", cases, questions, panels, tables, 0.5)
+    return Benchmark("7a", 0, "manufactured solution, refinement", cases, questions, panels, tables, 0.2)
 
 
 def _levels(name: str) -> Benchmark:

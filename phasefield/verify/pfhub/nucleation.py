@@ -113,7 +113,7 @@ def _critical() -> Benchmark:
             0.02,
         ),
     ]
-    return Benchmark("8a", 1, "one nucleus about the critical radius", cases, questions, panels, tables, 0.7)
+    return Benchmark("8a", 1, "one nucleus about the critical radius", cases, questions, panels, tables, 0.3)
 
 
 def _halved(runs: Runs, name: str) -> float:
@@ -186,4 +186,4 @@ def _many() -> Benchmark:
             "single realisations " + " ".join(f"{avrami(runs[n].time, runs[n].values(_FRACTION)):.2f}" for n in names)
         ),
     )
-    return Benchmark("8b", 1, "25 nuclei at random places", cases, [question], panels, tables, 2.0)
+    return Benchmark("8b", 1, "25 nuclei at random places", cases, [question], panels, tables, 1.0)

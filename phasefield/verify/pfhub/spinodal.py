@@ -9,10 +9,10 @@ from .benchmark import Benchmark, Case, Curve, Panel, Question, Runs, Table
 
 #: Names and titles; how far the run and its converged one go; times at which they are compared; minutes.
 _SQUARES = {
-    "1a": ("spinodal decomposition, periodic square", 10000.0, 10000.0, (1.0, 10.0, 100.0, 1000.0, 10000.0), 1.5),
-    "1b": ("spinodal decomposition, square without flux", 10000.0, 10000.0, (1.0, 10.0, 100.0, 1000.0, 10000.0), 1.0),
-    "2a": ("Ostwald ripening, periodic square", 1000.0, 100.0, (1.0, 10.0, 100.0), 5.0),
-    "2b": ("Ostwald ripening, square without flux", 1000.0, 100.0, (1.0, 10.0, 100.0), 4.0),
+    "1a": ("spinodal decomposition, periodic square", 10000.0, 10000.0, (1.0, 10.0, 100.0, 1000.0, 10000.0), 0.3),
+    "1b": ("spinodal decomposition, square without flux", 10000.0, 10000.0, (1.0, 10.0, 100.0, 1000.0, 10000.0), 0.3),
+    "2a": ("Ostwald ripening, periodic square", 1000.0, 100.0, (1.0, 10.0, 100.0), 1.0),
+    "2b": ("Ostwald ripening, square without flux", 1000.0, 100.0, (1.0, 10.0, 100.0), 1.5),
 }
 #: Tolerance of the converged run. What is allowed at the default tolerance, 0.05, of the rates.
 _TIGHT, _ALLOWED = 0.01, 0.01
