@@ -97,7 +97,7 @@ NOT_RUN = {
     r"\$ cat > ~/bin/phasefield": "likewise",
     r"\$ apptainer ": "there was no Apptainer",
     r"python scripts/work_precision\.py": "an hour",
-    r"python examples/": "test_macro_examples.py runs them",
+    r"python examples/": "test_examples.py runs them",
     r"configs/\*\.yaml \+ overrides": "a diagram",
     r"uncertainty by the constants": "what a command prints",
     r"phasefield homogenize RUN_DIR\|IMAGE": "the synopsis of the page; the lines below it run",

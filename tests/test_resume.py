@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from omegaconf import OmegaConf
 
 import phasefield as pf
 from phasefield.cli import main
+from phasefield.config import of_run
 from phasefield.errors import CheckpointMismatch, ConfigError, OutputError
 from phasefield.simulation import Simulation
 from phasefield.store import RecordFile, Writer, load_checkpoint, open_dataset, save_checkpoint
@@ -132,6 +134,13 @@ def test_a_large_run_is_written_and_goes_on(tmp_path: Path) -> None:
         pf.run(*keys, *fast, f"output.dir={parts}")
     assert pf.resume(parts).outcome.reason == "finished"
     same(whole, parts)
+
+
+def test_components_with_a_list_of_expressions_go_on(finished: Path, tmp_path: Path) -> None:
+    config = OmegaConf.load(finished / "config.yaml")
+    config.initial.c = ["0.5", "0.4"]
+    OmegaConf.save(config, tmp_path / "config.yaml")
+    assert list(of_run(tmp_path / "config.yaml").initial.c) == ["0.5", "0.4"]
 
 
 def test_a_run_that_has_ended_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

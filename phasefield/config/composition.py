@@ -314,8 +314,10 @@ def of_run(path: Any, overrides: Sequence[str] = ()) -> Any:
 
 def _follow_arrays(config: Any, folder: Path) -> None:
     """Arrays that a run was started from lie in its folder, wherever that was moved to."""
+    from omegaconf import DictConfig
+
     for condition in config.initial.values():
-        given = condition.get("path") if hasattr(condition, "get") else None
+        given = condition.get("path") if isinstance(condition, DictConfig) else None
         if not isinstance(given, str) or Path(given).exists() or not Path(given).name.startswith(ARRAY):
             continue
         if (beside := folder / Path(given).name).exists():

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from exact_media import CUBIC, disks, fibres, obnosov, spheres
 
 from phasefield.homogenize import (
     Image,
@@ -37,6 +36,7 @@ from phasefield.homogenize import (
 )
 from phasefield.mechanics import tensors
 from phasefield.mechanics.mixing import mix
+from phasefield.verify.exact_media import CUBIC, disks, fibres, obnosov, spheres
 
 Array = np.ndarray
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import pytest
-from exact_media import CUBIC, disks, fibres, spheres
 from homogenization_battery import COUNT, RESOLVED, cases, outcome
 from test_homogenization_exact import disk, effective, grid, isotropic, tanh, word
 
@@ -19,6 +18,7 @@ from phasefield.homogenize.mixture import Mixture
 from phasefield.homogenize.unresolved import mean_chord
 from phasefield.mechanics import tensors
 from phasefield.mechanics.mixing import mix
+from phasefield.verify.exact_media import CUBIC, disks, fibres, spheres
 
 
 def test_uncertainty_covers_the_truth() -> None:

@@ -7,44 +7,18 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from verify import field_values, run, specify, steps
+from verify import MACHINE, field_values, run, specify, steps
 
 from phasefield.models import analysis
-from phasefield.simulation import Simulation
-
-# Landau's energy psi = A/2 phi^2 + B/4 phi^4 with gradient energy coefficient gamma, and values that are not all 1.
-A, B, GAMMA, M = -1.2, 0.8, 0.6, 1.5
-PHASE = math.sqrt(-A / B)
-SIGMA = 2 * math.sqrt(2) / 3 * math.sqrt(GAMMA) * (-A) ** 1.5 / B
-WIDTH = math.sqrt(-2 * GAMMA / A)
-LANDAU = (
-    "model=cahn_hilliard_landau",
-    f"model.parameters={{A: {A}, B: {B}}}",
-    f"model.fields.phi={{kappa: {GAMMA}, mobility: {M}}}",
-)
+from phasefield.simulation import Simulation, build_model
+from phasefield.verify.checks import growth, interfaces
+from phasefield.verify.landau import GAMMA, LANDAU, PHASE, SIGMA, WIDTH, A, B
 
 
 def test_dispersion_of_single_modes() -> None:
     """Growth rate -M k^2 (A + gamma k^2) of modes too small to interact, below, at and above the fastest."""
-    length, end, modes = 40.0, 2.0, (1, 3, 4, 5, 8, 11)
-    start = "+".join(f"1e-8*cos({2 * m}*pi*x/{length})" for m in modes)
-    sim = Simulation(
-        specify(
-            *LANDAU,
-            "grid.shape=[64]",
-            f"grid.length={length}",
-            "time.adaptive=false",
-            "time.scheme=etdrk4",
-            "time.dt=0.005",
-            f"initial.phi={start}",
-        )
-    )
-    before = np.abs(np.fft.rfft(field_values(sim)[0]))
-    after = np.abs(np.fft.rfft(field_values(run(sim, end))[0]))
-    k = 2 * math.pi * np.array(modes) / length
-    measured = np.log(after[list(modes)] / before[list(modes)]) / end
-    formula = -M * k**2 * (A + GAMMA * k**2)
-    np.testing.assert_allclose(analysis.growth_rates(sim.model, {"phi": 0.0}, k)[:, 0], formula, rtol=1e-12)
+    measured, formula, theory = growth.mixture(MACHINE)
+    np.testing.assert_allclose(theory, formula, rtol=1e-12)
     print("relative errors of the rates", np.abs(measured / formula - 1).max())
     np.testing.assert_allclose(measured, formula, rtol=1e-6)
 
@@ -72,34 +46,11 @@ def test_fastest_growing_wave() -> None:
 
 def test_flat_interface_energy_and_profile() -> None:
     """Two walls far apart relax to tanh(x/width) and to the energy 2 sigma above that of the phases."""
-    length = 48.0
-    sim = Simulation(
-        specify(
-            *LANDAU,
-            "grid.shape=[192]",
-            f"grid.length={length}",
-            "time.end=200",
-            # A start that is off in width, height and position of the walls' profile.
-            f"initial.phi={0.8 * PHASE}*tanh((12 - abs(x - 24))/{1.7 * WIDTH})",
-        )
-    )
-    run(sim, 200.0)
-    _, values = sim.observe(sim.carry)
-    # Mass puts the walls where it wants: the bulk is at the common tangent, energy -A^2/(4B) per length.
-    sigma = (values["free_energy"] + A**2 / (4 * B) * length) / 2
-    print(f"sigma {sigma:.8f}, relative error {sigma / SIGMA - 1:.1e}")
-    assert sigma == pytest.approx(SIGMA, rel=1e-4)
-    assert analysis.interface_energy(sim.model, -PHASE, PHASE) == pytest.approx(SIGMA, rel=1e-8)
-    phi, x = field_values(sim)[0], sim.grid.coordinates()[0]
-    wall = 24 - _crossings(x, phi)[0]
-    profile = PHASE * np.tanh((wall - np.abs(x - 24)) / WIDTH)
-    print(f"profile error {np.abs(phi - profile).max():.1e}")
-    assert np.abs(phi - profile).max() < 1e-3
-
-
-def _crossings(x: np.ndarray, phi: np.ndarray) -> list[float]:
-    i = np.flatnonzero(np.diff(np.sign(phi)))
-    return list(x[i] - phi[i] * (x[i + 1] - x[i]) / (phi[i + 1] - phi[i]))
+    found = interfaces.flat(MACHINE)
+    print(f"sigma {found.energy:.8f}, relative error {found.energy / SIGMA - 1:.1e}, profile error {found.profile:.1e}")
+    assert found.energy == pytest.approx(SIGMA, rel=1e-4)
+    assert analysis.interface_energy(build_model(specify(*LANDAU)), -PHASE, PHASE) == pytest.approx(SIGMA, rel=1e-8)
+    assert found.profile < 1e-3
 
 
 def test_gibbs_thomson() -> None:
@@ -125,7 +76,7 @@ def test_gibbs_thomson() -> None:
         run(sim, 400.0)
         phi = field_values(sim)[0]
         middle = phi[n // 2]
-        walls = _crossings(sim.grid.axes[1].centers, middle)
+        walls = interfaces.crossings(sim.grid.axes[1].centers, middle)
         found = (walls[1] - walls[0]) / 2
         # In equilibrium the potential is uniform; far from the interface it is f' alone.
         corner, centre = (float(A * v + B * v**3) for v in (phi[0, 0], phi[n // 2, n // 2]))

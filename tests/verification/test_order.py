@@ -8,38 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sympy as sp
-from verify import T, X, field_values, model_of, run, solve, specify
+from verify import MACHINE, model_of, run, specify
 
 import phasefield as pf
 from phasefield.integrators import SCHEMES
-from phasefield.models.analysis import manufactured_source
 from phasefield.simulation import Simulation
 from phasefield.specs import SHIPPED
-
-#: Largest step of each order: small enough for the leading error term, large enough to stay clear of round-off. The grids are
-#: coarse, for it is the ordinary differential equations of their few modes that are solved to the order of the scheme.
-LARGEST = {1: 1 / 256, 2: 1 / 64, 3: 1 / 64, 4: 1 / 64}
-
-
-def decomposition(scheme: str, dt: float) -> np.ndarray:
-    sim = Simulation(
-        specify(
-            "model=cahn_hilliard_landau",
-            "grid.shape=[8]",
-            f"grid.length={4 * math.pi}",
-            "time.adaptive=false",
-            f"time.scheme={scheme}",
-            f"time.dt={dt}",
-            "initial.phi=0.1+0.5*cos(x/2)+0.1*sin(x)",
-        )
-    )
-    return field_values(run(sim, 1.0))[0]
-
-
-@pytest.fixture(scope="module")
-def reference() -> np.ndarray:
-    return decomposition("etdrk4", 1 / 2048)
+from phasefield.verify.checks import order
 
 
 def test_help_knows_all_schemes() -> None:
@@ -47,24 +22,22 @@ def test_help_knows_all_schemes() -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_order_on_a_gradient_flow(scheme: str, reference: np.ndarray) -> None:
-    order = SCHEMES[scheme].order
-    errors = [np.abs(decomposition(scheme, LARGEST[order] / 2**i) - reference).max() for i in (1, 2)]
-    measured = math.log2(errors[0] / errors[1])
-    print(f"{scheme}: {measured:.3f}, errors {errors[0]:.1e} {errors[1]:.1e}")
-    assert measured == pytest.approx(order, abs=0.1)
+def test_order_on_a_gradient_flow(scheme: str) -> None:
+    measured = order.order_on_a_gradient_flow(MACHINE, scheme)
+    print(f"{scheme}: {measured:.3f}")
+    assert measured == pytest.approx(SCHEMES[scheme].order, abs=0.1)
 
 
-def test_outputs_between_steps_leave_the_order_alone(tmp_path: Path, reference: np.ndarray) -> None:
+def test_outputs_between_steps_leave_the_order_alone(tmp_path: Path) -> None:
     """Steps that were shortened to land on outputs would break the sequence that a multistep scheme lives on."""
-    errors = []
+    reference, errors = order.converged(MACHINE), []
     for i in (1, 2):
         run = pf.run(
             "model=cahn_hilliard_landau", "grid.shape=[8]", f"grid.length={4 * math.pi}", "device=cpu",
-            "time.adaptive=false", f"time.dt={LARGEST[3] / 2**i}", "time.end=1", "output.every=0.0317",
+            "time.adaptive=false", f"time.dt={order.LARGEST[3] / 2**i}", "time.end=1", "output.every=0.0317",
             "initial.phi=0.1+0.5*cos(x/2)+0.1*sin(x)", "output.picture=false", f"output.dir={tmp_path}/{i}",
         )  # fmt: skip
-        assert int(run.history.step[-1]) == round(2**i / LARGEST[3])
+        assert int(run.history.step[-1]) == round(2**i / order.LARGEST[3])
         errors.append(np.abs(run.fields.phi.isel(time=-1).values - reference).max())
     assert math.log2(errors[0] / errors[1]) == pytest.approx(3, abs=0.1)
 
@@ -73,24 +46,9 @@ def test_outputs_between_steps_leave_the_order_alone(tmp_path: Path, reference: 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_order_with_a_source_that_moves(scheme: str, preset: str) -> None:
     """Also checks the times at which stages are evaluated."""
-    order, model = SCHEMES[scheme].order, model_of(preset)
-    name = model.unknowns[0].name
-    solution = {name: sp.Rational(2, 5) + sp.cos(X / 2) * (sp.Rational(3, 10) + sp.sin(2 * T) / 5)}
-    source = manufactured_source(model, solution)
-    errors = []
-    for i in (1, 2):
-        spec = specify(
-            f"model={preset}",
-            "grid.shape=[8]",
-            f"grid.length={4 * math.pi}",
-            "time.adaptive=false",
-            f"time.scheme={scheme}",
-            f"time.dt={LARGEST[order] / 2**i}",
-        )
-        errors.append(solve(spec, solution, source, 1.0)[1])
-    measured = math.log2(errors[0] / errors[1])
-    print(f"{scheme} {preset}: {measured:.3f}, errors {errors[0]:.1e} {errors[1]:.1e}")
-    assert measured == pytest.approx(order, abs=0.1)
+    measured = order.order_with_a_source(MACHINE, scheme, preset)
+    print(f"{scheme} {preset}: {measured:.3f}")
+    assert measured == pytest.approx(SCHEMES[scheme].order, abs=0.1)
 
 
 def spectrum(preset: str, boundary: str, n: int) -> np.ndarray:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 import pytest
 from scipy.fft import dct, idct
 from scipy.integrate import solve_ivp
-from verify import field_values, run, specify, steps
+from verify import MACHINE, field_values, run, specify
 
 from phasefield.errors import Diverged
 from phasefield.integrators import SCHEMES, control
 from phasefield.models import Amplification, analysis
 from phasefield.simulation import Simulation
+from phasefield.verify.checks import interfaces
 
 #: Schemes whose first order or one step makes them take thousands of steps.
 SLOW = {"etd1", "imex1", "etdrk2"}
@@ -29,60 +29,18 @@ def schemes() -> list:
 @pytest.mark.parametrize("scheme", schemes())
 def test_a_wave_travels_at_its_speed(scheme: str) -> None:
     """f' = (eta^2 - 1)(eta - h): the front tanh(x/sqrt(2)) moves at sqrt(2) h (M = kappa = 1)."""
-    sim = Simulation(
-        specify(
-            "model=allen_cahn",
-            "model.energy=(1-eta**2)**2/4-h*(eta-eta**3/3)",
-            "+model.parameters.h=0.2",
-            "grid.shape=[128]",
-            "grid.length=64",
-            "grid.boundary=no-flux",
-            "initial.eta=tanh((10-x)/sqrt(2))",
-            "time.end=100",
-            f"time.scheme={scheme}",
-        )
-    )
-    found = np.array([(s.carry.t, 32 * (field_values(s)[0].mean() + 1)) for s in steps(sim, 100.0)])
-    late = found[found[:, 0] > 20]
-    speed = float(np.polyfit(late[:, 0], late[:, 1], 1)[0])
+    speed, count = interfaces.front_speed(MACHINE, scheme)
     error = speed / (math.sqrt(2) * 0.2) - 1
-    print(f"{scheme}: speed {speed:.6f}, error {error:.2%}, {sim.carry.step} steps")
+    print(f"{scheme}: speed {speed:.6f}, error {error:.2%}, {count} steps")
     assert abs(error) < (0.005 if scheme == "etdms3" else 0.01)
-
-
-@functools.cache
-def annihilation() -> float:
-    """When two fronts 7 apart have met (mean at 0.98), by an implicit solver of the same modes."""
-    k = 2 * math.pi * np.fft.rfftfreq(80, 32 / 80)
-
-    def slope(_: float, eta: np.ndarray) -> np.ndarray:
-        return eta - eta**3 - np.fft.irfft(k**2 * np.fft.rfft(eta), 80)
-
-    def met(_: float, eta: np.ndarray) -> float:
-        return float(eta.mean()) - 0.98
-
-    met.terminal = True  # type: ignore[attr-defined]
-    x = 0.4 * (np.arange(80) + 0.5)
-    start = 1 - np.tanh((x - 12.5) / math.sqrt(2)) + np.tanh((x - 19.5) / math.sqrt(2))
-    return float(solve_ivp(slope, (0, 600), start, "Radau", rtol=1e-6, atol=1e-9, events=met).t_events[0][0])
 
 
 @pytest.mark.parametrize("scheme", [pytest.param(s, marks=pytest.mark.slow) if s != "etdms3" else s for s in ADAPTED])
 def test_fronts_that_hardly_feel_each_other_meet_in_time(scheme: str) -> None:
     """They approach as exp(-sqrt(2) d) and ever faster: errors that are small in every step must not add up."""
-    sim = Simulation(
-        specify(
-            "model=allen_cahn",
-            "grid.shape=[80]",
-            "grid.length=32",
-            "initial.eta=1-tanh((x-12.5)/sqrt(2))+tanh((x-19.5)/sqrt(2))",
-            "time.end=600",
-            f"time.scheme={scheme}",
-        )
-    )
-    t, mean = np.array([(s.carry.t, field_values(s)[0].mean()) for s in steps(sim, 600.0)]).T
-    error = float(np.interp(0.98, mean, t)) / annihilation() - 1
-    print(f"{scheme}: met {error:.2%} late, {sim.carry.step} steps")
+    met, count = interfaces.meeting(MACHINE, scheme)
+    error = met / interfaces.annihilation() - 1
+    print(f"{scheme}: met {error:.2%} late, {count} steps")
     assert abs(error) < 0.005
 
 
@@ -170,27 +128,14 @@ def test_what_follows_a_slow_field_at_once_takes_no_steps_of_its_own() -> None:
     assert sim.carry.step < 500
 
 
-@pytest.mark.parametrize(("kind", "dimension", "rate"), [("circles", 2, -2.0), ("spheres", 3, -4.0)])
-def test_spheres_shrink_by_their_curvature(kind: str, dimension: int, rate: float) -> None:
+@pytest.mark.parametrize(("dimension", "rate"), [(2, -2.0), (3, -4.0)])
+def test_spheres_shrink_by_their_curvature(dimension: int, rate: float) -> None:
     """dR^2/dt = -2 (d - 1) M kappa; an octant between mirrors, so that the volume gives R to round-off."""
     n, radius, end = {2: (40, 24.0, 120.0), 3: (24, 16.0, 24.0)}[dimension]
-    sim = Simulation(
-        specify(
-            "model=allen_cahn",
-            f"grid.shape={[n] * dimension}",
-            "grid.boundary=no-flux",
-            f"initial.eta={{kind: {kind}, centers: [{[0.0] * dimension}], radii: {radius}, inside: 1, outside: -1, width: 1}}",
-            f"time.end={end}",
-        )
-    )
-    whole = {2: math.pi / 4, 3: math.pi / 6}[dimension]
-    found = [(s.carry.t, (n**dimension * (field_values(s)[0].mean() + 1) / 2 / whole)) for s in steps(sim, end)]
-    t, volume = np.array(found).T
-    late = t > 0.2 * end
-    slope = float(np.polyfit(t[late], volume[late] ** (2 / dimension), 1)[0])
-    print(f"{kind}: dR^2/dt = {slope:.4f} for {rate}, {sim.carry.step} steps")
+    found = interfaces.shrinking(MACHINE, dimension, n, radius, end)
+    print(f"{dimension}-D: dR^2/dt = {found.rate:.4f} for {rate}, {found.steps} steps")
     # The law is that of a thin interface: a width of 1.4 in a radius of 14 to 24 adds a few parts in a thousand.
-    assert slope == pytest.approx(rate, rel=0.01)
+    assert found.rate == pytest.approx(rate, rel=0.01)
 
 
 def test_a_uniform_field_follows_its_own_equation() -> None:
