@@ -33,10 +33,10 @@ options: --debug shows all messages and the traceback of an error
 """
 
 CODES = """\
-exit codes: 0 done; 1 members of a sweep failed; 2 error; 130, 143, 129, 138
-            stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR1 (a run, after writing a
-            checkpoint); 85 stopped by time.wall, or with output.resume=auto
-            by SIGUSR1: the same command goes on"""
+exit codes: 0 done; 1 members of a sweep failed, or checks of verify; 2 error;
+            130, 143, 129, 138 stopped by SIGINT, SIGTERM, SIGHUP, SIGUSR1 (a
+            run, after writing a checkpoint); 85 stopped by time.wall, or with
+            output.resume=auto by SIGUSR1: the same command goes on"""
 
 #: The keys of a run that the first help names.
 USED_MOST = """\
