@@ -90,10 +90,16 @@ def _real_roots(boundary: sympy.Expr, symbol: sympy.Symbol) -> list[sympy.Float]
 
 
 def _jumps_at(expr: sympy.Expr, symbol: sympy.Symbol, root: sympy.Float, values: Mapping[Any, sympy.Float]) -> bool:
+    others = [s for s in values if isinstance(s, sympy.Symbol)]
+    rough = sympy.lambdify([symbol, *others], expr, "math")
+
     def at(distance: float) -> float:
         try:
+            # What overflows is not followed with 60 digits: of an exponent of 1e12 that would take all memory.
+            if not math.isfinite(rough(float(root) + distance, *(float(values[s]) for s in others))):
+                return math.nan
             return value_of(expr.xreplace({**values, symbol: root + _precise(distance)}))
-        except TypeError:  # a comparison of complex numbers: outside the domain
+        except (TypeError, ArithmeticError, ValueError):  # outside the domain, such as a comparison of complex numbers
             return math.nan
 
     height, wider = abs(at(1e-24) - at(-1e-24)), abs(at(1e-12) - at(-1e-12))
