@@ -1,8 +1,20 @@
-"""Grain growth against von Neumann and Mullins: dA/dt = (pi/3) L kappa (n - 6) for a grain with n neighbours in the plane."""
+"""Grain growth against von Neumann and Mullins: dA/dt = (pi/3) L kappa (n - 6) for a grain with n neighbours in the plane.
+
+The law is that of sharp boundaries. Where three boundaries of finite width meet there is less gradient, and so less energy
+and less friction, than they would have by themselves, which speeds junctions up ("Junctions of grains" in docs/theory.md).
+With a = -tau/sigma, the energy that a junction lacks as a length of boundary, and r the distance of the n corners from the
+middle of a regular grain,
+
+    d/dt [A - (2/sqrt 3) a n r] = (pi/3) L kappa (n - 6).
+
+a is measured at rest here, and that the rest is of second order in width/size is asserted.
+"""
 
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,64 +22,137 @@ from verify import field_values, run, specify
 
 from phasefield.simulation import Simulation
 
-LENGTH, CELLS, MOST = 88.0, 72, 8
-MOBILITY, KAPPA = 1.0, 2.0
+MOBILITY, KAPPA, M = 1.0, 2.0, 1.0
+#: Of the boundary (1 + tanh(x/(2 width)))/2, and its energy.
+WIDTH = math.sqrt(KAPPA / (2 * M))
+SIGMA = KAPPA / (3 * WIDTH)
+UNIT = math.pi / 3 * MOBILITY * KAPPA
 
 
-def rosette(n: int, radius: float) -> list[str]:
-    """A disc in the middle of n equal sectors, as one expression per component; components beyond n + 1 are empty."""
-    x, y = f"(x - {LENGTH / 2})", f"(y - {LENGTH / 2})"
+def simulation(
+    size: tuple[float, float], cells: tuple[int, int], start: Any, components: int, boundary: str, *more: str
+) -> Simulation:
+    spec = specify(
+        "model=grain_growth",
+        f"model.fields.eta={{components: {components}, kappa: {KAPPA}, mobility: {MOBILITY}}}",
+        f"grid.shape={list(cells)}",
+        f"grid.length={list(size)}",
+        f"grid.boundary={boundary}",
+        "time.end=1000",
+        *more,
+        components=components,
+    )
+    spec.initial["eta"] = start
+    return Simulation(spec)
+
+
+def rosette(n: int, radius: float, middle: float, turn: float, sectors: int) -> list[str]:
+    """A disc about (middle, middle) amid ``sectors`` sectors of n equal ones, centred on turn, turn + 2 pi/n, ..."""
+    x, y = f"(x - {middle})", f"(y - {middle})"
     outside = f"(1 + tanh((sqrt({x}**2 + {y}**2) - {radius})/2))/2"
     grains = [f"1 - {outside}"]
-    for i in range(n):
-        # A sector is where two rays have it on their inner side; no ray is parallel to a wall.
-        low, high = (2 * math.pi * (i + side) / n + 0.2 for side in (0, 1))
+    for i in range(sectors):
+        low, high = (turn + 2 * math.pi * (i + side) / n for side in (-0.5, 0.5))
         left = f"(1 + tanh(({y}*{math.cos(low)} - {x}*{math.sin(low)})/2))/2"
         right = f"(1 - tanh(({y}*{math.cos(high)} - {x}*{math.sin(high)})/2))/2"
         grains.append(f"{outside}*{left}*{right}")
-    return grains + ["0"] * (MOST - n)
+    return grains
 
 
-def area_rate(n: int, radius: float, start: float, end: float) -> float:
-    """Mean rate of the middle grain's area between two times; the junctions find their angles before ``start``."""
-    spec = specify(
-        "model=grain_growth",
-        f"model.fields.eta={{components: {MOST + 1}, kappa: {KAPPA}, mobility: {MOBILITY}}}",
-        f"grid.shape=[{CELLS},{CELLS}]",
-        f"grid.length={LENGTH}",
-        "grid.boundary=no-flux",
-        f"time.end={end}",
-        components=MOST + 1,
+def grain(n: int, radius: float, length: float) -> tuple[Simulation, float, int]:
+    """A regular grain with n neighbours, the coordinate of its middle, and how many times the grid holds it.
+
+    Where four divides n, walls through the middle of two sides leave a quarter; else it is whole, with no ray along a wall.
+    """
+    if n % 4 == 0:
+        components, middle, parts, start = 4, 0.0, 4, rosette(n, radius, 0.0, 0.0, n // 4 + 1)
+    else:
+        components, middle, parts, start = 8, length / 2, 1, rosette(n, radius, length / 2, 0.2, n)
+    cells = round(length / WIDTH)
+    start += ["0"] * (components - len(start))
+    return simulation((length, length), (cells, cells), start, components, "no-flux"), middle, parts
+
+
+def area(sim: Simulation, parts: int) -> float:
+    """Of the first grain, of which the grid holds one of ``parts`` equal parts."""
+    squares = field_values(sim) ** 2
+    return parts * sim.grid.volume * float((squares[0] / squares.sum(axis=0)).mean())
+
+
+def reach(sim: Simulation, middle: float) -> float:
+    """Mean distance of the first grain's corners, where three order parameters overlap, from its middle."""
+    first, *others = field_values(sim) ** 2
+    overlap = first * (sum(others) ** 2 - sum(q**2 for q in others))
+    distance = np.hypot(*np.meshgrid(*(axis.centers - middle for axis in sim.grid.axes), indexing="ij"))
+    return float((overlap * distance).sum() / overlap.sum())
+
+
+@cache
+def junction() -> float:
+    """-tau/sigma of a honeycomb at rest: the energy that a junction lacks, as a length of boundary."""
+    side, root = 12.0, math.sqrt(3)
+    size, cells = (1.5 * side, 3 * root * side), (24, 84)
+    x, y = np.meshgrid(*((np.arange(n) + 0.5) * a / n for n, a in zip(cells, size, strict=True)), indexing="ij")
+    # Hexagons stand in columns 1.5 sides apart, each column half a hexagon higher; three colours take turns.
+    distance = np.full((3, *cells), np.inf)
+    for column in (-1, 0, 1, 2):
+        for row in range(-3, 6):
+            here = np.hypot(x - 1.5 * side * column, y - root * side * (row + (column % 2) / 2))
+            color = (row + 2 * (column % 2)) % 3
+            distance[color] = np.minimum(distance[color], here)
+    near = np.exp(distance.min(axis=0) - distance)
+    start = np.array([*(near / near.sum(axis=0)), 0 * x])
+    sim = run(simulation(size, cells, start, 4, "[no-flux,periodic]"), 100.0)
+    energy = float(sim.observe(sim.carry)[1]["free_energy"])
+    return 1.5 * side - energy / (6 * SIGMA)  # six junctions, each with half of three sides
+
+
+@cache
+def rates(n: int, radius: float, length: float, start: float, end: float) -> tuple[float, float]:
+    """dA/dt of a regular grain in units of (pi/3) L kappa (n - 6), as it is and without what its junctions add."""
+    sim, middle, parts = grain(n, radius, length)
+    (old, old_reach), (new, new_reach) = ((area(run(sim, t), parts), reach(sim, middle)) for t in (start, end))
+    push = 2 / math.sqrt(3) * junction() * n * (new_reach - old_reach)
+    law = UNIT * (n - 6) * (end - start)
+    plain, without = (new - old) / law, (new - old - push) / law
+    print(
+        f"n = {n}, r = {new_reach:.1f}: {plain:.4f} of the law, {without:.4f} without junctions, {sim.carry.step} steps"
     )
-    spec.initial["eta"] = rosette(n, radius)
-    sim = Simulation(spec)
-    areas = []
-    for time in (start, end):
-        squares = field_values(run(sim, time)) ** 2
-        areas.append(sim.grid.volume * float((squares[0] / squares.sum(axis=0)).mean()))
-    print(f"n = {n}: area {areas[0]:.1f} to {areas[1]:.1f} in {sim.carry.step} steps")
-    return (areas[1] - areas[0]) / (end - start)
+    return plain, without
 
 
-@pytest.fixture(scope="module")
-def rates() -> dict[int, float]:
-    return {n: area_rate(n, radius, 30.0, 80.0) for n, radius in ((4, 22.0), (8, 20.0))}
+def test_junction_stores_less_energy_than_its_boundaries() -> None:
+    """Without units and whatever m and kappa: 0.907 widths of boundary, as found by minimisation apart from this program."""
+    assert junction() == pytest.approx(0.9072 * WIDTH, rel=2e-3)
 
 
-@pytest.mark.parametrize("n", [4, 8])
-def test_rate_follows_the_number_of_neighbours(rates: dict[int, float], n: int) -> None:
-    expected = math.pi / 3 * MOBILITY * KAPPA * (n - 6)
-    print(f"n = {n}: dA/dt = {rates[n]:.3f}, expected {expected:.3f}")
-    assert rates[n] == pytest.approx(expected, rel=0.1)
+def test_boundary_moves_by_its_curvature() -> None:
+    """Two grains keep eta_1 + eta_2 = 1, and a disc of one loses 2 pi L kappa in area, besides (width/radius)^2."""
+    start = rosette(4, 20.0, 0.0, 0.0, 0)
+    sim = simulation(
+        (28.0, 28.0), (28, 28), [*start, f"1 - ({start[0]})", "0", "0"], 4, "no-flux", "time.tolerance=0.01"
+    )
+    old, new = (area(run(sim, t), 4) for t in (12.0, 32.0))
+    assert np.abs(field_values(sim).sum(axis=0) - 1).max() < 1e-12
+    rate = (new - old) / 20 / (-2 * math.pi * MOBILITY * KAPPA)
+    print(f"disc: {rate:.5f} of 2 pi L kappa")
+    assert rate == pytest.approx(1 + 1.37 * WIDTH**2 * math.pi / ((old + new) / 2), abs=1e-3)
 
 
-def test_slopes_are_opposite(rates: dict[int, float]) -> None:
-    assert np.isclose(rates[8] / rates[4], -1, atol=0.12)
+@pytest.mark.parametrize(("n", "radius"), [(4, 20.0), (8, 18.0)])
+def test_rate_follows_the_number_of_neighbours(n: int, radius: float) -> None:
+    assert rates(n, radius, 40.0, 60.0, 80.0)[1] == pytest.approx(1, abs=0.003)
+
+
+def test_what_junctions_add_is_of_first_order() -> None:
+    """With half the size, in widths, it doubles, and what is left when it is taken off grows fourfold."""
+    (plain, without), (half, half_without) = rates(4, 20.0, 40.0, 60.0, 80.0), rates(4, 10.0, 20.0, 15.0, 20.0)
+    print(f"{half - 1:.4f} and {plain - 1:.4f}: order {math.log2((half - 1) / (plain - 1)):.2f}")
+    assert math.log2((half - 1) / (plain - 1)) == pytest.approx(1.1, abs=0.1)
+    assert abs(without - 1) < abs(half_without - 1) / 3 < 0.003
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [3, 5, 6, 7])
-def test_other_numbers_of_neighbours(n: int) -> None:
-    rate, unit = area_rate(n, 22.0, 30.0, 80.0), math.pi / 3 * MOBILITY * KAPPA
-    print(f"n = {n}: dA/dt = {rate:.3f}, expected {unit * (n - 6):.3f}")
-    assert rate == pytest.approx(unit * (n - 6), abs=0.12 * unit * max(1, abs(n - 6)))
+@pytest.mark.parametrize(("n", "radius"), [(3, 20.0), (5, 20.0), (7, 18.0)])
+def test_odd_numbers_of_neighbours(n: int, radius: float) -> None:
+    assert rates(n, radius, 76.0, 40.0, 60.0)[1] == pytest.approx(1, abs=0.003)
