@@ -103,6 +103,7 @@ def _schema(benchmark: Benchmark, tables: Any, run: Made, cores: int) -> dict[st
         "framework": [{"url": "", "name": "phasefield", "download": "", "version": version()}],
         "implementation": {"url": ""},
         "results": {
+            # All tables, whatever their abscissa: it is the only list that the command reads, x and y from the first two columns.
             "dataset_temporal": [{"name": t.file, "columns": list(t.columns)} for t in tables],
             "hardware": {"architecture": platform.machine(), "cores": cores, "nodes": 1},
             "fictive_time": float(run.time[-1]),
