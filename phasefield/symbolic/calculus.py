@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -91,7 +92,7 @@ def _real_roots(boundary: sympy.Expr, symbol: sympy.Symbol) -> list[sympy.Float]
 
 def _jumps_at(expr: sympy.Expr, symbol: sympy.Symbol, root: sympy.Float, values: Mapping[Any, sympy.Float]) -> bool:
     others = [s for s in values if isinstance(s, sympy.Symbol)]
-    rough = sympy.lambdify([symbol, *others], expr, "math")
+    rough = _in_floats(expr, (symbol, *others))
 
     def at(distance: float) -> float:
         try:
@@ -105,3 +106,9 @@ def _jumps_at(expr: sympy.Expr, symbol: sympy.Symbol, root: sympy.Float, values:
     height, wider = abs(at(1e-24) - at(-1e-24)), abs(at(1e-12) - at(-1e-12))
     size = max((abs(v) for v in map(at, (-0.1, -1e-24, 1e-24, 0.1)) if math.isfinite(v)), default=0.0)
     return height > 0.5 * wider and height > 1e-9 * size  # False if a side is undefined: nan compares false
+
+
+@lru_cache(64)
+def _in_floats(expr: sympy.Expr, symbols: tuple[sympy.Symbol, ...]) -> Callable[..., float]:
+    function: Callable[..., float] = sympy.lambdify(symbols, expr, "math")
+    return function
