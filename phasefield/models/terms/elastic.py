@@ -19,7 +19,7 @@ from ..elasticity import KEY, NAMES, Eigenstrain, Elasticity, read_eigenstrain, 
 from .term import Term, Waves
 
 if TYPE_CHECKING:
-    from ...backend import Layout, Operation
+    from ...backend import Operation
     from ...grid import Grid
     from ...mechanics.coherent import CoherentBody, Polynomial
     from ..energy import EnergyModel, Reader
@@ -116,16 +116,19 @@ class Elastic(Term):
         strains = np.array([strain for _, _, strain in self._members]) * tensors.FACTOR
         return CoherentBody(np.array(self._elasticity.stiffness), strains, self._elasticity.load, self._elasticity.thin)
 
-    # -- one linear field: in L ----------------------------------------------------------------------------------------
-
-    @property
-    def _direct(self) -> bool:
-        return len(self._members) == 1 and self._members[0][1] == "linear"
+    # -- B in kernels --------------------------------------------------------------------------------------------------
 
     @cached_property
     def _polynomials(self) -> tuple[list[list[Polynomial]], Polynomial]:
+        """Numerators and denominator of B; its largest coefficient is 1, for powers of a stiffness may be too large a number."""
         assert self._elasticity is not None
-        return self.body.polynomials(self._elasticity.axes)
+        numerators, denominator = self.body.polynomials(self._elasticity.axes)
+        scale = max(map(abs, denominator.values()))
+
+        def scaled(polynomial: Polynomial) -> Polynomial:
+            return {monomial: c / scale for monomial, c in polynomial.items()}
+
+        return [[scaled(numerator) for numerator in row] for row in numerators], scaled(denominator)
 
     @cached_property
     def _largest(self) -> np.ndarray:
@@ -133,48 +136,61 @@ class Elastic(Term):
         assert self._elasticity is not None
         return self.body.largest(self._elasticity.axes)
 
-    @cached_property
-    def _uniform(self) -> float | None:
-        """B where it is the same in all directions, as for a dilatation of what is isotropic; else None."""
-        ((numerator,),), denominator = self._polynomials
+    def _uniform(self, p: int, q: int) -> float | None:
+        """B_pq where it is the same in all directions, as for dilatations of what is isotropic; else None."""
+        numerators, denominator = self._polynomials
+        numerator = numerators[p][q]
         most = max(denominator, key=lambda monomial: abs(denominator[monomial]))
         ratio = numerator.get(most, 0.0) / denominator[most]
-        scale = 1e-11 * abs(denominator[most]) * float(self._largest[0])
+        scale = 1e-11 * float(np.sqrt(self._largest[p] * self._largest[q]))
         same = all(abs(numerator.get(m, 0.0) - ratio * c) <= scale for m, c in denominator.items())
         return ratio if same and set(numerator) <= set(denominator) else None
+
+    @property
+    def _pairs(self) -> list[tuple[int, int]]:
+        count = len(self._members)
+        return [(p, q) for p in range(count) for q in range(p, count)]
 
     @cached_property
     def constants(self) -> dict[str, float]:  # type: ignore[override]
         found = {f"elastic_load_{p}": float(b) for p, b in enumerate(self.body.mean_force)}
         found["elastic_held"] = self.body.mean_energy
-        if self._direct:
-            found["elastic_mean"] = float(self.body.mean_modulus[0, 0])
-            if self._uniform is not None:
-                return found | {"elastic_wave": self._uniform}
-            ((numerator,),), denominator = self._polynomials
-            for side, polynomial in (("over", numerator), ("under", denominator)):
-                scale = max(map(abs, denominator.values()))  # powers of a stiffness are large
-                found |= {_coefficient(side, m): c / scale for m, c in polynomial.items()}
+        numerators, denominator = self._polynomials
+        found |= {_coefficient("under", m): c for m, c in denominator.items()}
+        for p, q in self._pairs:
+            found[f"elastic_mean_{p}_{q}"] = float(self.body.mean_modulus[p, q])
+            if (uniform := self._uniform(p, q)) is not None:
+                found[f"elastic_wave_{p}_{q}"] = uniform
+            else:
+                found |= {_coefficient(f"over_{p}_{q}", m): c for m, c in numerators[p][q].items()}
         return found
 
-    def symbol(self, i: int, waves: Waves) -> Any | None:
-        if not self._direct or i != self._members[0][0]:
-            return None
+    def _modulus(self, p: int, q: int, waves: Waves) -> Any:
+        """B_pq of a mode, A_pq of the mean; its numbers are kernel arguments."""
+        mean = self._scalar(f"elastic_mean_{p}_{q}")
+        if self._uniform(p, q) is not None:
+            return waves.uniform(mean, self._scalar(f"elastic_wave_{p}_{q}"))
         from ...mechanics.coherent import value
 
-        if self._uniform is not None:
-            return waves.uniform(self._scalar("elastic_mean"), self._scalar("elastic_wave"))
-        ((numerator,),), denominator = self._polynomials
         squares = [k2 * waves.inverse for k2 in waves.along]
         products = {
             (a, b): waves.signed[a] * waves.signed[b] * waves.inverse for a in range(3) for b in range(a + 1, 3)
         }
 
         def side(name: str, polynomial: Polynomial) -> Any:
-            # The value of a polynomial whose coefficients are kernel arguments.
             return value({m: self._scalar(_coefficient(name, m)) for m in polynomial}, squares, products)
 
-        return waves.uniform(self._scalar("elastic_mean"), side("over", numerator) / side("under", denominator))
+        numerators, denominator = self._polynomials
+        return waves.uniform(mean, side(f"over_{p}_{q}", numerators[p][q]) / side("under", denominator))
+
+    # -- one linear field: in L ----------------------------------------------------------------------------------------
+
+    @property
+    def _direct(self) -> bool:
+        return len(self._members) == 1 and self._members[0][1] == "linear"
+
+    def symbol(self, i: int, waves: Waves) -> Any | None:
+        return self._modulus(0, 0, waves) if self._direct and i == self._members[0][0] else None
 
     # -- others: by way of the modes of phi_p --------------------------------------------------------------------------
 
@@ -186,46 +202,11 @@ class Elastic(Term):
     def reduced(self) -> Sequence[str]:  # type: ignore[override]
         return () if self._direct else ("cells_elastic", "modes_elastic")[0 if self._loaded is not None else 1 :]
 
-    def tables(self, layout: Layout) -> Mapping[str, np.ndarray]:
-        """B_pq, p <= q, and A_pq at the mean."""
-        if self._direct:
-            return {}
-        from ...mechanics.coherent import value
-
-        def along(name: str, axis: int) -> np.ndarray:
-            place = layout.places[axis] if axis < len(layout.places) else None
-            array = np.zeros(1) if place is None else np.asarray(layout.axis_array(f"{name}_{place}", "float64"))
-            return array.reshape([-1 if d == place else 1 for d in range(3)])
-
-        k2 = [along("k2", axis) for axis in range(3)]
-        total = k2[0] + k2[1] + k2[2]
-        mean = total == 0
-        total = np.where(mean, 1.0, total)
-        squares = [square / total for square in k2]
-        products = {}
-        if all(boundary == "periodic" for boundary in layout.grid.boundary):
-            slopes = [along("slope", axis) for axis in range(3)]
-            products = {(a, b): slopes[a] * slopes[b] / total for a in range(3) for b in range(a + 1, 3)}
-        else:
-            products = {(a, b): np.zeros(1) for a in range(3) for b in range(a + 1, 3)}
-        numerators, denominator = self._polynomials
-        below = np.where(mean, 1.0, value(denominator, squares, products))
-        modulus = self.body.mean_modulus
-        filled = [
-            np.where(mean, modulus[p, q], value(numerators[p][q], squares, products) / below) for p, q in self._pairs
-        ]
-        return {"elastic_green": np.stack([np.broadcast_to(table, layout.modes) for table in filled])}
-
-    @property
-    def _pairs(self) -> list[tuple[int, int]]:
-        count = len(self._members)
-        return [(p, q) for p in range(count) for q in range(p, count)]
-
     def prepare(self, array: str, waves: Waves) -> list[Operation]:
         if self._direct:
             return []
         from ...backend import Apply, Forward, Inverse
-        from ...codegen import Kernel, Reduction, array_symbol
+        from ...codegen import Kernel, PerMode, Reduction, array_symbol
 
         count, components = len(self._members), len(self.model.components)
         state = {s: array_symbol("state", i) for i, s in enumerate(self.model.unknowns)}
@@ -238,16 +219,16 @@ class Elastic(Term):
             list(self.constants),
         )
         modes = [waves.scale * array_symbol("elastic_field", p) for p in range(count)]
-        place = {pair: array_symbol("elastic_green", n) for n, pair in enumerate(self._pairs)}
-        stress = [sum(place[min(p, q), max(p, q)] * modes[q] for q in range(count)) for p in range(count)]
+        moduli = {pair: PerMode(self._modulus(*pair, waves)) for pair in self._pairs}
+        stress = [sum(moduli[min(p, q), max(p, q)] * modes[q] for q in range(count)) for p in range(count)]
         energy = waves.weight / 2 * sum(u * s for u, s in zip(modes, stress, strict=True))
         filtered = Kernel(
             "elastic_modes",
             "spectral",
-            {"elastic_field": count, "elastic_green": len(place)},
+            {"elastic_field": count},
             {"elastic_field": stress},
             {"modes_elastic": Reduction("sum", energy)},
-            [waves.scale.name],
+            [waves.scale.name, *self.constants],
         )
         return [
             Apply(cells, {"state": array}),
