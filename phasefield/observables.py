@@ -20,6 +20,7 @@ from .errors import ConfigError
 from .grid import Grid
 from .models import EnergyModel
 from .models.split import Energies, local, modal
+from .models.terms import Term
 
 Values = Mapping[str, float]
 
@@ -60,7 +61,10 @@ def free_energy(model: EnergyModel, grid: Grid) -> Observable:
 
     def finish(v: Values) -> dict[str, Any]:
         found = energies(v)
-        values = {f"free_energy_{term.name}": found.get(term.name, math.nan) for term in parts}
+        for term in parts:
+            if math.isnan(found.get(term.name, math.nan)):  # no reduction of the state alone gives it
+                found[term.name] = v.get(f"known_{term.name}", math.nan)
+        values = {f"free_energy_{term.name}": found[term.name] for term in parts}
         return {"free_energy": sum(values.values()), **values}
 
     unit = {"units": f"energy density x {grid.length_unit(grid.dim)}"}
@@ -170,6 +174,16 @@ def continuation(model: EnergyModel, grid: Grid, arguments: Sequence[tuple[sp.Ex
     )
 
 
+def of_term(model: EnergyModel, grid: Grid, term: Term) -> Observable:
+    """What a term of the model tells of itself, from means over the cells."""
+    names = model.on("u")
+    return Observable(
+        lambda v: term.measures({name: v[name] / grid.cells for name in term.means}),
+        {name: Reduction("sum", mean.xreplace(names)) for name, mean in term.means.items()},
+        attrs=term.variables,
+    )
+
+
 OBSERVABLES: dict[str, Factory] = {
     f.__name__: f for f in (free_energy, statistics, interface_area, characteristic_length)
 }
@@ -256,7 +270,7 @@ class Observer:
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, self._model.scalars)
         out: dict[str, Any] = {}
-        given = {f"modes_{part}": e / self._layout.grid.volume for part, e in (known or {}).items()}
+        given = {f"known_{part}": e for part, e in (known or {}).items()}
         for o, observable in self.observables.items():
             own = {k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")}
             out |= observable.finish(given | own)

@@ -29,7 +29,8 @@ MAY_CHANGE = (
 def build_model(spec: RunSpec) -> EnergyModel:
     """The model a specification describes."""
     fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
-    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters)
+    axes = len(spec.grid.shape)
+    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters, vars(spec.model), axes)
 
 
 def initial_condition(spec: RunSpec, name: str) -> Any:
@@ -117,6 +118,7 @@ def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> d
     return {
         "model.energy": model.text,
         **{f"model.parameters.{name}": value for name, value in model.parameters.items()},
+        **{f"model.{name}": str(value) for name, value in model.settings.items() if value is not None},
         **fields,
         "grid.shape": list(grid.shape),
         "grid.length": list(grid.lengths),

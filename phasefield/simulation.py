@@ -25,7 +25,7 @@ from .models import (
     energy_terms,
 )
 from .models.resolution import Resolution, resolution
-from .observables import Factory, Observer, continuation
+from .observables import Factory, Observer, continuation, of_term
 from .pace import adaptive_steps
 from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
 from .schedule import Beat
@@ -126,6 +126,10 @@ class Simulation:
         if self.continuation:
             names.append("continuation")
             more["continuation"] = partial(continuation, arguments=self.continuation)
+        for term in self.model.terms:
+            if term.variables:
+                names.append(term.name)
+                more[term.name] = partial(of_term, term=term)
         self.observer = Observer(names, self.model, self.layout, self.backend, more)
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])

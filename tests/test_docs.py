@@ -55,6 +55,7 @@ SHORTER = [
     (r"surrogate ", "", ""),
     (r"output.dir=spin\b", "grid.shape=[48,48] time.end=200", "its snapshots are homogenized"),
     (r"hydra/launcher=local", "grid.shape=[16,16] time.end=1", "three runs of ten seconds"),
+    (r"model=cuboids", "", "its shape is asserted; two seconds"),
     (r"run -m ", "grid.shape=[16,16] time.end=1 output.dir=many", "likewise"),
     (r"experiment=pfhub/1b", "grid.shape=[24,24] time.end=5", "3 s on a free machine"),
     (r"config |--help|phasefield scales ", "", ""),

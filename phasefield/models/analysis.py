@@ -12,8 +12,11 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
+from ..codegen import K2, K2_ALONG, K_ALONG
 from ..errors import ConfigError, NotConverged
 from .energy import COORDINATES, EnergyModel, OrderParameter
+from .split import WAVES
+from .terms import Gradient
 
 Array = NDArray[np.float64]
 TIME = sp.Symbol("t", real=True)
@@ -268,10 +271,12 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
         solution: component name -> expression in x, y, z, t (real symbols).
 
     Raises:
-        ConfigError: a component without a solution.
+        ConfigError: a component without a solution, or a term that couples distant cells nonlinearly.
     """
     if missing := [s.name for s in model.unknowns if s.name not in solution]:
         raise ConfigError("solution", f"has no expression for {missing[0]}")
+    if beyond := [term.name for term in model.terms if term.temporaries]:
+        raise ConfigError("solution", f"is not known in closed form with the {beyond[0]} term")
     table = {s: sp.sympify(solution[s.name]) for s in model.unknowns}
 
     def laplacian(expr: sp.Expr) -> sp.Expr:
@@ -286,5 +291,27 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
             for kappa, x in zip(kappas, COORDINATES, strict=False)
         )
         mu = model.values(potential).xreplace(table) - sum(bends)
+        i = model.unknowns.index(s)
+        for term in model.terms:
+            if not isinstance(term, Gradient) and (symbol := term.symbol(i, WAVES)) is not None:
+                mu += _filtered(symbol.xreplace({model.argument(n): v for n, v in model.scalars.items()}), u)
         sources[s.name] = sp.diff(u, TIME) - f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
     return sources
+
+
+def _filtered(symbol: sp.Expr, u: sp.Expr) -> sp.Expr:
+    """What a symbol makes of a trigonometric polynomial in x, y, z: each of its waves times the symbol at its wavenumber."""
+    places = [sp.Symbol(x, real=True) for x in COORDINATES]
+    waves = sp.expand(
+        sp.expand(u.rewrite(sp.cos), trig=False).replace(
+            lambda e: isinstance(e, sp.cos) and bool(e.free_symbols & set(places)), lambda e: e.rewrite(sp.exp)
+        )
+    )
+    total = sp.Integer(0)
+    for wave in sp.Add.make_args(waves):
+        k = [float(sp.im(sp.simplify(sp.diff(wave, x) / wave))) for x in places]
+        known = {K2: sp.Float(sum(q * q for q in k))}
+        known |= {s: sp.Float(q * q) for s, q in zip(K2_ALONG, k, strict=True)}
+        known |= {s: sp.Float(q) for s, q in zip(K_ALONG, k, strict=True)}
+        total += symbol.subs(known) * wave
+    return sp.re(sp.expand(total, complex=True)) if total.has(sp.I) else total

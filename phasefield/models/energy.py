@@ -87,6 +87,7 @@ class EnergyModel:
         name: name of the model.
         energy: free-energy density f, symbolic in the order parameters and the parameters.
         order_parameters: the fields. parameters: values of the constants.
+        settings: what terms have of a model as a whole, see `phasefield.models.terms`.
         text: the expression as the user wrote it. written: what it says, where ``energy`` is continued beyond its domain.
     """
 
@@ -96,6 +97,7 @@ class EnergyModel:
     parameters: Mapping[str, float] = field(default_factory=dict)
     text: str = ""
     written: sp.Expr | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def components(self) -> list[tuple[OrderParameter, sp.Symbol]]:
@@ -205,7 +207,13 @@ class EnergyModel:
                     values[f"{key}_{i}"] = value
                 elif isinstance(value, tuple) and all(isinstance(part, float) for part in value):
                     values |= {f"{key}_{axis}_{i}": part for axis, part in zip(COORDINATES, value, strict=False)}
+        for term in self.terms:
+            values |= term.constants
         return values
+
+    def argument(self, name: str) -> sp.Symbol:
+        """Kernel argument by its name."""
+        return sp.Symbol(name, real=True)
 
     def scalar(self, name: str, i: int) -> sp.Symbol:
         """Kernel argument that holds a number of component ``i``: mobility, kappa, stabilizer, ..., the same all over a field."""
@@ -233,13 +241,20 @@ class EnergyModel:
 
     @classmethod
     def build(
-        cls, name: str, energy: str, order_parameters: Sequence[Mapping[str, Any]], parameters: Mapping[str, float]
+        cls,
+        name: str,
+        energy: str,
+        order_parameters: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, float],
+        settings: Mapping[str, Any] | None = None,
+        axes: int = 3,
     ) -> EnergyModel:
         """Parses the expressions of a configuration.
 
         Args:
             order_parameters: mappings with the keys under ``model.fields.F``; a mobility may be an expression in the parameters,
                 what else may be one is up to the terms.
+            settings: the keys that terms have under ``model``. axes: of the grid.
 
         Raises:
             ConfigError, ExpressionError: with the configuration key at fault.
@@ -268,7 +283,9 @@ class EnergyModel:
             values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
             built.append(OrderParameter(item["name"], kinetics, mobility, components, values, **about))
-        return cls(name, parse(energy, "model.energy", symbols), tuple(built), dict(parameters), energy)
+        kept = {k: v for term in TERMS for k, v in term.configure(settings or {}, axes, reader).items()}
+        expression = parse(energy, "model.energy", symbols)
+        return cls(name, expression, tuple(built), dict(parameters), energy, settings=kept)
 
 
 class Reader:
@@ -281,8 +298,8 @@ class Reader:
     def __init__(self, fields: Mapping[str, int | None], parameters: Mapping[str, float]) -> None:
         self._fields, self._parameters = dict(fields), dict(parameters)
 
-    def number(self, key: str, value: Any) -> float:
-        """A finite number >= 0 from a number or an expression in the parameters.
+    def number(self, key: str, value: Any, signed: bool = False) -> float:
+        """A finite number from a number or an expression in the parameters, >= 0 unless it may have a sign.
 
         Raises:
             ConfigError, ExpressionError: there is none.
@@ -294,8 +311,8 @@ class Reader:
             result = float(value)
         except (TypeError, ValueError):
             raise ConfigError(key, f"is {value!r}; a number or an expression in the parameters is expected") from None
-        if not math.isfinite(result) or result < 0:
-            raise ConfigError(key, f"is {result}; a finite number >= 0 is expected")
+        if not math.isfinite(result) or (result < 0 and not signed):
+            raise ConfigError(key, f"is {result}; a finite number{'' if signed else ' >= 0'} is expected")
         return result
 
     def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:

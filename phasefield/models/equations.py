@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .energy import COORDINATES, EnergyModel
-from .terms import Gradient
+from .split import WAVES
+from .terms import Elastic, Gradient
 
 #: Operations of an expression up to which a shorter form of it is looked for: factoring takes long beyond.
 _SHORT = 120
@@ -57,9 +58,9 @@ def _potential(model: EnergyModel, i: int) -> str:
     for term in model.terms:
         if isinstance(term, Gradient):
             parts += _gradient(f.name, s.name, len(f.kappas)) if any(f.kappas) else []
-        elif term.density is not None:
+        elif term.density is not None and not isinstance(term, Elastic):
             local += model.potentials[i] if term.density == model.energy else term.density.diff(s)
-        elif term.energetic:
+        elif term.energetic and (term.symbol(i, WAVES) is not None or term.force(i)):
             parts.append(f"+ dF_{term.name}/d{s.name}")
     return " ".join([f"mu_{s.name} =", _text(_shortest(local)), *parts])
 

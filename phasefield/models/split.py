@@ -20,13 +20,21 @@ import numpy as np
 import sympy as sp
 
 from ..backend import Apply, Forward, Inverse, Layout, Operation
-from ..codegen import K2, K2_ALONG, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
+from ..codegen import K2, K2_ALONG, K_ALONG, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..grid import Grid
 from .energy import EnergyModel
 from .terms import Term, Waves
 
 _SCALE = sp.Symbol("scale", real=True)
-WAVES = Waves(K2, K2_ALONG, sp.Piecewise((1 / K2, K2 > 0), (0, True)), WEIGHT, _SCALE)
+WAVES = Waves(
+    K2,
+    K2_ALONG,
+    sp.Piecewise((1 / K2, K2 > 0), (0, True)),
+    K_ALONG,
+    lambda mean, other: sp.Piecewise((other, K2 > 0), (mean, True)),
+    WEIGHT,
+    _SCALE,
+)
 
 
 class Split(Protocol):
@@ -255,9 +263,11 @@ class Energies:
     def __init__(self, model: EnergyModel, grid: Grid) -> None:
         self._sums: list[tuple[str, str, float, list[tuple[str, float]]]] = []
         for term in model.terms:
-            sums = [(f"cells_{term.name}", grid.cell_volume)] if term.density is not None else []
-            if not sums or term.symbol(0, WAVES) is not None:
-                sums.append((f"modes_{term.name}", grid.volume))
+            cells, modes = f"cells_{term.name}", f"modes_{term.name}"
+            sums = [(cells, grid.cell_volume)] if term.density is not None or cells in term.reduced else []
+            symbols = (term.symbol(i, WAVES) for i in range(len(model.components)))
+            if not sums or modes in term.reduced or any(a is not None for a in symbols):
+                sums.append((modes, grid.volume))
             if term.energetic:
                 self._sums.append((term.name, *sums[0], sums[1:]))
         self.parts = [part for part, *_ in self._sums]

@@ -66,6 +66,7 @@ class Stabilizer:
         self._force = model.function(model.potentials)
         self._diagonal = model.function(model.curvatures)
         self._conserved = np.array([[f.kinetics.conserved] for f, _ in model.components])
+        self._others = [sum(term.curvature(i) for term in model.terms) for i in range(len(model.components))]
         self._fields = [list(range(len(model.components)))[part] for part in model.slices().values()]
 
     def __call__(self, cells: Array) -> Curvature:
@@ -165,8 +166,8 @@ class Stabilizer:
         scaled = hessian * np.outer(weight, weight)
         most = float(np.linalg.eigvalsh(scaled)[:, -1].max(initial=0.0))
         return [
-            f.stabilizer if f.stabilizer is not None else self.margin * most * float(s)
-            for (f, _), s in zip(self.model.components, own, strict=True)
+            f.stabilizer if f.stabilizer is not None else self.margin * (most * float(s) + more)
+            for (f, _), s, more in zip(self.model.components, own, self._others, strict=True)
         ]
 
     def _borrowed(self, own: Array, coupling: Array, points: Array) -> Array:

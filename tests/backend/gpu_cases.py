@@ -28,6 +28,19 @@ CASES = {
     "precipitate": (*PRECIPITATE, "grid.shape=[32,30]"),
     "conserved source": ("model=cahn_hilliard", SOURCE, "grid.shape=[16,18]"),
     "sources of two fields": (*PRECIPITATE, SOURCE, "model.fields.eta.source=-0.01*eta*y/32", "grid.shape=[32,30]"),
+    "elastic": (
+        *PRECIPITATE,
+        "grid.shape=[24,20]",
+        "model.fields.c.eigenstrain=[0.05,0.02]",
+        "model.fields.eta.eigenstrain=-0.03",
+        "model.elastic={stiffness: {C11: 250, C12: 150, C44: 120}, load: {stress: {xx: 0.2}, strain: {xy: 0.01}}}",
+    ),
+    "elastic in L": (
+        "model=cahn_hilliard",
+        "grid.shape=[8,10,12]",
+        "model.fields.c.eigenstrain=0.05",
+        "model.elastic={stiffness: {C11: 250, C12: 150, C44: 120}, orientation: {euler: [20, 40, 70]}}",
+    ),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 

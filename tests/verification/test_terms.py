@@ -71,8 +71,9 @@ class Spread(Term):
 
 @pytest.fixture
 def register() -> Iterator[Any]:
+    own = len(TERMS)
     yield TERMS.append
-    TERMS[3:] = []
+    del TERMS[own:]
 
 
 def specification(*keys: str, **values: float) -> RunSpec:

@@ -1,11 +1,12 @@
 """The terms that models are made of, one file each. A new one is a file here and a line in `TERMS`."""
 
 from .bulk import Bulk
+from .elastic import Elastic
 from .gradient import Gradient
 from .source import Source
 from .term import Term, Waves, keys_of
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Source]
+TERMS: list[type[Term]] = [Bulk, Gradient, Elastic, Source]
 
-__all__ = ["TERMS", "Bulk", "Gradient", "Source", "Term", "Waves", "keys_of"]
+__all__ = ["TERMS", "Bulk", "Elastic", "Gradient", "Source", "Term", "Waves", "keys_of"]

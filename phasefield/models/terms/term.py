@@ -6,7 +6,7 @@ compute with the symbols that they are handed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +24,8 @@ class Waves:
 
     Attributes:
         k2: squared wavenumber, 1/length^2. along: its parts along x, y and z. inverse: 1/k2, and 0 for the mean.
+        signed: wavenumbers along x, y and z with their signs, 1/length, for products of two; where all axes are periodic.
+        uniform: ``uniform(a, b)`` is a for the mean and b for every other mode.
         weight: Parseval weight, such that the sum of weight |u|^2 is a mean over the cells.
         scale: the factor that an unnormalised forward transform lacks.
     """
@@ -31,6 +33,8 @@ class Waves:
     k2: Any
     along: Sequence[Any]
     inverse: Any
+    signed: Sequence[Any]
+    uniform: Callable[[Any, Any], Any]
     weight: Any
     scale: Any
 
@@ -49,6 +53,10 @@ class Term:
         title: the energy's name in words. energetic: whether it has one.
         temporaries: arrays that `prepare` uses, name -> components. memory: arrays that it finds as the last accepted evaluation
             left them, for warm starts, and changes in place. Names should begin with that of the term.
+        reduced: sums that kernels of `prepare` reduce, of ``cells_NAME`` and ``modes_NAME``.
+        constants: kernel arguments of its own that never change, name -> value; `EnergyModel.argument` is their symbol.
+        means: name -> what its observables need the mean of, in the model's symbols. variables: what they are in history.nc, name
+            -> attributes.
     """
 
     name: ClassVar[str]
@@ -59,6 +67,10 @@ class Term:
     energetic: ClassVar[bool] = True
     temporaries: Mapping[str, int] = {}
     memory: Mapping[str, int] = {}
+    reduced: Sequence[str] = ()
+    constants: Mapping[str, float] = {}
+    means: Mapping[str, Any] = {}
+    variables: Mapping[str, Mapping[str, str]] = {}
 
     def __init__(self, model: EnergyModel) -> None:
         self.model = model
@@ -74,6 +86,18 @@ class Term:
             ConfigError, ExpressionError: with the key at fault.
         """
         return {name: reader.number(f"{key}.{name}", given.get(name, value)) for name, value in cls._defaults().items()}
+
+    @classmethod
+    def configure(cls, given: Mapping[str, Any], axes: int, reader: Reader) -> dict[str, Any]:
+        """What the model keeps of its keys under ``model``, in `EnergyModel.settings`, checked.
+
+        Args:
+            given: what stands under ``model``. axes: of the grid. reader: reads numbers and expressions.
+
+        Raises:
+            ConfigError, ExpressionError: with the key at fault.
+        """
+        return {}
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
         """Refuses what does not fit a grid.
@@ -117,10 +141,19 @@ class Term:
         """Kernel arguments of its own for what is evaluated at time ``t``, besides the model's; a symbol's must be constant."""
         return {}
 
+    def curvature(self, i: int) -> float:
+        """What S of component ``i`` has to cover besides the bulk's curvature: a bound of its force's slope, energy density."""
+        return 0.0
+
+    def measures(self, means: Mapping[str, float]) -> dict[str, float]:
+        """The ``variables`` from the ``means``."""
+        return {}
+
     def prepare(self, array: str, waves: Waves) -> list[Operation]:
         """Operations that fill the temporaries from the cells of the state in ``array``, which they leave alone.
 
-        A reduction ``modes_NAME``, NAME the term's, in one of their kernels is its energy per volume.
+        A reduction ``modes_NAME``, NAME the term's, in one of their kernels is its energy per volume; one ``cells_NAME`` is a sum
+        of energy densities over the cells.
         """
         return []
 

@@ -1,0 +1,283 @@
+"""What is written of elasticity: stress-free strains of fields, and the stiffness, load and plane of a model.
+
+Nothing here imports SymPy. Components are named 11 22 33 23 13 12, or xx yy zz yz xz xy, and are those of the tensor: a shear is
+half the engineering one. Numbers may be expressions in the parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from ..mechanics.coherent import Load
+    from .energy import Reader
+
+KEY = "model.elastic"
+NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
+INTERPOLATIONS = ("linear", "smooth")
+_KEYS = ("stiffness", "material", "phase", "orientation", "unit", "load", "plane")
+#: A number with a unit behind it, which no expression is.
+_UNITED = re.compile(r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*[A-Za-zµ]")
+
+Strain = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Eigenstrain:
+    """The stress-free strain of a field.
+
+    Attributes:
+        strains: six tensor components for all components of the field, or for each of its own.
+        interpolation: what it is multiplied by: ``linear`` is the field, ``smooth`` is h = eta^3 (6 eta^2 - 15 eta + 10).
+    """
+
+    strains: tuple[Strain, ...]
+    interpolation: str
+
+    def of(self, component: int) -> Strain:
+        """That of one component of the field."""
+        return self.strains[component if len(self.strains) > 1 else 0]
+
+    def __str__(self) -> str:
+        return f"{self.interpolation} {self.strains}"
+
+
+@dataclass(frozen=True)
+class Elasticity:
+    """Elasticity of a model.
+
+    Attributes:
+        stiffness: rows of the (6, 6) Mandel matrix, in the model's unit of energy density. load: what holds the body.
+        thin: a sheet without stress across it. axes: of the grid, along which alone there are waves.
+    """
+
+    stiffness: tuple[tuple[float, ...], ...]
+    load: Load
+    thin: bool
+    axes: int
+
+    def __str__(self) -> str:
+        return f"stiffness {self.stiffness}, {self.load}, thin {self.thin}"
+
+
+# -- stress-free strains -----------------------------------------------------------------------------------------------
+
+
+def read_eigenstrain(
+    key: str, value: Any, components: int | None, conserved: bool, reader: Reader
+) -> Eigenstrain | None:
+    """The stress-free strain of a field.
+
+    Args:
+        value: a number (of the same strain in all directions), a list of 1 to 3 normal or of 6 components, a list of such lists,
+            one for each component of the field, or ``{strain: ..., interpolation: ...}``; None for none.
+
+    Raises:
+        ConfigError, ExpressionError: with the key at fault.
+    """
+    if value is None:
+        return None
+    interpolation = "linear" if conserved else "smooth"
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in ("strain", "interpolation"):
+                raise unknown(key, str(name), ("strain", "interpolation"), "key")
+        interpolation = str(value.get("interpolation") or interpolation)
+        if interpolation not in INTERPOLATIONS:
+            raise ConfigError(
+                f"{key}.interpolation", f"is {interpolation!r}; expected one of {', '.join(INTERPOLATIONS)}"
+            )
+        if value.get("strain") is None:
+            raise ConfigError(f"{key}.strain", "is missing", "e.g. {strain: 0.01, interpolation: smooth}")
+        key, value = f"{key}.strain", value["strain"]
+    if isinstance(value, list | tuple) and value and all(isinstance(part, list | tuple) for part in value):
+        if len(value) != (components or 1):
+            count = f"{components} components" if components else "no components"
+            raise ConfigError(key, f"has {len(value)} strains, the field has {count}", "give one, or one for each")
+        strains = tuple(_strain(f"{key}[{i}]", part, reader) for i, part in enumerate(value))
+    else:
+        strains = (_strain(key, value, reader),)
+    return Eigenstrain(strains, interpolation)
+
+
+def _strain(key: str, value: Any, reader: Reader) -> Strain:
+    if not isinstance(value, list | tuple):
+        number = reader.number(key, value, signed=True)
+        return (number,) * 3 + (0.0,) * 3
+    if len(value) not in (1, 2, 3, 6):
+        raise ConfigError(
+            key,
+            f"has {len(value)} entries",
+            "give one number for all directions, normal strains along x, y, z, or six components 11 22 33 23 13 12",
+        )
+    numbers = [reader.number(f"{key}[{i}]", part, signed=True) for i, part in enumerate(value)]
+    return tuple(numbers + [0.0] * (6 - len(numbers)))
+
+
+# -- stiffness, load and plane -----------------------------------------------------------------------------------------
+
+
+def read_elasticity(given: Any, axes: int, reader: Reader) -> Elasticity | None:
+    """What stands at ``model.elastic``; None for nothing.
+
+    Args:
+        axes: of the grid: with two of them the body is held along the third (plane strain) or free there (plane stress).
+
+    Raises:
+        ConfigError, ExpressionError: with the key at fault.
+    """
+    if given is None or (isinstance(given, Mapping) and not given):
+        return None
+    if not isinstance(given, Mapping):
+        raise ConfigError(KEY, f"is {given!r}; a mapping is expected", "e.g. {stiffness: {E: 200, nu: 0.3}}")
+    for name in given:
+        if name not in _KEYS:
+            raise unknown(KEY, str(name), _KEYS, "key")
+    plane = given.get("plane")
+    if plane not in (None, "strain", "stress"):
+        raise ConfigError(f"{KEY}.plane", f"is {plane!r}; expected strain or stress")
+    if plane is not None and axes != 2:
+        raise ConfigError(f"{KEY}.plane", f"is {plane}, on a grid of {axes} axes", "leave it out: it is for two axes")
+    unit = _unit(given.get("unit"))
+    stiffness = _stiffness(given, unit)
+    load = _load(given.get("load"), unit, axes == 2, plane == "stress", reader)
+    rows = tuple(tuple(float(v) for v in row) for row in stiffness)
+    return Elasticity(rows, load, plane == "stress", axes)
+
+
+def _unit(value: Any) -> float | None:
+    """Pa in the model's unit of energy density; None if it is not said."""
+    from ..units import quantity
+
+    if value is None:
+        return None
+    number, united = quantity(value, "Pa", f"{KEY}.unit")
+    if not united or number <= 0:
+        raise ConfigError(
+            f"{KEY}.unit", f"is {value!r}; the energy density that is 1 in this model is expected", "e.g. '1 GPa'"
+        )
+    return number
+
+
+def _in_unit(value: float, united: bool | None, unit: float | None, key: str) -> float:
+    """A number as the model counts it: what has a unit needs the model's."""
+    if not united:
+        return value
+    if unit is None:
+        raise ConfigError(
+            key,
+            "has a unit, but the model's unit of energy density is not known",
+            f"set {KEY}.unit to the energy density that is 1 in this model, e.g. '1 GPa', or give plain numbers",
+        )
+    return value / unit
+
+
+def _stiffness(given: Mapping[str, Any], unit: float | None) -> Any:
+    from ..mechanics import tensors
+    from ..mechanics.constants import check_definite, read_orientation, read_stiffness
+    from ..mechanics.properties import PROPERTIES
+
+    material, constants = given.get("material"), given.get("stiffness")
+    if (material is None) == (constants is None):
+        problem = "gives both stiffness and material" if material is not None else "has no stiffness"
+        raise ConfigError(KEY, problem, "give one: stiffness: {E: 200, nu: 0.3}, or material: NAME")
+    if constants is None:
+        return _material(given, unit)
+    key = f"{KEY}.stiffness"
+    made, united = read_stiffness(constants, key)
+    if isinstance(made, float):
+        raise ConfigError(key, f"is {constants!r}; a stiffness that is finite and not 0 is expected")
+    tensor = made.tensor(key)
+    check_definite(tensor, PROPERTIES["stiffness"], key, bool(united))
+    rotation = read_orientation(given.get("orientation"), KEY)
+    tensor = tensor if rotation is None else tensors.rotate(tensor, rotation)
+    return tensor * _in_unit(1.0, united, unit, key)
+
+
+def _material(given: Mapping[str, Any], unit: float | None) -> Any:
+    """The stiffness of one phase of a material."""
+    from ..mechanics.materials import system_of
+
+    key = f"{KEY}.material"
+    if given.get("orientation") is not None:
+        raise ConfigError(f"{KEY}.orientation", "is for stiffness; a phase of a material has its own")
+    try:
+        system = system_of(given["material"])
+        names = [phase.name for phase in system.phases]
+        name = given.get("phase")
+        if name is None and len(names) > 1:
+            raise ConfigError(
+                f"{KEY}.phase",
+                f"is missing: the material has {', '.join(names)}, and the body has one stiffness everywhere",
+                f"e.g. {KEY}.phase={names[0]}",
+            )
+        phase = system.phase(str(name)) if name is not None else system.phases[0]
+        tensor = phase.tensor("stiffness")
+    except ConfigError as error:
+        if error.key.startswith("material"):
+            raise ConfigError(f"model.elastic.{error.key}", error.problem, error.hint) from None
+        raise
+    if isinstance(tensor, float):
+        raise ConfigError(key, f"phase {phase.name} is void or rigid; a finite stiffness is expected")
+    return tensor * _in_unit(1.0, phase.united, unit, key)
+
+
+def _load(given: Any, unit: float | None, flat: bool, thin: bool, reader: Reader) -> Load:
+    from ..mechanics.coherent import Load
+
+    key = f"{KEY}.load"
+    if given is None:
+        given = {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(key, f"is {given!r}; a mapping is expected", "e.g. {stress: {xx: 0.1}}")
+    for name in given:
+        if name not in ("strain", "stress"):
+            raise unknown(key, str(name), ("strain", "stress"), "key")
+
+    def strain(at: str, value: Any) -> float:
+        return float(reader.number(at, value, signed=True))
+
+    def stress(at: str, value: Any) -> float:
+        if isinstance(value, str) and _UNITED.match(value):
+            from ..units import quantity
+
+            return _in_unit(*quantity(value, "Pa", at), unit, at)
+        return float(reader.number(at, value, signed=True))
+
+    strains = _components(f"{key}.strain", given.get("strain"), strain)
+    stresses = _components(f"{key}.stress", given.get("stress"), stress)
+    for name, one, other in zip(NAMES, strains, stresses, strict=True):
+        if one is not None and other is not None:
+            raise ConfigError(f"{key}.strain.{name}", f"is given, and {key}.stress.{name} too", "give one of them")
+    if thin and any(v is not None for values in (strains, stresses) for v in values[2:5]):
+        raise ConfigError(key, "has components along z, where plane stress leaves the body free", "leave them out")
+    if flat and not thin:
+        strains = [0.0 if c in (2, 3, 4) and stresses[c] is None and v is None else v for c, v in enumerate(strains)]
+    return Load(tuple(strains), tuple(stresses))
+
+
+def _components(key: str, given: Any, number: Any) -> Sequence[float | None]:
+    """Six components, None for what is not given."""
+    if given is None:
+        return [None] * 6
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in NAMES:
+                raise unknown(key, str(name), NAMES, "component")
+        values = [given.get(name) for name in NAMES]
+    elif isinstance(given, list | tuple):
+        if len(given) not in (2, 3, 6):
+            raise ConfigError(
+                key,
+                f"has {len(given)} entries",
+                "give normal ones along x, y, z, or six: 11 22 33 23 13 12; null is free",
+            )
+        values = [*given, *[None] * (6 - len(given))]
+    else:
+        values = [given] * 3 + [None] * 3
+    return [None if v is None else number(f"{key}.{name}", v) for name, v in zip(NAMES, values, strict=True)]
