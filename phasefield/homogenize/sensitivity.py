@@ -98,8 +98,8 @@ class _Fields:
     """The local fields of the unit loads of a property, and what changes of the phases' tensors change of the mean energies.
 
     Args:
-        changes: of the phases' tensors, all that will be asked about. strains: stress-free strains besides, (phases, 6) each, with
-            their fluctuations: further loads at zero mean strain.
+        changes: of the phases' tensors, all that will be asked about.
+        strains: stress-free strains besides, (phases, 6) each, with their fluctuations: further loads at zero mean strain.
     """
 
     def __init__(

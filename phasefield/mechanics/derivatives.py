@@ -57,7 +57,7 @@ class PhaseMoments:
         self._axes, self._loads = cell.axes, len(means)
         axes, medium = cell.axes, cell.medium
         local = axes.tensor(layers.tensors)
-        cubic = None if changes is None else is_cubic(axes.tensor(changes)).all(axis=0)
+        cubic = None if changes is None else np.asarray(is_cubic(axes.tensor(changes)).all(axis=0))
         normal = axes.vector(layers.normal)
         whole = np.ones(len(layers.first), bool) if medium.cut is None else ~medium.cut[: len(layers.first)]
         parts = [layers.first, layers.second, layers.fraction, normal, whole, local]

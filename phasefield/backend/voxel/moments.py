@@ -55,8 +55,9 @@ def phase_moments(
         fluctuations: nodal values of every load, (components, n0, n1, n2). means: strain (engineering) or
             gradient added, (loads, size).
         stress: of stress-free strains held at zero, per phase and load, (phases, loads, size); none if None.
-        cubic: phases, (phases,), of whose pure voxels the mean over the symmetries of the cube is enough, without the row of 1: three sums
-            for every pair of loads give what tensors of cubic symmetry (see `is_cubic`) change. None of them if None.
+        cubic: phases, (phases,), whose pure voxels are only asked for changes of cubic symmetry (see `is_cubic`): three
+            sums for each pair of loads give the mean of ``x x^T`` over the symmetries of the cube, and nothing of 1.
+            None: no phase.
 
     Returns:
         (phases, rows, rows) with ``rows = loads * size + 1``, symmetric; row ``load * size + component``, the last is that of 1.
@@ -75,7 +76,9 @@ def phase_moments(
     arrays: list[np.ndarray | None] = [
         np.array([address(u) for u in fields], np.int64),
         np.ascontiguousarray(geometry.index, np.int32),
-        np.ascontiguousarray(np.stack([geometry.first, geometry.second, geometry.whole & pure, simple], axis=1), np.int32),
+        np.ascontiguousarray(
+            np.stack([geometry.first, geometry.second, geometry.whole & pure, simple], axis=1), np.int32
+        ),
         np.ascontiguousarray(np.column_stack([geometry.fraction, geometry.normal]), float),
         np.ascontiguousarray(geometry.tensors, float),
         np.zeros((phases, loads, size)) if stress is None else np.ascontiguousarray(stress, float),
@@ -113,7 +116,7 @@ def _forms(size: int) -> np.ndarray:
 
 
 def _means(size: int) -> np.ndarray:
-    """Dual to `_forms`: the mean of ``x y^T`` over the symmetries of the cube by these products, and what a tensor has of each."""
+    """Dual to `_forms`: the mean of ``x y^T`` over the symmetries of the cube is these times the products."""
     if size == 3:
         return np.eye(3)[None] / 3
     trace, normal, shear = _forms(size)

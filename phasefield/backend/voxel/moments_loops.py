@@ -48,7 +48,9 @@ _GROUPS = 5
 _ROWS = 31 if COMPONENTS == 3 else 10
 #: Where the components of each polynomial are.
 _AT = (
-    np.array([[7, 8, 9, 16, 17, 18], [10, 11, 19, 20, 21, 0], [12, 13, 22, 23, 24, 0], [14, 15, 25, 26, 27, 0], [4, 5, 6, 0, 0, 0]])
+    np.array([
+        [7, 8, 9, 16, 17, 18], [10, 11, 19, 20, 21, 0], [12, 13, 22, 23, 24, 0], [14, 15, 25, 26, 27, 0], [4, 5, 6, 0, 0, 0]
+    ])
     if COMPONENTS == 3
     else np.array([[0, 1, 2], [3, 4, 0], [5, 6, 0], [7, 8, 0], [9, 0, 0]])
 )  # fmt: skip
@@ -88,26 +90,14 @@ def _xy_modes(u, component, i, j, z0, m, s):
 
 
 @njit(**_options)
-def _linear(s, component, z):
-    """The modes x, y, z of a component."""
-    o, n, line = uint64(4 * component * _LINE) + z, uint64(4 * component * _LINE) + z + uint64(1), uint64(_LINE)
-    o2, n2 = o + line + line, n + line + line
-    return s[o2] + s[n2], s[o + line] + s[n + line], s[n] - s[o]
-
-
-@njit(**_options)
-def _products_of_two(s, component, z):
-    """The modes xy, xz, yz of a component."""
-    o, n, line = uint64(4 * component * _LINE) + z, uint64(4 * component * _LINE) + z + uint64(1), uint64(_LINE)
-    o2, n2 = o + line + line, n + line + line
-    return s[o2 + line] + s[n2 + line], s[n2] - s[o2], s[n + line] - s[o + line]
-
-
-@njit(**_options)
-def _product_of_three(s, component, z):
-    """The mode xyz of a component."""
-    o = uint64(4 * component * _LINE) + uint64(3 * _LINE) + z
-    return s[o + uint64(1)] - s[o]
+def _modes(s, component, z):
+    """The modes x, y, z, xy, xz, yz, xyz of a component."""
+    one, line = uint64(1), uint64(_LINE)
+    o = uint64(4 * component * _LINE) + z
+    oy, ox, oxy = o + line, o + line + line, o + line + line + line
+    y, x, xy = s[oy], s[ox], s[oxy]
+    above, y1, x1, xy1 = s[o + one], s[oy + one], s[ox + one], s[oxy + one]
+    return x + x1, y + y1, above - s[o], xy + xy1, x1 - x, y1 - y, xy1 - xy
 
 
 @_loop
@@ -117,16 +107,16 @@ def _constant(s, load, m, gx, gy, gz, mean, x):
     if COMPONENTS == 1:
         o0, o1, o2 = _line(load, 0), _line(load, 1), _line(load, 2)
         for z in range(uint64(m)):
-            ux, uy, uz = _linear(s, 0, z)
+            ux, uy, uz, _, _, _, _ = _modes(s, 0, z)
             x[o0 + z], x[o1 + z], x[o2 + z] = gx * ux + m0, gy * uy + m1, gz * uz + m2
         return
     m3, m4, m5 = mean[load, 3], mean[load, 4], mean[load, 5]
     o, o0, o1, o2 = _line(load, 0), _line(load, 7), _line(load, 8), _line(load, 9)
     o3, o4, o5 = _line(load, 16), _line(load, 17), _line(load, 18)
     for z in range(uint64(m)):
-        ux, uy, uz = _linear(s, 0, z)
-        vx, vy, vz = _linear(s, 1, z)
-        wx, wy, wz = _linear(s, 2, z)
+        ux, uy, uz, _, _, _, _ = _modes(s, 0, z)
+        vx, vy, vz, _, _, _, _ = _modes(s, 1, z)
+        wx, wy, wz, _, _, _, _ = _modes(s, 2, z)
         a, b, c = gx * ux + m0, gy * vy + m1, gz * wz + m2
         x[o + z], x[o0 + z], x[o1 + z], x[o2 + z] = a + b + c, a, b, c
         x[o3 + z], x[o4 + z], x[o5 + z] = gz * vz + gy * wy + m3, gz * uz + gx * wx + m4, gy * uy + gx * vx + m5
@@ -142,10 +132,10 @@ def _higher(s, load, m, gx, gy, gz, x):
         o7, o8, o9 = _line(load, 7), _line(load, 8), _line(load, 9)
         all_axes = np.sqrt(gx * gx + gy * gy + gz * gz) / 3.0
         for z in range(uint64(m)):
-            xy, xz, yz = _products_of_two(s, 0, z)
+            _, _, _, xy, xz, yz, xyz = _modes(s, 0, z)
             x[o3 + z], x[o4 + z], x[o5 + z] = hy * xy, hz * xz, hx * xy
             x[o6 + z], x[o7 + z], x[o8 + z] = hz * yz, hx * xz, hy * yz
-            x[o9 + z] = all_axes * _product_of_three(s, 0, z)
+            x[o9 + z] = all_axes * xyz
         return
     t1, t2, t3 = _line(load, 1), _line(load, 2), _line(load, 3)
     n0, n1, n2, n3, n4, n5 = (
@@ -155,10 +145,20 @@ def _higher(s, load, m, gx, gy, gz, x):
         _line(load, 19), _line(load, 20), _line(load, 21), _line(load, 22), _line(load, 23), _line(load, 24)
     )  # fmt: skip
     c0, c1, c2 = _line(load, 25), _line(load, 26), _line(load, 27)
+    e0, e1, e2, e3, e4, e5 = (
+        _line(load, 4),
+        _line(load, 5),
+        _line(load, 6),
+        _line(load, 28),
+        _line(load, 29),
+        _line(load, 30),
+    )
+    kx, ky, kz = gx / 3.0, gy / 3.0, gz / 3.0
+    lx, ly, lz = np.sqrt(ky * ky + kz * kz), np.sqrt(kx * kx + kz * kz), np.sqrt(kx * kx + ky * ky)
     for z in range(uint64(m)):
-        uxy, uxz, uyz = _products_of_two(s, 0, z)
-        vxy, vxz, vyz = _products_of_two(s, 1, z)
-        wxy, wxz, wyz = _products_of_two(s, 2, z)
+        _, _, _, uxy, uxz, uyz, uxyz = _modes(s, 0, z)
+        _, _, _, vxy, vxz, vyz, vxyz = _modes(s, 1, z)
+        _, _, _, wxy, wxz, wyz, wxyz = _modes(s, 2, z)
         p, q = hy * vxy, hz * wxz
         x[n0 + z], x[n1 + z], x[t1 + z] = p, q, p + q
         p, q = hx * uxy, hz * wyz
@@ -168,14 +168,8 @@ def _higher(s, load, m, gx, gy, gz, x):
         x[a0 + z], x[a1 + z], x[a2 + z] = hz * vxz + hy * wxy, hz * uxz, hy * uxy
         x[b0 + z], x[b1 + z], x[b2 + z] = hz * vyz, hz * uyz + hx * wxy, hx * vxy
         x[c0 + z], x[c1 + z], x[c2 + z] = hy * wyz, hx * wxz, hy * uyz + hx * vxz
-    kx, ky, kz = gx / 3.0, gy / 3.0, gz / 3.0
-    lx, ly, lz = np.sqrt(ky * ky + kz * kz), np.sqrt(kx * kx + kz * kz), np.sqrt(kx * kx + ky * ky)
-    n0, n1, n2 = _line(load, 4), _line(load, 5), _line(load, 6)
-    a0, a1, a2 = _line(load, 28), _line(load, 29), _line(load, 30)
-    for z in range(uint64(m)):
-        p, q, r = _product_of_three(s, 0, z), _product_of_three(s, 1, z), _product_of_three(s, 2, z)
-        x[n0 + z], x[n1 + z], x[n2 + z] = kx * p, ky * q, kz * r
-        x[a0 + z], x[a1 + z], x[a2 + z] = lx * p, ly * q, lz * r
+        x[e0 + z], x[e1 + z], x[e2 + z] = kx * uxyz, ky * vxyz, kz * wxyz
+        x[e3 + z], x[e4 + z], x[e5 + z] = lx * uxyz, ly * vxyz, lz * wxyz
 
 
 @njit(**_options)
@@ -213,33 +207,18 @@ def _pair(x, load, other, m, full, d):
 
 
 @_loop
-def _shares(d, w, here, m, out):
-    """Adds the rows of d to the sums of a phase, whose voxels have weights 1."""
-    o, d1, d2 = uint64(here * _LINE), uint64(_LINE), uint64(2 * _LINE)
-    t0, t1, t2 = 0.0, 0.0, 0.0
-    if COMPONENTS == 1:
-        for z in range(uint64(m)):
-            t0 += w[o + z] * d[z]
-        out[0] += t0
-        return
-    for z in range(uint64(m)):
-        t0 += w[o + z] * d[z]
-        t1 += w[o + z] * d[d1 + z]
-        t2 += w[o + z] * d[d2 + z]
-    out[0] += t0
-    out[1] += t1
-    out[2] += t2
-
-
-@_loop
 def _cubic(x, loads, phases, w, present, m, full, d, out):
-    """Adds the sums of the voxels of some phases, weights w, to out (phases, pairs, sums)."""
+    """Adds the sums of the voxels of some phases, whose voxels have weights 1 in w, to out (phases, pairs, sums)."""
     pair = 0
     for load in range(loads):
         for other in range(load + 1):
             _pair(x, load, other, m, full, d)
             for here in range(present):
-                _shares(d, w, here, m, out[phases[here], pair])
+                for k in range(_SUMS):
+                    t, o, p = 0.0, uint64(here * _LINE), uint64(k * _LINE)
+                    for z in range(uint64(m)):
+                        t += w[o + z] * d[p + z]
+                    out[phases[here], pair, k] += t
             pair += 1
 
 
@@ -278,21 +257,15 @@ def _products(x, rows, columns, out):
 
 
 @njit(**_options)
-def _places(groups, loads):
+def _places(loads, groups, out):
     """The row of the moments that each gathered row of a polynomial belongs to; of xyz of its strain along x, y and z."""
-    out = np.zeros((groups if groups == 1 else _GROUPS + 2, loads * _SIZE + 4), int64)
-    for load in range(loads):
-        for group in range(min(groups, 4)):
-            parts = _COUNTS[group]
-            for part in range(parts):
-                out[group, load * parts + part] = load * _SIZE + _PLACES[group, part]
-        if groups > 4:
-            parts = _COUNTS[4]
-            for d in range(3):
-                for part in range(parts):
-                    out[4 + d, load * parts + part] = load * _SIZE + _HIGHEST[d, part]
+    for group in range(groups):
+        parts = _COUNTS[group]
+        for row in range(loads * parts):
+            base, part = row // parts * _SIZE, row % parts
+            for axis in range(3 if group == 4 else 1):
+                out[group + axis, row] = base + (_HIGHEST[axis, part] if group == 4 else _PLACES[group, part])
     out[0, loads * _SIZE] = loads * _SIZE
-    return out
 
 
 @_loop
@@ -378,14 +351,13 @@ def _gather(x, n, loads, group, scale, out, at):
 
 
 @njit(**_options)
-def _sym(a, normal, factor, out):
-    """The jump of the strain (gradient), engineering shear strains."""
-    n0, n1, n2 = factor * normal[0], factor * normal[1], factor * normal[2]
+def _strain(a, n, out):
+    """``sym(a n)`` as a strain with engineering shear strains (``a n`` as a gradient)."""
     if COMPONENTS == 1:
-        out[0], out[1], out[2] = n0 * a[0], n1 * a[0], n2 * a[0]
-        return
-    out[0], out[1], out[2] = n0 * a[0], n1 * a[1], n2 * a[2]
-    out[3], out[4], out[5] = n2 * a[1] + n1 * a[2], n2 * a[0] + n0 * a[2], n1 * a[0] + n0 * a[1]
+        out[0], out[1], out[2] = n[0] * a[0], n[1] * a[0], n[2] * a[0]
+    else:
+        out[0], out[1], out[2] = n[0] * a[0], n[1] * a[1], n[2] * a[2]
+        out[3], out[4], out[5] = n[2] * a[1] + n[1] * a[2], n[2] * a[0] + n[0] * a[2], n[1] * a[0] + n[0] * a[1]
 
 
 @_loop
@@ -399,7 +371,8 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
     x = np.zeros((_SLOTS, _GROUPS if full else 1, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
     counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), 0
-    places = _places(_GROUPS if full else 1, loads)
+    places = np.zeros((_GROUPS + 2, loads * _SIZE + 1), int64)
+    _places(loads, len(x[0]), places)
     e, a, jump = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros(_SIZE)
     gx, gy, gz = g[0], g[1], g[2]
     scale = 1.0 / g if COMPONENTS == 3 else np.full(3, 1.0 / np.sqrt(gx * gx + gy * gy + gz * gz))
@@ -436,7 +409,9 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
                                 e[load, q] = rows[_line(load, _AT[0, q]) + uint64(n)]
                         a[:] = 0.0
                         if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
-                            _jump(e, normal, tensors[first], tensors[second], f, stress[first], stress[second], loads, a)
+                            _jump(
+                                e, normal, tensors[first], tensors[second], f, stress[first], stress[second], loads, a
+                            )
                     for part in range(1 if pure else 2):
                         phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
                         slot = -1
@@ -446,7 +421,9 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
                         if slot < 0:
                             slot = turn
                             turn = (turn + 1) % _SLOTS
-                        if slots[slot] != phase or counts[slot, 0] == _ROOM:  # the one that has been here longest makes room
+                        if (
+                            slots[slot] != phase or counts[slot, 0] == _ROOM
+                        ):  # the one that has been here longest makes room
                             if slots[slot] >= 0:
                                 _flush(x[slot], counts[slot], loads, g, places, work, out[slots[slot]])
                             slots[slot] = phase
@@ -463,9 +440,9 @@ def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g,
                             continue
                         root = np.sqrt(share)
                         for load in range(loads):
-                            _sym(a[load], normal, back, jump)
+                            _strain(a[load], normal, jump)
                             for q in range(_SIZE):
-                                x[slot, 0, load * _SIZE + q, at] = root * (e[load, q] + jump[q])
+                                x[slot, 0, load * _SIZE + q, at] = root * (e[load, q] + back * jump[q])
                         x[slot, 0, loads * _SIZE, at] = root
                 if present > 0:
                     _cubic(rows, loads, kinds, w, present, m, full, d, sums)
@@ -494,4 +471,6 @@ def moments(lo, hi, context):
     sums = carray(pointer(at[15]), (blocks, phases, loads * (loads + 1) // 2, _SUMS), float64)
     for block in range(lo, hi):
         first, last = block * at[0] // blocks, (block + 1) * at[0] // blocks
-        _moments(first, last, at[19] != 0, u, index, pairs, geometry, tensors, stress, means, g, out[block], sums[block])
+        _moments(
+            first, last, at[19] != 0, u, index, pairs, geometry, tensors, stress, means, g, out[block], sums[block]
+        )
