@@ -7,7 +7,7 @@ the derivative of the voxels' tensors is taken by central differences of the mix
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +98,7 @@ class _Fields:
     """The local fields of the unit loads of a property, and what changes of the phases' tensors change of the mean energies.
 
     Args:
+        changes: of the phases' tensors, all that will be asked about.
         strains: stress-free strains besides, (phases, 6) each, with their fluctuations: further loads at zero mean strain.
     """
 
@@ -107,6 +108,7 @@ class _Fields:
         cell: CellProblem,
         loads: Sequence[int],
         fluctuations: Sequence[np.ndarray],
+        changes: Iterable[Array],
         strains: Sequence[tuple[Array, np.ndarray]] = (),
     ) -> None:
         self._made, self._strains = made, [s for s, _ in strains]
@@ -130,7 +132,13 @@ class _Fields:
             for row, strain in enumerate(self._strains, start=len(loads)):
                 stress[:, row] = -np.einsum("pij,pj->pi", phases, strain)
         layers = Layers(voxels.first, voxels.second, voxels.fraction, voxels.normal, phases)
-        self._layers = PhaseMoments(cell, layers, fields, means, stress)
+        asked = None if strains else np.stack([np.zeros_like(phases), *map(self._own, changes)])
+        self._layers = PhaseMoments(cell, layers, fields, means, stress, asked)
+
+    def _own(self, change: Array) -> Array:
+        """The change of the tensors that the voxels are made of."""
+        made = self._made
+        return _condensed(made.pure, change) if made.problem.sheet(made.name) else change
 
     def _step(self, change: Array) -> float:
         """Of differences along a change of the phases' tensors."""
@@ -143,7 +151,7 @@ class _Fields:
         both = [made.with_tensors(made.pure + sign * step * change) for sign in (1, -1)]
         if any(not np.array_equal(other.voxels.index, made.voxels.index) for other in both):
             # Voxels begin to merge right here: the derivative is that of merged as they are.
-            frozen = made.phases, _condensed(made.pure, change) if made.problem.sheet(made.name) else change
+            frozen = made.phases, self._own(change)
             tables = [made.voxels.packed(frozen[0] + sign * step * frozen[1]) for sign in (1, -1)]
             both = [replace(other, voxels=made.voxels, table=t) for other, t in zip(both, tables, strict=True)]
         return both, 2 * step
@@ -157,8 +165,7 @@ class _Fields:
             (ahead, behind), step = self._mixed(change)
             return self._tables.products(unpack((ahead.table - behind.table) / step))
         assert self._layers is not None
-        made = self._made
-        return self._layers.products(_condensed(made.pure, change) if made.problem.sheet(made.name) else change)
+        return self._layers.products(self._own(change))
 
     def mean_stress(self, number: int, change: Array, strain_change: Array) -> Array:
         """The change of the mean stress (loads,) of a stress-free strain held at zero mean strain.
@@ -189,13 +196,15 @@ def tensor_sensitivity(
     Args:
         cell: solved for the unit ``loads``, whose ``fluctuations`` are given. tensor: the effective one.
     """
-    problem = made.problem
-    fields = _Fields(made, cell, loads, fluctuations)
-    return _tensor_changes(problem, made.name, fields, cell, tensor)
+    changes = _changes(made.problem, made.name)
+    fields = _Fields(made, cell, loads, fluctuations, changes.values())
+    return _tensor_changes(made.problem, changes, fields, cell, tensor)
 
 
-def _tensor_changes(problem: Problem, name: str, fields: _Fields, cell: CellProblem, tensor: Array) -> Array:
-    changes, labels = _changes(problem, name), list(parameters(problem))
+def _tensor_changes(
+    problem: Problem, changes: Mapping[str, Array], fields: _Fields, cell: CellProblem, tensor: Array
+) -> Array:
+    labels = list(parameters(problem))
     block = np.ix_(fields.loads, fields.loads)
     n = len(fields.loads)
     out = np.zeros((len(labels), *tensor.shape))
@@ -227,9 +236,9 @@ def strain_sensitivities(
     """
     problem, labels = made.problem, list(parameters(made.problem))
     free = [(problem.strain(name), fluctuation) for name, fluctuation, _ in strains]
-    fields = _Fields(made, cell, range(6), fluctuations, free)
     of_stiffness = _changes(problem, "stiffness")
-    whole = _tensor_changes(problem, "stiffness", fields, cell, stiffness)
+    fields = _Fields(made, cell, range(6), fluctuations, of_stiffness.values(), free)
+    whole = _tensor_changes(problem, of_stiffness, fields, cell, stiffness)
     compliance = tensors.compliance(stiffness)
     out = {}
     for number, (name, _, effective) in enumerate(strains):

@@ -39,6 +39,8 @@ class PhaseMoments:
     Args:
         cell: solved. fluctuations: of the loads. means: strains (Mandel) or gradients of the loads, (loads, size).
         stress: of stress-free strains held at zero, (phases, loads, size); none if None.
+        changes: all that `products` will be asked for, (n, phases, size, size): where they are of cubic symmetry, fewer sums
+            are enough, and `means` are not known. Anything if None.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class PhaseMoments:
         fluctuations: Sequence[np.ndarray],
         means: Array,
         stress: Array | None = None,
+        changes: Array | None = None,
     ) -> None:
-        from ..backend.voxel.moments import PhaseGeometry, phase_moments
+        from ..backend.voxel.moments import PhaseGeometry, is_cubic, phase_moments
 
         self._axes, self._loads = cell.axes, len(means)
         axes, medium = cell.axes, cell.medium
         local = axes.tensor(layers.tensors)
+        cubic = None if changes is None else np.asarray(is_cubic(axes.tensor(changes)).all(axis=0))
         normal = axes.vector(layers.normal)
         whole = np.ones(len(layers.first), bool) if medium.cut is None else ~medium.cut[: len(layers.first)]
         parts = [layers.first, layers.second, layers.fraction, normal, whole, local]
@@ -65,10 +69,12 @@ class PhaseMoments:
             ]
             if stress is not None:
                 stress = np.append(stress, np.zeros_like(stress[:1]), axis=0)
+            if cubic is not None:
+                cubic = np.append(cubic, True)
         full = cell.options.scheme == "q1"
         sums = phase_moments(
             PhaseGeometry(medium.index, *parts), axes.step, full, fluctuations, axes.gradient(means),
-            None if stress is None else axes.flux(stress), cell.options.threads,
+            None if stress is None else axes.flux(stress), cell.options.threads, cubic,
         )  # fmt: skip
         self._moments = sums[: len(layers.tensors)] / cell.voxels
 

@@ -142,6 +142,31 @@ def test_laminate_formula(size):
     np.testing.assert_allclose(TableProducts(cell, fields, np.eye(size)).products(expected), expected[2], atol=1e-12)
 
 
+@pytest.mark.parametrize(("size", "scheme"), [(6, "q1"), (6, "rotated"), (3, "q1")])
+def test_sums_of_cubic_symmetry(size, scheme):
+    """Changes of cubic symmetry need fewer sums, which say the same; general phases and laminates beside them."""
+    rng = np.random.default_rng(size)
+    roots = rng.standard_normal((3, size, size))
+    pure = roots @ np.swapaxes(roots, 1, 2) + 0.5 * np.eye(size)
+    block = np.zeros((size, size))
+    block[:3, :3] = size == 6
+    cubic = 0.3 * block + np.diag([0.7] * 3 + [0.2] * (size - 3))
+    changes = np.stack([[cubic, -2 * cubic, 0 * cubic], [0.5 * cubic, 0 * cubic, pure[2]]])
+    first, second, fraction = np.array([0, 1, 2, 0]), np.array([0, 1, 2, 1]), np.array([1.0, 1.0, 1.0, 0.4])
+    normal = np.array([[0, 0, 0]] * 3 + [[0.48, -0.6, 0.64]])
+    index = rng.integers(0, 4, (3, 2, 70)).astype(np.int32)
+    table, cut = mix("laminate", pure[first], pure[second], fraction, normal), np.arange(4) == 3
+    cell = CellProblem(index, table, (1.0, 1.5, 0.8), Options(scheme=scheme), cut)
+    fields = rng.standard_normal((size, size // 3 if size == 3 else 3, *index.shape))
+    layers = Layers(first, second, fraction, normal, pure)
+    whole, fewer = (PhaseMoments(cell, layers, list(fields), np.eye(size), changes=c) for c in (None, changes))
+    for change in changes:
+        expected = whole.products(change)
+        np.testing.assert_allclose(fewer.products(change), expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+    other = np.stack([roots[0] + roots[0].T, np.zeros((size, size)), np.zeros((size, size))])
+    assert np.abs(fewer.products(other) - whole.products(other)).max() > 1e-3  # and no more than that
+
+
 def test_homogeneity():
     """A tensor is of degree one in the moduli: what they change of it adds up to itself, at any tolerance's own accuracy."""
     material = build({"phases": {"a": {"stiffness": {"K": 1.0, "G": 1.0}}, "b": {"stiffness": {"K": 9.0, "G": 4.0}}}})

@@ -12,6 +12,8 @@ from .cpu import CpuVoxelOperators
 
 #: Parts that the voxels are summed in, whatever the number of threads, so that results keep their bits; and their bytes.
 _BLOCKS, _BYTES = 16, 1 << 26
+#: Relative deviation of a tensor from cubic symmetry that is rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def phase_moments(
     means: np.ndarray,
     stress: np.ndarray | None = None,
     threads: int | None = None,
+    cubic: np.ndarray | None = None,
 ) -> np.ndarray:
     """Sums over the voxels of ``share x x^T`` for every phase; x are the local strains of all loads in that phase, and 1.
 
@@ -52,6 +55,9 @@ def phase_moments(
         fluctuations: nodal values of every load, (components, n0, n1, n2). means: strain (engineering) or
             gradient added, (loads, size).
         stress: of stress-free strains held at zero, per phase and load, (phases, loads, size); none if None.
+        cubic: phases, (phases,), whose pure voxels are only asked for changes of cubic symmetry (see `is_cubic`): three
+            sums for each pair of loads give the mean of ``x x^T`` over the symmetries of the cube, and nothing of 1.
+            None: no phase.
 
     Returns:
         (phases, rows, rows) with ``rows = loads * size + 1``, symmetric; row ``load * size + component``, the last is that of 1.
@@ -64,19 +70,63 @@ def phase_moments(
     blocks = max(1, min(_BLOCKS, shape[0], _BYTES // (8 * phases * rows * rows)))
     fields = [np.ascontiguousarray(u, float) for u in fluctuations]
     pure = (geometry.first == geometry.second) | (geometry.fraction == 1)
+    simple = pure & ~(full & ~geometry.whole) & (False if cubic is None else cubic[geometry.first])
     out = np.zeros((blocks, phases, rows, rows))
+    sums = np.zeros((blocks, phases, loads * (loads + 1) // 2, 1 if size == 3 else 3))
     arrays: list[np.ndarray | None] = [
         np.array([address(u) for u in fields], np.int64),
         np.ascontiguousarray(geometry.index, np.int32),
-        np.ascontiguousarray(np.stack([geometry.first, geometry.second, geometry.whole & pure], axis=1), np.int32),
+        np.ascontiguousarray(
+            np.stack([geometry.first, geometry.second, geometry.whole & pure, simple], axis=1), np.int32
+        ),
         np.ascontiguousarray(np.column_stack([geometry.fraction, geometry.normal]), float),
         np.ascontiguousarray(geometry.tensors, float),
         np.zeros((phases, loads, size)) if stress is None else np.ascontiguousarray(stress, float),
         np.ascontiguousarray(means, float),
         np.array([2.0 / h for h in steps]),
         out,
+        sums,
     ]
     entry = operators.loops("moments_loops.py").moments
     operators.call(entry, arrays, (len(geometry.first), phases, blocks, int(full)), loads=loads, n=blocks).run()
     lower = np.tril(out.sum(axis=0))
-    return np.asarray(lower + np.swapaxes(np.tril(lower, -1), 1, 2))
+    moments = lower + np.swapaxes(np.tril(lower, -1), 1, 2)
+    if simple.any():
+        second = moments[:, :-1, :-1].reshape(phases, loads, size, loads, size)
+        second += np.einsum("kab,pijk->piajb", _means(size), _pairs(sums.sum(axis=0), loads))
+    return np.asarray(moments)
+
+
+def _pairs(values: np.ndarray, loads: int) -> np.ndarray:
+    """Sums of the pairs of loads, (phases, pairs, sums), as symmetric matrices (phases, loads, loads, sums)."""
+    rows, columns = np.tril_indices(loads)
+    out = np.empty((len(values), loads, loads, values.shape[-1]))
+    out[:, rows, columns] = out[:, columns, rows] = values
+    return out
+
+
+def _forms(size: int) -> np.ndarray:
+    """What products of traces, of normal and of shear components have as matrices: a basis of the tensors of cubic symmetry."""
+    if size == 3:
+        return np.eye(3)[None]
+    normal = np.diag([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    trace = np.zeros((6, 6))
+    trace[:3, :3] = 1.0
+    return np.stack([trace, normal, np.eye(6) - normal])
+
+
+def _means(size: int) -> np.ndarray:
+    """Dual to `_forms`: the mean of ``x y^T`` over the symmetries of the cube is these times the products."""
+    if size == 3:
+        return np.eye(3)[None] / 3
+    trace, normal, shear = _forms(size)
+    mixed = (trace - normal) / 6
+    return np.stack([mixed, normal / 3 - mixed, shear / 3])
+
+
+def is_cubic(tensors: np.ndarray) -> np.ndarray:
+    """Whether tensors (..., n, n), Voigt form, are of cubic symmetry along the axes (n = 3: isotropic), up to rounding."""
+    size = tensors.shape[-1]
+    mean = np.einsum("kab,...ab,kcd->...cd", _means(size), tensors, _forms(size), optimize=True)
+    rest = np.abs(tensors - mean).max(axis=(-2, -1))
+    return np.asarray(rest <= _ROUNDING * np.abs(tensors).max(axis=(-2, -1)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, cfunc, float64, int32, int64, njit, void
+from numba import carray, cfunc, float64, int32, int64, njit, uint64, void
 
 from phasefield.backend.intrinsics import NoAlias, pointer
 
@@ -24,6 +24,8 @@ _options: dict[str, Any] = {
 _loop = njit(pipeline_class=NoAlias, **_options)
 _entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
 
+#: Voxels of a row treated at once, and the distance between rows of strains.
+_MOST, _LINE = 64, 72
 #: Columns that are gathered of a phase before their products are summed, the distance of rows, which keeps them from competing
 #: for the same cache lines, and phases gathered for at a time.
 _ROOM, _ROW, _SLOTS = 128, 136, 3
@@ -40,46 +42,192 @@ _PLACES = (
 _HIGHEST = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]]) if COMPONENTS == 3 else np.array([[0], [1], [2]])
 _GROUPS = 5
 
+# Rows of strains of a load, times the root of the polynomial's weight (1, 1/3, 1/9), so that sums over a voxel are sums of
+# products of rows: traces of 1, x, y, z; normal strains of xyz, of 1, of x, y and z; shear strains of 1, of x, y and z, of xyz.
+# For scalars the gradient of 1, of x, y and z, and of xyz all in one.
+_ROWS = 31 if COMPONENTS == 3 else 10
+#: Where the components of each polynomial are.
+_AT = (
+    np.array([
+        [7, 8, 9, 16, 17, 18], [10, 11, 19, 20, 21, 0], [12, 13, 22, 23, 24, 0], [14, 15, 25, 26, 27, 0], [4, 5, 6, 0, 0, 0]
+    ])
+    if COMPONENTS == 3
+    else np.array([[0, 1, 2], [3, 4, 0], [5, 6, 0], [7, 8, 0], [9, 0, 0]])
+)  # fmt: skip
+#: Sums that tell the energy of a tensor of cubic symmetry: of products of traces, of normal and of shear strains.
+_SUMS = 3 if COMPONENTS == 3 else 1
+
 
 @njit(**_options)
-def _constant(m, load, gx, gy, gz, means, e):
-    """The constant strain (gradient) of a load, from its modes (loads, components, 7)."""
-    if COMPONENTS == 1:
-        e[load, 0] = gx * m[load, 0, 0] + means[load, 0]
-        e[load, 1] = gy * m[load, 0, 1] + means[load, 1]
-        e[load, 2] = gz * m[load, 0, 2] + means[load, 2]
-        return
-    e[load, 0] = gx * m[load, 0, 0] + means[load, 0]
-    e[load, 1] = gy * m[load, 1, 1] + means[load, 1]
-    e[load, 2] = gz * m[load, 2, 2] + means[load, 2]
-    e[load, 3] = gz * m[load, 1, 2] + gy * m[load, 2, 1] + means[load, 3]
-    e[load, 4] = gz * m[load, 0, 2] + gx * m[load, 2, 0] + means[load, 4]
-    e[load, 5] = gy * m[load, 0, 1] + gx * m[load, 1, 0] + means[load, 5]
+def _zeros(count):
+    """Doubles from the start of a cache line on: loads of whole vectors then touch one line each."""
+    room = np.zeros(count + 7)
+    first = (-(room.ctypes.data // 8)) % 8
+    return room[first : first + count]
 
 
 @njit(**_options)
-def _higher(m, load, gx, gy, gz, x, n):
-    """The strain (gradient) of the other polynomials as columns; modes 3 to 6 are xy, xz, yz, xyz."""
+def _line(load, row):
+    """Where a row of strains of a load begins."""
+    return uint64((load * _ROWS + row) * _LINE)
+
+
+@_loop
+def _xy_modes(u, component, i, j, z0, m, s):
+    """Values of four node rows as 1, y, x, xy combinations, means over the corners, m + 1 entries, in the component's rows."""
+    nx, ny, nz = u.shape[1:]
+    i1, j1 = (i + 1) % nx, (j + 1) % ny
+    # Of unsigned indices numba asks no sign, which would keep loops from being vectorised.
+    first, line = uint64(z0), uint64(_LINE)
+    o0 = uint64(4 * component * _LINE)
+    o1, o2, o3 = o0 + line, o0 + line + line, o0 + line + line + line
+    for z in range(uint64(m)):
+        a, b = 0.125 * u[component, i, j, first + z], 0.125 * u[component, i, j1, first + z]
+        c, d = 0.125 * u[component, i1, j, first + z], 0.125 * u[component, i1, j1, first + z]
+        s[o0 + z] = (a + b) + (c + d)
+        s[o1 + z] = (b - a) + (d - c)
+        s[o2 + z] = (c + d) - (a + b)
+        s[o3 + z] = (d - c) - (b - a)
+    z, last = (z0 + m) % nz, uint64(m)
+    a, b = 0.125 * u[component, i, j, z], 0.125 * u[component, i, j1, z]
+    c, d = 0.125 * u[component, i1, j, z], 0.125 * u[component, i1, j1, z]
+    s[o0 + last] = (a + b) + (c + d)
+    s[o1 + last] = (b - a) + (d - c)
+    s[o2 + last] = (c + d) - (a + b)
+    s[o3 + last] = (d - c) - (b - a)
+
+
+@njit(**_options)
+def _modes(s, component, z):
+    """The modes x, y, z, xy, xz, yz, xyz of a component."""
+    one, line = uint64(1), uint64(_LINE)
+    o = uint64(4 * component * _LINE) + z
+    oy, ox, oxy = o + line, o + line + line, o + line + line + line
+    y, x, xy = s[oy], s[ox], s[oxy]
+    above, y1, x1, xy1 = s[o + one], s[oy + one], s[ox + one], s[oxy + one]
+    return x + x1, y + y1, above - s[o], xy + xy1, x1 - x, y1 - y, xy1 - xy
+
+
+@_loop
+def _constant(s, load, m, gx, gy, gz, mean, x):
+    """The constant strain (gradient) of a load."""
+    m0, m1, m2 = mean[load, 0], mean[load, 1], mean[load, 2]
     if COMPONENTS == 1:
-        xy, xz, yz = m[load, 0, 3], m[load, 0, 4], m[load, 0, 5]
-        at = 2 * load
-        x[1, at, n], x[1, at + 1, n] = gy * xy, gz * xz
-        x[2, at, n], x[2, at + 1, n] = gx * xy, gz * yz
-        x[3, at, n], x[3, at + 1, n] = gx * xz, gy * yz
-        x[4, load, n] = m[load, 0, 6]
+        o0, o1, o2 = _line(load, 0), _line(load, 1), _line(load, 2)
+        for z in range(uint64(m)):
+            ux, uy, uz, _, _, _, _ = _modes(s, 0, z)
+            x[o0 + z], x[o1 + z], x[o2 + z] = gx * ux + m0, gy * uy + m1, gz * uz + m2
         return
-    uxy, uxz, uyz = m[load, 0, 3], m[load, 0, 4], m[load, 0, 5]
-    vxy, vxz, vyz = m[load, 1, 3], m[load, 1, 4], m[load, 1, 5]
-    wxy, wxz, wyz = m[load, 2, 3], m[load, 2, 4], m[load, 2, 5]
-    at = 5 * load
-    x[1, at, n], x[1, at + 1, n], x[1, at + 2, n] = gy * vxy, gz * wxz, gz * vxz + gy * wxy
-    x[1, at + 3, n], x[1, at + 4, n] = gz * uxz, gy * uxy
-    x[2, at, n], x[2, at + 1, n], x[2, at + 2, n] = gx * uxy, gz * wyz, gz * vyz
-    x[2, at + 3, n], x[2, at + 4, n] = gz * uyz + gx * wxy, gx * vxy
-    x[3, at, n], x[3, at + 1, n], x[3, at + 2, n] = gx * uxz, gy * vyz, gy * wyz
-    x[3, at + 3, n], x[3, at + 4, n] = gx * wxz, gy * uyz + gx * vxz
-    at = 3 * load
-    x[4, at, n], x[4, at + 1, n], x[4, at + 2, n] = m[load, 0, 6], m[load, 1, 6], m[load, 2, 6]
+    m3, m4, m5 = mean[load, 3], mean[load, 4], mean[load, 5]
+    o, o0, o1, o2 = _line(load, 0), _line(load, 7), _line(load, 8), _line(load, 9)
+    o3, o4, o5 = _line(load, 16), _line(load, 17), _line(load, 18)
+    for z in range(uint64(m)):
+        ux, uy, uz, _, _, _, _ = _modes(s, 0, z)
+        vx, vy, vz, _, _, _, _ = _modes(s, 1, z)
+        wx, wy, wz, _, _, _, _ = _modes(s, 2, z)
+        a, b, c = gx * ux + m0, gy * vy + m1, gz * wz + m2
+        x[o + z], x[o0 + z], x[o1 + z], x[o2 + z] = a + b + c, a, b, c
+        x[o3 + z], x[o4 + z], x[o5 + z] = gz * vz + gy * wy + m3, gz * uz + gx * wx + m4, gy * uy + gx * vx + m5
+
+
+@_loop
+def _higher(s, load, m, gx, gy, gz, x):
+    """The strain (gradient) of the other polynomials."""
+    root = np.sqrt(1.0 / 3.0)
+    hx, hy, hz = root * gx, root * gy, root * gz
+    if COMPONENTS == 1:
+        o3, o4, o5, o6 = _line(load, 3), _line(load, 4), _line(load, 5), _line(load, 6)
+        o7, o8, o9 = _line(load, 7), _line(load, 8), _line(load, 9)
+        all_axes = np.sqrt(gx * gx + gy * gy + gz * gz) / 3.0
+        for z in range(uint64(m)):
+            _, _, _, xy, xz, yz, xyz = _modes(s, 0, z)
+            x[o3 + z], x[o4 + z], x[o5 + z] = hy * xy, hz * xz, hx * xy
+            x[o6 + z], x[o7 + z], x[o8 + z] = hz * yz, hx * xz, hy * yz
+            x[o9 + z] = all_axes * xyz
+        return
+    t1, t2, t3 = _line(load, 1), _line(load, 2), _line(load, 3)
+    n0, n1, n2, n3, n4, n5 = (
+        _line(load, 10), _line(load, 11), _line(load, 12), _line(load, 13), _line(load, 14), _line(load, 15)
+    )  # fmt: skip
+    a0, a1, a2, b0, b1, b2 = (
+        _line(load, 19), _line(load, 20), _line(load, 21), _line(load, 22), _line(load, 23), _line(load, 24)
+    )  # fmt: skip
+    c0, c1, c2 = _line(load, 25), _line(load, 26), _line(load, 27)
+    e0, e1, e2, e3, e4, e5 = (
+        _line(load, 4),
+        _line(load, 5),
+        _line(load, 6),
+        _line(load, 28),
+        _line(load, 29),
+        _line(load, 30),
+    )
+    kx, ky, kz = gx / 3.0, gy / 3.0, gz / 3.0
+    lx, ly, lz = np.sqrt(ky * ky + kz * kz), np.sqrt(kx * kx + kz * kz), np.sqrt(kx * kx + ky * ky)
+    for z in range(uint64(m)):
+        _, _, _, uxy, uxz, uyz, uxyz = _modes(s, 0, z)
+        _, _, _, vxy, vxz, vyz, vxyz = _modes(s, 1, z)
+        _, _, _, wxy, wxz, wyz, wxyz = _modes(s, 2, z)
+        p, q = hy * vxy, hz * wxz
+        x[n0 + z], x[n1 + z], x[t1 + z] = p, q, p + q
+        p, q = hx * uxy, hz * wyz
+        x[n2 + z], x[n3 + z], x[t2 + z] = p, q, p + q
+        p, q = hx * uxz, hy * vyz
+        x[n4 + z], x[n5 + z], x[t3 + z] = p, q, p + q
+        x[a0 + z], x[a1 + z], x[a2 + z] = hz * vxz + hy * wxy, hz * uxz, hy * uxy
+        x[b0 + z], x[b1 + z], x[b2 + z] = hz * vyz, hz * uyz + hx * wxy, hx * vxy
+        x[c0 + z], x[c1 + z], x[c2 + z] = hy * wyz, hx * wxz, hy * uyz + hx * vxz
+        x[e0 + z], x[e1 + z], x[e2 + z] = kx * uxyz, ky * vxyz, kz * wxyz
+        x[e3 + z], x[e4 + z], x[e5 + z] = lx * uxyz, ly * vxyz, lz * wxyz
+
+
+@njit(**_options)
+def _sum(x, a, b, lo, hi, z):
+    """The sum of products of some rows of two loads."""
+    t = 0.0
+    for row in range(lo, hi):  # unrolled
+        o = uint64(row * _LINE) + z
+        t += x[a + o] * x[b + o]
+    return t
+
+
+@_loop
+def _pair(x, load, other, m, full, d):
+    """What the energy of two loads in each voxel is made of: rows of d."""
+    a, b, d1, d2 = _line(load, 0), _line(other, 0), uint64(_LINE), uint64(2 * _LINE)
+    if COMPONENTS == 1:
+        if full:
+            for z in range(uint64(m)):
+                d[z] = _sum(x, a, b, 0, 10, z)
+        else:
+            for z in range(uint64(m)):
+                d[z] = _sum(x, a, b, 0, 3, z)
+    elif full:
+        for z in range(uint64(m)):
+            highest = _sum(x, a, b, 4, 7, z)
+            d[z] = _sum(x, a, b, 0, 4, z) + highest
+            d[d1 + z] = _sum(x, a, b, 7, 16, z) + highest
+            d[d2 + z] = _sum(x, a, b, 16, 31, z)
+    else:
+        for z in range(uint64(m)):
+            d[z] = _sum(x, a, b, 0, 1, z)
+            d[d1 + z] = _sum(x, a, b, 7, 10, z)
+            d[d2 + z] = _sum(x, a, b, 16, 19, z)
+
+
+@_loop
+def _cubic(x, loads, phases, w, present, m, full, d, out):
+    """Adds the sums of the voxels of some phases, whose voxels have weights 1 in w, to out (phases, pairs, sums)."""
+    pair = 0
+    for load in range(loads):
+        for other in range(load + 1):
+            _pair(x, load, other, m, full, d)
+            for here in range(present):
+                for k in range(_SUMS):
+                    t, o, p = 0.0, uint64(here * _LINE), uint64(k * _LINE)
+                    for z in range(uint64(m)):
+                        t += w[o + z] * d[p + z]
+                    out[phases[here], pair, k] += t
+            pair += 1
 
 
 @_loop
@@ -117,21 +265,15 @@ def _products(x, rows, columns, out):
 
 
 @njit(**_options)
-def _places(groups, loads):
+def _places(loads, groups, out):
     """The row of the moments that each gathered row of a polynomial belongs to; of xyz of its strain along x, y and z."""
-    out = np.zeros((groups if groups == 1 else _GROUPS + 2, loads * _SIZE + 4), int64)
-    for load in range(loads):
-        for group in range(min(groups, 4)):
-            parts = _COUNTS[group]
-            for part in range(parts):
-                out[group, load * parts + part] = load * _SIZE + _PLACES[group, part]
-        if groups > 4:
-            parts = _COUNTS[4]
-            for d in range(3):
-                for part in range(parts):
-                    out[4 + d, load * parts + part] = load * _SIZE + _HIGHEST[d, part]
+    for group in range(groups):
+        parts = _COUNTS[group]
+        for row in range(loads * parts):
+            base, part = row // parts * _SIZE, row % parts
+            for axis in range(3 if group == 4 else 1):
+                out[group + axis, row] = base + (_HIGHEST[axis, part] if group == 4 else _PLACES[group, part])
     out[0, loads * _SIZE] = loads * _SIZE
-    return out
 
 
 @_loop
@@ -144,7 +286,7 @@ def _flush(x, counts, loads, g, places, work, out):
         rows = loads * _COUNTS[group] + (1 if group == 0 else 0)
         _products(x[group], rows, columns, work)
         for d in range(3 if group == 4 else 1):
-            weight = g[d] * g[d] / 9.0 if group == 4 else 1.0 if group == 0 else 1.0 / 3.0
+            weight = g[d] * g[d] if group == 4 else 1.0
             for i in range(rows):
                 a = places[group + d, i]
                 for j in range(i + 1):
@@ -207,104 +349,136 @@ def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
 
 
 @_loop
-def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g, out):
+def _gather(x, n, loads, group, scale, out, at):
+    """A voxel's strains of a polynomial, as a column."""
+    parts = _COUNTS[group]
+    for load in range(loads):
+        for part in range(parts):
+            factor = scale[part] if group == 4 else 1.0
+            out[group, load * parts + part, at] = factor * x[_line(load, _AT[group, part]) + uint64(n)]
+
+
+@njit(**_options)
+def _strain(a, n, out):
+    """``sym(a n)`` as a strain with engineering shear strains (``a n`` as a gradient)."""
+    if COMPONENTS == 1:
+        out[0], out[1], out[2] = n[0] * a[0], n[1] * a[0], n[2] * a[0]
+    else:
+        out[0], out[1], out[2] = n[0] * a[0], n[1] * a[1], n[2] * a[2]
+        out[3], out[4], out[5] = n[2] * a[1] + n[1] * a[2], n[2] * a[0] + n[0] * a[2], n[1] * a[0] + n[0] * a[1]
+
+
+@_loop
+def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g, out, sums):
     """Moments of the planes lo to hi; u: addresses of the loads' fields."""
     nx, ny, nz = index.shape
     loads = len(means)
+    s, d = _zeros(4 * COMPONENTS * _LINE), _zeros(_SUMS * _LINE)
+    rows, w = _zeros(loads * _ROWS * _LINE), _zeros(_MOST * _LINE)
+    kinds = np.zeros(_MOST, int64)
     x = np.zeros((_SLOTS, _GROUPS if full else 1, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
     counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), 0
-    places = _places(_GROUPS if full else 1, loads)
-    modes, b = np.zeros((loads, COMPONENTS, 7)), np.zeros((1, COMPONENTS, 7))
-    e, a, jump, nothing = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros((1, _SIZE)), np.zeros((1, _SIZE))
+    places = np.zeros((_GROUPS + 2, loads * _SIZE + 1), int64)
+    _places(loads, len(x[0]), places)
+    e, a, jump = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros(_SIZE)
     gx, gy, gz = g[0], g[1], g[2]
+    scale = 1.0 / g if COMPONENTS == 3 else np.full(3, 1.0 / np.sqrt(gx * gx + gy * gy + gz * gz))
     for i in range(lo, hi):
-        i1 = (i + 1) % nx
         for j in range(ny):
-            j1 = (j + 1) % ny
-            for z in range(nz):
-                z1 = z + 1 if z + 1 < nz else 0
-                entry = index[i, j, z]
+            for z0 in range(0, nz, _MOST):
+                m = min(_MOST, nz - z0)
                 for load in range(loads):
                     field = carray(pointer(u[load]), (COMPONENTS, nx, ny, nz), float64)
                     for c in range(COMPONENTS):
-                        p0, p1 = field[c, i, j, z], field[c, i, j, z1]
-                        p2, p3 = field[c, i, j1, z], field[c, i, j1, z1]
-                        p4, p5 = field[c, i1, j, z], field[c, i1, j, z1]
-                        p6, p7 = field[c, i1, j1, z], field[c, i1, j1, z1]
-                        s0, s1, s2, s3 = p0 + p1, p2 + p3, p4 + p5, p6 + p7
-                        t0, t1, t2, t3 = p1 - p0, p3 - p2, p5 - p4, p7 - p6
-                        modes[load, c, 0] = ((s2 + s3) - (s0 + s1)) * 0.125  # x
-                        modes[load, c, 1] = ((s1 + s3) - (s0 + s2)) * 0.125  # y
-                        modes[load, c, 2] = ((t0 + t1) + (t2 + t3)) * 0.125  # z
-                        modes[load, c, 3] = ((s0 - s1) + (s3 - s2)) * 0.125  # xy
-                        modes[load, c, 4] = ((t2 + t3) - (t0 + t1)) * 0.125  # xz
-                        modes[load, c, 5] = ((t1 + t3) - (t0 + t2)) * 0.125  # yz
-                        modes[load, c, 6] = ((t0 - t1) + (t3 - t2)) * 0.125  # xyz
-                    _constant(modes, load, gx, gy, gz, means, e)
-                first, second, f = pairs[entry, 0], pairs[entry, 1], geometry[entry, 0]
-                normal, pure = geometry[entry, 1:], first == second or f == 1.0
-                if not pure:
-                    a[:] = 0.0
-                    if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
-                        _jump(e, normal, tensors[first], tensors[second], f, stress[first], stress[second], loads, a)
-                for part in range(1 if pure else 2):
-                    phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
-                    s = -1
-                    for k in range(_SLOTS):
-                        if slots[k] == phase:
-                            s = k
-                    if s < 0:
-                        s = turn
-                        turn = (turn + 1) % _SLOTS
-                    if slots[s] != phase or counts[s, 0] == _ROOM:  # the phase that has been here longest makes room
-                        if slots[s] >= 0:
-                            _flush(x[s], counts[s], loads, g, places, work, out[slots[s]])
-                        slots[s] = phase
-                    n = counts[s, 0]
-                    counts[s, 0] += 1
-                    if pure:
+                        _xy_modes(field, c, i, j, z0, m, s)
+                    _constant(s, load, m, gx, gy, gz, means, rows)
+                    if full:
+                        _higher(s, load, m, gx, gy, gz, rows)
+                present = 0
+                for n in range(m):
+                    entry = index[i, j, z0 + n]
+                    first, second, f = pairs[entry, 0], pairs[entry, 1], geometry[entry, 0]
+                    if pairs[entry, 3] != 0:
+                        here = 0
+                        while here < present and kinds[here] != first:
+                            here += 1
+                        if here == present:
+                            kinds[here] = first
+                            present += 1
+                            for k in range(m):
+                                w[here * _LINE + k] = 0.0
+                        w[here * _LINE + n] = 1.0
+                        continue
+                    normal, pure = geometry[entry, 1:], first == second or f == 1.0
+                    if not pure:
                         for load in range(loads):
                             for q in range(_SIZE):
-                                x[s, 0, load * _SIZE + q, n] = e[load, q]
-                        x[s, 0, loads * _SIZE, n] = 1.0
-                        if full and pairs[entry, 2] != 0:
-                            n = counts[s, 1]
-                            counts[s, 1] += 1
-                            for load in range(loads):
-                                _higher(modes, load, gx, gy, gz, x[s], n)
-                        continue
-                    root = np.sqrt(share)
-                    for load in range(loads):
-                        for c in range(COMPONENTS):
-                            for r in range(3):
-                                b[0, c, r] = normal[r] * a[load, c]
-                        _constant(b, 0, back, back, back, nothing, jump)
-                        for q in range(_SIZE):
-                            x[s, 0, load * _SIZE + q, n] = root * (e[load, q] + jump[0, q])
-                    x[s, 0, loads * _SIZE, n] = root
-    for s in range(_SLOTS):
-        if slots[s] >= 0:
-            _flush(x[s], counts[s], loads, g, places, work, out[slots[s]])
+                                e[load, q] = rows[_line(load, _AT[0, q]) + uint64(n)]
+                        a[:] = 0.0
+                        if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
+                            _jump(
+                                e, normal, tensors[first], tensors[second], f, stress[first], stress[second], loads, a
+                            )
+                    for part in range(1 if pure else 2):
+                        phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
+                        slot = -1
+                        for k in range(_SLOTS):
+                            if slots[k] == phase:
+                                slot = k
+                        if slot < 0:
+                            slot = turn
+                            turn = (turn + 1) % _SLOTS
+                        if (
+                            slots[slot] != phase or counts[slot, 0] == _ROOM
+                        ):  # the one that has been here longest makes room
+                            if slots[slot] >= 0:
+                                _flush(x[slot], counts[slot], loads, g, places, work, out[slots[slot]])
+                            slots[slot] = phase
+                        at = counts[slot, 0]
+                        counts[slot, 0] += 1
+                        if pure:
+                            _gather(rows, n, loads, 0, scale, x[slot], at)
+                            x[slot, 0, loads * _SIZE, at] = 1.0
+                            if full and pairs[entry, 2] != 0:
+                                at = counts[slot, 1]
+                                counts[slot, 1] += 1
+                                for group in range(1, _GROUPS):
+                                    _gather(rows, n, loads, group, scale, x[slot], at)
+                            continue
+                        root = np.sqrt(share)
+                        for load in range(loads):
+                            _strain(a[load], normal, jump)
+                            for q in range(_SIZE):
+                                x[slot, 0, load * _SIZE + q, at] = root * (e[load, q] + back * jump[q])
+                        x[slot, 0, loads * _SIZE, at] = root
+                if present > 0:
+                    _cubic(rows, loads, kinds, w, present, m, full, d, sums)
+    for slot in range(_SLOTS):
+        if slots[slot] >= 0:
+            _flush(x[slot], counts[slot], loads, g, places, work, out[slots[slot]])
 
 
 @_entry
 def moments(lo, hi, context):
     """Sums over the voxels of the products of all components of all loads and 1, phase by phase, block by block.
 
-    Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out; number of entries, of
+    Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out, sums; number of entries, of
     phases, of blocks, whether there are all polynomials.
     """
     at = carray(pointer(context), (20,), int64)
-    loads, entries, phases, blocks = at[3], at[15], at[16], at[17]
+    loads, entries, phases, blocks = at[3], at[16], at[17], at[18]
     rows = loads * _SIZE + 1
     u = carray(pointer(at[6]), (loads,), int64)
     index = carray(pointer(at[7]), (at[0], at[1], at[2]), int32)
-    pairs, geometry = carray(pointer(at[8]), (entries, 3), int32), carray(pointer(at[9]), (entries, 4), float64)
+    pairs, geometry = carray(pointer(at[8]), (entries, 4), int32), carray(pointer(at[9]), (entries, 4), float64)
     tensors = carray(pointer(at[10]), (phases, _SIZE, _SIZE), float64)
     stress = carray(pointer(at[11]), (phases, loads, _SIZE), float64)
     means, g = carray(pointer(at[12]), (loads, _SIZE), float64), carray(pointer(at[13]), (3,), float64)
     out = carray(pointer(at[14]), (blocks, phases, rows, rows), float64)
+    sums = carray(pointer(at[15]), (blocks, phases, loads * (loads + 1) // 2, _SUMS), float64)
     for block in range(lo, hi):
         first, last = block * at[0] // blocks, (block + 1) * at[0] // blocks
-        _moments(first, last, at[18] != 0, u, index, pairs, geometry, tensors, stress, means, g, out[block])
+        _moments(
+            first, last, at[19] != 0, u, index, pairs, geometry, tensors, stress, means, g, out[block], sums[block]
+        )

@@ -23,6 +23,8 @@ from ...mechanics.tensors import Array
 
 #: Columns whose products are summed at a time.
 _COLUMNS = 2048
+#: Voxels up to which what depends on the grid alone is kept for the next image.
+_KEPT = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Moments:
         share = np.asarray(share, float)
         fraction = float(share.mean())
         spectrum = fft.rfftn(share - fraction)
-        directions, waves = _directions(share.shape, tuple(map(float, spacing)))
+        grid = share.shape, tuple(map(float, spacing))
+        waves = _directions(*grid)[1]
         n = share.size
         power = np.abs(spectrum) ** 2
         power[..., 1 : (share.shape[-1] + 1) // 2] *= 2  # the other half of the modes
@@ -62,14 +65,13 @@ class Moments:
         # chi' + c is 0 or 1 in most voxels: F F is summed over the others, and over all of them by Parseval's theorem.
         most = float(fraction > 0.5)
         others = np.flatnonzero(share.ravel() != most)
-        fields = np.empty((len(monomials(share.ndim, order)), len(others)))
-        spectral = np.empty((len(fields), *spectrum.shape))
+        spectral = (_kept_products if share.size <= _KEPT else _products)(*grid, order)
+        fields = np.empty((len(spectral), len(others)))
         inverse = RealInverse(share.shape)
         spectrum /= n
-        for row, modes, name in zip(fields, spectral, monomials(share.ndim, order), strict=True):
-            _product([directions[i] for i in name], modes)
+        for row, modes in zip(fields, spectral, strict=True):
             np.multiply(spectrum, modes, out=inverse.modes)
-            np.take(inverse().ravel(), others, out=row)
+            np.take(inverse().ravel(), others, out=row, mode="clip")  # to raise, it would write to a buffer first
         second, first = _gram(spectral.reshape(len(fields), -1), power.ravel() / n**2)
         third, _ = _gram(fields, (share.ravel()[others] - most) / n)
         third += (most - fraction) * second
@@ -85,11 +87,20 @@ class Moments:
         return Moments(self.fraction, self.dim, 2, first, second, third, self.fineness)
 
 
-def _product(factors: Sequence[Array], out: Array) -> None:
-    """The product of some arrays."""
-    np.multiply(factors[0], factors[1], out=out)
-    for factor in factors[2:]:
-        out *= factor
+def _products(shape: tuple[int, ...], spacing: tuple[float, ...], order: int) -> Array:
+    """The `monomials` of the directions of all modes, (n, modes)."""
+    directions = _directions(shape, spacing)[0]
+    names = monomials(len(shape), order)
+    out = np.empty((len(names), *directions[0].shape))
+    for row, (first, second, *rest) in zip(out, names, strict=True):
+        np.multiply(directions[first], directions[second], out=row)
+        for axis in rest:
+            row *= directions[axis]
+    return out
+
+
+#: Those of the last grids, 4 MB each at most.
+_kept_products = lru_cache(maxsize=4)(_products)
 
 
 def _gram(rows: Array, weights: Array) -> tuple[Array, Array]:
