@@ -1,4 +1,4 @@
-"""surrogate fit|predict|check ... [key=value ...]     effective properties in milliseconds
+"""surrogate fit|predict|check ... [key=value ...]     a model, trained here, that predicts effective properties in milliseconds
 
   phasefield surrogate fit SWEEP [RUN_DIR|IMAGE ...] [key=value ...]
       trains with the microstructures of sweeps, runs, folders of images, and images:
