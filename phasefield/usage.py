@@ -76,8 +76,9 @@ def _wrapped(text: str, first: int, others: int) -> list[str]:
     """Lines of a text, indented by so many columns."""
     import textwrap
 
-    indents = {"initial_indent": " " * first, "subsequent_indent": " " * others}
-    return textwrap.wrap(text, _WIDTH, break_on_hyphens=False, **indents)
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=" " * first, subsequent_indent=" " * others, break_on_hyphens=False
+    )
 
 
 def _of(name: str) -> Iterator[str]:
