@@ -69,12 +69,20 @@ def formula_picture(latex: str) -> bytes | None:
     # Spellings of LaTeX that matplotlib's mathtext knows by another name.
     for old, new in ((r"\lvert", r"\vert "), (r"\rvert", r"\vert "), (r"\!", "")):
         source = source.replace(old, new)
-    source = " ".join(source.split())
+    source = _plain_brackets(" ".join(source.split()))
     if not source or "$" in source or not is_math(f"${source}$"):
         return None
     figure = blank(0.1, 0.1)
     figure.text(0, 0, f"${source}$", fontsize=15, math_fontfamily="cm")
     return png_of(figure)
+
+
+def _plain_brackets(source: str) -> str:
+    r"""A formula without ``\left`` and ``\right`` about what is one line high, where mathtext draws brackets too small."""
+    flat = re.compile(r"\\left\(((?:(?!\\left|\\right|frac|\\sum|\\int|\\sqrt).)*)\\right\)")
+    while (changed := flat.sub(r"(\1)", source)) != source:
+        source = changed
+    return source
 
 
 def _tail(path: Path, lines: int) -> str | None:
