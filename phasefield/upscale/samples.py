@@ -136,8 +136,7 @@ _OF_SAMPLES = ("seed", "grid.shape", "grid.length", "output.", "threads.", "devi
 def _members(where: Path, request: Request, batch: Batch) -> None:
     members = sweep.members(where)
     asked = [{o.lstrip("+") for o in m.overrides} for m in members]
-    different = set.union(*asked) - set.intersection(*asked) if asked else set()
-    keys = {o.partition("=")[0] for o in different}
+    keys = {o.partition("=")[0] for own in asked for o in own if not all(o in other for other in asked)}
     batch.varied += sorted(k for k in keys if not k.startswith(_OF_SAMPLES) and k not in batch.varied)
     for member in members:
         folder = where / member.name
