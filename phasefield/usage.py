@@ -14,8 +14,8 @@ usage: phasefield [COMMAND] [key=value ...]; phasefield COMMAND --help tells mor
 
 {ways}
 
-examples (the first takes about ten seconds):
-  phasefield
+examples:
+  phasefield                          spinodal decomposition, about ten seconds
   phasefield model=grain_growth time.end=500 output.dir=grains
   phasefield experiment=pfhub/1b
   phasefield homogenize grains material=cu properties=[stiffness,expansion] times=all
