@@ -26,7 +26,17 @@ from .errors import ConfigError, OutputError
 from .models.resolution import Resolution
 from .observables import OBSERVABLES
 from .problem import resolution_of
-from .resuming import UNSAID, check_begun, check_changes, check_kept, ended_as, kept, picture_missed, restored
+from .resuming import (
+    UNSAID,
+    check_begun,
+    check_changes,
+    check_end,
+    check_kept,
+    ended_as,
+    kept,
+    picture_missed,
+    restored,
+)
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
 from .store import RunFolder, expanded, open_dataset, replacing, write_text
@@ -368,6 +378,7 @@ def _continue(
             shlex.quote(str(place.path)),
         )
         return Run(place.path, Outcome(ended), simulation.spec.output.picture and picture_missed(place))
+    check_end(place, simulation, written)
     written.ended = ""
     with signals.deferred() as stop:
         stop.meanwhile = ""
@@ -404,8 +415,11 @@ def _go(
     return Run(place.path, outcome, simulation.spec.output.picture)
 
 
-def new_folder(suffix: str = "") -> tuple[Path, list[Path]]:
+def new_folder(suffix: str = "", key: str = "output.dir") -> tuple[Path, list[Path]]:
     """A folder of its own under runs/, named by the time, and those that were made for it, the innermost first.
+
+    Args:
+        suffix: of its name. key: that which names another one, for the complaint.
 
     It is made here, so that no other run of the same second, in a thread or process, takes it as well.
 
@@ -421,11 +435,11 @@ def new_folder(suffix: str = "") -> tuple[Path, list[Path]]:
             path.mkdir(parents=True)
         except FileExistsError:
             if not runs.is_dir():
-                raise OutputError(f"{runs}: is a file\n  choose another output.dir") from None
+                raise OutputError(f"{runs}: is a file\n  choose another folder by {key}=DIR") from None
             number += 1
         except OSError as error:
             raise OutputError(
-                f"{path}: cannot be used as the run folder: {error.strerror or error}\n  choose another output.dir"
+                f"{path}: cannot be made: {error.strerror or error}\n  choose another folder by {key}=DIR"
             ) from error
         else:
             return path, [path, *made]

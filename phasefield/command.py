@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -133,7 +134,7 @@ def read(
     call.overrides += [f"{path}=[{','.join(map(_quoted, values))}]" for path, values in lists.items()]
     if len(call.words) < len(command.words) and not bare:
         what = list(command.words.values())[len(call.words)]
-        raise PhasefieldError(f"{name}: {what} is missing; usage: phasefield {synopsis}")
+        raise PhasefieldError(f"{name}: {what} is missing\n  usage: phasefield {synopsis}")
     return call
 
 
@@ -187,7 +188,10 @@ def _word(argument: str, before: str, call: Call, known: Sequence[str]) -> Phase
         return PhasefieldError(
             f"{argument!r} is a command and comes first: phasefield {argument} ...\n  phasefield {argument} --help"
         )
-    if call.words:
+    if call.words or call.name != "run":
+        if not before and argument != "=":
+            begun = " ".join(("phasefield", call.name, *map(shlex.quote, call.words)))
+            hint = f"behind `{begun}` only keys are expected; phasefield {call.name} --help lists them"
         return PhasefieldError(f"{call.name}: {argument!r} is no override key=value\n  {hint}")
     return PhasefieldError(
         f"{argument!r} is neither a command ({', '.join(known)}) nor an override key=value{guess(argument, known)}\n  {hint}"

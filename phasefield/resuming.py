@@ -132,6 +132,31 @@ def check_changes(place: RunFolder, config: Any) -> list[ConfigError]:
     return late
 
 
+def check_end(place: RunFolder, simulation: Simulation, written: Written) -> None:
+    """Whether the run comes at least as far again as its records go.
+
+    What was recorded after the checkpoint is dropped when a run goes on, for it is computed again; beyond an earlier ``time.end``
+    it would not be.
+
+    Raises:
+        ConfigError: it would end before its last record, which would be lost.
+    """
+    end = simulation.spec.time.end
+    for path, count in ((place.fields, written.snapshots), (place.history, written.rows)):
+        try:
+            file = RecordFile.open(path)
+            number = len(file)
+            last = file.time(number - 1) if number > count else -np.inf
+        except OutputError:
+            continue  # said by whoever opens the file to go on with it, or replaced as was asked for
+        if last > end:
+            raise ConfigError(
+                "time.end",
+                f"is {end:g}, but {path} holds records to {last:g}; those after the checkpoint would be lost",
+                f"let it end at {last:g} or later, or start another run in another output.dir",
+            )
+
+
 def _same_folder(name: Any, path: Path) -> bool:
     return isinstance(name, str) and os.path.realpath(expanded(name)) == os.path.realpath(path)
 

@@ -169,7 +169,7 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_
     import yaml
 
     if folder is None:
-        where, _ = api.new_folder("_sweep")
+        where, _ = api.new_folder("_sweep", call.command.folder)
     elif "${" in folder:
         raise OutputError(
             f"{call.command.folder}: {folder} would be another folder for every run; name one for the sweep\n"

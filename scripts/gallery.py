@@ -145,7 +145,7 @@ def page(examples: dict[str, Example], measured: dict[str, str]) -> str:
     lines = [
         "# Gallery",
         "",
-        "Each picture is made by a script of some sixty lines in [examples/](../examples) that measures one number and",
+        "Each picture is made by a script of some sixty lines in `examples/` that measures one number and",
         "compares it with theory, or with a calculation of another kind. Tests run all of them, smaller (`--quick`); the",
         "numbers here are of the real size.",
         "",

@@ -16,9 +16,17 @@ from PIL import Image
 
 from phasefield.errors import OutputError
 from phasefield.report import picture, radial_structure_factor, report
+from phasefield.report.page import _plain_brackets
 from phasefield.report.reading import pick
 
 FORMULA = r"f = \tfrac{1}{4}(1-c^2)^2 + \frac{\kappa}{2} \left|\nabla c\right|^2"
+
+
+def test_brackets_of_one_height() -> None:
+    """Mathtext draws those of ``\\left`` too small about letters without ascenders; they are kept about what is high."""
+    assert _plain_brackets(r"\left(- c + b\right)^{2} \left(c - a\right)^{2}") == "(- c + b)^{2} (c - a)^{2}"
+    high = r"\left(x - \frac{1}{2}\right)"
+    assert _plain_brackets(high) == high
 
 
 def coarsening(shape, lengths, rng):

@@ -340,6 +340,21 @@ def test_what_cannot_be_resumed(finished: Path, tmp_path: Path) -> None:
             pf.resume(folder, "time.end=0.2")
 
 
+def test_records_beyond_an_earlier_end_are_not_lost(tmp_path: Path) -> None:
+    """A checkpoint older than the last records, as a killed run leaves it, and an end between the two."""
+    folder = tmp_path / "run"
+    pf.run(*COMMON, "grid.shape=[8,8]", "time.end=0.1", f"output.dir={folder}")
+    early = (folder / "checkpoint.npz").read_bytes()
+    pf.resume(folder, "time.end=0.4")
+    (folder / "checkpoint.npz").write_bytes(early)
+    before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    with pytest.raises(ConfigError, match=r"time.end: is 0.2, but .*fields.nc holds records to 0.4"):
+        pf.resume(folder, "time.end=0.2")
+    assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+    assert pf.resume(folder).outcome.reason == "finished"
+    assert float(pf.open_run(folder).fields.time[-1]) == pytest.approx(0.4)
+
+
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     busy = (*COMMON, "grid.shape=[16,16]", "time.end=10", "output.every={steps: 1}", "output.history={steps: 1}")
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -270,8 +270,13 @@ def test_in_the_terminal(phasefield: Command, tmp_path: Path, monkeypatch: pytes
     assert "snapshot 3 of 3" in lines[3]
     assert lines[-1] == "-0.5 ' ' to 1.5 '@'"  # the range of the run, from its history
     assert phasefield("watch run field=eta_2").out.splitlines()[-1] == "-1 ' ' to 2 '@'"
+    # Without colours the map of grains is its brightness: what is shown by default is shown in any terminal.
+    grains = phasefield("watch run field=eta").out.splitlines()
+    assert grains[-1] == "the brightness of the map's colours"
+    assert len({*"".join(grains[5:-1])}) > 1
     for line, says in (
-        ("watch run field=eta", "choose a component"),
+        ("watch run/fields.nc", "is a file, not a run folder"),
+        ("view run field=d", "no field 'd'"),
         ("watch run once=true port=0", "port: means nothing to the terminal"),
         ("watch run port=70000", "port: is 70000"),
         ("watch run every=0", "every: is 0"),

@@ -1,9 +1,10 @@
 """homogenize RUN_DIR|IMAGE material=NAME [key=value ...]     effective properties of a microstructure
 
-Effective properties of the last snapshot of a run, or of a NetCDF, npy, TIFF,
-PNG, JPEG or BMP image. Prints a table, and above it what the image was taken
-for; writes properties.nc into the run folder, or NAME_properties.nc beside the
-image; an earlier such file is replaced whole.
+Effective properties of the last snapshot of a run, or of an image: TIFF, PNG,
+JPEG, BMP, a folder of slices, NetCDF, npy, raw, MetaImage, HDF5, DREAM.3D, VTK.
+Prints a table, and above it what the image was taken for; writes properties.nc
+into the run folder, or NAME_properties.nc beside the image; an earlier such
+file is replaced whole.
 
 With -m (--multirun) every combination of the values is computed, into the
 folders 0, 1, ... below output=DIR, without it below runs/TIME_sweep:

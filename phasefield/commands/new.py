@@ -35,4 +35,4 @@ def new(call: Call) -> int:
     return 0
 
 
-COMMAND = Command(New, new, words={"NAME": "the name of the project, a folder that is made"})
+COMMAND = Command(New, new, words={"NAME": "the name of the project"})

@@ -1,4 +1,4 @@
-"""surrogate fit|predict|check ... [key=value ...]     effective properties in milliseconds
+"""surrogate fit|predict|check ... [key=value ...]     a model, trained here, that predicts effective properties in milliseconds
 
   phasefield surrogate fit SWEEP [RUN_DIR|IMAGE ...] [key=value ...]
       trains with the microstructures of sweeps, runs, folders of images, and images:
@@ -37,7 +37,7 @@ def surrogate(call: Call) -> int:
             action
         ]
         raise PhasefieldError(
-            f"surrogate {action}: {len(words)} words are given; usage: phasefield surrogate {action} {usage}"
+            f"surrogate {action}: {len(words)} folders or files are given\n  usage: phasefield surrogate {action} {usage}"
         )
     if action == "predict":
         print(table.prediction(*predicting.execute(words, settings, call.line)), flush=True)
@@ -59,6 +59,6 @@ def surrogate(call: Call) -> int:
 COMMAND = Command(
     "phasefield.upscale.surrogate.settings:Settings",
     surrogate,
-    words={"fit|predict|check": "what to do: fit, predict or check"},
+    words={"fit|predict|check": "the word fit, predict or check"},
     more="sweeps, runs, images; of predict and check the surrogate first",
 )

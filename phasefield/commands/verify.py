@@ -1,4 +1,4 @@
-"""verify quick|full|pfhub [key=value ...]     what is known on paper, found again on this machine
+"""verify quick|full|pfhub [key=value ...]     check this installation against exact results and benchmarks
 
   quick   temporal order of every scheme, growth rates, interfaces, conservation, all
           boundaries, laminates and disks, the same bits after a resumption, single

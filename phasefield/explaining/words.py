@@ -306,9 +306,10 @@ def _outputs(e: Explanation) -> Section:
     found = Section("Files")
     for o in e.outputs:
         size = "" if o.size is None else f", {_bytes(o.size)} each" if o.records != 1 else f", {_bytes(o.size)}"
-        count = "" if o.records == 1 else f"{o.records} " if o.records is not None else "number not known beforehand: "
+        count = "" if o.records in (None, 1) else f"{o.records} "
+        unknown = ", their number is not known beforehand" if o.records is None else ""
         total = f", {_bytes(o.size * o.records)} in all" if o.size is not None and o.records not in (None, 1) else ""
-        found.add(o.name, f"{count}{o.what}{size}{total}")
+        found.add(o.name, f"{count}{o.what}{size}{total}{unknown}")
     return found
 
 
@@ -342,7 +343,7 @@ def _bytes(count: float | None) -> str:
 
 
 def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms")):
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
+    return f"{seconds / 1e-3:.3g} ms"  # a micro sign is not in every terminal

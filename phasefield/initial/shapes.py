@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,6 +38,8 @@ from .options import (
     register_kind,
 )
 from .tables import read_circles
+
+log = logging.getLogger("phasefield")
 
 _TRIES = 10_000  # random positions per circle before giving up
 _SATURATED = 28.0  # widths from the interface beyond which the tanh profile is 0 or 1 in double precision
@@ -181,6 +184,18 @@ def _circles(target: Target, o: Mapping[str, Any]) -> tuple[Array, Array]:
                         f"a circle of radius {radius:g} at {c:g} lies outside of the walls at 0 and {a.length:g}",
                         f"set {target.key}.centers, or a larger grid.length",
                     )
+        axes = target.grid.axes
+        away = sum(not all(0 <= c <= a.length for c, a in zip(p, axes, strict=True)) for p in centers)
+        if table and away:
+            domain = " x ".join(f"{a.length:g}" for a in axes)
+            log.warning(
+                "%s: %d of %d centres lie outside of the domain of %s and count as those of their periodic images; are the "
+                "lengths of the table those of the grid?",
+                f"{target.key}.path",
+                away,
+                len(radii),
+                domain,
+            )
         return centers, radii
     low, high = o["radius"][0], o["radius"][-1]
     if len(o["radius"]) > 2 or low > high:

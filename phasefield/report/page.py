@@ -35,7 +35,7 @@ def key_figures(data: xr.Dataset, history: xr.Dataset, fields: list[Field]) -> l
     size = " × ".join(f"{s.high - s.low:.4g}" for s in (span_of(fields[0].data, d) for d in fields[0].space))
     length = span_of(fields[0].data, "x").label[3:-1] if "x" in fields[0].space else ""
     facts = [("Grid", grid), ("Domain", f"{size} {length}".strip())]
-    facts.append(("Final time", _number(float(t[-1]) if t.size else float(times[-1]), unit)))
+    facts.append(("Time", _number(float(t[-1]) if t.size else float(times[-1]), unit)))
     if "step" in present:
         facts.append(("Steps", f"{int(columns_of(history['step'])[-1, 0]):d}"))
     facts.append(("Snapshots", str(times.size)))
@@ -44,13 +44,13 @@ def key_figures(data: xr.Dataset, history: xr.Dataset, fields: list[Field]) -> l
         e_unit = unit_of(history["free_energy"].attrs)
         change = float(energy[-1]) - float(energy[0])
         relative = f" ({_number(100 * change / abs(energy[0]), digits=3)} %)" if energy[0] else ""
-        facts.append(("Final free energy", _number(float(energy[-1]), e_unit, 8)))
+        facts.append(("Free energy", _number(float(energy[-1]), e_unit, 8)))
         facts.append(("Energy change", _number(change, e_unit, 4) + relative))
     for name, values in family(history, "mean", names):
         change_each = values[-1] - values[0]
         worst = float(change_each[np.abs(change_each).argmax()])
         most = ", largest of all components" if values.shape[1] > 1 else ""
-        facts.append((f"Drift of mean {name}{most}", _number(worst, unit_of(history[f"mean_{name}"].attrs), 3)))
+        facts.append((f"Change of mean {name}{most}", _number(worst, unit_of(history[f"mean_{name}"].attrs), 3)))
     for name, values in family(history, "characteristic_length", names):
         if values.shape[1] == 1 or not np.isfinite(values[-1]).any():
             text = _number(float(values[-1, 0]), digits=4)
@@ -69,12 +69,20 @@ def formula_picture(latex: str) -> bytes | None:
     # Spellings of LaTeX that matplotlib's mathtext knows by another name.
     for old, new in ((r"\lvert", r"\vert "), (r"\rvert", r"\vert "), (r"\!", "")):
         source = source.replace(old, new)
-    source = " ".join(source.split())
+    source = _plain_brackets(" ".join(source.split()))
     if not source or "$" in source or not is_math(f"${source}$"):
         return None
     figure = blank(0.1, 0.1)
     figure.text(0, 0, f"${source}$", fontsize=15, math_fontfamily="cm")
     return png_of(figure)
+
+
+def _plain_brackets(source: str) -> str:
+    r"""A formula without ``\left`` and ``\right`` about what is one line high, where mathtext draws brackets too small."""
+    flat = re.compile(r"\\left\(((?:(?!\\left|\\right|frac|\\sum|\\int|\\sqrt).)*)\\right\)")
+    while (changed := flat.sub(r"(\1)", source)) != source:
+        source = changed
+    return source
 
 
 def _tail(path: Path, lines: int) -> str | None:

@@ -25,6 +25,8 @@ SNAPSHOTS = 6  # panels in a row of snapshots
 
 def run_folder(folder: str | Path) -> Path:
     path = expanded(folder)
+    if os.path.isfile(path):
+        raise OutputError(f"{path}: is a file, not a run folder\n  Give the folder a run wrote: {path.parent}")
     if not os.path.isdir(path):
         raise OutputError(f"{path}: no such run folder\n  Give the folder a run wrote (it holds fields.nc).")
     return path

@@ -65,6 +65,10 @@ def _reason(path: Path, error: Exception) -> str:
         return "is empty"
     if isinstance(error, ValueError):
         return "is no NetCDF file, or a damaged one"
+    if (
+        isinstance(error, OSError) and (error.errno or 0) < 0 and error.strerror
+    ):  # of the NetCDF library, not of the system
+        return f"cannot be read: it is damaged or incomplete ({error.strerror})"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return f"cannot be read: {lines[0][:160]}"
 

@@ -65,11 +65,13 @@ class Batch:
     Attributes:
         failed: members of sweeps that did not come to an end, and why. kind: ``windows``, ``images``, ``members``,
             ``reconstructions`` or ``properties``.
+        varied: keys besides the seed in which members of a sweep differ.
     """
 
     sources: list[Source]
     kind: str
     failed: list[Failed] = field(default_factory=list)
+    varied: list[str] = field(default_factory=list)
 
 
 def collect(words: Sequence[str | Path], request: Request) -> Batch:
@@ -127,8 +129,16 @@ def _source(where: Path, request: Request) -> Source:
     return Source(where, "image")
 
 
+#: Keys of members whose values samples of one population may differ in: the seed, and sizes, which are told apart.
+_OF_SAMPLES = ("seed", "grid.shape", "grid.length", "output.", "threads.", "device", "hydra")
+
+
 def _members(where: Path, request: Request, batch: Batch) -> None:
-    for member in sweep.members(where):
+    members = sweep.members(where)
+    asked = [{o.lstrip("+") for o in m.overrides} for m in members]
+    keys = {o.partition("=")[0] for own in asked for o in own if not all(o in other for other in asked)}
+    batch.varied += sorted(k for k in keys if not k.startswith(_OF_SAMPLES) and k not in batch.varied)
+    for member in members:
         folder = where / member.name
         if member.code != 0:
             reason = member.error.split("\n")[0] if member.error else member.text

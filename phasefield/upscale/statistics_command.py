@@ -88,6 +88,11 @@ def execute(
         raise ConfigError("samples", f"none came to an end; {failed[0].name}: {failed[0].reason}")
     summary = summarize(samples, request, system, request.step if batch.kind == "windows" else None)
     lost = [f"{f.name} was left out: {f.reason.splitlines()[0]}" for f in failed]
+    if batch.varied:
+        lost.append(
+            f"members of the sweep differ in {', '.join(batch.varied)}, and not by chance alone: they are taken for samples of "
+            "one material, and the scatter holds what these keys change"
+        )
     summary.notes[:0] = lost
     if system is not None and batch.kind == "windows" and request.boundary == "auto" and has_voids(system, request):
         summary.notes.append(

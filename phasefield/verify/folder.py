@@ -23,7 +23,7 @@ def new(output: str | None) -> Path:
         ConfigError: it is a file, or holds something. OutputError: it cannot be made.
     """
     if output is None:
-        return api.new_folder("_verify")[0]
+        return api.new_folder("_verify", "output")[0]
     folder = expanded(output)
     if folder.is_dir() and any(folder.iterdir()):
         what = "a verification" if (folder / record.NAME).exists() else "something else"

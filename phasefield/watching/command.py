@@ -38,7 +38,7 @@ def watch(folder: str, keys: Watch) -> int:
         OutputError: the folder holds no run, the port is taken. ConfigError: a field or slice that there is not.
     """
     where = run_folder(folder)
-    if keys.terminal or keys.once or (keys.port is None and not display()):
+    if keys.terminal or keys.once or (keys.port is None and keys.browser and not display()):
         return _in_terminal(where, keys)
     return _in_browser(where, keys)
 
@@ -114,9 +114,10 @@ def view(folder: str, keys: Glance) -> int:
             return 0
         print("ParaView is installed, but does not start; the last snapshot instead", file=sys.stderr)
     index = times.size - 1 if keys.time is None else int(np.abs(times - keys.time).argmin())
+    shown = snapshot(look, console, index, keys.field, keys.slice, keys.colormap)
     names = ", ".join(f["name"] for f in found["fields"])
     print(f"{where}: {found['standing'][1]}; fields {names}; t = {times[index]:.6g} {found['clock']}".rstrip())
-    console.print(snapshot(look, console, index, keys.field, keys.slice, keys.colormap))
+    console.print(shown)
     print(
         f"phasefield watch {where}      all snapshots, in the browser or here\n"
         f"phasefield export {where} format=vtkhdf|xdmf|png|mp4      files for ParaView, pictures, a film\n"

@@ -32,7 +32,7 @@ class Watch(Shown):
     terminal: bool = key(False, "show the run in this terminal, as without a display", flag="--terminal")
     once: bool = key(False, "print the run once, in the terminal, and end")
     port: int | None = key(None, "serve the page at this port of 127.0.0.1; by default at a free one")
-    browser: bool = key(True, "open the page in the browser, where there is a display")
+    browser: bool = key(True, "open the page in the browser, where there is a display; false serves it without")
     every: float = key(2.0, "seconds between two looks for news, in the terminal")
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ConfigError, OutputError
+from ..errors import OutputError
 from ..report.drawing import Array, reduced
 from ..report.standing import standing
 from ..report.views import color_table, colored
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SHADES = " .:-=+*#%@"
+#: How much red, green and blue add to the brightness of a colour (ITU-R BT.601).
+_BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 
 
 def half_blocks(colors: Array) -> RenderableType:
@@ -87,14 +89,14 @@ def snapshot(
 
     picture = look.picture(index, field, slice_, most=512)
     coloured = console.color_system in ("256", "truecolor") and (console.encoding or "").startswith("utf")
-    if picture.limits is None and not coloured:  # only colours say which grain
-        raise ConfigError("field", "is drawn in colours, which this terminal has not", "choose a component, e.g. eta_1")
     lines = max(4, console.height - 9)  # the rest is for text
     rows, tall = (2 * lines, 1.0) if coloured else (lines, 2.0)  # a character is about twice as high as it is wide
     image = _fitted(picture.image, min(console.width, 120), rows, tall)
     title = Text(picture.title)
     if picture.limits is None:
-        return Group(title, half_blocks(image))
+        if coloured:
+            return Group(title, half_blocks(image))
+        return Group(title, shades(image @ _BRIGHTNESS, (0.0, 255.0)), Text("the brightness of the map's colours"))
     limits = look.limits(field) or picture.limits
     if not limits[1] > limits[0]:
         limits = (limits[0] - 0.5, limits[0] + 0.5)

@@ -256,13 +256,17 @@ def test_keys_that_mean_nothing_for_a_file(tmp_path: Path) -> None:
         "name;DIAMETER;Y;X\na;6;8;10\nb;9,0;20;24\n",
     ],
 )
-def test_circles_from_a_table(tmp_path: Path, table: str) -> None:
+def test_circles_from_a_table(tmp_path: Path, table: str, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "drops.csv").write_text(table)
     grid = Grid((32, 32), (32.0, 32.0), ("periodic",) * 2)
     profile = {"kind": "circles", "inside": 1, "outside": 0, "width": 1}
     told = initial_field("c", {**profile, "path": str(tmp_path / "drops.csv")}, None, grid, 1, {})
     listed = initial_field("c", {**profile, "centers": [[10, 8], [24, 20]], "radii": [3, 4.5]}, None, grid, 1, {})
     np.testing.assert_array_equal(told, listed)
+    assert "outside" not in caplog.text
+    smaller = Grid((16, 16), (16.0, 16.0), ("periodic",) * 2)  # a table in another unit of length
+    initial_field("c", {**profile, "path": str(tmp_path / "drops.csv")}, None, smaller, 1, {})
+    assert "1 of 2 centres lie outside of the domain of 16 x 16" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,22 @@ def test_bad_input_is_named_and_nothing_is_overwritten(here: Path, capsys: pytes
         statistics("s0.npy", "s1.npy", "w.nc", **CONDUCTIVITY)
 
 
+def test_members_that_differ_in_more_than_their_seed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no samples of one population, and their scatter is not that of chance."""
+    from phasefield import sweep
+    from phasefield.upscale.samples import Batch, _members
+
+    for means, varied in ((("0.5", "0.5"), []), (("0.45", "0.5"), ["initial.c.mean"])):
+        members = [
+            sweep.Member(str(k), k, [f"seed={k}", f"+initial.c.mean={mean}", "grid.shape=[8,8]"], code=1)
+            for k, mean in enumerate(means)
+        ]
+        monkeypatch.setattr(sweep, "members", lambda where, members=members: members)
+        batch = Batch([], "members")
+        _members(Path("S"), None, batch)  # type: ignore[arg-type]
+        assert (batch.varied, len(batch.failed)) == (varied, 2)
+
+
 def test_what_stops_in_time_is_not_done(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
