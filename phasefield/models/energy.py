@@ -298,6 +298,12 @@ class Reader:
             raise ConfigError(key, f"is {result}; a finite number >= 0 is expected")
         return result
 
+    def operator(self, key: str, value: Any) -> sp.Expr:
+        """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""
+        from .operators import read  # which evaluates models
+
+        return read(key, str(value), self._parameters)
+
     def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
         """One expression in x, y, z, t, the parameters and the fields, or one per component.
 

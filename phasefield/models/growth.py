@@ -9,6 +9,10 @@ import numpy as np
 
 from ..grid import Grid
 from .energy import EnergyModel
+from .spectrum import Spectrum
+
+#: Wavenumbers at which growth is looked at, for the gradient term alone and with others.
+_WAVES, _FINE = 48, 400
 
 
 class Amplification:
@@ -30,7 +34,7 @@ class Amplification:
         fields = [f for f, _ in model.components]
         self._conserved = np.array([f.kinetics.conserved for f in fields])
         self._root = np.sqrt([f.mobility for f in fields])
-        self._kappa = np.array([f.kappa for f in fields], dtype=float)
+        self._spectrum = Spectrum(model)
         self._least, self._most = grid.wavenumbers
 
     def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
@@ -52,15 +56,17 @@ class Amplification:
         hessian = 0.5 * (hessian + hessian.T)
         if not np.isfinite(hessian).all():
             return 0.0
+        spectrum = self._spectrum
         depth = -float(np.linalg.eigvalsh(hessian)[0])
-        if depth <= 0:
+        if depth <= 0 and not spectrum.signed:
             return 0.0
-        least = self._kappa.min()
-        highest = min(self._most, depth / least) if least > 0 else self._most
-        squares = np.geomspace(self._least, max(highest, self._least), 48) if self._conserved.any() else np.zeros(1)
+        highest = min(self._most, spectrum.reach(depth) ** 2)
+        # With the gradient term alone it is the mean that grows fastest, if it may; other symbols may have narrow minima.
+        count = 1 if spectrum.plain and not self._conserved.any() else _WAVES if spectrum.plain else _FINE
+        squares = np.geomspace(self._least, max(highest, self._least), count)
         if not self._conserved.all():
             squares[0] = 0.0  # grows with the mean
         mobility = self._root * np.where(self._conserved, np.sqrt(squares)[:, None], 1.0)
-        inner = hessian + squares[:, None, None] * np.diag(self._kappa)
+        inner = hessian + spectrum.along(np.sqrt(squares))[:, :, None] * np.eye(len(center))
         growth = -mobility[:, :, None] * inner * mobility[:, None, :]
         return max(0.0, float(np.linalg.eigvalsh(growth)[:, -1].max()))

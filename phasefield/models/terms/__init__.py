@@ -2,10 +2,11 @@
 
 from .bulk import Bulk
 from .gradient import Gradient
+from .operator import Operator
 from .source import Source
 from .term import Term, Waves, keys_of
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Source]
+TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Source]
 
-__all__ = ["TERMS", "Bulk", "Gradient", "Source", "Term", "Waves", "keys_of"]
+__all__ = ["TERMS", "Bulk", "Gradient", "Operator", "Source", "Term", "Waves", "keys_of"]
