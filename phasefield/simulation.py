@@ -25,6 +25,7 @@ from .models import (
     energy_terms,
 )
 from .models.resolution import Resolution, resolution
+from .models.spectrum import Spectrum
 from .observables import Factory, Observer, continuation
 from .pace import adaptive_steps
 from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
@@ -108,6 +109,7 @@ class Simulation:
         self.model = continued(self.model, self._bounds)
         self.continuation = below(self.model, self._bounds)
         # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
+        self._patterned = not Spectrum(self.model).plain
         self._stabilizer = Stabilizer(self.model, 0.5 if self.scheme.memory == 0 else 1.0)
         if checkpoint is None:
             curvature = self._stabilizer(cells)
@@ -226,9 +228,9 @@ class Simulation:
         if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
             self.check()
         step = self.carry.step
-        # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
+        # Sources lead anywhere, patterns of a nonlocal energy overshoot the wells of f, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
         # their order, which a new start at low order would spoil.
-        uncertain = self.spec.time.adaptive and (bool(self.continuation) or not self.model.gradient_flow)
+        uncertain = self.spec.time.adaptive and (bool(self.continuation) or not self.model.gradient_flow or self._patterned)
         if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
             self._stabilize()
 

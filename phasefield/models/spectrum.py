@@ -79,6 +79,14 @@ class Spectrum:
             return math.sqrt(max(depth, 0.0) / least) if least > 0 else math.inf
         return self.last(lambda k: self.along(k)[:, part].min(axis=1) < depth)
 
+    def lowest(self) -> Array:
+        """The least A of every component over all waves, not above 0: shape ``(components,)``."""
+        if not self.signed:
+            return np.zeros(self._kappas.size)
+        with np.errstate(all="ignore"):
+            values = self.along(_LENGTHS)
+        return np.asarray(np.where(np.isfinite(values), values, 0.0).min(axis=0))
+
     def last(self, holds: Callable[[Array], NDArray[np.bool_]]) -> float:
         """The largest wavenumber of those of which something holds; 0 if of none, infinite if of ever larger ones."""
         with np.errstate(all="ignore"):
