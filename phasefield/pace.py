@@ -51,7 +51,10 @@ def adaptive_steps(
         bodies=model.bodies,
     )
 
-    def noise(carry: Carry, trial: Trial) -> float:
+    def noise(carry: Carry, trial: Trial, t_new: float) -> float:
+        now, *later = (model.moving(t) for t in (carry.t, 0.5 * (carry.t + t_new), t_new))
+        if any(other != now for other in later):
+            return math.inf  # who changes a parameter does work
         sums = sum(abs(part) for part in carry.energies.values()) + energy_scale
         sizes = [math.hypot(*pair) for pair in zip(trial.mean, trial.fluctuation, strict=True)]
         return energy_noise(split.stabilizers, highest, grid.volume, sizes, sums, _ROUNDOFF * epsilon)

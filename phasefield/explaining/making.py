@@ -62,7 +62,7 @@ def explanation(
         spec.model.name,
         spec.model.description,
         " ".join(spec.model.energy.split()),
-        dict(spec.model.parameters),
+        {**model.parameters, **{name: course.text for name, course in model.courses.items()}},
         tuple(_facts(spec, model)),
         grid,
         "" if spec.time.units == "1" else spec.time.units,

@@ -222,8 +222,12 @@ class NoWay(Exception):
 class Growth(Protocol):
     """How fast the fastest fluctuation of a state grows."""
 
-    def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
-        """1/time, 0 for none; means and fluctuations as in `Trial`."""
+    @property
+    def moving(self) -> bool:
+        """Whether the rate of one and the same state depends on time."""
+
+    def rate(self, mean: Sequence[float], fluctuation: Sequence[float], t: float) -> float:
+        """1/time at time ``t``, 0 for none; means and fluctuations as in `Trial`."""
 
 
 class Events(Protocol):
@@ -292,7 +296,7 @@ class AdaptiveSteps:
 
     Args:
         controller: proposes sizes. end: of the run.
-        noise: the rise of the energy in an attempted step that round-off explains; None where the energy may rise.
+        noise: the rise of the energy in a step to a time that round-off explains; None where the energy may rise.
         growth, events: what bounds steps besides; None for nothing.
     """
 
@@ -301,7 +305,7 @@ class AdaptiveSteps:
         integrator: Integrator,
         controller: Controller,
         end: float,
-        noise: Callable[[Carry, Trial], float] | None = None,
+        noise: Callable[[Carry, Trial, float], float] | None = None,
         growth: Growth | None = None,
         events: Events | None = None,
     ) -> None:
@@ -353,7 +357,7 @@ class AdaptiveSteps:
             ratio = controller.ratio(trial, size)
             forced = size <= floor * 1.001 and controller.dt_min > 0
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                why = self._objection(carry, trial)
+                why = self._objection(carry, trial, t_new)
                 if not why:
                     controller.accepted(trial, ratio, size)
                     integrator.accept(carry, trial, size, t_new)
@@ -373,19 +377,20 @@ class AdaptiveSteps:
             "check the initial values and the energy's domain, or loosen time.tolerance",
         )
 
-    def _objection(self, carry: Carry, trial: Trial) -> str:
+    def _objection(self, carry: Carry, trial: Trial, t_new: float) -> str:
         """Why a completed step is no good, or nothing."""
         if trial.energies and not math.isfinite(trial.energy):
             return "the free energy is not finite"
-        if self._noise is not None and (rise := trial.energy - carry.energy) > 0 and rise > self._noise(carry, trial):
+        rise = trial.energy - carry.energy
+        if self._noise is not None and rise > 0 and rise > self._noise(carry, trial, t_new):
             return "the free energy rises"
         return ""
 
     def _after(self, carry: Carry, trial: Trial) -> None:
         """What an accepted step means for the next ones."""
         # The growth of fluctuations bounds them: an error there is small beside that of the pattern which grows from it.
-        if self._growth is not None and self.controller.changed(trial):
-            rate = self._growth.rate(trial.mean, trial.fluctuation)
+        if self._growth is not None and (self._growth.moving or self.controller.changed(trial)):
+            rate = self._growth.rate(trial.mean, trial.fluctuation, carry.t)
             self.controller.survey(trial, _FOLLOWED / rate if rate > 0 else math.inf)
         self._judge(carry)
         if self._events is not None and (now := self._events.switch(carry.t)) is not None:

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import ConfigError, NotConverged
 from .energy import COORDINATES, EnergyModel, OrderParameter
 from .operators import apply
+from .parameters import TIME
 from .spectrum import Spectrum
 
 Array = NDArray[np.float64]
-TIME = sp.Symbol("t", real=True)
 
 
 def growth_rates(model: EnergyModel, state: Mapping[str, float], k: ArrayLike) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,22 +26,27 @@ class Amplification:
 
     Args:
         noise: relative size of fluctuations that are but round-off, which nothing needs to follow.
+
+    Attributes:
+        moving: whether the rate of one and the same state depends on time.
     """
 
     def __init__(self, model: EnergyModel, grid: Grid, noise: float) -> None:
         self._noise = noise
-        self._potentials = model.function(model.potentials)
+        self._model = model
+        self._compiled: Callable[[np.ndarray], np.ndarray] | None = None
+        self.moving = bool(model.courses)
         fields = [f for f, _ in model.components]
         self._conserved = np.array([f.kinetics.conserved for f in fields])
         self._root = np.sqrt([f.mobility for f in fields])
         self._spectrum = Spectrum(model)
         self._least, self._most = grid.wavenumbers
 
-    def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
+    def rate(self, mean: Sequence[float], fluctuation: Sequence[float], t: float = 0.0) -> float:
         """The largest growth rate, 1/time; 0 where nothing grows or the energy is not finite nearby.
 
         Args:
-            mean, fluctuation: of every component, as in `Trial`.
+            mean, fluctuation: of every component, as in `Trial`. t: the time, for parameters that depend on it.
         """
         center, spread = np.array(mean), math.sqrt(3) * np.array(fluctuation)
         scale = np.max(np.hypot(center, spread))
@@ -51,7 +56,7 @@ class Amplification:
         spread = np.maximum(spread, 1e-5 * scale)
         count = len(center)
         points = center[:, None] + np.hstack([np.diag(spread), -np.diag(spread)])
-        forces = self._potentials(points)
+        forces = self._potentials(t)(points)
         hessian = (forces[:, :count] - forces[:, count:]) / (2 * spread)
         hessian = 0.5 * (hessian + hessian.T)
         if not np.isfinite(hessian).all():
@@ -70,3 +75,8 @@ class Amplification:
         inner = hessian + spectrum.along(np.sqrt(squares))[:, :, None] * np.eye(len(center))
         growth = -mobility[:, :, None] * inner * mobility[:, None, :]
         return max(0.0, float(np.linalg.eigvalsh(growth)[:, -1].max()))
+
+    def _potentials(self, t: float) -> Callable[[np.ndarray], np.ndarray]:
+        if self._compiled is None or self.moving:
+            self._compiled = self._model.at(t).function(self._model.potentials)
+        return self._compiled

@@ -156,7 +156,7 @@ class SpectralSplit:
         self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(self.stabilizers)}
 
     def scalars(self, t: float) -> dict[str, float]:
-        found = {**self._constants, "t": t}
+        found = {**self._constants, "t": t, **self.model.moving(t)}
         for term in self._timed:
             found |= term.scalars(t)
         return found
