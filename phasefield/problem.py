@@ -116,7 +116,7 @@ def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> d
     start = {f"initial.{f.name}": starting_point(spec, f.name) for f in model.order_parameters}
     return {
         "model.energy": model.text,
-        **{f"model.parameters.{name}": value for name, value in (model.parameters | _texts(model)).items()},
+        **{f"model.parameters.{name}": value for name, value in {**model.parameters, **_texts(model)}.items()},
         **fields,
         "grid.shape": list(grid.shape),
         "grid.length": list(grid.lengths),

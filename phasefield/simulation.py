@@ -230,8 +230,9 @@ class Simulation:
         if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
             self.check()
         step = self.carry.step
-        # Sources lead anywhere, patterns of a nonlocal energy overshoot the wells of f, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
-        # their order, which a new start at low order would spoil.
+        # Sources lead anywhere, patterns of a nonlocal energy overshoot the wells of f, parameters leave behind what S was for,
+        # and near a logarithm's end a little further is a much larger curvature. Fixed steps keep their order, which a new
+        # start at low order would spoil.
         doubts = bool(self.continuation), not self.model.gradient_flow, self._patterned, bool(self.model.courses)
         uncertain = self.spec.time.adaptive and any(doubts)
         if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
@@ -242,7 +243,10 @@ class Simulation:
         courses = list(self.model.courses.values())
         times = telling(courses, t, max(t, self.spec.time.end)) if courses else [t]
         found = [Stabilizer(self.model.at(when), self._margin)(cells) for when in times]
-        visited, rest = ([max(s) for s in zip(*part, strict=True)] for part in zip(*((c.visited, c.rest) for c in found), strict=True))
+        visited, rest = (
+            [max(s) for s in zip(*part, strict=True)]
+            for part in zip(*((c.visited, c.rest) for c in found), strict=True)
+        )
         return Curvature(visited, rest)
 
     def _stabilize(self) -> None:

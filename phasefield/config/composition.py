@@ -220,7 +220,8 @@ def _fill_tables(config: Any) -> None:
         return
     from ..models.parameters import filled  # which takes SymPy along
 
-    for name, value in filled(OmegaConf.to_container(given)).items():
+    plain: Any = OmegaConf.to_container(given)
+    for name, value in filled(plain).items():
         OmegaConf.update(config, f"model.parameters.{name}", value, merge=False)
 
 

@@ -24,8 +24,8 @@ Array = NDArray[np.float64]
 def growth_rates(model: EnergyModel, state: Mapping[str, float], k: ArrayLike) -> Array:
     """Growth rates of plane waves on a homogeneous state: eigenvalues of ``-Q(k) (H + diag(A(k)))``.
 
-    H holds the second derivatives of f, A = kappa k^2 and the symbols of other terms (`Spectrum`); Q = M k^2 (conserved) or M (Cahn,
-    Acta Metall. 9 (1961) 795).
+    H holds the second derivatives of f, A = kappa k^2 and the symbols of other terms (`Spectrum`); Q = M k^2 (conserved) or M
+    (Cahn, Acta Metall. 9 (1961) 795).
 
     Args:
         state: value of every component by name. k: wavenumbers, 1/length.

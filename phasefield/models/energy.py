@@ -312,7 +312,10 @@ class Reader:
     """
 
     def __init__(
-        self, fields: Mapping[str, int | None], parameters: Mapping[str, float], courses: Mapping[str, Course] | None = None
+        self,
+        fields: Mapping[str, int | None],
+        parameters: Mapping[str, float],
+        courses: Mapping[str, Course] | None = None,
     ) -> None:
         self._fields, self._parameters, self._courses = dict(fields), dict(parameters), dict(courses or {})
 

@@ -6,6 +6,7 @@ cells, whose two signs are one mode. There the mean over both is taken: with G =
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -92,7 +93,9 @@ def apply(expr: sp.Expr, u: sp.Expr) -> sp.Expr:
     for term in sp.Add.make_args(sp.expand(u)):
         squares = [-sp.diff(term, sp.Symbol(x, real=True), 2) / term if term != 0 else sp.S.Zero for x in COORDINATES]
         if any(s.free_symbols & set(sp.symbols("x y z", real=True)) for s in squares) or signed_axes(expr):
-            raise ConfigError("solution", f"an operator cannot be applied to {term}", "give a sum of products of plane waves")
+            raise ConfigError(
+                "solution", f"an operator cannot be applied to {term}", "give a sum of products of plane waves"
+            )
         values = {k: sp.sqrt(s) for k, s in zip(_K, squares, strict=True)}
         result += expr.xreplace({_K2: sum(squares), **values}) * term
     return result
@@ -154,7 +157,7 @@ def _falls(spectrum: Spectrum, i: int, grid: Grid) -> bool:
         lengths = decade * most * (1 + 0.9 * np.arange(8) / 8)
         values = spectrum.at(i, (rays[:, :, None] * lengths).reshape(3, -1))
         lowest.append(float(np.nanmin(np.where(np.isnan(values), np.inf, values))))
-    falling = all(b < a for a, b in zip(lowest[:-1], lowest[1:], strict=True))
+    falling = all(b < a for a, b in itertools.pairwise(lowest))
     return lowest[-1] == -math.inf or (falling and lowest[-1] < 0 and lowest[-1] < 1.01 * lowest[-2])
 
 
@@ -167,7 +170,9 @@ def _generic(expr: sp.Expr) -> sp.Expr:
 def _even(expr: sp.Expr, signs: Sequence[int]) -> bool:
     """Whether the value stays as it is when components of the wavevector change sign, at points without any symmetry."""
     rng = np.random.Generator(np.random.Philox(2))
-    k = np.concatenate([size * rng.uniform(0.1, 1.0, (3, 16)) * rng.choice((-1, 1), (3, 16)) for size in (0.1, 1, 3)], axis=1)
+    k = np.concatenate(
+        [size * rng.uniform(0.1, 1.0, (3, 16)) * rng.choice((-1, 1), (3, 16)) for size in (0.1, 1, 3)], axis=1
+    )
     function = sp.lambdify([_K2, *_K], expr, "numpy")
     with np.errstate(all="ignore"):
         one, other = (

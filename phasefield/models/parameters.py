@@ -87,7 +87,9 @@ def read(given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Course]]
             expr = parse(text, key, Symbols({}, tuple(values), ("t",))).xreplace(constants)
         except ExpressionError as error:
             problem = error.problem.split("\n")[0]
-            raise ExpressionError(key, text, error.position, problem, f"{_EXPECTED}; {error.hint}".rstrip("; ")) from None
+            raise ExpressionError(
+                key, text, error.position, problem, f"{_EXPECTED}; {error.hint}".rstrip("; ")
+            ) from None
         if TIME in expr.free_symbols:
             courses[name] = Course(text, expr)
         else:
@@ -106,7 +108,11 @@ def _table(key: str, given: Mapping[str, Any]) -> Course:
     if given.get("kind") != "table":
         raise ConfigError(f"{key}.kind", f"is {given.get('kind')!r}", _EXPECTED)
     if given.get("points") is not None:
-        points = _checked(key, np.array(given["points"], dtype=float).reshape(-1, 2).T, "points")
+        try:
+            points = np.array(given["points"], dtype=float).reshape(-1, 2).T
+        except (TypeError, ValueError):
+            raise ConfigError(f"{key}.points", "are no pairs of numbers", "[[t1, value1], [t2, value2], ...]") from None
+        points = _checked(key, points, "points")
     elif given.get("path"):
         points = read_points(key, str(given["path"]))
     else:
@@ -117,7 +123,7 @@ def _table(key: str, given: Mapping[str, Any]) -> Course:
     bends[np.abs(bends) <= _STRAIGHT * np.abs(slopes).max()] = 0.0
     # A polygon as a sum of ramps, one from every corner on.
     ramps = [
-        sp.Float(b, 17) * sp.Piecewise((TIME - sp.Float(t, 17), TIME > sp.Float(t, 17)), (0, True))
+        sp.Float(b, 17) * sp.Piecewise((TIME - sp.Float(t, 17), sp.Float(t, 17) < TIME), (0, True))
         for t, b in zip(times, bends, strict=True)
         if b
     ]
@@ -136,13 +142,17 @@ def read_points(key: str, path: str) -> np.ndarray:
         rows = read_table(place)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{key}.path", f"{place} cannot be read: {reason}", "a table with the columns t,value") from error
+        raise ConfigError(
+            f"{key}.path", f"{place} cannot be read: {reason}", "a table with the columns t,value"
+        ) from error
     if rows and not any(is_number(c) for c in rows[0][1]):
         rows = rows[1:]
     for line, cells in rows:
         if len(cells) != 2 or not all(map(is_number, cells)):
             raise ConfigError(f"{key}.path", f"line {line} of {place} is {','.join(cells)}; t,value is expected")
-    return _checked(f"{key}.path", np.array([[float(c) for c in cells] for _, cells in rows]).reshape(-1, 2).T, str(place))
+    return _checked(
+        f"{key}.path", np.array([[float(c) for c in cells] for _, cells in rows]).reshape(-1, 2).T, str(place)
+    )
 
 
 def _checked(key: str, points: np.ndarray, where: str) -> np.ndarray:
@@ -152,7 +162,9 @@ def _checked(key: str, points: np.ndarray, where: str) -> np.ndarray:
     if not np.isfinite(points).all():
         raise ConfigError(key, f"{where} holds numbers that are not finite")
     if not (np.diff(points[0]) > 0).all():
-        raise ConfigError(key, f"the times of {where} do not rise from row to row", "for a jump take two times close by")
+        raise ConfigError(
+            key, f"the times of {where} do not rise from row to row", "for a jump take two times close by"
+        )
     return points
 
 
@@ -164,7 +176,12 @@ def filled(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = {}
     for name, value in parameters.items():
-        if isinstance(value, Mapping) and value.get("kind") == "table" and value.get("path") and not value.get("points"):
+        if (
+            isinstance(value, Mapping)
+            and value.get("kind") == "table"
+            and value.get("path")
+            and not value.get("points")
+        ):
             points = read_points(f"model.parameters.{name}", str(value["path"])).T.tolist()
             value = {**value, "points": points}
         found[name] = value

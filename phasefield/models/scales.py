@@ -27,7 +27,12 @@ def energy_terms(model: EnergyModel, cells: np.ndarray) -> float:
 
 
 def energy_noise(
-    stabilizers: Sequence[float], symbols: Sequence[float], volume: float, sizes: Sequence[float], sums: float, unit: float
+    stabilizers: Sequence[float],
+    symbols: Sequence[float],
+    volume: float,
+    sizes: Sequence[float],
+    sums: float,
+    unit: float,
 ) -> float:
     """The rise in free energy that round-off explains: of the terms of its sum, and of the cells where it is stationary.
 

@@ -154,7 +154,9 @@ class Stabilizer:
         low = self._lowest
 
         def tilted(p: Array) -> Array:
-            return np.asarray((self._energy(p) - (tilt * p).sum(axis=0) + (0.5 * low * (p - center) ** 2).sum(axis=0))[0])
+            return np.asarray(
+                (self._energy(p) - (tilt * p).sum(axis=0) + (0.5 * low * (p - center) ** 2).sum(axis=0))[0]
+            )
 
         points, level = start, tilted(start)
         rate, away = np.ones(points.shape[1]), np.ones(points.shape[1])

@@ -1,7 +1,8 @@
-"""The time scales of sources and parameters that depend on time: how far a step may go without jumping over something they do.
+"""The time scales of what depends on time: how far a step may go without jumping over something that a source or parameter does.
 
-Error estimates compare right-hand sides at the ends of steps, so a pulse shorter than a step leaves no trace in them. A source, or a
-parameter, is a formula, though, and tells where it changes: a `TimeMesh` finds the times, and a step is judged by what lies on its way.
+Error estimates compare right-hand sides at the ends of steps, so a pulse shorter than a step leaves no trace in them. A source or
+a parameter is a formula, though, and tells where it changes: a `TimeMesh` finds the times, and a step is judged by what lies on
+its way.
 """
 
 from __future__ import annotations
@@ -245,15 +246,20 @@ class SourceResolution:
             except TooFine as error:
                 reach /= 2 * error.excess
             if reach < MOST * np.spacing(t):
-                self.note = f"a source or parameter changes too fast for the numbers around time {t:g}: it is not followed"
+                self.note = (
+                    f"a source or parameter changes too fast for the numbers around time {t:g}: it is not followed"
+                )
                 return None
         self._reach = reach * min(0.7 * MOST / times.size, 4.0)  # what the next one is tried with
         self._mesh = self._measure(t, times, values, changed)
         if last < end and (steps := (self._end - t) / reach * MOST / 8) > _MANY:
-            self.note = f"a source or parameter changes on times of about {8 * reach / MOST:.1e} around time {t:g}; " + (
-                f"should it go on like this to time {self._end:g}, steps that follow it are about {steps:.0e}"
-                if math.isfinite(steps)
-                else "steps follow it"
+            self.note = (
+                f"a source or parameter changes on times of about {8 * reach / MOST:.1e} around time {t:g}; "
+                + (
+                    f"should it go on like this to time {self._end:g}, steps that follow it are about {steps:.0e}"
+                    if math.isfinite(steps)
+                    else "steps follow it"
+                )
             )
         return self._mesh
 

@@ -28,6 +28,9 @@ CASES = {
     "precipitate": (*PRECIPITATE, "grid.shape=[32,30]"),
     "conserved source": ("model=cahn_hilliard", SOURCE, "grid.shape=[16,18]"),
     "sources of two fields": (*PRECIPITATE, SOURCE, "model.fields.eta.source=-0.01*eta*y/32", "grid.shape=[32,30]"),
+    "operator": ("model=phase_field_crystal", "model.fields.psi.operator=(1-k2)**2+r*kx*ky", "grid.shape=[24,18]"),
+    "operator between walls": ("model=block_copolymer", "grid.shape=[20,15]", "grid.boundary=[no-flux,periodic]"),
+    "parameter in time": ("model=cahn_hilliard", "model.parameters.W=1+0.5*tanh(10*(t-0.5))", "grid.shape=[16,18]"),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Operator(Term):
     """Energy that is quadratic in modes; the potential gains G(k) u_k, at no transform.
 
-    G goes to L whole, its negative part too: the split adds to S what keeps S + A(k) from being negative (`SpectralSplit`), so that
-    modes which G makes grow are in N.
+    G goes to L whole, its negative part too: the split adds to S what keeps S + A(k) from being negative (`SpectralSplit`), so
+    that modes which G makes grow are in N.
     """
 
     name, title, signed = "operator", "nonlocal part", True
