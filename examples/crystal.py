@@ -2,8 +2,8 @@
 
     F = ∫ ψ/2 [r + (1 + ∇²)²] ψ + ψ⁴/4 dV,   lattice constant 4π/√3,   C11 = 9A²/16,   A = 4/5 (-ψ̄ + √(-15r - 36ψ̄²)/3)
 
-The operator (1 - k²)² is the symbol of a nonlocal energy. A unit cell that is stretched a little along x and relaxed gives C11 by its
-energy; a liquid with noise freezes into grains of the same lattice.
+The operator (1 - k²)² is the symbol of a nonlocal energy. A unit cell that is stretched a little along x and relaxed gives C11 by
+its energy; a liquid with noise freezes into grains of the same lattice.
 
 Run time: 15 s on 2 cores. Picture: crystal.png
 """

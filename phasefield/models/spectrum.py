@@ -1,6 +1,6 @@
 """The quadratic part of a model's energy in numbers: A_i(k), for 1/2 sum A_i |u_i|^2 over the modes.
 
-The gradient term's kappa k^2 and the symbols of all other terms. Where the direction of a wave is not said, the one of the least A
+Gradient term and all others together. Where the direction of a wave is not said, the one of the least A
 counts: it grows fastest.
 """
 
