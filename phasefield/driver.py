@@ -106,6 +106,7 @@ def _execute(
         "boundary": " ".join(sim.grid.boundary),
         "model": sim.model.name,
         "model_energy": sim.model.text,
+        **{f"model_parameter_{name}": course.text for name, course in sim.model.courses.items()},
         "model_formula": formula(sim.model.energy if sim.model.written is None else sim.model.written),
     }
     _announce(sim)

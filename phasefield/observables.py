@@ -259,16 +259,17 @@ class Observer:
         return {name: tuple(o.attrs) for name, o in self.observables.items() if o.measure is not None}
 
     def __call__(
-        self, cells: Any, modes: Any, measure: bool = True, known: Mapping[str, float] | None = None
+        self, cells: Any, modes: Any, measure: bool = True, known: Mapping[str, float] | None = None, t: float = 0.0
     ) -> dict[str, Any]:
         """Variables of a state given both as cells and as modes; those that are measured on the host are NaN unless asked for.
 
         Args:
-            known: parts of its energy, for those that no reduction of the state gives.
+            known: parts of its energy, for those that no reduction of the state gives. t: its time.
         """
+        scalars = {**self._model.scalars, **self._model.moving(t)}
         values: dict[str, float] = {}
         for space, program in self._programs.items():
-            values |= program({"u": cells if space == "real" else modes}, self._model.scalars)
+            values |= program({"u": cells if space == "real" else modes}, scalars)
         out: dict[str, Any] = {}
         given = {f"known_{part}": e for part, e in (known or {}).items()}
         for o, observable in self.observables.items():

@@ -10,6 +10,7 @@ import numpy as np
 from .grid import Grid
 from .integrators import AdaptiveSteps, Carry, Controller, Integrator, Trial
 from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_noise
+from .models.spectrum import Spectrum
 from .specs import TimeSpec
 
 #: Fluctuations, and rises of an energy, that are round-off, in units of the precision's epsilon.
@@ -34,6 +35,8 @@ def adaptive_steps(
         samples: states of the fields, shape ``(components, n)``, for sources that depend on them.
         energy_scale: what round-off of the free energy is relative to.
     """
+    spectrum = Spectrum(model)
+    highest = spectrum.bounds(grid)[1]
     epsilon = float(np.finfo(integrator.backend.dtype).eps)
     sources = SourceResolution.build(model, grid, samples, time.end)
     controller = Controller(
@@ -41,32 +44,35 @@ def adaptive_steps(
         order=integrator.scheme.error_order - 1,
         groups=list(model.slices().values()),
         epsilon=epsilon,
-        dt=time.dt or first_step(model, grid, split.stabilizers, time.end),
+        dt=time.dt or first_step(model, spectrum, grid, split.stabilizers, time.end),
         dt_min=time.dt_min or 0.0,
         dt_max=time.dt_max or math.inf,
-        stiffness=stiffness(model, grid, split.stabilizers),
+        stiffness=stiffness(model, spectrum, grid, split.stabilizers),
         bodies=model.bodies,
     )
 
-    def noise(carry: Carry, trial: Trial) -> float:
+    def noise(carry: Carry, trial: Trial, t_new: float) -> float:
+        now, *later = (model.moving(t) for t in (carry.t, 0.5 * (carry.t + t_new), t_new))
+        if any(other != now for other in later):
+            return math.inf  # who changes a parameter does work
         sums = sum(abs(part) for part in carry.energies.values()) + energy_scale
         sizes = [math.hypot(*pair) for pair in zip(trial.mean, trial.fluctuation, strict=True)]
-        return energy_noise(model, grid, split.stabilizers, sizes, sums, _ROUNDOFF * epsilon)
+        return energy_noise(split.stabilizers, highest, grid.volume, sizes, sums, _ROUNDOFF * epsilon)
 
     growth = Amplification(model, grid, _ROUNDOFF * epsilon)
     return AdaptiveSteps(integrator, controller, time.end, noise if model.gradient_flow else None, growth, sources)
 
 
-def first_step(model: EnergyModel, grid: Grid, stabilizers: Sequence[float], end: float) -> float:
+def first_step(model: EnergyModel, spectrum: Spectrum, grid: Grid, stabilizers: Sequence[float], end: float) -> float:
     """A step short against the fastest growth that the stabilisers allow for; the controller takes it from there."""
-    fastest = stiffness(model, grid, stabilizers)
+    fastest = stiffness(model, spectrum, grid, stabilizers)
     return min(0.02 / fastest, end) if fastest > 0 else end
 
 
-def stiffness(model: EnergyModel, grid: Grid, stabilizers: Sequence[float]) -> float:
-    """The fastest rate of the waves of an interface's width, 1/time."""
+def stiffness(model: EnergyModel, spectrum: Spectrum, grid: Grid, stabilizers: Sequence[float]) -> float:
+    """The fastest rate of the waves of an interface's width, for which A = S, 1/time."""
     _, most = grid.wavenumbers
     return max(
-        f.kinetics.operator(f.mobility * s, min(s / f.kappa, most) if f.kappa > 0 else most)
-        for (f, _), s in zip(model.components, stabilizers, strict=True)
+        f.kinetics.operator(f.mobility * s, min(spectrum.reach(s, i) ** 2, most))
+        for i, ((f, _), s) in enumerate(zip(model.components, stabilizers, strict=True))
     )

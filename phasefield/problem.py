@@ -74,7 +74,7 @@ def initial_of(spec: RunSpec, model: EnergyModel, grid: Grid) -> Rows:
                 "is missing; every field needs an initial condition",
                 f"e.g. initial.{f.name}=0.5+0.1*cos(x) or initial.{f.name}={{kind: noise, mean: 0.5, amplitude: 0.01}}",
             )
-        parts.append(initial_rows(f.name, condition, f.components, grid, spec.seed, spec.model.parameters))
+        parts.append(initial_rows(f.name, condition, f.components, grid, spec.seed, model.parameters))
     return lambda rows: np.concatenate([part(rows) for part in parts])
 
 
@@ -117,7 +117,7 @@ def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> d
     start = {f"initial.{f.name}": starting_point(spec, f.name) for f in model.order_parameters}
     return {
         "model.energy": model.text,
-        **{f"model.parameters.{name}": value for name, value in model.parameters.items()},
+        **{f"model.parameters.{name}": value for name, value in {**model.parameters, **_texts(model)}.items()},
         **{f"model.{name}": str(value) for name, value in model.settings.items() if value is not None},
         **fields,
         "grid.shape": list(grid.shape),
@@ -130,6 +130,10 @@ def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> d
         "seed": spec.seed,
         **start,
     }
+
+
+def _texts(model: EnergyModel) -> dict[str, str]:
+    return {name: course.text for name, course in model.courses.items()}
 
 
 def check_identity(mine: Mapping[str, Any], meta: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from .grid import Grid
 from .initial import Sample, slabs
 from .integrators import SCHEMES, AdaptiveSteps, Carry, FixedSteps, Integrator, NoWay
 from .models import (
+    Curvature,
     SpectralSplit,
     Stabilizer,
     below,
@@ -24,7 +25,9 @@ from .models import (
     continued,
     energy_terms,
 )
+from .models.parameters import telling
 from .models.resolution import Resolution, resolution
+from .models.spectrum import Spectrum
 from .observables import Factory, Observer, continuation, of_term
 from .pace import adaptive_steps
 from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
@@ -108,9 +111,10 @@ class Simulation:
         self.model = continued(self.model, self._bounds)
         self.continuation = below(self.model, self._bounds)
         # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
-        self._stabilizer = Stabilizer(self.model, 0.5 if self.scheme.memory == 0 else 1.0)
+        self._margin = 0.5 if self.scheme.memory == 0 else 1.0
+        self._patterned = not Spectrum(self.model).plain
         if checkpoint is None:
-            curvature = self._stabilizer(cells)
+            curvature = self._curvature(cells, 0.0)
             self.stabilizers, self._passing = curvature.visited, curvature.passing
             self._scale, self._samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
             del sample, cells
@@ -206,7 +210,7 @@ class Simulation:
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self._cells(carry)
-        values = self.observer(scratch, carry.u, measure, carry.energies)
+        values = self.observer(scratch, carry.u, measure, carry.energies, carry.t)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
     def _cells(self, carry: Carry) -> Any:
@@ -230,15 +234,28 @@ class Simulation:
         if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
             self.check()
         step = self.carry.step
-        # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
-        # their order, which a new start at low order would spoil.
-        uncertain = self.spec.time.adaptive and (bool(self.continuation) or not self.model.gradient_flow)
+        # Sources lead anywhere, patterns of a nonlocal energy overshoot the wells of f, parameters leave behind what S was for,
+        # and near a logarithm's end a little further is a much larger curvature. Fixed steps keep their order, which a new
+        # start at low order would spoil.
+        doubts = bool(self.continuation), not self.model.gradient_flow, self._patterned, bool(self.model.courses)
+        uncertain = self.spec.time.adaptive and any(doubts)
         if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
             self._stabilize()
 
+    def _curvature(self, cells: np.ndarray, t: float) -> Curvature:
+        """What S has to cover from time ``t`` to the end, with the parameters on their way."""
+        courses = list(self.model.courses.values())
+        times = telling(courses, t, max(t, self.spec.time.end)) if courses else [t]
+        found = [Stabilizer(self.model.at(when), self._margin)(cells) for when in times]
+        visited, rest = (
+            [max(s) for s in zip(*part, strict=True)]
+            for part in zip(*((c.visited, c.rest) for c in found), strict=True)
+        )
+        return Curvature(visited, rest)
+
     def _stabilize(self) -> None:
         """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
-        found = self._stabilizer(cells_of(self.layout, self.backend.to_host(self._cells(self.carry))))
+        found = self._curvature(cells_of(self.layout, self.backend.to_host(self._cells(self.carry))), self.carry.t)
         self._passing = found.passing
         pairs = list(zip(found.visited, self.stabilizers, strict=True))
         if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):

@@ -67,7 +67,7 @@ class _Model:
     description: str = ""
     energy: str = "???"
     fields: dict[str, FieldSpec] = field(default_factory=dict)
-    parameters: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -247,7 +247,8 @@ class RunSpec:
     model: ModelSpec = key(
         ModelSpec,
         "NAME or FILE.yaml; then model.energy (free-energy density: + - * / **, exp log sqrt sin cos tanh abs min max piecewise "
-        "sum), model.parameters.P, model.fields.F.(kinetics|mobility|kappa|components|source|units)",
+        "sum), model.parameters.P (a number, an expression in t or {kind: table, path: FILE}), "
+        "model.fields.F.(kinetics|mobility|kappa|operator|components|source|units)",
         presets="model",
     )
     initial: dict[str, Any] = key(

@@ -30,7 +30,7 @@ WRONG = [
     (["~grid"], "~grid", "cannot be removed"),
     (["=3"], "'=3'", "key=value"),
     (["model=cahn_hillard"], "model", "did you mean 'cahn_hilliard'?"),
-    (["model="], "model", "presets: allen_cahn, cahn_hilliard"),
+    (["model="], "model", "presets: allen_cahn, block_copolymer"),
     (["model=null"], "configuration", "by its name"),
     (["experiment=1a"], "experiment", "did you mean 'pfhub/1a'?"),
     (["experiment=pfhub/1x"], "experiment", "pfhub/1a_periodic"),

@@ -203,7 +203,26 @@ def compose(overrides: Sequence[str], language: Language = RUN) -> Any:
         raise config_error(error, language.schema) from error
     if language.name == RUN.name:
         check(config, overrides)
+        _fill_tables(config)
     return config
+
+
+def _fill_tables(config: Any) -> None:
+    """What is in the tables of parameters, so that the configuration of a run goes on without their files.
+
+    Raises:
+        ConfigError: a file that is no table.
+    """
+    from omegaconf import OmegaConf
+
+    given = config.model.parameters
+    if not any(OmegaConf.is_dict(given[name]) for name in given):
+        return
+    from ..models.parameters import filled  # which takes SymPy along
+
+    plain: Any = OmegaConf.to_container(given)
+    for name, value in filled(plain).items():
+        OmegaConf.update(config, f"model.parameters.{name}", value, merge=False)
 
 
 def check(config: Any, overrides: Sequence[str]) -> None:
@@ -214,6 +233,7 @@ def check(config: Any, overrides: Sequence[str]) -> None:
     """
     spec = config.model
     text = f"{spec.energy} {config.initial} " if not _missing(spec, "energy") else ""
+    text += " ".join(f"{spec.parameters[name]}" for name in spec.parameters) + " "
     text += " ".join(f"{f[key]}" for f in spec.fields.values() for key in (*EXPRESSIONS, "initial"))
     used = set(re.findall(r"\w+", text))
     for override in overrides:

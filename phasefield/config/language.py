@@ -14,13 +14,13 @@ from ..specs import EXPRESSIONS, RunSpec
 
 #: How fields of a model and their initial conditions are read, whatever their names are.
 _EXPRESSION = (
-    rf"model\.energy|model\.fields\.\w+\.({'|'.join(EXPRESSIONS)})",
+    rf"model\.energy|model\.parameters\.\w+|model\.fields\.\w+\.({'|'.join(EXPRESSIONS)})",
     r"initial\.\w+(\.\w+)*|model\.fields\.\w+\.initial(\.\w+)*",
 )
 _TEXT = (r"model\.(name|description)|model\.fields\.\w+\.(units|description)",)
 _OPEN = (r"model\.(fields|parameters)", "initial")
 #: Keys that hold one mapping out of several kinds.
-REPLACED = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|output\.(every|history))$")
+REPLACED = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|model\.parameters\.\w+|output\.(every|history))$")
 #: Groups of Hydra whose presets may be files of one's own.
 FILED = ("model", "experiment")
 

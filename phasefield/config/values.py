@@ -16,7 +16,9 @@ from ..specs import ARRAY
 #: Initial conditions, which may be arrays.
 _INITIAL = re.compile(r"^(?:initial\.(\w+)|model\.fields\.(\w+)\.initial)$")
 #: Mappings that are one value.
-_WHOLE = re.compile(r"^(initial\.\w+|model\.fields\.\w+\.initial|output\.(every|history)|homogenize\.\w+)$")
+_WHOLE = re.compile(
+    r"^(initial\.\w+|model\.fields\.\w+\.initial|model\.parameters\.\w+|output\.(every|history)|homogenize\.\w+)$"
+)
 _WORD = re.compile(r"^[A-Za-z_][\w.-]*$", re.ASCII)
 
 

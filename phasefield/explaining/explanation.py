@@ -90,7 +90,8 @@ class Explanation:
     """A configuration explained: ``str()`` is the text of `phasefield explain`.
 
     Attributes:
-        model, description, energy: name, description and free-energy density of the model as written. parameters: its constants.
+        model, description, energy: name, description and free-energy density of the model as written. parameters: its
+            constants, and the text of those that depend on time.
         fields: its fields. grid: the grid. time_unit: of all times. theory: see `phasefield.models.theory.Theory`.
         resolution: what the grid makes of it, and the warnings that a run would begin with. seen: shape of the grid on which the
             initial values were looked at, a coarser one where the run's is large. stepping, cost, outputs: see there.
@@ -99,7 +100,7 @@ class Explanation:
     model: str
     description: str
     energy: str
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, float | str]
     fields: tuple[FieldFacts, ...]
     grid: Grid
     time_unit: str

@@ -62,7 +62,10 @@ def explanation(
         spec.model.name,
         spec.model.description,
         " ".join(spec.model.energy.split()),
-        dict(spec.model.parameters),
+        {
+            **model.parameters,
+            **{name: f"{course.text} ({course.at(0.0):g} at t = 0)" for name, course in model.courses.items()},
+        },
         tuple(_facts(spec, model)),
         grid,
         "" if spec.time.units == "1" else spec.time.units,

@@ -73,7 +73,9 @@ def _model(e: Explanation) -> Section:
     found = Section(f"{e.model}: {e.description}" if e.description else e.model)
     found.add("energy", f"f = {e.energy}")
     if e.parameters:
-        found.add("parameters", ", ".join(f"{name} = {value:g}" for name, value in e.parameters.items()))
+        found.add(
+            "parameters", ", ".join(f"{n} = {v if isinstance(v, str) else f'{v:g}'}" for n, v in e.parameters.items())
+        )
     for equation in e.theory.equations:
         found.add("motion", equation.rate)
         found.add("potential", equation.potential)

@@ -281,10 +281,14 @@ class Growth(Protocol):
     @property
     def picks(self) -> Sequence[tuple[slice, ...]]: ...
 
-    def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
-        """About the mean of a state."""
+    @property
+    def moving(self) -> bool:
+        """Whether the rate of one and the same state depends on time."""
 
-    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float]) -> float:
+    def rate(self, mean: Sequence[float], fluctuation: Sequence[float], t: float) -> float:
+        """About the mean of a state, at time ``t``."""
+
+    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float], t: float) -> float:
         """In what lies in an unstable state, from the values at ``picks``."""
 
 
@@ -354,7 +358,7 @@ class AdaptiveSteps:
 
     Args:
         controller: proposes sizes. end: of the run.
-        noise: the rise of the energy in an attempted step that round-off explains; None where the energy may rise.
+        noise: the rise of the energy in a step to a time that round-off explains; None where the energy may rise.
         growth, events: what bounds steps besides; None for nothing.
     """
 
@@ -363,7 +367,7 @@ class AdaptiveSteps:
         integrator: Integrator,
         controller: Controller,
         end: float,
-        noise: Callable[[Carry, Trial], float] | None = None,
+        noise: Callable[[Carry, Trial, float], float] | None = None,
         growth: Growth | None = None,
         events: Events | None = None,
     ) -> None:
@@ -415,7 +419,7 @@ class AdaptiveSteps:
             ratio = controller.ratio(trial, size)
             forced = size <= floor * 1.001 and controller.dt_min > 0
             if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                why = self._objection(carry, trial)
+                why = self._objection(carry, trial, t_new)
                 if not why:
                     drift = integrator.drift(carry, size, t_new) if controller.due else None
                     controller.accepted(trial, ratio, size, drift)
@@ -436,22 +440,23 @@ class AdaptiveSteps:
             "check the initial values and the energy's domain, or loosen time.tolerance",
         )
 
-    def _objection(self, carry: Carry, trial: Trial) -> str:
+    def _objection(self, carry: Carry, trial: Trial, t_new: float) -> str:
         """Why a completed step is no good, or nothing."""
         if trial.energies and not math.isfinite(trial.energy):
             return "the free energy is not finite"
-        if self._noise is not None and (rise := trial.energy - carry.energy) > 0 and rise > self._noise(carry, trial):
+        rise = trial.energy - carry.energy
+        if self._noise is not None and rise > 0 and rise > self._noise(carry, trial, t_new):
             return "the free energy rises"
         return ""
 
     def _after(self, carry: Carry, trial: Trial) -> None:
         """What an accepted step means for the next ones."""
         # The growth of fluctuations bounds them: an error there is small beside that of the pattern which grows from it.
-        if self._growth is not None and self.controller.changed(trial):
-            self.controller.survey(trial, _followed(self._growth.rate(trial.mean, trial.fluctuation)))
+        if self._growth is not None and (self._growth.moving or self.controller.changed(trial)):
+            self.controller.survey(trial, _followed(self._growth.rate(trial.mean, trial.fluctuation, carry.t)))
         if self._growth is not None and self.controller.watching(carry.step):
             sample = self._integrator.sample(carry, self._growth.picks)
-            self.controller.watch(_followed(self._growth.waiting(sample, trial.fluctuation)))
+            self.controller.watch(_followed(self._growth.waiting(sample, trial.fluctuation, carry.t)))
         self._judge(carry)
         if self._events is not None and (now := self._events.switch(carry.t)) is not None:
             self._integrator.restart(carry, max(now, carry.t))

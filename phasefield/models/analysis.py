@@ -15,17 +15,19 @@ from numpy.typing import ArrayLike, NDArray
 from ..codegen import K2, K2_ALONG, K_ALONG
 from ..errors import ConfigError, NotConverged
 from .energy import COORDINATES, EnergyModel, OrderParameter
-from .split import WAVES
+from .parameters import TIME
+from .spectrum import Spectrum
 from .terms import Gradient
+from .waves import WAVES
 
 Array = NDArray[np.float64]
-TIME = sp.Symbol("t", real=True)
 
 
 def growth_rates(model: EnergyModel, state: Mapping[str, float], k: ArrayLike) -> Array:
-    """Growth rates of plane waves on a homogeneous state: eigenvalues of ``-Q(k) (H + diag(kappa) k^2)``.
+    """Growth rates of plane waves on a homogeneous state: eigenvalues of ``-Q(k) (H + diag(A(k)))``.
 
-    H holds the second derivatives of f; Q = M k^2 (conserved) or M (Cahn, Acta Metall. 9 (1961) 795).
+    H holds the second derivatives of f, A = kappa k^2 and the symbols of other terms (`Spectrum`); Q = M k^2 (conserved) or M
+    (Cahn, Acta Metall. 9 (1961) 795).
 
     Args:
         state: value of every component by name. k: wavenumbers, 1/length.
@@ -38,7 +40,8 @@ def growth_rates(model: EnergyModel, state: Mapping[str, float], k: ArrayLike) -
     """
     hessian = _hessian(model, state)
     wavenumbers = np.asarray(k, dtype=float)
-    rates = [np.linalg.eigvalsh(_growth_matrix(model, hessian, q)[0]) for q in wavenumbers.ravel()]
+    spectrum = Spectrum(model)
+    rates = [np.linalg.eigvalsh(_growth_matrix(model, spectrum, hessian, q)[0]) for q in wavenumbers.ravel()]
     return np.reshape(rates, (*wavenumbers.shape, len(hessian)))
 
 
@@ -53,23 +56,26 @@ def fastest_growing_wavenumber(model: EnergyModel, state: Mapping[str, float]) -
 
 def fastest_of(model: EnergyModel, hessian: Array) -> float:
     """`fastest_growing_wavenumber` of a state with these second derivatives of f, shape ``(components, components)``."""
+    spectrum = Spectrum(model)
     depth = -float(np.linalg.eigvalsh(hessian)[0])
-    if depth <= 0:
+    if depth <= 0 and not spectrum.signed:
         return 0.0
-    kappa = min(f.kappa for f, _ in model.components)
-    if kappa == 0:
+    reach = spectrum.reach(depth)
+    if not math.isfinite(reach):
         raise ConfigError(
             "model.fields", "growth has no fastest wavenumber where a field has kappa = 0", "give every field kappa > 0"
         )
 
     def slope(q: float) -> float:
-        matrix, derivative = _growth_matrix(model, hessian, q)
+        matrix, derivative = _growth_matrix(model, spectrum, hessian, q)
         top = np.linalg.eigh(matrix)[1][:, -1]
         return float(top @ derivative @ top)
 
     # No wave grows beyond the cutoff; the highest sample there brackets the maximum between its neighbours.
-    samples = np.linspace(0, math.sqrt(depth / kappa), 512)
-    rates = np.linalg.eigvalsh(np.array([_growth_matrix(model, hessian, q)[0] for q in samples]))
+    samples = np.linspace(0, reach, 512)
+    rates = np.linalg.eigvalsh(np.array([_growth_matrix(model, spectrum, hessian, q)[0] for q in samples]))
+    if not spectrum.plain and rates[:, -1].max() <= 0:
+        return 0.0
     best = int(np.argmax(rates[:, -1]))
     if best == 0 and slope(samples[1]) <= 0:
         return 0.0
@@ -82,14 +88,25 @@ def fastest_of(model: EnergyModel, hessian: Array) -> float:
 
 def growth_rate(model: EnergyModel, hessian: Array, k: float) -> float:
     """The largest growth rate, 1/time, of waves of wavenumber k on a state with these second derivatives of f."""
-    return float(np.linalg.eigvalsh(_growth_matrix(model, hessian, k)[0])[-1])
+    return float(np.linalg.eigvalsh(_growth_matrix(model, Spectrum(model), hessian, k)[0])[-1])
 
 
 def shortest_unstable(model: EnergyModel, hessian: Array) -> float:
     """Wavenumber (1/length) above which every wave decays on a state with these second derivatives of f; 0 if all do.
 
-    H + diag(kappa) k^2 is positive beyond the largest k^2 that makes it singular; all kappa must be positive.
+    H + diag(A(k)) is positive beyond the largest k that makes it singular; all A must grow with k.
     """
+    spectrum = Spectrum(model)
+    if not spectrum.plain:
+
+        def unstable(k: Array) -> NDArray[np.bool_]:
+            symbols = spectrum.along(k)
+            inner = hessian + symbols[:, :, None] * np.eye(len(hessian))
+            finite = np.isfinite(inner).all(axis=(1, 2))
+            inner[~finite] = np.eye(len(hessian))
+            return np.asarray(np.linalg.eigvalsh(inner)[:, 0] < 0)
+
+        return spectrum.last(unstable)
     root = np.sqrt([f.kappa for f, _ in model.components])
     largest = -float(np.linalg.eigvalsh(hessian / np.outer(root, root))[0])
     return math.sqrt(max(largest, 0.0))
@@ -134,14 +151,13 @@ def _hessian(model: EnergyModel, state: Mapping[str, float]) -> Array:
     return values
 
 
-def _growth_matrix(model: EnergyModel, hessian: Array, k: float) -> tuple[Array, Array]:
-    """``-sqrt(Q) (H + diag(kappa) k^2) sqrt(Q)``, symmetric and of the same eigenvalues, and its derivative in k."""
+def _growth_matrix(model: EnergyModel, spectrum: Spectrum, hessian: Array, k: float) -> tuple[Array, Array]:
+    """``-sqrt(Q) (H + diag(A(k))) sqrt(Q)``, symmetric and of the same eigenvalues, and its derivative in k."""
     conserved = np.array([f.kinetics.conserved for f, _ in model.components])
     root = np.sqrt([f.mobility for f, _ in model.components])
-    kappa = np.diag([f.kappa for f, _ in model.components])
     q, dq = np.where(conserved, root * k, root), np.where(conserved, root, 0.0)
-    inner = hessian + kappa * k**2
-    change = np.outer(dq, q) * inner + np.outer(q, dq) * inner + np.outer(q, q) * kappa * 2 * k
+    inner = hessian + np.diag(spectrum.along(np.array([k]))[0])
+    change = np.outer(dq, q) * inner + np.outer(q, dq) * inner + np.outer(q, q) * np.diag(spectrum.slope(k))
     return -np.outer(q, q) * inner, -change
 
 

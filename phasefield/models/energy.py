@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,9 @@ import sympy as sp
 from ..codegen import array_symbol
 from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
+from . import parameters as given_parameters
 from .kinetics import KINETICS, Kinetics
+from .parameters import Course
 from .terms import TERMS, Term
 
 COORDINATES = ("x", "y", "z")
@@ -86,7 +88,8 @@ class EnergyModel:
     Args:
         name: name of the model.
         energy: free-energy density f, symbolic in the order parameters and the parameters.
-        order_parameters: the fields. parameters: values of the constants.
+        order_parameters: the fields. parameters: values of the constants, and of those that depend on time at the time at hand,
+            0 if not said otherwise (see `at`). courses: how these do.
         settings: what terms have of a model as a whole, see `phasefield.models.terms`.
         text: the expression as the user wrote it. written: what it says, where ``energy`` is continued beyond its domain.
     """
@@ -98,6 +101,17 @@ class EnergyModel:
     text: str = ""
     written: sp.Expr | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    courses: Mapping[str, Course] = field(default_factory=dict)
+    _compiled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def at(self, t: float) -> EnergyModel:
+        """The model with its parameters as they are at time ``t``; itself where none depends on it."""
+        if not self.courses:
+            return self
+        model = replace(self, parameters={**self.parameters, **{name: c.at(t) for name, c in self.courses.items()}})
+        kept = ("components", "kinds", "potentials", "curvatures", "hessian", "bodies")
+        model.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        return model
 
     @cached_property
     def components(self) -> list[tuple[OrderParameter, sp.Symbol]]:
@@ -215,6 +229,10 @@ class EnergyModel:
         """Kernel argument by its name."""
         return sp.Symbol(name, real=True)
 
+    def moving(self, t: float) -> dict[str, float]:
+        """Those of `scalars` that depend on time, at time ``t``."""
+        return {f"par_{name}": course.at(t) for name, course in self.courses.items()}
+
     def scalar(self, name: str, i: int) -> sp.Symbol:
         """Kernel argument that holds a number of component ``i``: mobility, kappa, stabilizer, ..., the same all over a field."""
         return sp.Symbol(f"{name}_{self.order_parameters.index(self.components[i][0])}", real=True)
@@ -229,15 +247,31 @@ class EnergyModel:
 
     def function(self, exprs: Sequence[sp.Expr]) -> Callable[[np.ndarray], np.ndarray]:
         """`evaluate` of the same expressions at one set of points after another: compiling them is what takes time."""
-        function = sp.lambdify(self.unknowns, [self.values(sp.sympify(e)) for e in exprs], modules="numpy", cse=True)
+        # What depends on time is an argument, so that the model at another time need not be compiled anew.
+        moving = [self.parameters[name] for name in self.courses]
+        function = self._function(exprs)
 
         def at(points: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
-                values = function(*points)
+                values = function(*points, *moving)
                 dtype = np.result_type(points.dtype, float)  # complex points serve complex steps
                 return np.array([np.broadcast_to(np.asarray(v, dtype=dtype), points.shape[1:]) for v in values])
 
         return at
+
+    def _function(self, exprs: Sequence[sp.Expr]) -> Callable[..., Any]:
+        constants = {k: v for k, v in self.parameters.items() if k not in self.courses}
+        key = tuple(exprs), tuple(constants.items())
+        if not self.courses or key not in self._compiled:
+            table = {sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in constants.items()}
+            names = [*self.unknowns, *(sp.Symbol(k, real=True) for k in self.courses)]
+            fixed = [sp.sympify(e).xreplace(table) for e in exprs]
+            self._compiled[key] = sp.lambdify(names, fixed, modules="numpy", cse=True)
+        return self._compiled[key]
+
+    def in_time(self, expr: sp.Expr) -> sp.Expr:
+        """``expr`` with the constants replaced by their values, and what depends on time by its course."""
+        return self.values(expr.xreplace({sp.Symbol(k, real=True): c.expr for k, c in self.courses.items()}))
 
     @classmethod
     def build(
@@ -245,7 +279,7 @@ class EnergyModel:
         name: str,
         energy: str,
         order_parameters: Sequence[Mapping[str, Any]],
-        parameters: Mapping[str, float],
+        parameters: Mapping[str, Any],
         settings: Mapping[str, Any] | None = None,
         axes: int = 3,
     ) -> EnergyModel:
@@ -255,6 +289,7 @@ class EnergyModel:
             order_parameters: mappings with the keys under ``model.fields.F``; a mobility may be an expression in the parameters,
                 what else may be one is up to the terms.
             settings: the keys that terms have under ``model``. axes: of the grid.
+            parameters: numbers, expressions in t and the other constants, or tables, see `phasefield.models.parameters`.
 
         Raises:
             ConfigError, ExpressionError: with the configuration key at fault.
@@ -262,11 +297,8 @@ class EnergyModel:
         fields = {f["name"]: f.get("components") for f in order_parameters}
         symbols = Symbols(fields, tuple(parameters))
         check_names(symbols, "model")
-        for key, value in parameters.items():
-            if not math.isfinite(value):
-                raise ConfigError(f"model.parameters.{key}", f"is {value}; a finite number is expected")
-
-        reader = Reader(fields, parameters)
+        start, courses = given_parameters.read(parameters)
+        reader = Reader(fields, start, courses)
         built = []
         for item in order_parameters:
             key = f"model.fields.{item['name']}"
@@ -285,18 +317,34 @@ class EnergyModel:
             built.append(OrderParameter(item["name"], kinetics, mobility, components, values, **about))
         kept = {k: v for term in TERMS for k, v in term.configure(settings or {}, axes, reader).items()}
         expression = parse(energy, "model.energy", symbols)
-        return cls(name, expression, tuple(built), dict(parameters), energy, settings=kept)
+        return cls(name, expression, tuple(built), start, energy, settings=kept, courses=courses)
 
 
 class Reader:
     """Reads what stands at the keys of a model's fields.
 
     Args:
-        fields: field -> number of components, None for a scalar one. parameters: values of the constants.
+        fields: field -> number of components, None for a scalar one. parameters: values of the constants. courses: those among
+            them that depend on time.
     """
 
-    def __init__(self, fields: Mapping[str, int | None], parameters: Mapping[str, float]) -> None:
-        self._fields, self._parameters = dict(fields), dict(parameters)
+    def __init__(
+        self,
+        fields: Mapping[str, int | None],
+        parameters: Mapping[str, float],
+        courses: Mapping[str, Course] | None = None,
+    ) -> None:
+        self._fields, self._parameters, self._courses = dict(fields), dict(parameters), dict(courses or {})
+
+    def _constant(self, key: str, expr: sp.Expr) -> sp.Expr:
+        """Refuses what depends on time where a constant is expected."""
+        if moving := sorted({s.name for s in expr.free_symbols} & set(self._courses)):
+            raise ConfigError(
+                key,
+                f"depends on time by the parameter {moving[0]}, and is part of what schemes integrate exactly, a constant",
+                "parameters in t may stand in model.energy and in model.fields.F.source",
+            )
+        return expr
 
     def number(self, key: str, value: Any, signed: bool = False) -> float:
         """A finite number from a number or an expression in the parameters, >= 0 unless it may have a sign.
@@ -305,7 +353,7 @@ class Reader:
             ConfigError, ExpressionError: there is none.
         """
         if isinstance(value, str):
-            expr = parse(value, key, Symbols({}, tuple(self._parameters)))
+            expr = self._constant(key, parse(value, key, Symbols({}, tuple(self._parameters))))
             value = expr.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self._parameters.items()})
         try:
             result = float(value)
@@ -314,6 +362,12 @@ class Reader:
         if not math.isfinite(result) or (result < 0 and not signed):
             raise ConfigError(key, f"is {result}; a finite number{'' if signed else ' >= 0'} is expected")
         return result
+
+    def operator(self, key: str, value: Any) -> sp.Expr:
+        """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""
+        from .operators import read  # which evaluates models
+
+        return self._constant(key, read(key, str(value), self._parameters))
 
     def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
         """One expression in x, y, z, t, the parameters and the fields, or one per component.

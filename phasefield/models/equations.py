@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .energy import COORDINATES, EnergyModel
-from .split import WAVES
-from .terms import Elastic, Gradient
+from .terms import Elastic, Gradient, Operator
+from .waves import WAVES
 
 #: Operations of an expression up to which a shorter form of it is looked for: factoring takes long beyond.
 _SHORT = 120
@@ -60,9 +60,17 @@ def _potential(model: EnergyModel, i: int) -> str:
             parts += _gradient(f.name, s.name, len(f.kappas)) if any(f.kappas) else []
         elif term.density is not None and not isinstance(term, Elastic):
             local += model.potentials[i] if term.density == model.energy else term.density.diff(s)
+        elif isinstance(term, Operator):
+            if (symbol := f.values["operator"]) is not None:
+                parts.append(f"+ G_{f.name}*{s.name}, G_{f.name} = {_text(_plain(symbol))} in modes")
         elif term.energetic and (term.symbol(i, WAVES) is not None or term.force(i)):
             parts.append(f"+ dF_{term.name}/d{s.name}")
     return " ".join([f"mu_{s.name} =", _text(_shortest(local)), *parts])
+
+
+def _plain(symbol: sp.Expr) -> sp.Expr:
+    """A symbol as configured, without what was said of k = 0."""
+    return symbol.args[0][0] if isinstance(symbol, sp.Piecewise) else symbol
 
 
 def _gradient(field: str, name: str, axes: int) -> list[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..grid import Grid
 from .energy import EnergyModel
+from .spectrum import Spectrum
 from .unstable import UnstableCells
 
 #: Ratio of curvatures up to which the growth of a front's foot is followed as that of any fluctuation.
 _USUAL = 3.0
+#: Wavenumbers at which growth is looked at, for the gradient term alone and with others.
+_WAVES, _FINE = 48, 400
 
 
 class Amplification:
@@ -28,25 +31,27 @@ class Amplification:
         noise: relative size of fluctuations that are but round-off, which nothing needs to follow.
 
     Attributes:
-        picks: places in a buffer that `waiting` asks for.
+        picks: places in a buffer that `waiting` asks for. moving: whether the rate of one and the same state depends on time.
     """
 
     def __init__(self, model: EnergyModel, grid: Grid, noise: float) -> None:
         self._noise = noise
-        self._potentials = model.function(model.potentials)
+        self._model = model
+        self._compiled: Callable[[np.ndarray], np.ndarray] | None = None
+        self.moving = bool(model.courses)
         fields = [f for f, _ in model.components]
         self._conserved = np.array([f.kinetics.conserved for f in fields])
         self._root = np.sqrt([f.mobility for f in fields])
-        self._kappa = np.array([f.kappa for f in fields], dtype=float)
+        self._spectrum = Spectrum(model)
         self._least, self._most = grid.wavenumbers
         self._unstable = UnstableCells(model, grid)
         self.picks = self._unstable.picks
 
-    def rate(self, mean: Sequence[float], fluctuation: Sequence[float]) -> float:
+    def rate(self, mean: Sequence[float], fluctuation: Sequence[float], t: float = 0.0) -> float:
         """The largest growth rate, 1/time; 0 where nothing grows or the energy is not finite nearby.
 
         Args:
-            mean, fluctuation: of every component, as in `Trial`.
+            mean, fluctuation: of every component, as in `Trial`. t: the time, for parameters that depend on it.
         """
         center, spread = np.array(mean), math.sqrt(3) * np.array(fluctuation)
         scale = np.max(np.hypot(center, spread))
@@ -56,25 +61,27 @@ class Amplification:
         spread = np.maximum(spread, 1e-5 * scale)
         count = len(center)
         points = center[:, None] + np.hstack([np.diag(spread), -np.diag(spread)])
-        forces = self._potentials(points)
+        forces = self._potentials(t)(points)
         hessian = (forces[:, :count] - forces[:, count:]) / (2 * spread)
         hessian = 0.5 * (hessian + hessian.T)
         if not np.isfinite(hessian).all():
             return 0.0
+        spectrum = self._spectrum
         depth = -float(np.linalg.eigvalsh(hessian)[0])
-        if depth <= 0:
+        if depth <= 0 and not spectrum.signed:
             return 0.0
-        least = self._kappa.min()
-        highest = min(self._most, depth / least) if least > 0 else self._most
-        squares = np.geomspace(self._least, max(highest, self._least), 48) if self._conserved.any() else np.zeros(1)
+        highest = min(self._most, spectrum.reach(depth) ** 2)
+        # With the gradient term alone it is the mean that grows fastest, if it may; other symbols may have narrow minima.
+        count = 1 if spectrum.plain and not self._conserved.any() else _WAVES if spectrum.plain else _FINE
+        squares = np.geomspace(self._least, max(highest, self._least), count)
         if not self._conserved.all():
             squares[0] = 0.0  # grows with the mean
         mobility = self._root * np.where(self._conserved, np.sqrt(squares)[:, None], 1.0)
-        inner = hessian + squares[:, None, None] * np.diag(self._kappa)
+        inner = hessian + spectrum.along(np.sqrt(squares))[:, :, None] * np.eye(len(center))
         growth = -mobility[:, :, None] * inner * mobility[:, None, :]
         return max(0.0, float(np.linalg.eigvalsh(growth)[:, -1].max()))
 
-    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float]) -> float:
+    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float], t: float = 0.0) -> float:
         """The largest growth rate, 1/time, in what lies in an unstable state ahead of fronts; 0 where little does.
 
         A front that its foot pulls into an unstable state is as fast as the foot grows (van Saarloos, Phys. Rep. 386 (2003) 29),
@@ -83,10 +90,15 @@ class Amplification:
         quartic well it is twice), an error of third order is larger by as much, and the rate is given larger by the cube root.
 
         Args:
-            sample: the state at `picks`, as found in its buffer. fluctuation: of every component, as in `Trial`.
+            sample: the state at `picks`, as found in its buffer. fluctuation: of every component, as in `Trial`. t: as in `rate`.
         """
-        found, contrast = self._unstable(sample, fluctuation)
+        found, contrast = self._unstable(sample, fluctuation, self._potentials(t))
         if not found.size:
             return 0.0
-        rate = self.rate(list(found.mean(axis=1)), list(found.std(axis=1)))
+        rate = self.rate(list(found.mean(axis=1)), list(found.std(axis=1)), t)
         return float(rate * max(1.0, (1 + contrast) / (1 + _USUAL)) ** (1 / 3))
+
+    def _potentials(self, t: float) -> Callable[[np.ndarray], np.ndarray]:
+        if self._compiled is None or self.moving:
+            self._compiled = self._model.at(t).function(self._model.potentials)
+        return self._compiled

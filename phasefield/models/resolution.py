@@ -16,6 +16,7 @@ from ..grid import Grid
 from .analysis import Array, Density, fastest_of, growth_rate, shortest_unstable
 from .energy import EnergyModel
 from .phases import Transition, transitions
+from .spectrum import Spectrum
 
 log = logging.getLogger("phasefield")
 
@@ -120,7 +121,8 @@ def resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution | No
 
 def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
     density = Density(model)
-    found = transitions(model, density, sample)
+    spectrum = Spectrum(model)
+    found = transitions(model, density, sample) if confined(model) else []
     spacing, extent = max(a.spacing for a in grid.axes), max(grid.lengths)
     widths = _widths(model, found)
     bare = []
@@ -133,21 +135,27 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
         unstable = np.diag(hessian) < 0
         kappas = np.array([f.kappa for f, _ in model.components])
         flagged = zip(model.components, unstable, kappas, strict=True)
-        bare = list(dict.fromkeys(f.name for (f, _), grows, kappa in flagged if grows and kappa == 0))
-        still = "a field has kappa = 0" if kappas.min() == 0 else "the mean of the start is outside the energy's domain"
-        if np.isfinite(hessian).all() and kappas.min() > 0:
+        held = kappas.min() > 0 or math.isfinite(spectrum.reach(float(np.abs(hessian).max())))
+        bare = list(dict.fromkeys(f.name for (f, _), grows, kappa in flagged if grows and kappa == 0 and not held))
+        still = "the mean of the start is outside the energy's domain" if held else "a field has kappa = 0"
+        if np.isfinite(hessian).all() and held:
             k_fast, k_cut = fastest_of(model, hessian), shortest_unstable(model, hessian)
             wavelength = 2 * math.pi / k_fast if k_fast > 0 else None
             fastest = growth_rate(model, hessian, k_fast)
             rate = fastest if fastest > 0 else None
             still = "a homogeneous state of the mean of the start is stable against small fluctuations"
-            if rate or np.linalg.eigvalsh(hessian)[0] < 0:
+            if rate or (np.linalg.eigvalsh(hessian)[0] < 0 and spectrum.plain):
                 still = "" if rate else "the mean of the start is unstable, but nothing moves without mobility"
             lowest = min((2 if a.boundary == "periodic" else 1) * math.pi / a.length for a in grid.axes)
             if k_cut > 0 and all(f.kinetics.conserved for f, _ in model.components):
                 cutoff = 2 * math.pi / k_cut
                 starved = lowest >= k_cut
     return Resolution(spacing, extent, widths, wavelength, cutoff, starved, bare, rate, still)
+
+
+def confined(model: EnergyModel) -> bool:
+    """Whether interfaces are those of f and kappa alone: a symbol of another kind makes patterns in their place."""
+    return Spectrum(model).plain
 
 
 def _widths(model: EnergyModel, found: Sequence[Transition]) -> dict[str, float]:

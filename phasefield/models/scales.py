@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import sympy as sp
 
-from ..grid import Grid
 from .energy import EnergyModel
 
 
@@ -28,17 +27,19 @@ def energy_terms(model: EnergyModel, cells: np.ndarray) -> float:
 
 
 def energy_noise(
-    model: EnergyModel, grid: Grid, stabilizers: Sequence[float], sizes: Sequence[float], sums: float, unit: float
+    stabilizers: Sequence[float],
+    symbols: Sequence[float],
+    volume: float,
+    sizes: Sequence[float],
+    sums: float,
+    unit: float,
 ) -> float:
     """The rise in free energy that round-off explains: of the terms of its sum, and of the cells where it is stationary.
 
     Args:
-        stabilizers, sizes: of every component, its S as a bound on curvature and the root mean square of its values.
+        stabilizers, symbols, sizes: of every component, its S as a bound on curvature, the largest A of a mode and the root mean
+            square of its values. volume: of the grid.
         sums: size of the terms that add up to the free energy. unit: relative round-off.
     """
-    _, most = grid.wavenumbers
-    cells = sum(
-        (s + max(f.kappas) * most) * (unit * size) ** 2
-        for (f, _), s, size in zip(model.components, stabilizers, sizes, strict=True)
-    )
-    return unit * sums + grid.volume * cells
+    cells = sum((s + a) * (unit * size) ** 2 for s, a, size in zip(stabilizers, symbols, sizes, strict=True))
+    return unit * sums + volume * cells

@@ -7,7 +7,9 @@ stabiliser S_i and a source s_i, every component obeys in modes (FT the transfor
     nonconserved, q = M_i:       L = -q (S_i + A_i),   N = -FT[M_i (df/du_i - S_i u_i) - s_i]
 
 The sum of both is the model's own equation, whatever S is. L is real and never positive, and everything that can grow is in N:
-a state kept in spectral space would drift from Hermitian symmetry if growing modes sat in L.
+a state kept in spectral space would drift from Hermitian symmetry if growing modes sat in L. Where the symbols are negative in
+some modes, S stands for the S that is given plus the depth of the lowest: S + A is then at least what is given in every mode,
+which is all that the analysis of `phasefield.models.stabilizer` asks for, and no pass over memory more.
 """
 
 from __future__ import annotations
@@ -20,21 +22,12 @@ import numpy as np
 import sympy as sp
 
 from ..backend import Apply, Forward, Inverse, Layout, Operation
-from ..codegen import K2, K2_ALONG, K_ALONG, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
+from ..codegen import K2, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..grid import Grid
 from .energy import EnergyModel
-from .terms import Term, Waves
-
-_SCALE = sp.Symbol("scale", real=True)
-WAVES = Waves(
-    K2,
-    K2_ALONG,
-    sp.Piecewise((1 / K2, K2 > 0), (0, True)),
-    K_ALONG,
-    lambda mean, other: sp.Piecewise((other, K2 > 0), (mean, True)),
-    WEIGHT,
-    _SCALE,
-)
+from .spectrum import Spectrum
+from .terms import Term
+from .waves import SCALE, WAVES
 
 
 class Split(Protocol):
@@ -109,6 +102,9 @@ class SpectralSplit:
         stabilizers: S of every component, the same all over a field.
         dealias: apply the two-thirds rule to N.
         monitor: also reduce the energies that are known in cells in `operations`.
+
+    Attributes:
+        stabilizers: S of every component as it stands in L and N, the depth of negative symbols included.
     """
 
     def __init__(
@@ -144,10 +140,11 @@ class SpectralSplit:
         self.parts = self._energies.parts
         self._timed = [term for term in model.terms if type(term).scalars is not Term.scalars]
         self._dealias = dealias
+        self._depths = depths(model, layout.grid)
         self._constants: dict[str, float] = dict(model.scalars)
         self.stabilize(stabilizers)
         # An argument as well: kernels compile once for all sizes of grids.
-        self._constants[_SCALE.name] = 1 / layout.grid.norm
+        self._constants[SCALE.name] = 1 / layout.grid.norm
         least = [f.kinetics.operator(f.mobility, layout.grid.wavenumbers[0]) for f in model.order_parameters]
         least_of_all = min((q for q in least if q > 0), default=0.0)
         for i, f in enumerate(model.order_parameters):
@@ -158,11 +155,11 @@ class SpectralSplit:
 
     def stabilize(self, stabilizers: Sequence[float]) -> None:
         """Sets S of every component. L and N change with it: values of N from before do not fit those to come."""
-        self.stabilizers = list(stabilizers)
-        self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(stabilizers)}
+        self.stabilizers = [s + depth for s, depth in zip(stabilizers, self._depths, strict=True)]
+        self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(self.stabilizers)}
 
     def scalars(self, t: float) -> dict[str, float]:
-        found = {**self._constants, "t": t}
+        found = {**self._constants, "t": t, **self.model.moving(t)}
         for term in self._timed:
             found |= term.scalars(t)
         return found
@@ -206,7 +203,7 @@ class SpectralSplit:
         return Kernel("nonlinear", "real", arrays, {"work": outputs}, reductions, scalars=list(self.scalars(0.0)))
 
     def explicit(self, array: str) -> list[sp.Expr]:
-        scale = _SCALE * (MASK if self._dealias else 1)  # undoes the transforms' scaling
+        scale = SCALE * (MASK if self._dealias else 1)  # undoes the transforms' scaling
         result = []
         for i, places in enumerate(self._places):
             kinetics, mobility = self.model.components[i][0].kinetics, self.model.scalar("mobility", i)
@@ -229,6 +226,13 @@ class SpectralSplit:
 
     def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
         return self._energies(reduced)
+
+
+def depths(model: EnergyModel, grid: Grid) -> list[float]:
+    """How far below zero the symbols of every component reach on a grid, 0 where they are nowhere negative."""
+    if not any(term.signed for term in model.terms):
+        return [0.0] * len(model.components)
+    return [-low for low in Spectrum(model).bounds(grid)[0]]
 
 
 def local(model: EnergyModel) -> dict[str, sp.Expr]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .energy import EnergyModel
+from .spectrum import Spectrum
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ Array = NDArray[np.float64]
 _CELLS, _MIXTURES = 48, 48
 #: Steps down the energy at most: Newton's method doubles the distance to an unstable state, and 1e-30 is small enough a start.
 _DESCENT = 200
+#: How far beyond a well, from the mean, patterns of a nonlocal energy are taken to reach.
+_BEYOND = 1.5
 #: Fractions of the way from a cell to its well at which the curvature is looked at.
 _WAY = np.arange(1, 8) / 8
 
@@ -65,6 +68,9 @@ class Stabilizer:
         self._energy = model.function([model.energy])
         self._force = model.function(model.potentials)
         self._diagonal = model.function(model.curvatures)
+        spectrum = Spectrum(model)
+        self._patterned = not spectrum.plain
+        self._lowest = spectrum.lowest()[:, None]
         self._conserved = np.array([[f.kinetics.conserved] for f, _ in model.components])
         self._others = [sum(term.curvature(i) for term in model.terms) for i in range(len(model.components))]
         self._fields = [list(range(len(model.components)))[part] for part in model.slices().values()]
@@ -76,16 +82,31 @@ class Stabilizer:
         if not start.shape[1]:  # the run will say so
             nothing = self._stabilizers(start)
             return Curvature(nothing, nothing)
-        mean = self._force(flat.mean(axis=1, keepdims=True))
-        wells, arrived = self._descend(start, np.where(np.isfinite(mean), mean, 0.0) * self._conserved)
+        center = flat.mean(axis=1, keepdims=True)
+        mean = self._force(center)
+        wells, arrived = self._descend(start, np.where(np.isfinite(mean), mean, 0.0) * self._conserved, center)
         way = [start + (wells - start) * part for part in _WAY]
         ends = wells[:, arrived]
         rest = np.concatenate([ends, _mixtures(ends, _MIXTURES)], axis=1)
+        if self._patterned:
+            rest = np.concatenate([rest, self._beyond(ends, center)], axis=1)
         # The way as a straight line: the descent itself takes strides that may lead past a well.
         visited = np.concatenate([rest, start, *(w[:, arrived] for w in way)], axis=1)
         return Curvature(self._stabilizers(visited), self._stabilizers(rest))
 
     # -- states --------------------------------------------------------------------------------------------------------
+
+    def _beyond(self, wells: Array, mean: Array) -> Array:
+        """States beyond the wells, as far as peaks of patterns reach that another symbol than kappa k^2 makes.
+
+        In a triangular one-mode pattern the peaks lie 3/2 of the amplitude from the mean. Where the curvature grows much faster
+        than that of a quartic energy, at the end of a domain, it is left to the run to find out.
+        """
+        points = self._inside(mean + _BEYOND * (wells - mean))
+        if not points.shape[1] or not wells.shape[1]:
+            return points
+        most = np.abs(self._diagonal(wells)).max(axis=1, keepdims=True)
+        return points[:, (np.abs(self._diagonal(points)) <= 4 * most).all(axis=0)]
 
     def _sample(self, flat: Array) -> Array:
         count = flat.shape[1]
@@ -126,16 +147,23 @@ class Stabilizer:
     def _inside(self, points: Array) -> Array:
         return points[:, np.isfinite(np.concatenate([self._energy(points), self._force(points)])).all(axis=0)]
 
-    def _descend(self, start: Array, tilt: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Where points end on the tilted energy, and which of them have arrived there."""
+    def _descend(self, start: Array, tilt: Array, center: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Where points end on the tilted energy, and which of them have arrived there.
+
+        The wave that another term's symbol favours most sees f with the least A about the mean, ``center``.
+        """
+        low = self._lowest
 
         def tilted(p: Array) -> Array:
-            return np.asarray(self._energy(p)[0] - (tilt * p).sum(axis=0))
+            return np.asarray(
+                (self._energy(p) - (tilt * p).sum(axis=0) + (0.5 * low * (p - center) ** 2).sum(axis=0))[0]
+            )
 
         points, level = start, tilted(start)
         rate, away = np.ones(points.shape[1]), np.ones(points.shape[1])
         for _ in range(_DESCENT):
-            second, slope = self._diagonal(points), self._force(points) - tilt
+            second = self._diagonal(points) + low
+            slope = self._force(points) - tilt + low * (points - center)
             extent = np.ptp(np.concatenate([start, points], axis=1), axis=1, keepdims=True)
             with np.errstate(all="ignore"):
                 stride = np.where(second != 0, -slope / np.abs(second), 0.0)

@@ -18,6 +18,7 @@ from .analysis import Array, Density
 from .energy import EnergyModel
 from .equations import Equation, equations
 from .phases import Transition, transitions
+from .spectrum import Spectrum
 
 #: Energies that differ by less than this part of the barrier between them are equal.
 _LEVEL = 1e-8
@@ -117,6 +118,9 @@ def theory(model: EnergyModel, grid: Grid, sample: Array) -> Theory:
         sample: cells of the initial values, extremes among them, shape ``(components, n)``; the last column is the mean.
     """
     found = Theory(equations(model))
+    if not Spectrum(model).plain:
+        why = "a nonlocal term of the energy decides about patterns, which f and kappa alone do not tell"
+        return replace(found, missing=dict.fromkeys(("phases", "interfaces", "nucleus"), why))
     with np.errstate(all="ignore"):
         density = Density(model)
         met = transitions(model, density, sample)

@@ -1,7 +1,8 @@
-"""The time scales of sources that depend on time: how far a step may go without jumping over something that a source does.
+"""The time scales of what depends on time: how far a step may go without jumping over something that a source or parameter does.
 
-Error estimates compare right-hand sides at the ends of steps, so a pulse shorter than a step leaves no trace in them. A source is
-a formula, though, and tells where it changes: a `TimeMesh` finds the times, and a step is judged by what lies on its way.
+Error estimates compare right-hand sides at the ends of steps, so a pulse shorter than a step leaves no trace in them. A source or
+a parameter is a formula, though, and tells where it changes: a `TimeMesh` finds the times, and a step is judged by what lies on
+its way.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _Mesh:
 
 
 class SourceResolution:
-    """Keeps steps from jumping over what the sources of a model do.
+    """Keeps steps from jumping over what the sources and the parameters of a model do.
 
     Every term of a source is judged by its own size, so that a small pulse on top of a large constant counts; all comparisons are
     ratios, so that units of time and of the source do not matter.
@@ -82,8 +83,8 @@ class SourceResolution:
 
     @classmethod
     def build(cls, model: EnergyModel, grid: Grid, samples: Array, end: float = math.inf) -> SourceResolution | None:
-        """The resolution of a model's sources; None if none of them depends on time."""
-        timed = any(s is not None and TIME in s.free_symbols for s in model.sources)
+        """The resolution of a model's sources and parameters; None if none of them depends on time."""
+        timed = bool(model.courses) or any(s is not None and TIME in s.free_symbols for s in model.sources)
         found = cls(model, grid, samples, end) if timed else None
         return found if found is None or found._terms else None
 
@@ -245,15 +246,20 @@ class SourceResolution:
             except TooFine as error:
                 reach /= 2 * error.excess
             if reach < MOST * np.spacing(t):
-                self.note = f"a source changes too fast for the numbers around time {t:g}: it is not followed"
+                self.note = (
+                    f"a source or parameter changes too fast for the numbers around time {t:g}: it is not followed"
+                )
                 return None
         self._reach = reach * min(0.7 * MOST / times.size, 4.0)  # what the next one is tried with
         self._mesh = self._measure(t, times, values, changed)
         if last < end and (steps := (self._end - t) / reach * MOST / 8) > _MANY:
-            self.note = f"a source changes on times of about {8 * reach / MOST:.1e} around time {t:g}; " + (
-                f"should it go on like this to time {self._end:g}, steps that follow it are about {steps:.0e}"
-                if math.isfinite(steps)
-                else "steps follow it"
+            self.note = (
+                f"a source or parameter changes on times of about {8 * reach / MOST:.1e} around time {t:g}; "
+                + (
+                    f"should it go on like this to time {self._end:g}, steps that follow it are about {steps:.0e}"
+                    if math.isfinite(steps)
+                    else "steps follow it"
+                )
             )
         return self._mesh
 
@@ -273,12 +279,13 @@ class SourceResolution:
 
 
 def _terms(model: EnergyModel) -> list[sp.Expr]:
-    """The factors with t of all terms of all sources, each once: what does not depend on time sets no time scale."""
+    """The factors with t of all terms of all sources and of all parameters, each once: what is constant sets no time scale."""
     found: dict[sp.Expr, None] = {}
-    for source in model.sources:
-        if source is None or TIME not in source.free_symbols:
+    laws = [model.in_time(s) for s in model.sources if s is not None]
+    for law in (*laws, *(course.expr for course in model.courses.values())):
+        if TIME not in law.free_symbols:
             continue
-        whole = _plain(model.values(source))
+        whole = _plain(law)
         terms = [t for summand in sp.Add.make_args(whole) for t in sp.Add.make_args(_distributed(summand))]
         for term in terms if len(terms) <= _TERMS else [whole]:
             factor = term.as_independent(TIME, as_Add=False)[1]

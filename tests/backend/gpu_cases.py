@@ -41,6 +41,9 @@ CASES = {
         "model.fields.c.eigenstrain=0.05",
         "model.elastic={stiffness: {C11: 250, C12: 150, C44: 120}, orientation: {euler: [20, 40, 70]}}",
     ),
+    "operator": ("model=phase_field_crystal", "model.fields.psi.operator=(1-k2)**2+r*kx*ky", "grid.shape=[24,18]"),
+    "operator between walls": ("model=block_copolymer", "grid.shape=[20,15]", "grid.boundary=[no-flux,periodic]"),
+    "parameter in time": ("model=cahn_hilliard", "model.parameters.W=1+0.5*tanh(10*(t-0.5))", "grid.shape=[16,18]"),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 

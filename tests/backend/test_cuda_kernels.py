@@ -20,6 +20,7 @@ from phasefield.specs import GridSpec, RunSpec
 
 PRESETS = (
     "cahn_hilliard", "spinodal", "cahn_hilliard_landau", "flory_huggins", "allen_cahn", "grain_growth", "precipitate",
+    "block_copolymer", "phase_field_crystal",
 )  # fmt: skip
 GRIDS = (
     GridSpec([64], boundary="periodic"),

@@ -62,7 +62,7 @@ def test_the_energy_that_is_judged_is_the_splits() -> None:
     honest, other = Relaxation(drive=lambda t: 0.0), Relaxation(drive=lambda t: 0.0, sign=-1.0)
     for split in (honest, other):
         made = integrator("etdms3", split, adaptive=True)
-        carry, steps = begin(made), control(made, noise=lambda carry, trial: 0.0)
+        carry, steps = begin(made), control(made, noise=lambda carry, trial, t: 0.0)
         if split is honest:
             steps.advance(carry, 5.0)
             assert carry.step == 1

@@ -24,7 +24,8 @@ class Waves:
 
     Attributes:
         k2: squared wavenumber, 1/length^2. along: its parts along x, y and z. inverse: 1/k2, and 0 for the mean.
-        signed: wavenumbers along x, y and z with their signs, 1/length, for products of two; where all axes are periodic.
+        signed: wavenumbers along x, y and z with their signs, 1/length, for products of two; where all axes are periodic. 0 at
+            the highest mode of an even number of cells.
         uniform: ``uniform(a, b)`` is a for the mean and b for every other mode.
         weight: Parseval weight, such that the sum of weight |u|^2 is a mean over the cells.
         scale: the factor that an unnormalised forward transform lacks.
@@ -50,7 +51,7 @@ class Term:
         name: of the term, an identifier; its energy is ``free_energy_NAME`` in history.nc.
         FieldKeys, ModelKeys: dataclasses of its keys under ``model.fields.F`` and under ``model``. In their fields' metadata
             ``expression`` marks text that is an expression of the model.
-        title: the energy's name in words. energetic: whether it has one.
+        title: the energy's name in words. energetic: whether it has one. signed: whether its symbol may be negative.
         temporaries: arrays that `prepare` uses, name -> components. memory: arrays that it finds as the last accepted evaluation
             left them, for warm starts, and changes in place. Names should begin with that of the term.
         reduced: sums that kernels of `prepare` reduce, of ``cells_NAME`` and ``modes_NAME``.
@@ -65,6 +66,7 @@ class Term:
     ModelKeys: ClassVar[type | None] = None
 
     energetic: ClassVar[bool] = True
+    signed: ClassVar[bool] = False
     temporaries: Mapping[str, int] = {}
     memory: Mapping[str, int] = {}
     reduced: Sequence[str] = ()
@@ -126,7 +128,10 @@ class Term:
         return None
 
     def symbol(self, i: int, waves: Waves) -> Any | None:
-        """A with the energy 1/2 sum A |u_i|^2 over the modes and the potential A u_i of component ``i``; goes to L, A >= 0."""
+        """A with the energy 1/2 sum A |u_i|^2 over the modes and the potential A u_i of component ``i``; goes to L.
+
+        A >= 0, unless the term says that it is ``signed``.
+        """
         return None
 
     def source(self, i: int) -> Any | None:
