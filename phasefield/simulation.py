@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, put_cells, select
+from .backend import Apply, Backend, Forward, Inverse, Layout, Rehearsal, cells_of, put_cells, select
 from .errors import Diverged
 from .footprint import Footprint, check_memory
 from .grid import Grid
@@ -23,6 +23,11 @@ from .models import (
     bounds,
     continued,
     energy_terms,
+    exceeded,
+    negative,
+    range_kernel,
+    referenced,
+    references,
 )
 from .models.resolution import Resolution, resolution
 from .observables import Factory, Observer, continuation
@@ -112,11 +117,13 @@ class Simulation:
         if checkpoint is None:
             curvature = self._stabilizer(cells)
             self.stabilizers, self._passing = curvature.visited, curvature.passing
+            self.model = referenced(self.model, references(self.model, curvature.states, spec.time.end))
             self._scale, self._samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
             del sample, cells
         else:
             check_identity(self.identity, checkpoint[1])
             self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
+            self.model = referenced(self.model, checkpoint[1].get("mobilities", []))
             stepping = checkpoint[1]["stepping"] or {"energy_scale": 0.0, "samples": []}
             self._scale, self._samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
@@ -130,6 +137,8 @@ class Simulation:
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
+        ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.varies else []
+        self._mobilities = self.backend.program(self.layout, ranges) if ranges else None
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self.steps: AdaptiveSteps | FixedSteps
         if adaptive:
@@ -226,6 +235,8 @@ class Simulation:
         if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
             self.check()
         step = self.carry.step
+        if self._mobilities is not None and step % _LOOK == 0:
+            self._watch_mobilities()
         # Sources lead anywhere, and near a logarithm's end a little further is a much larger curvature. Fixed steps keep
         # their order, which a new start at low order would spoil.
         uncertain = self.spec.time.adaptive and (bool(self.continuation) or not self.model.gradient_flow)
@@ -244,6 +255,22 @@ class Simulation:
         # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
         self.integrator.restart(self.carry, self.carry.t)
         self.steps.shorten()
+
+    def _watch_mobilities(self) -> None:
+        """Ends a run with a mobility that has become negative; lets L follow one that exceeds what it was made for."""
+        carry = self.carry
+        found = self._mobilities({"work": self._cells(carry)}, self.split.scalars(carry.t))  # type: ignore[misc]
+
+        def cells() -> np.ndarray:
+            return cells_of(self.layout, self.backend.to_host(self._cells(carry)))
+
+        if (seen := negative(self.model, found, cells, carry.t)) is not None:
+            raise Diverged(carry.step, carry.t, *seen)
+        if (larger := exceeded(self.model, found)) is not None:
+            self.model = referenced(self.model, larger)
+            self.split.stabilize(self.stabilizers, self.model)
+            self.integrator.restart(carry, carry.t)
+            self.steps.shorten()
 
     @property
     def beat(self) -> Beat | None:
@@ -318,6 +345,7 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
+            "mobilities": [None if f.law is None else f.law.references for f in self.model.order_parameters],
             "passing": self._passing,
             "bounds": self._bounds,
             "stepping": stepping,

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .energy import EnergyModel, OrderParameter
     from .growth import Amplification
     from .kinetics import KINETICS, Kinetics
+    from .mobility import check_axes, exceeded, negative, range_kernel, referenced, references
     from .scales import energy_noise, energy_terms
     from .split import SpectralSplit, Split
     from .stabilizer import Curvature, Stabilizer, stabilizers
@@ -31,6 +32,12 @@ _WHERE = {
     "continued": "continuation",
     "energy_noise": "scales",
     "energy_terms": "scales",
+    "check_axes": "mobility",
+    "exceeded": "mobility",
+    "negative": "mobility",
+    "range_kernel": "mobility",
+    "referenced": "mobility",
+    "references": "mobility",
     "stabilizers": "stabilizer",
 }
 __all__ = [
@@ -49,6 +56,12 @@ __all__ = [
     "continued",
     "energy_noise",
     "energy_terms",
+    "check_axes",
+    "exceeded",
+    "negative",
+    "range_kernel",
+    "referenced",
+    "references",
     "stabilizers",
 ]
 

@@ -286,5 +286,14 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
             for kappa, x in zip(kappas, COORDINATES, strict=False)
         )
         mu = model.values(potential).xreplace(table) - sum(bends)
-        sources[s.name] = sp.diff(u, TIME) - f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
+        if f.law is None:
+            rate = f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
+        else:
+            entries = [model.values(m).xreplace(table) for m in f.law.entries]
+            rate = f.kinetics.motion(entries * (3 // len(entries) or 1), mu, _derivative)
+        sources[s.name] = sp.diff(u, TIME) - rate
     return sources
+
+
+def _derivative(expr: sp.Expr, axis: int) -> sp.Expr:
+    return sp.diff(expr, sp.Symbol(COORDINATES[axis], real=True))

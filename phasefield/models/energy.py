@@ -20,6 +20,7 @@ import sympy as sp
 from ..codegen import array_symbol
 from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
+from . import mobility as mobilities
 from .kinetics import KINETICS, Kinetics
 from .terms import TERMS, Term
 
@@ -33,10 +34,12 @@ class OrderParameter:
     Attributes:
         name: its name in expressions and in the output.
         kinetics: what moves it, conserved (Cahn-Hilliard) or not (Allen-Cahn).
-        mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not.
+        mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not; of one that varies
+            the largest that the run is to meet, known once there are states (`phasefield.models.mobility`).
         components: None for a scalar field, else the number of components.
         values: of the keys that the terms of models have for a field, see `phasefield.models.terms`.
         units, description: written to the output.
+        law: M where it is more than a number: an expression, or one along every axis.
     """
 
     name: str
@@ -46,6 +49,7 @@ class OrderParameter:
     values: Mapping[str, Any] = field(default_factory=dict)
     units: str = "1"
     description: str = ""
+    law: mobilities.Law | None = None
 
     @property
     def kappas(self) -> tuple[float, ...]:
@@ -169,7 +173,9 @@ class EnergyModel:
             return [list(range(len(slices)))]
         bodies: list[set[int]] = []
         for i, part in enumerate(slices):
+            law = self.order_parameters[i].law
             laws = [e for e in (*self.potentials[part], *self.sources[part]) if e is not None]
+            laws += () if law is None else law.entries
             body = {i, *(owner[s] for e in laws for s in e.free_symbols if s in owner)}
             joined = [b for b in bodies if b & body]
             bodies = [*(b for b in bodies if b not in joined), body.union(*joined)]
@@ -179,6 +185,11 @@ class EnergyModel:
     def gradient_flow(self) -> bool:
         """Whether the free energy can only fall: no source terms."""
         return all(s is None for s in self.sources)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the mobility of some field depends on the fields or on time."""
+        return any(f.law is not None and f.law.varies for f in self.order_parameters)
 
     def slices(self) -> dict[str, slice]:
         """Buffer components of every field."""
@@ -200,6 +211,8 @@ class EnergyModel:
         values = {f"par_{k}": v for k, v in self.parameters.items()}
         for i, f in enumerate(self.order_parameters):
             values[f"mobility_{i}"] = f.mobility
+            if f.law is not None and len(f.law.entries) > 1:
+                values |= {f"mobility_{axis}_{i}": m for axis, m in zip(COORDINATES, f.law.references, strict=False)}
             for key, value in f.values.items():
                 if isinstance(value, float):
                     values[f"{key}_{i}"] = value
@@ -238,8 +251,8 @@ class EnergyModel:
         """Parses the expressions of a configuration.
 
         Args:
-            order_parameters: mappings with the keys under ``model.fields.F``; a mobility may be an expression in the parameters,
-                what else may be one is up to the terms.
+            order_parameters: mappings with the keys under ``model.fields.F``; a mobility may be an expression in the fields, t
+                and the parameters, or one along every axis; what else may be one is up to the terms.
 
         Raises:
             ConfigError, ExpressionError: with the configuration key at fault.
@@ -264,10 +277,10 @@ class EnergyModel:
                 raise ConfigError(
                     f"{key}.components", f"is {components}; expected a whole number >= 1, or null for a scalar field"
                 )
-            mobility = reader.number(f"{key}.mobility", item["mobility"])
+            mobility, law = mobilities.read(f"{key}.mobility", item["mobility"], kinetics, reader)
             values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
-            built.append(OrderParameter(item["name"], kinetics, mobility, components, values, **about))
+            built.append(OrderParameter(item["name"], kinetics, mobility, components, values, law=law, **about))
         return cls(name, parse(energy, "model.energy", symbols), tuple(built), dict(parameters), energy)
 
 
@@ -297,6 +310,18 @@ class Reader:
         if not math.isfinite(result) or result < 0:
             raise ConfigError(key, f"is {result}; a finite number >= 0 is expected")
         return result
+
+    def law(self, key: str, value: Any) -> float | sp.Expr:
+        """A finite number >= 0, or an expression that depends on the fields or on t.
+
+        Raises:
+            ConfigError, ExpressionError: it is neither.
+        """
+        if isinstance(value, str):
+            expr = parse(value, key, Symbols(self._fields, tuple(self._parameters), ("t",)))
+            if not {s.name for s in expr.free_symbols} <= set(self._parameters):
+                return expr
+        return self.number(key, value)
 
     def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
         """One expression in x, y, z, t, the parameters and the fields, or one per component.
