@@ -23,7 +23,7 @@ from .models import (
     bounds,
     continued,
     energy_terms,
-    exceeded,
+    followed,
     negative,
     range_kernel,
     referenced,
@@ -117,7 +117,9 @@ class Simulation:
         if checkpoint is None:
             curvature = self._stabilizer(cells)
             self.stabilizers, self._passing = curvature.visited, curvature.passing
-            self.model = referenced(self.model, references(self.model, curvature.states, spec.time.end))
+            self.model = referenced(
+                self.model, references(self.model, curvature.states, spec.time.end, spec.time.adaptive)
+            )
             self._scale, self._samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
             del sample, cells
         else:
@@ -257,7 +259,7 @@ class Simulation:
         self.steps.shorten()
 
     def _watch_mobilities(self) -> None:
-        """Ends a run with a mobility that has become negative; lets L follow one that exceeds what it was made for."""
+        """Ends a run with a mobility that has become negative; lets L follow one that has left what L was made for."""
         carry = self.carry
         found = self._mobilities({"work": self._cells(carry)}, self.split.scalars(carry.t))  # type: ignore[misc]
 
@@ -266,7 +268,7 @@ class Simulation:
 
         if (seen := negative(self.model, found, cells, carry.t)) is not None:
             raise Diverged(carry.step, carry.t, *seen)
-        if (larger := exceeded(self.model, found)) is not None:
+        if (larger := followed(self.model, found)) is not None:
             self.model = referenced(self.model, larger)
             self.split.stabilize(self.stabilizers, self.model)
             self.integrator.restart(carry, carry.t)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .energy import EnergyModel, OrderParameter
     from .growth import Amplification
     from .kinetics import KINETICS, Kinetics
-    from .mobility import check_axes, exceeded, negative, range_kernel, referenced, references
+    from .mobility import check_axes, followed, negative, range_kernel, referenced, references
     from .scales import energy_noise, energy_terms
     from .split import SpectralSplit, Split
     from .stabilizer import Curvature, Stabilizer, stabilizers
@@ -33,7 +33,7 @@ _WHERE = {
     "energy_noise": "scales",
     "energy_terms": "scales",
     "check_axes": "mobility",
-    "exceeded": "mobility",
+    "followed": "mobility",
     "negative": "mobility",
     "range_kernel": "mobility",
     "referenced": "mobility",
@@ -57,7 +57,7 @@ __all__ = [
     "energy_noise",
     "energy_terms",
     "check_axes",
-    "exceeded",
+    "followed",
     "negative",
     "range_kernel",
     "referenced",

@@ -301,8 +301,12 @@ class Reader:
             ConfigError, ExpressionError: there is none.
         """
         if isinstance(value, str):
-            expr = parse(value, key, Symbols({}, tuple(self._parameters)))
-            value = expr.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self._parameters.items()})
+            value = parse(value, key, Symbols({}, tuple(self._parameters)))
+        return self._number(key, value)
+
+    def _number(self, key: str, value: Any) -> float:
+        if isinstance(value, sp.Expr):
+            value = value.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self._parameters.items()})
         try:
             result = float(value)
         except (TypeError, ValueError):
@@ -321,7 +325,8 @@ class Reader:
             expr = parse(value, key, Symbols(self._fields, tuple(self._parameters), ("t",)))
             if not {s.name for s in expr.free_symbols} <= set(self._parameters):
                 return expr
-        return self.number(key, value)
+            value = expr
+        return self._number(key, value)
 
     def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
         """One expression in x, y, z, t, the parameters and the fields, or one per component.

@@ -30,8 +30,9 @@ TIME = sp.Symbol("t", real=True)
 #: A field that overshoots a pure phase may make M = c (1 - c) a little negative, which counts as 0; by more than this part of the
 #: largest value it is a mistake.
 NEGATIVE = 0.1
-#: How far M may exceed its reference before L is made anew: the third order bears 8/7, growing steps less.
-EXCESS = 1.05
+#: How far M may exceed its reference before L is made anew, and the new reference over M: the third order bears 8/7, growing steps
+#: less, and every new start costs some steps. A law that falls in time is followed down when it has fallen so far.
+_EXCESS, _AHEAD, _FALLEN = 1.05, 1.25, 0.25
 #: Times at which a law that depends on time is looked at.
 _TIMES = 65
 
@@ -133,23 +134,26 @@ def referenced(model: EnergyModel, references: Sequence[Sequence[float] | None])
 
 
 def references(
-    model: EnergyModel, states: NDArray[np.float64], end: float = 0.0
+    model: EnergyModel, states: NDArray[np.float64], end: float = 0.0, follow: bool = True
 ) -> list[tuple[float, ...] | None]:
-    """For every field the largest mobilities over the states that a run visits, until its end; None for those that are numbers.
+    """For every field the largest mobilities over the states that a run visits; None for those that are numbers.
 
     Args:
-        states: shape ``(components, n)``. end: the last time.
+        states: shape ``(components, n)``. end: the last time, until which laws are checked. follow: whether references follow a law in
+            time along the run (`followed`); else they are the largest until the end.
 
     Raises:
         ConfigError: a mobility that is nowhere finite, or is negative by more than `NEGATIVE` of its largest value.
     """
     return [
-        None if f.law is None else tuple(_largest(model, f, i, states, end) for i in range(len(f.law.entries)))
+        None if f.law is None else tuple(_largest(model, f, i, states, end, follow) for i in range(len(f.law.entries)))
         for f in model.order_parameters
     ]
 
 
-def _largest(model: EnergyModel, f: OrderParameter, i: int, states: NDArray[np.float64], end: float) -> float:
+def _largest(
+    model: EnergyModel, f: OrderParameter, i: int, states: NDArray[np.float64], end: float, follow: bool
+) -> float:
     assert f.law is not None
     key, entry = f"model.fields.{f.name}.mobility", f.law.entries[i]
     times = np.linspace(0.0, end, _TIMES) if TIME in entry.free_symbols else np.zeros(1)
@@ -165,7 +169,7 @@ def _largest(model: EnergyModel, f: OrderParameter, i: int, states: NDArray[np.f
         at = f" and t = {times[row]:.6g}" if len(times) > 1 else ""
         where = f"{state_text(model, states[:, column])}{at}, where the run may come"
         raise ConfigError(key, f"{f.law.texts[i]} is {values[row, column]:.6g} at {where}; it must be >= 0", _HINT)
-    return max(most, 0.0)
+    return max(float(values[0].max()) if follow else most, 0.0)
 
 
 def _function(model: EnergyModel, entry: sp.Expr) -> Any:
@@ -201,23 +205,24 @@ def range_kernel(model: EnergyModel, scalars: Sequence[str]) -> Kernel:
     return Kernel("mobility_range", "real", {"work": len(model.components)}, {}, found, scalars)
 
 
-def exceeded(model: EnergyModel, found: Mapping[str, float]) -> list[tuple[float, ...] | None] | None:
-    """New references where some entry has come to exceed its own by more than L bears; else None."""
+def followed(model: EnergyModel, found: Mapping[str, float]) -> list[tuple[float, ...] | None] | None:
+    """New references where some entry has come to exceed its own by more than L bears, or has fallen in time; else None."""
     now: list[tuple[float, ...] | None] = []
-    beyond = False
     for n, f in enumerate(model.order_parameters):
         if f.law is None:
             now.append(None)
             continue
-        most = [found[f"most_{n}_{e}"] for e in range(len(f.law.entries))]
-        beyond |= any(m > EXCESS * r for m, r in zip(most, f.law.references, strict=True))
-        now.append(tuple(max(m, r) for m, r in zip(most, f.law.references, strict=True)))
-    return now if beyond else None
+        values = []
+        for e, (entry, reference) in enumerate(zip(f.law.entries, f.law.references, strict=True)):
+            most = found[f"most_{n}_{e}"]
+            fallen = TIME in entry.free_symbols and 0 < most < _FALLEN * reference
+            values.append(_AHEAD * most if most > _EXCESS * reference or fallen else reference)
+        now.append(tuple(values))
+    before = [None if f.law is None else f.law.references for f in model.order_parameters]
+    return None if now == before else now
 
 
-def negative(
-    model: EnergyModel, found: Mapping[str, float], cells: Any, t: float
-) -> tuple[str, str, str] | None:
+def negative(model: EnergyModel, found: Mapping[str, float], cells: Any, t: float) -> tuple[str, str, str] | None:
     """Where a mobility has become negative by more than `NEGATIVE` of its reference: field, what was seen, what to do; or None.
 
     Args:

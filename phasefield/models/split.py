@@ -205,7 +205,9 @@ class SpectralSplit:
         arrays = {"work": self.channels}
         used = {s.name.split("@")[0] for e in outputs for s in e.free_symbols if "@" in s.name} | more.keys()
         arrays |= {name: n for name, n in {**self.temporaries, **self.memory}.items() if name in used}
-        return Kernel("nonlinear", "real", arrays, {"work": outputs, **more}, reductions, scalars=list(self.scalars(0.0)))
+        return Kernel(
+            "nonlinear", "real", arrays, {"work": outputs, **more}, reductions, scalars=list(self.scalars(0.0))
+        )
 
     def explicit(self, array: str) -> list[sp.Expr]:
         scale = _SCALE * (MASK if self._dealias else 1)  # undoes the transforms' scaling
