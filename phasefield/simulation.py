@@ -96,6 +96,8 @@ class Simulation:
         check_terms(spec, self.model, self.grid)
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
+        if self.model.varies and self.scheme.uneven is not None:
+            self.scheme = self.scheme.uneven
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
         if not isinstance(self.backend, Rehearsal):
             loaded = 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values())
