@@ -14,7 +14,7 @@ import numpy as np
 from .errors import CheckpointMismatch, ConfigError
 from .grid import AXIS_NAMES, Grid
 from .initial import Rows, Sample, initial_rows, merge_initial, slabs
-from .models import EnergyModel, check_axes, references, referenced
+from .models import EnergyModel, check_axes, referenced, references
 from .models.resolution import Resolution, resolution
 from .specs import ARRAY, FieldSpec, RunSpec
 

@@ -7,7 +7,7 @@ With mu = dF/du the variational derivative, s a source and q(k) the mobility ope
 
 Both are u' = -q mu + s in modes. They differ in where the mobility enters: a constant M may be multiplied in cells, before the
 transform, and takes the source into the same channel then; k^2 may not, so that a source beside it needs a channel of its own.
-A mobility that varies, u' = div(M grad mu) + s or -M mu + s, is the constant one of L and what `phasefield.models.transport` adds.
+A mobility that varies, u' = div(M grad mu) + s or -M mu + s, is a constant one in L and what `phasefield.models.transport` adds.
 """
 
 from __future__ import annotations

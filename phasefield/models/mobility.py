@@ -1,9 +1,10 @@
 """Mobilities that vary: M as an expression in the fields and time, and the numbers that a run takes of it.
 
-L holds a constant reference mobility and N the rest (`phasefield.models.transport`). Where modes are stiff a step then multiplies a
-perturbation by 1 - lambda, lambda = M (H + kappa k^2) / (M_ref (S + kappa k^2)), which asks of M_ref what it asks of S (see
-`phasefield.models.stabilizer`): with S as it is for a constant mobility, M_ref = max M keeps lambda below the same bound, and
-every scheme bears all that lies between 0 and there. Half of max M would do where S is twice as large, and damps less.
+L holds a constant reference mobility and N the rest (`phasefield.models.transport`). Where modes are stiff a step then multiplies
+a perturbation by 1 - lambda, lambda = M (H + kappa k^2) / (M_ref (S + kappa k^2)), which asks of M_ref what it asks of S (see
+`phasefield.models.stabilizer`): with S as it is for a constant mobility, M_ref = max M keeps lambda below the same bound. Half of
+max M would do where S is twice as large, and damps less. M and the energy's second derivative do not commute, so lambda is
+complex, too; what schemes of high order make of that: `phasefield.integrators.schemes`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ TIME = sp.Symbol("t", real=True)
 #: A field that overshoots a pure phase may make M = c (1 - c) a little negative, which counts as 0; by more than this part of the
 #: largest value it is a mistake.
 NEGATIVE = 0.1
-#: How far M may exceed its reference before L is made anew, and the new reference over M: the third order bears 8/7, growing steps
-#: less, and every new start costs some steps. A law that falls in time is followed down when it has fallen so far.
+#: How far M may exceed its reference before L is made anew, and the new reference over M: the third order bears 8/7, growing
+#: steps less, and every new start costs some steps. A law that falls in time is followed down when it has fallen so far.
 _EXCESS, _AHEAD, _FALLEN = 1.05, 1.25, 0.25
 #: Times at which a law that depends on time is looked at.
 _TIMES = 65
@@ -139,8 +140,8 @@ def references(
     """For every field the largest mobilities over the states that a run visits; None for those that are numbers.
 
     Args:
-        states: shape ``(components, n)``. end: the last time, until which laws are checked. follow: whether references follow a law in
-            time along the run (`followed`); else they are the largest until the end.
+        states: shape ``(components, n)``. end: the last time, until which laws are checked. follow: whether references follow a
+            law in time along the run (`followed`); else they are the largest until the end.
 
     Raises:
         ConfigError: a mobility that is nowhere finite, or is negative by more than `NEGATIVE` of its largest value.

@@ -82,8 +82,8 @@ class SourceResolution:
 
     @classmethod
     def build(cls, model: EnergyModel, grid: Grid, samples: Array, end: float = math.inf) -> SourceResolution | None:
-        """The resolution of a model's sources; None if none of them depends on time."""
-        timed = any(s is not None and TIME in s.free_symbols for s in model.sources)
+        """The resolution of a model's sources and mobilities; None if none of them depends on time."""
+        timed = any(TIME in rate.free_symbols for rate in _rates(model))
         found = cls(model, grid, samples, end) if timed else None
         return found if found is None or found._terms else None
 
@@ -272,11 +272,17 @@ class SourceResolution:
         return _Mesh(times, values, scale, switches, joined[:, np.argsort(joined[0])], t)
 
 
+def _rates(model: EnergyModel) -> list[sp.Expr]:
+    """Sources, and mobilities that vary, which scale a rate as a source adds to it."""
+    laws = [entry for f in model.order_parameters if f.law is not None for entry in f.law.entries]
+    return [*(s for s in model.sources if s is not None), *laws]
+
+
 def _terms(model: EnergyModel) -> list[sp.Expr]:
     """The factors with t of all terms of all sources, each once: what does not depend on time sets no time scale."""
     found: dict[sp.Expr, None] = {}
-    for source in model.sources:
-        if source is None or TIME not in source.free_symbols:
+    for source in _rates(model):
+        if TIME not in source.free_symbols:
             continue
         whole = _plain(model.values(source))
         terms = [t for summand in sp.Add.make_args(whole) for t in sp.Add.make_args(_distributed(summand))]

@@ -6,13 +6,13 @@ A constant reference M_ref stays in L; with mu the whole variational derivative,
     nonconserved:  N = -FT[M_ref h + (M - M_ref) mu - s]
 
 The sum with L u is div(M grad mu) + s, or -M mu + s, whatever M_ref is. Gradient and divergence are each other's negative
-transposes on every grid (`phasefield.codegen.Derivative`), so that the discrete energy falls: its rate is -<grad mu, M grad mu>, and
-what the grid's highest modes, whose derivative vanishes, lose besides by M_ref. The mean is not touched. A component takes 2 + 2 d
-transforms in d dimensions, one that is not conserved 3. (The Laplacian form div(M grad mu) = [lap(M mu) + M lap mu - mu lap M]/2
-needs no derivatives, but 8 transforms, and its energy may rise where M vanishes.)
+transposes on every grid (`phasefield.codegen.Derivative`), so that the discrete energy falls: its rate is -<grad mu, M grad mu>,
+and what the grid's highest modes, whose derivative vanishes, lose besides by M_ref. The mean is not touched. A component takes
+2 + 2 d transforms in d dimensions, one that is not conserved 3. (The Laplacian form div(M grad mu) = [lap(M mu) + M lap mu -
+mu lap M]/2 needs no derivatives, but 8 transforms, and its energy may rise where M vanishes.)
 
-L with a constant coefficient and the rest explicit is the classical treatment of degenerate mobilities in Fourier space: Zhu, Chen,
-Shen and Tikare, Phys. Rev. E 60 (1999) 3564.
+L with a constant coefficient and the rest explicit is the classical treatment of a mobility that varies, in Fourier space: Zhu,
+Chen, Shen and Tikare, Phys. Rev. E 60 (1999) 3564.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Transport:
         symbols: A of every component, see `phasefield.models.split`. dim: of the grid.
 
     Attributes:
-        divergences: components whose first channel is N when the operations have ended. temporaries: as those of a `Split`.
+        divergences: components whose first channel is N when the operations have ended.
+        temporaries: as those of a `Split`.
     """
 
     def __init__(self, model: EnergyModel, symbols: Sequence[sp.Expr], dim: int, waves: Waves) -> None:

@@ -28,6 +28,7 @@ CASES = {
     "precipitate": (*PRECIPITATE, "grid.shape=[32,30]"),
     "conserved source": ("model=cahn_hilliard", SOURCE, "grid.shape=[16,18]"),
     "sources of two fields": (*PRECIPITATE, SOURCE, "model.fields.eta.source=-0.01*eta*y/32", "grid.shape=[32,30]"),
+    "mobility": ("model=surface_diffusion", "grid.shape=[24,15]", "grid.boundary=[no-flux,periodic]"),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 
