@@ -133,7 +133,7 @@ def _left(damping: sp.Expr, weight: int) -> sp.Expr:
     return damping + weight * (1 - damping)
 
 
-def _third(damping: sp.Expr, uneven: Scheme | None = None) -> Scheme:
+def _three_steps(damping: sp.Expr, uneven: Scheme | None = None) -> Scheme:
     return Scheme(
         order=3,
         update=_etdms2 + damping * _etdms3_gain,
@@ -146,7 +146,7 @@ def _third(damping: sp.Expr, uneven: Scheme | None = None) -> Scheme:
     )
 
 
-def _fourth(third: sp.Expr, fourth: sp.Expr, uneven: Scheme | None = None) -> Scheme:
+def _four_steps(third: sp.Expr, fourth: sp.Expr, uneven: Scheme | None = None) -> Scheme:
     own = OWN * ((1 - third) * _etdms3_gain + (1 - fourth) * _etdms4_gain)
     return Scheme(
         order=4,
@@ -192,8 +192,8 @@ SCHEMES: dict[str, Scheme] = {
         error_order=3,
         reference="Exponential Adams-Bashforth: Cox and Matthews (2002), eq. 6, for variable steps",
     ),
-    "etdms3": _third(_damping3, _third(_fading3)),
-    "etdms4": _fourth(_damping3, _damping4, _fourth(_fading3, _fading4)),
+    "etdms3": _three_steps(_damping3, _three_steps(_fading3)),
+    "etdms4": _four_steps(_damping3, _damping4, _four_steps(_fading3, _fading4)),
     "etdrk2": Scheme(
         order=2,
         update=_etd1 + dt * phi2 * (n1 - n),
