@@ -51,7 +51,7 @@ def small(*keys: str) -> Simulation:
             "cahn_hilliard_landau", ("periodic", "fixed", "no-flux"), 20, "1 - phi**2/2", marks=pytest.mark.slow
         ),
         pytest.param(
-            "cahn_hilliard_landau", ("periodic",) * 3, 24, "[1, 1 + phi/4, 1 - phi/4]", marks=pytest.mark.slow
+            "cahn_hilliard_landau", ("periodic",) * 3, 24, "[1, 1/2 + phi/8, 1/2 - phi/8]", marks=pytest.mark.slow
         ),
     ],
     ids=str,
