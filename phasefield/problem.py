@@ -14,7 +14,7 @@ import numpy as np
 from .errors import CheckpointMismatch, ConfigError
 from .grid import AXIS_NAMES, Grid
 from .initial import Rows, Sample, initial_rows, merge_initial, slabs
-from .models import EnergyModel
+from .models import EnergyModel, check_axes, referenced, references
 from .models.resolution import Resolution, resolution
 from .specs import ARRAY, FieldSpec, RunSpec
 
@@ -94,15 +94,17 @@ def resolution_of(spec: RunSpec) -> Resolution | None:
     rows, sample = initial_of(spec, model, grid), Sample(grid, len(model.components))
     for slab in slabs(grid):
         sample.add(slab, rows(slab))
-    return resolution(model, grid, sample.few())
+    few = sample.few()
+    return resolution(referenced(model, references(model, few)), grid, few)
 
 
 def check_terms(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
-    """Refuses terms of the model that do not fit the grid.
+    """Refuses terms and mobilities of the model that do not fit the grid.
 
     Raises:
         ConfigError, ExpressionError: there is one.
     """
+    check_axes(model, grid)
     for term in model.terms:
         term.check(grid, {name: vars(f) for name, f in spec.model.fields.items()})
 
@@ -111,7 +113,8 @@ def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> d
     """What must agree for a checkpoint to be of this problem, by configuration key, as it comes back from JSON."""
     fields: dict[str, Any] = {}
     for f in model.order_parameters:
-        own = {"kinetics": f.kinetics.name, "components": f.components, "mobility": f.mobility}
+        mobility = f.mobility if f.law is None else f.law.text
+        own = {"kinetics": f.kinetics.name, "components": f.components, "mobility": mobility}
         own |= {k: v if v is None or isinstance(v, float) else str(v) for k, v in f.values.items()}
         fields |= {f"model.fields.{f.name}.{key}": value for key, value in own.items()}
     start = {f"initial.{f.name}": starting_point(spec, f.name) for f in model.order_parameters}

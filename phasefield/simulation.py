@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend, Forward, Inverse, Layout, Rehearsal, cells_of, put_cells, select
+from .backend import Apply, Backend, Forward, Inverse, Layout, Rehearsal, cells_of, put_cells, select
 from .errors import Diverged
 from .footprint import Footprint, check_memory
 from .grid import Grid
@@ -24,6 +24,11 @@ from .models import (
     bounds,
     continued,
     energy_terms,
+    followed,
+    negative,
+    range_kernel,
+    referenced,
+    references,
 )
 from .models.parameters import telling
 from .models.resolution import Resolution, resolution
@@ -94,6 +99,8 @@ class Simulation:
         check_terms(spec, self.model, self.grid)
         self.layout = Layout(self.grid)
         self.scheme = SCHEMES[spec.time.scheme]
+        if self.model.varies and self.scheme.uneven is not None:
+            self.scheme = self.scheme.uneven
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
         if not isinstance(self.backend, Rehearsal):
             loaded = 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values())
@@ -116,11 +123,15 @@ class Simulation:
         if checkpoint is None:
             curvature = self._curvature(cells, 0.0)
             self.stabilizers, self._passing = curvature.visited, curvature.passing
+            self.model = referenced(
+                self.model, references(self.model, curvature.states, spec.time.end, spec.time.adaptive)
+            )
             self._scale, self._samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
             del sample, cells
         else:
             check_identity(self.identity, checkpoint[1])
             self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
+            self.model = referenced(self.model, checkpoint[1].get("mobilities", []))
             stepping = checkpoint[1]["stepping"] or {"energy_scale": 0.0, "samples": []}
             self._scale, self._samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
@@ -138,6 +149,8 @@ class Simulation:
         components = len(self.model.components)
         self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
+        ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.varies else []
+        self._mobilities = self.backend.program(self.layout, ranges) if ranges else None
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self.steps: AdaptiveSteps | FixedSteps
         if adaptive:
@@ -234,6 +247,8 @@ class Simulation:
         if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
             self.check()
         step = self.carry.step
+        if self._mobilities is not None and step % _LOOK == 0:
+            self._watch_mobilities()
         # Sources lead anywhere, patterns of a nonlocal energy overshoot the wells of f, parameters leave behind what S was for,
         # and near a logarithm's end a little further is a much larger curvature. Fixed steps keep their order, which a new
         # start at low order would spoil.
@@ -251,7 +266,7 @@ class Simulation:
             [max(s) for s in zip(*part, strict=True)]
             for part in zip(*((c.visited, c.rest) for c in found), strict=True)
         )
-        return Curvature(visited, rest)
+        return Curvature(visited, rest, np.concatenate([c.states for c in found], axis=1))
 
     def _stabilize(self) -> None:
         """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
@@ -265,6 +280,22 @@ class Simulation:
         # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
         self.integrator.restart(self.carry, self.carry.t)
         self.steps.shorten()
+
+    def _watch_mobilities(self) -> None:
+        """Ends a run with a mobility that has become negative; lets L follow one that has left what L was made for."""
+        carry = self.carry
+        found = self._mobilities({"work": self._cells(carry)}, self.split.scalars(carry.t))  # type: ignore[misc]
+
+        def cells() -> np.ndarray:
+            return cells_of(self.layout, self.backend.to_host(self._cells(carry)))
+
+        if (seen := negative(self.model, found, cells, carry.t)) is not None:
+            raise Diverged(carry.step, carry.t, *seen)
+        if (larger := followed(self.model, found)) is not None:
+            self.model = referenced(self.model, larger)
+            self.split.stabilize(self.stabilizers, self.model)
+            self.integrator.restart(carry, carry.t)
+            self.steps.shorten()
 
     @property
     def beat(self) -> Beat | None:
@@ -339,6 +370,7 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
+            "mobilities": [None if f.law is None else f.law.references for f in self.model.order_parameters],
             "passing": self._passing,
             "bounds": self._bounds,
             "stepping": stepping,

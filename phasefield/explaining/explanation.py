@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FieldFacts:
-    """A field as configured; mobility and kappas as numbers, in the model's units (`phasefield.models.OrderParameter`)."""
+    """A field as configured; mobility and kappas as numbers, in the model's units (`phasefield.models.OrderParameter`).
+
+    A mobility that varies, whose expression is ``law``, stands for the largest value in the initial state.
+    """
 
     name: str
     description: str
@@ -26,6 +29,7 @@ class FieldFacts:
     mobility: float
     kappas: tuple[float, ...]
     initial: str
+    law: str = ""
 
 
 @dataclass(frozen=True)

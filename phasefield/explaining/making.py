@@ -19,7 +19,7 @@ from ..footprint import Footprint, check_memory
 from ..grid import Grid
 from ..initial import Sample, slabs
 from ..integrators import SCHEMES
-from ..models import EnergyModel
+from ..models import EnergyModel, referenced, references
 from ..models.resolution import resolution
 from ..models.theory import theory
 from ..observables import Factory
@@ -55,6 +55,7 @@ def explanation(
     check_terms(spec, model, grid)
     few, seen = _start(spec, model, grid)
     _check_finite(model, few)
+    model = referenced(model, references(model, few))
     backend = select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
     cost, simulation = _cost(spec, model, grid, backend, observables, measure)
     stepping = _stepping(spec)
@@ -118,6 +119,7 @@ def _facts(spec: RunSpec, model: EnergyModel) -> list[FieldFacts]:
             f.mobility,
             f.kappas,
             _shown(initial_condition(spec, f.name)),
+            "" if f.law is None else f.law.text,
         )
         for f in model.order_parameters
     ]

@@ -98,7 +98,7 @@ def _fields(e: Explanation) -> Section:
         kappas = (
             f"{f.kappas[0]:g}" if len(f.kappas) == 1 else f"[{', '.join(f'{k:g}' for k in f.kappas)}] along the axes"
         )
-        parts = [what, kind, f"M_{f.name} = {f.mobility:g}", f"kappa_{f.name} = {kappas}"]
+        parts = [what, kind, f"M_{f.name} = {f.law or format(f.mobility, 'g')}", f"kappa_{f.name} = {kappas}"]
         parts.insert(1, f"{f.components} components" if f.components is not None else "")
         found.add(f.name, "; ".join(filter(None, parts)))
         found.add("", f"starts as {f.initial}")

@@ -53,6 +53,7 @@ class Scheme:
         stages: states at which N is evaluated within the step, giving n1, n2, ...; nodes: their times in units of dt.
         starter: name of the one-step scheme that takes the first steps if they are fixed; adaptive ones start short instead.
         reference: where the scheme comes from.
+        uneven: the same for an L that stands for coefficients which vary in space, where it has to differ.
     """
 
     order: int
@@ -64,6 +65,7 @@ class Scheme:
     stages: tuple[sp.Expr, ...] = ()
     nodes: tuple[float, ...] = ()
     starter: str | None = None
+    uneven: Scheme | None = None
 
     @property
     def memory(self) -> int:
@@ -118,12 +120,47 @@ _etdms4_gain = dt * w * ((1 + w_old) * phi2 + 2 * w * (1 + 2 * w_old) * phi3 + 6
 # 1 + O(z^4), which takes nothing from the orders.
 _damping3 = 1 - z**4 / (11700 + 26 * sp.Abs(z) ** 3 + sp.Rational(19, 10) * z**4)
 _damping4 = 1 / (1 + (z / 3) ** 4)
-_etdms3 = _etdms2 + _damping3 * _etdms3_gain
+
+# Where L stands for coefficients that vary in space (a mobility), N and L do not commute and r is complex near 1. Second order
+# bears that far into stiff modes; what is above it must fade: a wavy slab with a degenerate mobility is then stable at 10^4 times
+# the explicit limit, while the factors above blow it up from some 500 times on, and so does (z/10)^4 at 10^4 times.
+_fading3 = 1 / (1 + (z / 4) ** 4)
+_fading4 = 1 / (1 + (z / 2) ** 4)
 
 
-def _left3(weight: int) -> sp.Expr:
-    """What counts of the gain of third order: once where it is taken, ``weight`` times where it is damped."""
-    return _damping3 + weight * (1 - _damping3)
+def _left(damping: sp.Expr, weight: int) -> sp.Expr:
+    """What counts of a gain: once where it is taken, ``weight`` times where it is damped."""
+    return damping + weight * (1 - damping)
+
+
+def _three_steps(damping: sp.Expr, uneven: Scheme | None = None) -> Scheme:
+    return Scheme(
+        order=3,
+        update=_etdms2 + damping * _etdms3_gain,
+        error=sp.Piecewise((_etdms2_gain, w_old <= 0), (_left(damping, DAMPED) * _etdms3_gain, True)),
+        error_order=3,
+        drift=_left(damping, OWN) / _left(damping, DAMPED) * _lasting,
+        starter="etdrk2",
+        uneven=uneven,
+        reference="Exponential Adams-Bashforth with three steps for variable steps, damped in stiff modes",
+    )
+
+
+def _four_steps(third: sp.Expr, fourth: sp.Expr, uneven: Scheme | None = None) -> Scheme:
+    own = OWN * ((1 - third) * _etdms3_gain + (1 - fourth) * _etdms4_gain)
+    return Scheme(
+        order=4,
+        update=_etdms2 + third * _etdms3_gain + fourth * _etdms4_gain,
+        error=sp.Piecewise(
+            (_etdms2_gain, w_old <= 0),
+            (_etdms3_gain, w_old2 <= 0),
+            (own + fourth * _etdms4_gain, True),
+        ),
+        error_order=4,
+        starter="etdrk4",
+        uneven=uneven,
+        reference="Exponential Adams-Bashforth with four steps for variable steps, damped in stiff modes",
+    )
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -155,27 +192,8 @@ SCHEMES: dict[str, Scheme] = {
         error_order=3,
         reference="Exponential Adams-Bashforth: Cox and Matthews (2002), eq. 6, for variable steps",
     ),
-    "etdms3": Scheme(
-        order=3,
-        update=_etdms3,
-        error=sp.Piecewise((_etdms2_gain, w_old <= 0), (_left3(DAMPED) * _etdms3_gain, True)),
-        error_order=3,
-        drift=_left3(OWN) / _left3(DAMPED) * _lasting,
-        starter="etdrk2",
-        reference="Exponential Adams-Bashforth with three steps for variable steps, damped in stiff modes",
-    ),
-    "etdms4": Scheme(
-        order=4,
-        update=_etdms3 + _damping4 * _etdms4_gain,
-        error=sp.Piecewise(
-            (_etdms2_gain, w_old <= 0),
-            (_etdms3_gain, w_old2 <= 0),
-            (OWN * ((1 - _damping3) * _etdms3_gain + (1 - _damping4) * _etdms4_gain) + _damping4 * _etdms4_gain, True),
-        ),
-        error_order=4,
-        starter="etdrk4",
-        reference="Exponential Adams-Bashforth with four steps for variable steps, damped in stiff modes",
-    ),
+    "etdms3": _three_steps(_damping3, _three_steps(_fading3)),
+    "etdms4": _four_steps(_damping3, _damping4, _four_steps(_fading3, _fading4)),
     "etdrk2": Scheme(
         order=2,
         update=_etd1 + dt * phi2 * (n1 - n),

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .energy import EnergyModel, OrderParameter
     from .growth import Amplification
     from .kinetics import KINETICS, Kinetics
+    from .mobility import check_axes, followed, negative, range_kernel, referenced, references
     from .scales import energy_noise, energy_terms
     from .split import SpectralSplit, Split
     from .stabilizer import Curvature, Stabilizer, stabilizers
@@ -31,6 +32,12 @@ _WHERE = {
     "continued": "continuation",
     "energy_noise": "scales",
     "energy_terms": "scales",
+    "check_axes": "mobility",
+    "followed": "mobility",
+    "negative": "mobility",
+    "range_kernel": "mobility",
+    "referenced": "mobility",
+    "references": "mobility",
     "stabilizers": "stabilizer",
 }
 __all__ = [
@@ -46,9 +53,15 @@ __all__ = [
     "Stabilizer",
     "below",
     "bounds",
+    "check_axes",
     "continued",
     "energy_noise",
     "energy_terms",
+    "followed",
+    "negative",
+    "range_kernel",
+    "referenced",
+    "references",
     "stabilizers",
 ]
 

@@ -311,7 +311,12 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
         for term in model.terms:
             if not isinstance(term, Gradient) and (symbol := term.symbol(i, WAVES)) is not None:
                 mu += _filtered(symbol.xreplace({model.argument(n): v for n, v in model.scalars.items()}), u)
-        sources[s.name] = sp.diff(u, TIME) - f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
+        if f.law is None:
+            rate = f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
+        else:
+            entries = [model.values(m).xreplace(table) for m in f.law.entries]
+            rate = f.kinetics.motion(entries * (3 // len(entries) or 1), mu, _derivative)
+        sources[s.name] = sp.diff(u, TIME) - rate
     return sources
 
 
@@ -331,3 +336,7 @@ def _filtered(symbol: sp.Expr, u: sp.Expr) -> sp.Expr:
         known |= {s: sp.Float(q) for s, q in zip(K_ALONG, k, strict=True)}
         total += symbol.subs(known) * wave
     return sp.re(sp.expand(total, complex=True)) if total.has(sp.I) else total
+
+
+def _derivative(expr: sp.Expr, axis: int) -> sp.Expr:
+    return sp.diff(expr, sp.Symbol(COORDINATES[axis], real=True))

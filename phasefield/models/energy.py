@@ -20,6 +20,7 @@ import sympy as sp
 from ..codegen import array_symbol
 from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
+from . import mobility as mobilities
 from . import parameters as given_parameters
 from .kinetics import KINETICS, Kinetics
 from .parameters import Course
@@ -35,10 +36,12 @@ class OrderParameter:
     Attributes:
         name: its name in expressions and in the output.
         kinetics: what moves it, conserved (Cahn-Hilliard) or not (Allen-Cahn).
-        mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not.
+        mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not; of one that varies
+            the largest that the run is to meet, known once there are states (`phasefield.models.mobility`).
         components: None for a scalar field, else the number of components.
         values: of the keys that the terms of models have for a field, see `phasefield.models.terms`.
         units, description: written to the output.
+        law: M where it is more than a number: an expression, or one along every axis.
     """
 
     name: str
@@ -48,6 +51,7 @@ class OrderParameter:
     values: Mapping[str, Any] = field(default_factory=dict)
     units: str = "1"
     description: str = ""
+    law: mobilities.Law | None = None
 
     @property
     def kappas(self) -> tuple[float, ...]:
@@ -185,7 +189,9 @@ class EnergyModel:
             return [list(range(len(slices)))]
         bodies: list[set[int]] = []
         for i, part in enumerate(slices):
+            law = self.order_parameters[i].law
             laws = [e for e in (*self.potentials[part], *self.sources[part]) if e is not None]
+            laws += () if law is None else law.entries
             body = {i, *(owner[s] for e in laws for s in e.free_symbols if s in owner)}
             joined = [b for b in bodies if b & body]
             bodies = [*(b for b in bodies if b not in joined), body.union(*joined)]
@@ -195,6 +201,11 @@ class EnergyModel:
     def gradient_flow(self) -> bool:
         """Whether the free energy can only fall: no source terms."""
         return all(s is None for s in self.sources)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the mobility of some field depends on the fields or on time."""
+        return any(f.law is not None and f.law.varies for f in self.order_parameters)
 
     def slices(self) -> dict[str, slice]:
         """Buffer components of every field."""
@@ -216,6 +227,8 @@ class EnergyModel:
         values = {f"par_{k}": v for k, v in self.parameters.items()}
         for i, f in enumerate(self.order_parameters):
             values[f"mobility_{i}"] = f.mobility
+            if f.law is not None and len(f.law.entries) > 1:
+                values |= {f"mobility_{axis}_{i}": m for axis, m in zip(COORDINATES, f.law.references, strict=False)}
             for key, value in f.values.items():
                 if isinstance(value, float):
                     values[f"{key}_{i}"] = value
@@ -286,8 +299,8 @@ class EnergyModel:
         """Parses the expressions of a configuration.
 
         Args:
-            order_parameters: mappings with the keys under ``model.fields.F``; a mobility may be an expression in the parameters,
-                what else may be one is up to the terms.
+            order_parameters: mappings with the keys under ``model.fields.F``; a mobility may be an expression in the fields, t
+                and the parameters, or one along every axis; what else may be one is up to the terms.
             settings: the keys that terms have under ``model``. axes: of the grid.
             parameters: numbers, expressions in t and the other constants, or tables, see `phasefield.models.parameters`.
 
@@ -311,10 +324,10 @@ class EnergyModel:
                 raise ConfigError(
                     f"{key}.components", f"is {components}; expected a whole number >= 1, or null for a scalar field"
                 )
-            mobility = reader.number(f"{key}.mobility", item["mobility"])
+            mobility, law = mobilities.read(f"{key}.mobility", item["mobility"], kinetics, reader)
             values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
-            built.append(OrderParameter(item["name"], kinetics, mobility, components, values, **about))
+            built.append(OrderParameter(item["name"], kinetics, mobility, components, values, law=law, **about))
         kept = {k: v for term in TERMS for k, v in term.configure(settings or {}, axes, reader).items()}
         expression = parse(energy, "model.energy", symbols)
         return cls(name, expression, tuple(built), start, energy, settings=kept, courses=courses)
@@ -353,8 +366,12 @@ class Reader:
             ConfigError, ExpressionError: there is none.
         """
         if isinstance(value, str):
-            expr = self._constant(key, parse(value, key, Symbols({}, tuple(self._parameters))))
-            value = expr.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self._parameters.items()})
+            value = self._constant(key, parse(value, key, Symbols({}, tuple(self._parameters))))
+        return self._number(key, value, signed)
+
+    def _number(self, key: str, value: Any, signed: bool = False) -> float:
+        if isinstance(value, sp.Expr):
+            value = value.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self._parameters.items()})
         try:
             result = float(value)
         except (TypeError, ValueError):
@@ -368,6 +385,19 @@ class Reader:
         from .operators import read  # which evaluates models
 
         return self._constant(key, read(key, str(value), self._parameters))
+
+    def law(self, key: str, value: Any) -> float | sp.Expr:
+        """A finite number >= 0, or an expression that depends on the fields or on t.
+
+        Raises:
+            ConfigError, ExpressionError: it is neither.
+        """
+        if isinstance(value, str):
+            expr = self._constant(key, parse(value, key, Symbols(self._fields, tuple(self._parameters), ("t",))))
+            if not {s.name for s in expr.free_symbols} <= set(self._parameters):
+                return expr
+            value = expr
+        return self._number(key, value)
 
     def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
         """One expression in x, y, z, t, the parameters and the fields, or one per component.

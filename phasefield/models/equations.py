@@ -47,7 +47,8 @@ def equations(model: EnergyModel) -> list[Equation]:
 def _rate(model: EnergyModel, i: int) -> str:
     f, s = model.components[i]
     mobility, mu = sp.Symbol(f"M_{f.name}"), sp.Symbol(f"mu_{s.name}")
-    law = _text(f.kinetics.law(mobility, mu, sp.Function("lap")))
+    law = f"div(M_{f.name}*grad({mu}))" if f.law is not None and f.kinetics.conserved else ""
+    law = law or _text(f.kinetics.law(mobility, mu, sp.Function("lap")))
     sources = (found for term in model.terms if (found := term.source(i)) is not None)
     return " + ".join([f"d{s.name}/dt = {law}", *map(_text, sources)])
 

@@ -7,6 +7,7 @@ With mu = dF/du the variational derivative, s a source and q(k) the mobility ope
 
 Both are u' = -q mu + s in modes. They differ in where the mobility enters: a constant M may be multiplied in cells, before the
 transform, and takes the source into the same channel then; k^2 may not, so that a source beside it needs a channel of its own.
+A mobility that varies, u' = div(M grad mu) + s or -M mu + s, is a constant one in L and what `phasefield.models.transport` adds.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class Kinetics(Protocol):
     def law(self, mobility: Any, mu: Any, laplacian: Callable[[Any], Any]) -> Any:
         """The right-hand side without sources, in space."""
 
+    def motion(self, mobilities: Sequence[Any], mu: Any, derivative: Callable[[Any, int], Any]) -> Any:
+        """The same where the mobility varies, from one along every axis and the derivative along an axis."""
+
     def channels(self, mobility: Any, force: Any, source: Any | None) -> list[Any]:
         """What is evaluated in cells and transformed, so that `rate` makes N of it.
 
@@ -57,6 +61,9 @@ class _Conserved:
     def law(self, mobility: Any, mu: Any, laplacian: Callable[[Any], Any]) -> Any:
         return mobility * laplacian(mu)
 
+    def motion(self, mobilities: Sequence[Any], mu: Any, derivative: Callable[[Any, int], Any]) -> Any:
+        return sum(derivative(m * derivative(mu, axis), axis) for axis, m in enumerate(mobilities))
+
     def channels(self, mobility: Any, force: Any, source: Any | None) -> list[Any]:
         return [force] if source is None else [force, source]
 
@@ -75,6 +82,9 @@ class _Nonconserved:
 
     def law(self, mobility: Any, mu: Any, laplacian: Callable[[Any], Any]) -> Any:
         return -mobility * mu
+
+    def motion(self, mobilities: Sequence[Any], mu: Any, derivative: Callable[[Any, int], Any]) -> Any:
+        return -mobilities[0] * mu
 
     def channels(self, mobility: Any, force: Any, source: Any | None) -> list[Any]:
         return [mobility * force - (0 if source is None else source)]

@@ -6,6 +6,7 @@ stabiliser S_i and a source s_i, every component obeys in modes (FT the transfor
     conserved,    q = M_i k^2:   L = -q (S_i + A_i),   N = -q FT[df/du_i - S_i u_i] + FT[s_i]
     nonconserved, q = M_i:       L = -q (S_i + A_i),   N = -FT[M_i (df/du_i - S_i u_i) - s_i]
 
+Where a mobility varies, M_i is a constant reference and N has what is left, see `phasefield.models.transport`.
 The sum of both is the model's own equation, whatever S is. L is real and never positive, and everything that can grow is in N:
 a state kept in spectral space would drift from Hermitian symmetry if growing modes sat in L. Where the symbols are negative in
 some modes, S stands for the S that is given plus the depth of the lowest: S + A is then at least what is given in every mode,
@@ -27,6 +28,7 @@ from ..grid import Grid
 from .energy import EnergyModel
 from .spectrum import Spectrum
 from .terms import Term
+from .transport import Transport, operator
 from .waves import SCALE, WAVES
 
 
@@ -117,6 +119,8 @@ class SpectralSplit:
     ) -> None:
         self.model, self.layout = model, layout
         self.components = len(model.components)
+        symbols = [self._symbol(i) for i in range(self.components)]
+        self._transport = Transport(model, symbols, layout.grid.dim, WAVES)
         self._evaluated = [self._channels(i) for i in range(self.components)]
         # Further channels of a component lie behind the first ones of all.
         self._places: list[list[int]] = []
@@ -129,6 +133,7 @@ class SpectralSplit:
             i for i, (f, _) in enumerate(model.components) if f.kinetics.conserved and model.sources[i] is not None
         ]
         self.temporaries = {name: n for term in model.terms for name, n in term.temporaries.items()}
+        self.temporaries |= self._transport.temporaries
         self.memory = {name: n for term in model.terms for name, n in term.memory.items()}
         # Both parts of a complex mode are multiplied alike.
         self.tables = {
@@ -153,8 +158,14 @@ class SpectralSplit:
         self.metric = [self._metric(i) for i in range(self.components)]
         self._kernel = self._pointwise(monitor)
 
-    def stabilize(self, stabilizers: Sequence[float]) -> None:
-        """Sets S of every component. L and N change with it: values of N from before do not fit those to come."""
+    def stabilize(self, stabilizers: Sequence[float], model: EnergyModel | None = None) -> None:
+        """Sets S of every component. L and N change with it: values of N from before do not fit those to come.
+
+        Args:
+            model: the same with other reference mobilities; None for those at hand.
+        """
+        if model is not None:
+            self._constants |= {k: v for k, v in model.scalars.items() if k.startswith("mobility_")}
         self.stabilizers = [s + depth for s, depth in zip(stabilizers, self._depths, strict=True)]
         self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(self.stabilizers)}
 
@@ -169,7 +180,7 @@ class SpectralSplit:
         return sum((a for term in self.model.terms if (a := term.symbol(i, WAVES)) is not None), sp.S.Zero)
 
     def _linear(self, i: int) -> sp.Expr:
-        q = self.model.components[i][0].kinetics.operator(self.model.scalar("mobility", i), K2)
+        q = operator(self.model, i, WAVES)
         return -q * (self.model.scalar("stabilizer", i) + self._symbol(i))
 
     def _metric(self, i: int) -> sp.Expr:
@@ -187,7 +198,8 @@ class SpectralSplit:
         force = sum((g for term in model.terms if (g := term.force(i)) is not None), sp.S.Zero)
         rates = [s for term in model.terms if (s := term.source(i)) is not None]
         source = sum(rates, sp.S.Zero) if rates else None
-        return f.kinetics.channels(model.scalar("mobility", i), force - model.scalar("stabilizer", i) * u, source)
+        channels = f.kinetics.channels(model.scalar("mobility", i), force - model.scalar("stabilizer", i) * u, source)
+        return [channels[0] + self._transport.relaxation(i, force), *channels[1:]]
 
     def _pointwise(self, monitor: bool) -> Kernel:
         names = self.model.on("work")
@@ -197,25 +209,36 @@ class SpectralSplit:
                 outputs[place] = channel.xreplace(names)
         densities = local(self.model) if monitor else {}
         reductions = {name: Reduction("sum", e.xreplace(names)) for name, e in densities.items()}
+        more = {array: [e.xreplace(names) for e in exprs] for array, exprs in self._transport.cells().items()}
         arrays = {"work": self.channels}
-        used = {s.name.split("@")[0] for e in outputs for s in e.free_symbols if "@" in s.name}
+        used = {s.name.split("@")[0] for e in outputs for s in e.free_symbols if "@" in s.name} | more.keys()
         arrays |= {name: n for name, n in {**self.temporaries, **self.memory}.items() if name in used}
-        return Kernel("nonlinear", "real", arrays, {"work": outputs}, reductions, scalars=list(self.scalars(0.0)))
+        return Kernel(
+            "nonlinear", "real", arrays, {"work": outputs, **more}, reductions, scalars=list(self.scalars(0.0))
+        )
 
     def explicit(self, array: str) -> list[sp.Expr]:
         scale = SCALE * (MASK if self._dealias else 1)  # undoes the transforms' scaling
         result = []
         for i, places in enumerate(self._places):
-            kinetics, mobility = self.model.components[i][0].kinetics, self.model.scalar("mobility", i)
-            result.append(scale * kinetics.rate(mobility, K2, [array_symbol(array, place) for place in places]))
+            numbers = [array_symbol(array, place) for place in places]
+            if i in self._transport.divergences:  # N itself, and a source beside it
+                result.append(scale * sum(numbers))
+                continue
+            kinetics = self.model.components[i][0].kinetics
+            q = operator(self.model, i, WAVES)
+            result.append(scale * kinetics.rate(q, sp.S.One, numbers))
         return result
 
     def operations(self, array: str) -> list[Operation]:
+        scalars = list(self.scalars(0.0))
         return [
+            *self._transport.before(array, scalars),
             Inverse(array, self.components),
             *(operation for term in self.model.terms for operation in term.prepare(array, WAVES)),
             Apply(self._kernel, {"work": array}),
             Forward(array, self.channels),
+            *self._transport.after(array, self.channels, scalars),
         ]
 
     def cells(self, array: str) -> list[Operation]:

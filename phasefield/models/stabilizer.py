@@ -41,10 +41,12 @@ class Curvature:
 
     Attributes:
         visited: the cells at hand, their way into the wells, and interfaces between those. rest: without the cells and the way.
+        states: those that ``visited`` is for, shape ``(components, n)``.
     """
 
     visited: list[float]
     rest: list[float]
+    states: Array
 
     @property
     def passing(self) -> bool:
@@ -81,7 +83,7 @@ class Stabilizer:
         start = self._inside(self._sample(flat))
         if not start.shape[1]:  # the run will say so
             nothing = self._stabilizers(start)
-            return Curvature(nothing, nothing)
+            return Curvature(nothing, nothing, start)
         center = flat.mean(axis=1, keepdims=True)
         mean = self._force(center)
         wells, arrived = self._descend(start, np.where(np.isfinite(mean), mean, 0.0) * self._conserved, center)
@@ -92,7 +94,7 @@ class Stabilizer:
             rest = np.concatenate([rest, self._beyond(ends, center)], axis=1)
         # The way as a straight line: the descent itself takes strides that may lead past a well.
         visited = np.concatenate([rest, start, *(w[:, arrived] for w in way)], axis=1)
-        return Curvature(self._stabilizers(visited), self._stabilizers(rest))
+        return Curvature(self._stabilizers(visited), self._stabilizers(rest), visited)
 
     # -- states --------------------------------------------------------------------------------------------------------
 

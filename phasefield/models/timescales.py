@@ -83,8 +83,8 @@ class SourceResolution:
 
     @classmethod
     def build(cls, model: EnergyModel, grid: Grid, samples: Array, end: float = math.inf) -> SourceResolution | None:
-        """The resolution of a model's sources and parameters; None if none of them depends on time."""
-        timed = bool(model.courses) or any(s is not None and TIME in s.free_symbols for s in model.sources)
+        """The resolution of a model's sources, mobilities and parameters; None if none of them depends on time."""
+        timed = bool(model.courses) or any(TIME in rate.free_symbols for rate in _rates(model))
         found = cls(model, grid, samples, end) if timed else None
         return found if found is None or found._terms else None
 
@@ -278,10 +278,16 @@ class SourceResolution:
         return _Mesh(times, values, scale, switches, joined[:, np.argsort(joined[0])], t)
 
 
+def _rates(model: EnergyModel) -> list[sp.Expr]:
+    """Sources, and mobilities that vary, which scale a rate as a source adds to it."""
+    laws = [entry for f in model.order_parameters if f.law is not None for entry in f.law.entries]
+    return [*(s for s in model.sources if s is not None), *laws]
+
+
 def _terms(model: EnergyModel) -> list[sp.Expr]:
     """The factors with t of all terms of all sources and of all parameters, each once: what is constant sets no time scale."""
     found: dict[sp.Expr, None] = {}
-    laws = [model.in_time(s) for s in model.sources if s is not None]
+    laws = [model.in_time(rate) for rate in _rates(model)]
     for law in (*laws, *(course.expr for course in model.courses.values())):
         if TIME not in law.free_symbols:
             continue

@@ -44,6 +44,7 @@ CASES = {
     "operator": ("model=phase_field_crystal", "model.fields.psi.operator=(1-k2)**2+r*kx*ky", "grid.shape=[24,18]"),
     "operator between walls": ("model=block_copolymer", "grid.shape=[20,15]", "grid.boundary=[no-flux,periodic]"),
     "parameter in time": ("model=cahn_hilliard", "model.parameters.W=1+0.5*tanh(10*(t-0.5))", "grid.shape=[16,18]"),
+    "mobility": ("model=surface_diffusion", "grid.shape=[24,15]", "grid.boundary=[no-flux,periodic]"),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 

@@ -1,0 +1,173 @@
+"""Motion with a mobility that varies, as operations of a step.
+
+A constant reference M_ref stays in L; with mu the whole variational derivative, h = df/du - S u and q_ref = M_ref k^2,
+
+    conserved:     N = -q_ref FT[h] + FT[div((M - M_ref) grad mu)] + FT[s]
+    nonconserved:  N = -FT[M_ref h + (M - M_ref) mu - s]
+
+The sum with L u is div(M grad mu) + s, or -M mu + s, whatever M_ref is. Gradient and divergence are each other's negative
+transposes on every grid (`phasefield.codegen.Derivative`), so that the discrete energy falls: its rate is -<grad mu, M grad mu>,
+and what the grid's highest modes, whose derivative vanishes, lose besides by M_ref. The mean is not touched. A component takes
+2 + 2 d transforms in d dimensions, one that is not conserved 3. (The Laplacian form div(M grad mu) = [lap(M mu) + M lap mu -
+mu lap M]/2 needs no derivatives, but 8 transforms, and its energy may rise where M vanishes.)
+
+L with a constant coefficient and the rest explicit is the classical treatment of a mobility that varies, in Fourier space: Zhu,
+Chen, Shen and Tikare, Phys. Rev. E 60 (1999) 3564.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from ..backend import Apply, Forward, Inverse, Operation
+from ..codegen import Derivative, Kernel, PerMode, array_symbol
+
+if TYPE_CHECKING:
+    from .energy import EnergyModel
+    from .terms import Waves
+
+#: Arrays of the operations: mobilities less their references and potentials of fields that relax, in cells; the part of
+#: potentials that L knows, in modes; fluxes along the axes.
+_EXCESS, _BEND, _LINEAR, _FLUX = "flow_excess", "flow_bend", "flow_linear", "flow_flux"
+
+
+class Transport:
+    """What a split does for components whose mobility varies; nothing if there are none.
+
+    Args:
+        symbols: A of every component, see `phasefield.models.split`. dim: of the grid.
+
+    Attributes:
+        divergences: components whose first channel is N when the operations have ended.
+        temporaries: as those of a `Split`.
+    """
+
+    def __init__(self, model: EnergyModel, symbols: Sequence[sp.Expr], dim: int, waves: Waves) -> None:
+        self._model, self._symbols, self._waves = model, symbols, waves
+        self._axes = range(dim)
+        varying = [i for i, (f, _) in enumerate(model.components) if f.law is not None and f.law.varies]
+        self.divergences = [i for i in varying if model.components[i][0].kinetics.conserved]
+        self._relaxing = [i for i in varying if i not in self.divergences]
+        # Components of a field share their mobility; so do the axes, unless they have entries of their own.
+        self._places: dict[str, int] = {}
+        for i in self.divergences:
+            f = model.components[i][0]
+            assert f.law is not None
+            if f.name not in self._places:
+                self._places[f.name] = sum(self._entries(name) for name in self._places)
+        counts = {
+            _EXCESS: sum(self._entries(name) for name in self._places),
+            _BEND: len(self._relaxing),
+            _LINEAR: len(self.divergences),
+            **{self._flux(a): len(self.divergences) for a in self._axes},
+        }
+        self.temporaries: Mapping[str, int] = {name: count for name, count in counts.items() if count}
+
+    def _entries(self, name: str) -> int:
+        return next(len(f.law.entries) for f in self._model.order_parameters if f.name == name and f.law is not None)
+
+    @staticmethod
+    def _flux(axis: int) -> str:
+        return f"{_FLUX}_{'xyz'[axis]}"
+
+    def _place(self, i: int, axis: int) -> int:
+        """The component of `_EXCESS` that component ``i`` flows with along an axis."""
+        f = self._model.components[i][0]
+        return self._places[f.name] + (axis if self._entries(f.name) > 1 else 0)
+
+    def _excess(self, i: int) -> list[sp.Expr]:
+        """M - M_ref of every entry."""
+        f = self._model.components[i][0]
+        assert f.law is not None
+        return [m - r for m, r in zip(f.law.clipped, mobilities(self._model, i), strict=True)]
+
+    # -- in cells ------------------------------------------------------------------------------------------------------
+
+    def relaxation(self, i: int, force: sp.Expr) -> sp.Expr:
+        """What a mobility that varies adds to the channel of a component that is not conserved; 0 for all others."""
+        if i not in self._relaxing:
+            return sp.S.Zero
+        (excess,) = self._excess(i)
+        return excess * (force + array_symbol(_BEND, self._relaxing.index(i)))
+
+    def cells(self) -> dict[str, list[sp.Expr]]:
+        """What else is evaluated in cells, in the model's symbols: array -> expressions."""
+        found = []
+        for name in self._places:
+            i = next(i for i in self.divergences if self._model.components[i][0].name == name)
+            found += self._excess(i)
+        return {_EXCESS: found} if found else {}
+
+    # -- operations ----------------------------------------------------------------------------------------------------
+
+    def before(self, array: str, scalars: Sequence[str]) -> list[Operation]:
+        """While the state is in modes: A u for mu in cells, (S + A) u beside h."""
+        outputs: dict[str, list[sp.Expr]] = {}
+        for name, components in ((_BEND, self._relaxing), (_LINEAR, self.divergences)):
+            if components:
+                outputs[name] = [
+                    PerMode(self._symbols[i] + (0 if name == _BEND else self._model.scalar("stabilizer", i)))
+                    * array_symbol("state", i)
+                    for i in components
+                ]
+        if not outputs:
+            return []
+        arrays = {"state": len(self._model.components), **{name: len(found) for name, found in outputs.items()}}
+        kernel = Kernel("flow_potential", "spectral", arrays, outputs, scalars=scalars)
+        bend = [Inverse(_BEND, len(self._relaxing))] if self._relaxing else []
+        return [Apply(kernel, {"state": array}), *bend]
+
+    def after(self, array: str, channels: int, scalars: Sequence[str]) -> list[Operation]:
+        """Makes N of h in the first channels of ``array``, all in modes: gradients, fluxes, divergence."""
+        if not self.divergences:
+            return []
+        count, scale = len(self.divergences), self._waves.scale
+        fluxes = {self._flux(a): count for a in self._axes}
+        outputs = {
+            self._flux(a): [
+                scale * Derivative(array_symbol("channels", i), a) + Derivative(array_symbol(_LINEAR, j), a)
+                for j, i in enumerate(self.divergences)
+            ]
+            for a in self._axes
+        }
+        arrays = {"channels": channels, _LINEAR: count, **fluxes}
+        operations: list[Operation] = [
+            Apply(Kernel("flow_gradient", "spectral", arrays, outputs, scalars=scalars), {"channels": array})
+        ]
+        for a in self._axes:
+            flux = self._flux(a)
+            products = [
+                array_symbol(flux, j) * array_symbol(_EXCESS, self._place(i, a)) for j, i in enumerate(self.divergences)
+            ]
+            kernel = Kernel(
+                f"flow_flux_{'xyz'[a]}", "real", {flux: count, _EXCESS: self.temporaries[_EXCESS]}, {flux: products}
+            )
+            operations += [Inverse(flux, count, flips=(a,)), Apply(kernel), Forward(flux, count, flips=(a,))]
+        rates: list[sp.Expr | None] = [None] * channels
+        for j, i in enumerate(self.divergences):
+            divergence = sum((Derivative(array_symbol(self._flux(a), j), a, 1) for a in self._axes), sp.S.Zero)
+            q = operator(self._model, i, self._waves)
+            rates[i] = divergence - PerMode(q) * array_symbol("channels", i)
+        kernel = Kernel(
+            "flow_divergence", "spectral", {"channels": channels, **fluxes}, {"channels": rates}, scalars=scalars
+        )
+        return [*operations, Apply(kernel, {"channels": array})]
+
+
+def mobilities(model: EnergyModel, i: int) -> list[sp.Symbol]:
+    """Kernel arguments that hold the mobility of component ``i``, that of L where it varies: one, or one along every axis."""
+    law = model.components[i][0].law
+    if law is None or len(law.entries) == 1:
+        return [model.scalar("mobility", i)]
+    return [model.scalar(f"mobility_{a}", i) for a, _ in zip("xyz", law.entries, strict=False)]
+
+
+def operator(model: EnergyModel, i: int, waves: Waves) -> sp.Expr:
+    """q of component ``i``."""
+    kinetics, values = model.components[i][0].kinetics, mobilities(model, i)
+    if len(values) == 1:
+        return kinetics.operator(values[0], waves.k2)
+    return sum((kinetics.operator(m, k2) for m, k2 in zip(values, waves.along, strict=False)), sp.S.Zero)
