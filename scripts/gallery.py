@@ -31,9 +31,12 @@ WIDTH, LARGEST = 600, 60_000  # of a picture: pixels, bytes
 
 #: The order of the page. Every example is in one of these.
 GROUPS = {
-    "Phase separation": ["spinodal", "flory_huggins", "ripening", "coarsening_3d", "battery_particle", "sessile_drop"],
+    "Phase separation": [
+        "spinodal", "flory_huggins", "ripening", "coarsening_3d", "battery_particle", "sessile_drop", "surface_diffusion",
+        "quench",
+    ],
     "Interfaces, nuclei and grains": [
-        "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature",
+        "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
     ],
     "Effective properties": ["laminate", "disk_array", "polycrystal", "expansion", "micrograph"],
     "Upward": ["rve", "real_inputs", "plate_with_hole", "fe2", "scales"],
@@ -44,9 +47,8 @@ GROUPS = {
 #: What cannot be built yet, and what it waits for.
 COMES = {
     "Dendrites": "gradient energies that depend on the direction",
-    "Cuboid precipitates": "elastic energy of the microstructure",
-    "Dealloying, surface diffusion": "mobilities that depend on the fields",
-    "Block copolymers, phase-field crystals": "terms of the energy that are operators on waves",
+    "Rafts, precipitates harder than their matrix": "a stiffness for each phase",
+    "Dealloying": "mobilities that couple fields",
     "Drops and films of any contact angle": "an energy of the walls",
 }
 
