@@ -14,7 +14,7 @@ import pytest
 import yaml
 from test_cli import Command, phasefield
 
-from phasefield import presets
+from phasefield import config, presets
 from phasefield.projects import TEMPLATE
 
 __all__ = ["phasefield"]
@@ -124,3 +124,14 @@ def test_every_key_of_the_template_is_explained() -> None:
         for before, line in zip(["", *lines], lines, strict=False):
             if re.match(r"\s*\w+: *\S", line) and not re.match(r"(name|description|title|    description|  b):?", line):
                 assert "#" in line + before, f"{path.name}: {line}"
+
+
+def test_after_a_run_of_a_model_from_a_file(
+    phasefield: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the store keeps of runs of this process is no group of `new`."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text("name: own\nenergy: c**2\nfields: {c: {kinetics: conserved, initial: 0.5}}\n")
+    config.compose(["model=own.yaml"])
+    answer = phasefield("new alloy model=spinodal")
+    assert answer.code == 0, answer

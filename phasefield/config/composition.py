@@ -165,6 +165,7 @@ def _find_presets(config: Any, language: Language, own: Sequence[Path], prefix: 
 def _compose(language: Language, prepared: Sequence[str], own: Sequence[Path] = ()) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
+    from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
     from hydra.version import VersionBase
 
@@ -172,12 +173,16 @@ def _compose(language: Language, prepared: Sequence[str], own: Sequence[Path] = 
         # Who calls may be an application of Hydra itself.
         theirs, version = GlobalHydra.instance().hydra, VersionBase.instance().getbase()
         GlobalHydra.instance().clear()
+        # Presets that are files stay in Hydra's store, as groups of runs: to other commands a key of such a name is a key.
+        store = ConfigStore.instance().repo
+        groups = {} if language.name == RUN.name else {name: store.pop(name) for name in FILED if name in store}
         try:
             with initialize_config_module(language.module, version_base="1.3"):
                 return hydra_compose(language.primary, list(prepared))
         except Exception as error:  # Hydra raises anything from ValueError to AttributeError for what users type
             raise config_error(error, language.schema, own) from error
         finally:
+            store.update(groups)
             GlobalHydra.instance().hydra = theirs
             VersionBase.instance().version_base = version
 
