@@ -9,7 +9,7 @@ ARG BASE_IMAGE=python:3.12-slim
 
 # What is common to all images, but for the environment itself.
 FROM ${BASE_IMAGE} AS base
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="phasefield" \
       org.opencontainers.image.description="Spectral phase-field solver" \

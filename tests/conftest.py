@@ -63,6 +63,9 @@ IN_TURNS = [
         r"test_docs\.py::test_page\[docs/(models|tutorial_material|theory|mobility|operators|parameters|elasticity)\.md",
         r"test_examples\.py::test_example\[(from_file|laminate|sessile_drop|crystal|quench|surface_diffusion|battery)",
         r"test_watch\.py::test_interrupted",
+        r"verification/test_operators\.py::test_(liquid_and_crystal|growth_of_a_liquid|energy_falls.*block)",
+        r"verification/test_parameters\.py::test_(energies_are|fluctuations.*periodic)",
+        r"verification/test_elastic\.py::test_energy_stress_and_strain_are_those_of_equilibrium\[True",
         r"upscale/test_uncertainty\.py::test_stiffness_and_expansion_with_ranges",
     )
 ]

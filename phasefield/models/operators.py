@@ -16,7 +16,7 @@ import sympy as sp
 from ..errors import ConfigError, ExpressionError
 from ..grid import Grid
 from ..symbolic import Symbols, parse
-from .energy import COORDINATES, EnergyModel, OrderParameter
+from .energy import EnergyModel, OrderParameter
 from .spectrum import Spectrum, wavevectors
 from .terms import Waves
 
@@ -81,24 +81,6 @@ def signed_axes(expr: sp.Expr) -> list[str]:
         for k, name in found
         if k in expr.free_symbols and not _even(_generic(expr), tuple(-1 if k == other else 1 for other in _K))
     ]
-
-
-def apply(expr: sp.Expr, u: sp.Expr) -> sp.Expr:
-    """What a symbol makes of a sum of products of plane waves in x, y, z, whatever else these depend on.
-
-    Raises:
-        ConfigError: a term of it is no eigenfunction of every second derivative, or the symbol knows signs of wavenumbers.
-    """
-    result = sp.S.Zero
-    for term in sp.Add.make_args(sp.expand(u)):
-        squares = [-sp.diff(term, sp.Symbol(x, real=True), 2) / term if term != 0 else sp.S.Zero for x in COORDINATES]
-        if any(s.free_symbols & set(sp.symbols("x y z", real=True)) for s in squares) or signed_axes(expr):
-            raise ConfigError(
-                "solution", f"an operator cannot be applied to {term}", "give a sum of products of plane waves"
-            )
-        values = {k: sp.sqrt(s) for k, s in zip(_K, squares, strict=True)}
-        result += expr.xreplace({_K2: sum(squares), **values}) * term
-    return result
 
 
 def check(model: EnergyModel, f: OrderParameter, grid: Grid, key: str, text: str) -> None:

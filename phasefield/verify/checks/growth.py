@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...models import analysis
+from ...simulation import Simulation
 from ..check import Check
 from ..landau import GAMMA, LANDAU, A, M
 from ..problems import Machine, field_values, run
@@ -19,42 +20,34 @@ def mixture(machine: Machine) -> tuple[Array, Array, Array]:
     """Rates of single modes of a mixture, too small to interact, below, at and above the fastest: measured, by
     -M k^2 (A + gamma k^2), and as `analysis.growth_rates` has them.
     """
-    length, end, modes = 40.0, 2.0, (1, 3, 4, 5, 8, 11)
-    start = "+".join(f"1e-8*cos({2 * m}*pi*x/{length})" for m in modes)
-    sim = machine.simulation(
-        *LANDAU,
-        "grid.shape=[64]",
-        f"grid.length={length}",
-        "time.adaptive=false",
-        "time.scheme=etdrk4",
-        "time.dt=0.005",
-        f"initial.phi={start}",
-    )
-    before = np.abs(np.fft.rfft(field_values(sim)[0]))
-    after = np.abs(np.fft.rfft(field_values(run(sim, end))[0]))
-    k = 2 * math.pi * np.array(modes) / length
-    measured = np.log(after[list(modes)] / before[list(modes)]) / end
+    sim, k, measured = _rates(machine, "phi", (1, 3, 4, 5, 8, 11), *LANDAU)
     theory = analysis.growth_rates(sim.model, {"phi": 0.0}, k)[:, 0]
     return measured, -M * k**2 * (A + GAMMA * k**2), theory
 
 
 def order_parameter(machine: Machine) -> tuple[Array, Array]:
     """Rates of single modes of an order parameter on the top of its barrier: measured, and 1 - k^2."""
-    length, end, modes = 40.0, 2.0, (0, 2, 5, 8, 11)
+    _, k, measured = _rates(machine, "eta", (0, 2, 5, 8, 11), "model=allen_cahn")
+    return measured, 1 - k**2
+
+
+def _rates(machine: Machine, field: str, modes: tuple[int, ...], *keys: str) -> tuple[Simulation, Array, Array]:
+    """Simulation, wavenumbers and measured growth rates of small waves on a uniform field, by their numbers along the grid."""
+    length, end = 40.0, 2.0
     start = "+".join(f"1e-8*cos({2 * m}*pi*x/{length})" for m in modes)
     sim = machine.simulation(
-        "model=allen_cahn",
+        *keys,
         "grid.shape=[64]",
         f"grid.length={length}",
         "time.adaptive=false",
         "time.scheme=etdrk4",
         "time.dt=0.005",
-        f"initial.eta={start}",
+        f"initial.{field}={start}",
     )
     before = np.abs(np.fft.rfft(field_values(sim)[0]))
     after = np.abs(np.fft.rfft(field_values(run(sim, end))[0]))
-    k = 2 * math.pi * np.array(modes) / length
-    return np.log(after[list(modes)] / before[list(modes)]) / end, 1 - k**2
+    measured = np.log(after[list(modes)] / before[list(modes)]) / end
+    return sim, 2 * math.pi * np.array(modes) / length, measured
 
 
 def _error(measured: Array, exact: Array) -> float:
