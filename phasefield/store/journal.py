@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import sync_folder
+from .streams import Stream
 
 _PAGE = 4096
 _MAGIC = b"pfjournl"
@@ -67,7 +68,7 @@ def recover(path: Path) -> None:
     sync_folder(path.parent)
 
 
-class Transaction:
+class Transaction(Stream):
     """A file object for HDF5 whose changes happen to the file altogether or not at all.
 
     Bytes beyond the file's old end are written straight away: no reader looks there yet. Changes of older bytes (a few
@@ -77,11 +78,10 @@ class Transaction:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.error: OSError | None = None
         self._pages: dict[int, bytearray] = {}
-        self._position = 0
         self._file = os.open(path, os.O_RDWR)
-        self._old_size = self._size = os.fstat(self._file).st_size
+        self._old_size = os.fstat(self._file).st_size
+        super().__init__(self._old_size)
         self._direct_from = -(-self._old_size // _PAGE) * _PAGE
         try:
             self._journal = os.open(journal_of(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -101,22 +101,6 @@ class Transaction:
     def close(self) -> None:
         os.close(self._file)
         os.close(self._journal)
-
-    # The file protocol that HDF5's driver for Python objects uses.
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def flush(self) -> None:
-        """Nothing to do before the commit."""
-
-    def truncate(self, size: int | None = None) -> int:
-        self._size = self._position if size is None else size
-        return self._size
 
     def _page(self, offset: int) -> bytearray:
         """The page that holds ``offset``, kept from now on; zeros follow the end of the file."""
@@ -140,11 +124,6 @@ class Transaction:
             view = view[count:]
             self._position += count
         return total
-
-    def read(self, count: int = -1) -> bytes:
-        data = bytearray(max(0, self._size - self._position) if count < 0 else count)
-        self.readinto(data)
-        return bytes(data)
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")

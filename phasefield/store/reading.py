@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from .layout import (
     put_characters,
     readable,
 )
+from .streams import Unfailing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -201,59 +202,6 @@ def _whole(name: str, parts: Mapping[tuple[int, ...], Any]) -> Any:
     return xr.Variable(dims, indexing.LazilyIndexedArray(_lazy_array()(whole, first.dtype, read)), attrs)
 
 
-class _Unfailing:
-    """A file object for HDF5, which crashes after a failing write: failures are kept for `check`, and what follows is dropped."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._descriptor = file.fileno()
-        self._position = self._size = 0
-        self.error: OSError | None = None
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def flush(self) -> None:
-        pass
-
-    def truncate(self, size: int | None = None) -> int:
-        self._size = self._position if size is None else size
-        return self._size
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        view[:] = os.pread(self._descriptor, len(view), self._position).ljust(len(view), b"\0")
-        self._position += len(view)
-        return len(view)
-
-    def read(self, count: int = -1) -> bytes:
-        data = bytearray(max(0, self._size - self._position) if count < 0 else count)
-        self.readinto(data)
-        return bytes(data)
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        total = len(view)
-        try:
-            while view and self.error is None:
-                done = os.pwrite(self._descriptor, view, self._position)
-                view, self._position = view[done:], self._position + done
-        except OSError as error:
-            self.error = error
-        self._position += len(view)
-        self._size = max(self._size, self._position)
-        return total
-
-    def check(self) -> None:
-        """Raises the first failure."""
-        if self.error is not None:
-            raise self.error
-        os.ftruncate(self._descriptor, self._size)
-
-
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[Any]:
     """A new HDF5 file (an `h5py.File`) that takes the place of ``path`` in one step when the block ends well.
@@ -264,7 +212,7 @@ def new_hdf5(path: Path) -> Iterator[Any]:
     import h5py
 
     with replacing(path) as target:
-        stream = _Unfailing(target)
+        stream = Unfailing(target)
         with h5py.File(stream, "w") as file:
             yield file
         stream.check()
@@ -288,7 +236,7 @@ def write_dataset(data: xr.Dataset, path: str | Path, groups: Mapping[str, xr.Da
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     with replacing(Path(path)) as target:
-        stream = _Unfailing(target)
+        stream = Unfailing(target)
         with h5netcdf.File(stream, "w") as file:
             texts |= _put(file, "/", data.assign_attrs({"Conventions": "CF-1.11", **data.attrs}))
             for name, each in (groups or {}).items():

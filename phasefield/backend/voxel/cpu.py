@@ -39,6 +39,16 @@ _PAIRED = 1 << 18
 _CALLS, _WORDS = 64, 20
 #: Seconds that the plan of a transform with walls may take to find.
 _PLANNING = 2.0
+#: What the loops of every file are compiled with. NaN must stay NaN: no nnan, ninf.
+_COMPILERS = """
+from numba import cfunc, int64, njit, void
+from phasefield.backend.intrinsics import NoAlias
+
+_fastmath = {"contract", "reassoc", "nsz", "arcp"}
+_options = dict(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath=_fastmath, error_model="numpy")
+_function, _loop = njit(**_options), njit(pipeline_class=NoAlias, **_options)
+_entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_fastmath, error_model="numpy")
+"""
 #: Per file where functions are put that `element` writes, and who writes them.
 _WRITTEN: dict[str, tuple[str, Callable[[int], str]]] = {
     "loops.py": ("# -- stiffness", functools.partial(loop_functions, row=_ROW)),
@@ -61,7 +71,7 @@ def loops(file: str, components: int, full: bool, dtype: str) -> Any:
         functions = f"{write(components)}\n\n"
         start, mark, end = after.partition(mark)
     return cache.load(
-        f"{before}{future}{head}{sizes}{start}{functions}{mark}{end}", f"voxel_{file.removesuffix('.py')}"
+        f"{before}{future}{head}{sizes}{_COMPILERS}{start}{functions}{mark}{end}", f"voxel_{file.removesuffix('.py')}"
     )
 
 

@@ -266,13 +266,13 @@ def loop_functions(components: int, row: int) -> str:
         body = _loop_body(components, True, full, row)
         first = 12 * components * row
         material = [f"{n} = s[{first + i * row} + z]" for i, n in enumerate(ISOTROPIC[components])]
-        out += ["@njit(**_options)", f"def isotropic_{extent}(s, m, gx, gy, gz, stress):"]
+        out += ["@_function", f"def isotropic_{extent}(s, m, gx, gy, gz, stress):"]
         out += [f"    {line}" for line in fixed]
         out += [f"    p{i} = REAL(0)" for i in range(len(sums))]
         out += ["    for z in range(m):", *(f"        {line}" for line in material + body)]
         out += [f"        p{i} += {n}" for i, n in enumerate(sums)]
         out += [f"    stress[{i}] += p{i}" for i in range(len(sums))]
-        out += ["", "", "@njit(**_options)", f"def anisotropic_{extent}(s, z, t, gx, gy, gz, stress):"]
+        out += ["", "", "@_function", f"def anisotropic_{extent}(s, z, t, gx, gy, gz, stress):"]
         out += [f"    {line}" for line in fixed + _loop_body(components, False, full, row)]
         out += [f"    stress[{i}] += {n}" for i, n in enumerate(sums)]
         out += ["", ""]
@@ -289,7 +289,7 @@ def _loop_green(components: int) -> list[str]:
     results = [f"{a}_{part}" for a in "abc"[:components] for part in ("re", "im")]
     choice = "scale/det if det > floor else det*0"
     return [
-        "@njit(**_options)",
+        "@_function",
         "def green_columns(lo, hi, w, nz, mass, second, first, r, weight, scale):",
         '    """``w = G w`` in place on complex modes, columns ``lo`` to ``hi``; returns the sum of ``conj(w) G w``."""',
         f"    total, tiny, column = 0.0, REAL({GREEN_TINY[components]}), lo",

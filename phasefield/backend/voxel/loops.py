@@ -8,7 +8,8 @@ checks.
 This file is not imported. `cpu.loops` puts constants and the functions of `element.loop_functions` behind it and loads the
 whole from the cache folder: numba keeps compiled code by file, and a change of any part makes a new one. The constants:
 ``COMPONENTS`` (1 or 3), ``FULL`` (all polynomials or the constant one alone), ``REAL`` (the working precision), ``BLOCK`` (voxels
-of a row treated at once), ``ROW`` (distance between rows of scratch space).
+of a row treated at once), ``ROW`` (distance between rows of scratch space). It puts the compilers in front, too: ``_function``;
+``_loop``, whose arrays do not overlap; ``_entry``, called from C.
 
 The functions at the end are called by address with a range of indices and a context: 64-bit integers, of which the first are the
 sizes of the grid, the number of loads, and the addresses of scalars (doubles) and of partial sums (loads, sums, indices). The
@@ -19,29 +20,15 @@ others each function names. Fields are (loads, components, n0, n1, n2), those in
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import carray, cfunc, float64, int8, int32, int64, njit, uint64, void
+from numba import carray, float64, int8, int32, int64, uint64
 
-from phasefield.backend.intrinsics import NoAlias, pointer
-
-# NaN must stay NaN: no nnan, ninf.
-_options: dict[str, Any] = {
-    "nogil": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-    "error_model": "numpy",
-}
-_loop = njit(pipeline_class=NoAlias, **_options)
-_entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
-
+from phasefield.backend.intrinsics import pointer
 
 # -- stiffness ---------------------------------------------------------------------------------------------------------
 
 
-@njit(**_options)
+@_function
 def _row(number):
     """Where a row of the scratch space begins."""
     return uint64(number * ROW)
@@ -108,7 +95,7 @@ def _xy_scatter(s, at, low, high, component, j, z0, m):
     high[component, j1, z] += s[o3 + last]
 
 
-@njit(**_options)
+@_function
 def _layer(u, i, index, iso, rows, where, tensor, whole, g, s, low, high, stress):
     """Forces of the element layer i, added to the nodes below and above it."""
     ny, nz = index.shape[1], index.shape[2]
@@ -208,31 +195,31 @@ def _nodal_forces(lo, hi, w, index, table, g):
 # -- entries -----------------------------------------------------------------------------------------------------------
 
 
-@njit(**_options)
+@_function
 def _context(address):
     return carray(pointer(address), (20,), int64)
 
 
-@njit(**_options)
+@_function
 def _index(at, address):
     return carray(pointer(address), (at[0], at[1], at[2]), int32)
 
 
-@njit(**_options)
+@_function
 def _field(at, address, load):
     """One load of a field."""
     size = COMPONENTS * at[0] * at[1] * at[2] * BYTES
     return carray(pointer(address + load * size), (COMPONENTS, at[0], at[1], at[2]), REAL)
 
 
-@njit(**_options)
+@_function
 def _padded(at, address, load):
     row = 2 * (at[2] // 2 + 1)
     size = COMPONENTS * at[0] * at[1] * row * BYTES
     return carray(pointer(address + load * size), (COMPONENTS, at[0], at[1], row), REAL)
 
 
-@njit(**_options)
+@_function
 def _partial(at, load, sums):
     return carray(pointer(at[5] + load * sums * at[0] * 8), (sums, at[0]), float64)
 
@@ -328,7 +315,7 @@ def _direction(lo, hi, beta, p, w, jacobi):
                         p[c, i, j, z] = w[c, i, j, z] + beta * p[c, i, j, z]
 
 
-@njit(**_options)
+@_function
 def _scaling(at, address):
     """A field of one number per node, or an empty one."""
     return carray(pointer(address), (at[0] if address else 0, at[1], at[2]), REAL)

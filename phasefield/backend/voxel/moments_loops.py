@@ -7,22 +7,10 @@ Contexts begin as those there.
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import carray, cfunc, float64, int32, int64, njit, uint64, void
+from numba import carray, float64, int32, int64, uint64
 
-from phasefield.backend.intrinsics import NoAlias, pointer
-
-_options: dict[str, Any] = {
-    "nogil": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-    "error_model": "numpy",
-}
-_loop = njit(pipeline_class=NoAlias, **_options)
-_entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
+from phasefield.backend.intrinsics import pointer
 
 #: Voxels of a row treated at once, and the distance between rows of strains.
 _MOST, _LINE = 64, 72
@@ -58,7 +46,7 @@ _AT = (
 _SUMS = 3 if COMPONENTS == 3 else 1
 
 
-@njit(**_options)
+@_function
 def _zeros(count):
     """Doubles from the start of a cache line on: loads of whole vectors then touch one line each."""
     room = np.zeros(count + 7)
@@ -66,7 +54,7 @@ def _zeros(count):
     return room[first : first + count]
 
 
-@njit(**_options)
+@_function
 def _line(load, row):
     """Where a row of strains of a load begins."""
     return uint64((load * _ROWS + row) * _LINE)
@@ -97,7 +85,7 @@ def _xy_modes(u, component, i, j, z0, m, s):
     s[o3 + last] = (d - c) - (b - a)
 
 
-@njit(**_options)
+@_function
 def _modes(s, component, z):
     """The modes x, y, z, xy, xz, yz, xyz of a component."""
     one, line = uint64(1), uint64(_LINE)
@@ -180,7 +168,7 @@ def _higher(s, load, m, gx, gy, gz, x):
         x[e3 + z], x[e4 + z], x[e5 + z] = lx * uxyz, ly * vxyz, lz * wxyz
 
 
-@njit(**_options)
+@_function
 def _sum(x, a, b, lo, hi, z):
     """The sum of products of some rows of two loads."""
     t = 0.0
@@ -264,7 +252,7 @@ def _products(x, rows, columns, out):
                     out[i + r, j + s] = value
 
 
-@njit(**_options)
+@_function
 def _places(loads, groups, out):
     """The row of the moments that each gathered row of a polynomial belongs to; of xyz of its strain along x, y and z."""
     for group in range(groups):
@@ -358,7 +346,7 @@ def _gather(x, n, loads, group, scale, out, at):
             out[group, load * parts + part, at] = factor * x[_line(load, _AT[group, part]) + uint64(n)]
 
 
-@njit(**_options)
+@_function
 def _strain(a, n, out):
     """``sym(a n)`` as a strain with engineering shear strains (``a n`` as a gradient)."""
     if COMPONENTS == 1:

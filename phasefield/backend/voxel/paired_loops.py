@@ -8,37 +8,25 @@ part.
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np  # noqa: F401 for the functions that are put in
-from numba import carray, cfunc, float64, int64, njit, uint64, void
+from numba import carray, float64, int64, uint64
 
-from phasefield.backend.intrinsics import NoAlias, pointer
-
-_options: dict[str, Any] = {
-    "nogil": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-    "error_model": "numpy",
-}
-_loop = njit(pipeline_class=NoAlias, **_options)
-_entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
+from phasefield.backend.intrinsics import pointer
 
 
-@njit(**_options)
+@_function
 def _context(address):
     return carray(pointer(address), (20,), int64)
 
 
-@njit(**_options)
+@_function
 def _padded(at, address, load):
     row = 2 * (at[2] // 2 + 1)
     size = COMPONENTS * at[0] * at[1] * row * BYTES
     return carray(pointer(address + load * size), (COMPONENTS, at[0], at[1], row), REAL)
 
 
-@njit(**_options)
+@_function
 def _paired(at, address, pair, stride):
     """The complex fields of a pair of loads, planes ``stride`` complex numbers apart."""
     size = COMPONENTS * at[0] * 2 * stride * BYTES
@@ -70,13 +58,13 @@ def _unpair(lo, hi, c, nz, of_even, of_odd, a, b, fields):
     return even, odd
 
 
-@njit(**_options)
+@_function
 def _norms(at):
     """Sums of squares of every load, by component and tile."""
     return carray(pointer(at[8]), (at[3], COMPONENTS * at[11]), float64)
 
 
-@njit(**_options)
+@_function
 def _weights(at, pair):
     """What the second load of a pair is multiplied by to be of the first one's size; what both are multiplied by to have their
     own again, zero where they are zero, which the partner's rounding must not change.

@@ -7,25 +7,13 @@ Contexts begin as those there.
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import carray, cfunc, float32, float64, int8, int32, int64, njit, void
+from numba import carray, float32, float64, int8, int32, int64
 
-from phasefield.backend.intrinsics import NoAlias, pointer
-
-_options: dict[str, Any] = {
-    "nogil": True,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-    "error_model": "numpy",
-}
-_loop = njit(pipeline_class=NoAlias, **_options)
-_entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_options["fastmath"], error_model="numpy")
+from phasefield.backend.intrinsics import pointer
 
 
-@njit(**_options)
+@_function
 def _context(address):
     return carray(pointer(address), (20,), int64)
 
@@ -57,7 +45,7 @@ def soft_side(lo, hi, context):
                 mark[i, j, z] = cut > pure
 
 
-@njit(**_options)
+@_function
 def _gradients(g, corner, out):
     """Gradient of a corner's shape function: coefficients of the polynomials 1, x, y, z, yz, xz, xy, shape (7, 3)."""
     sx, sy, sz = 2.0 * (corner >> 2 & 1) - 1.0, 2.0 * (corner >> 1 & 1) - 1.0, 2.0 * (corner & 1) - 1.0
