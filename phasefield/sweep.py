@@ -16,15 +16,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import api, config
+from . import config, running
 from .command import Call
 from .console import messages
 from .errors import ConfigError, OutputError, PhasefieldError
 from .report.standing import standing
+from .runs import SWEEP
 from .store import RunFolder, expanded, write_new, write_text
 from .wall import WANTS_MORE
 
-MEMBER, SWEEP = "member.yaml", api.SWEEP
+MEMBER = "member.yaml"
 
 
 @dataclass
@@ -169,7 +170,7 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_
     import yaml
 
     if folder is None:
-        where, _ = api.new_folder("_sweep", call.command.folder)
+        where, _ = running.new_folder("_sweep", call.command.folder)
     elif "${" in folder:
         raise OutputError(
             f"{call.command.folder}: {folder} would be another folder for every run; name one for the sweep\n"
