@@ -33,10 +33,10 @@ from .resuming import (
     picture_missed,
     restored,
 )
-from .runs import SWEEP, Run
+from .runs import Run
 from .simulation import Checkpoint, Simulation
 from .specs import RunSpec
-from .store import RunFolder, expanded, replacing, write_text
+from .store import SWEEP, RunFolder, expanded, replacing, write_text
 
 log = logging.getLogger("phasefield")
 

@@ -9,10 +9,7 @@ from typing import Any
 
 from .driver import Outcome
 from .errors import OutputError
-from .store import RunFolder, expanded, open_dataset
-
-#: The file that tells of a sweep in its folder.
-SWEEP = "sweep.yaml"
+from .store import RunFolder, expanded, open_dataset, sweep_instead
 
 
 @dataclass(frozen=True)
@@ -65,10 +62,8 @@ def open_run(path: str | Path) -> Run:
         )
     place = RunFolder(where)
     if missing := [p.name for p in (place.history, place.fields) if not p.is_file()]:
-        if (where / SWEEP).is_file():
-            raise OutputError(
-                f"{where}: holds a sweep\n  give the folder of one of its members, e.g. {where / '0'}, or open_sweep it"
-            )
+        if instead := sweep_instead(where):
+            raise OutputError("{}: {}\n  {}, or open_sweep it".format(where, *instead))
         raise OutputError(f"{where}: holds no run: {' and '.join(missing)} missing")
     return Run(where)
 
