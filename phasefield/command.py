@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .errors import PhasefieldError, closest, guess
+from .errors import ConfigError, PhasefieldError, closest, guess
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,9 @@ def _own(argument: str, call: Call, find: Callable[[str], Command] | None) -> bo
 
     Its own are the keys of its schema, whole mappings of them, and what lies in mappings that are open: ``output=FILE`` is not
     ``output.dir=DIR``. A key that neither knows is a slip of the closest one.
+
+    Raises:
+        ConfigError: a key that is no slip of either's.
     """
     if not call.command.others:
         return True
@@ -172,7 +175,13 @@ def _own(argument: str, call: Call, find: Callable[[str], Command] | None) -> bo
     roots = {k.path.partition(".")[0] for k in theirs} | set(config.FILED)
     if path.partition(".")[0].partition("/")[0] in {*roots, "hydra"}:
         return False
-    return bool(closest(path, [k.path for k in keys])) or not closest(path, [k.path for k in theirs])
+    own = closest(path, [k.path for k in keys])
+    if not own and not closest(path, [k.path for k in theirs]):
+        mine, others = (", ".join(dict.fromkeys(k.path.partition(".")[0] for k in part)) for part in (keys, theirs))
+        raise ConfigError(
+            path, "there is no such key", f"keys of {call.name}: {mine}\n  and those of {call.command.others}: {others}"
+        )
+    return bool(own)
 
 
 def _quoted(text: str) -> str:

@@ -47,7 +47,7 @@ class Snapshots:
         try:
             data = open_dataset(file)
         except Unreadable as error:
-            raise ConfigError(str(file), error.reason) from error
+            raise ConfigError(str(file), error.reason, error.hint) from error
         run = path.is_dir() or path.name == "fields.nc"
         self._prepare(data, str(path), str(file), field, levels, file.with_name("config.yaml") if run else None)
 
