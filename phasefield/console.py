@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -75,6 +76,16 @@ def console() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def columns(most: int, least: int = 60) -> int:
+    """Columns for text on standard output: those of the terminal, within bounds; without a terminal the most.
+
+    ``COLUMNS`` in the environment says how many a terminal has.
+    """
+    if not sys.stdout.isatty():
+        return most
+    return max(least, min(most, shutil.get_terminal_size().columns))
 
 
 def finish() -> None:
