@@ -46,7 +46,7 @@ def test_a_double_well(scale: float) -> None:
     assert (found.theory.nucleus, "unstable" in found.theory.missing["nucleus"]) == (None, True)
     narrow = [line for line in found.to_text(64).splitlines() if len(line) > 64]  # formulas are not broken
     assert all(" = " in line for line in narrow)
-    assert found.to_text(64).split() == str(found).split()
+    assert "".join(found.to_text(64).split()) == "".join(str(found).split())
 
 
 @pytest.mark.parametrize("mean", [0.1, 0.9])
