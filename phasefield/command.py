@@ -102,7 +102,7 @@ def read(
     call = Call(name, command, line=line)
     flags = {k.flag: k for k in call.language.keys if k.flag} if command.keys else {}
     lists: dict[str, list[str]] = {}
-    before, arguments = "", iter(given)
+    before, arguments = "", iter(_present(given, call))
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         key = flags.get(flag) or next((k for k in flags.values() if k.path == flag and k.many and equals), None)
@@ -145,6 +145,17 @@ def _is_word(argument: str, call: Call) -> bool:
     if len(call.words) < len(call.command.words):
         return True
     return bool(call.command.more) and (not argument.startswith("~") or os.path.exists(os.path.expanduser(argument)))
+
+
+def _present(given: Sequence[str], call: Call) -> Sequence[str]:
+    """Keys under their present names, be they the command's own or the other command's whose keys it takes besides."""
+    if not any("=" in argument for argument in given):
+        return given
+    from . import config
+
+    for name in filter(None, (call.name, call.command.others)):
+        given = config.current(given, name)
+    return given
 
 
 def _own(argument: str, call: Call, find: Callable[[str], Command] | None) -> bool:

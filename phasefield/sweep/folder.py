@@ -109,7 +109,8 @@ def _same(where: Path, jobs: Sequence[Sequence[str]], call: Call) -> bool:
         return False
     told = read(where / SWEEP, required=True)
     asked = [list(map(config.original, job)) for job in jobs]
-    if told.get("name", "run") == call.name and _problems(told.get("members") or []) == _problems(asked):
+    theirs = [config.current(list(map(str, job)), call.name, earlier=True) for job in told.get("members") or []]
+    if told.get("name", "run") == call.name and _problems(theirs) == _problems(asked):
         return True
     raise OutputError(
         f"{where}: holds another sweep, of {len(told.get('members') or [])} runs\n"

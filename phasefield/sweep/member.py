@@ -41,11 +41,14 @@ def members(path: str | Path) -> list[Member]:
     """
     where = expanded(path)
     told = read(where / SWEEP, required=True)
-    found = {n: Member(str(n), n, list(map(str, job))) for n, job in enumerate(told.get("members") or [])}
+    command = str(told.get("name") or "run")
+    jobs = [config.current(list(map(str, job)), command, earlier=True) for job in told.get("members") or []]
+    found = {n: Member(str(n), n, job) for n, job in enumerate(jobs)}
     inner = [file.parent for file in where.glob(f"**/*/{SWEEP}")]  # a member may hold a sweep of its own
     for file in sorted(f for f in where.glob(f"**/{MEMBER}") if not any(i in f.parents for i in inner)):
         seen = {key: value for key, value in read(file).items() if key in Member.__dataclass_fields__}
         if isinstance(seen.get("number"), int):
+            seen["overrides"] = config.current(list(map(str, seen.get("overrides") or [])), command, earlier=True)
             found[seen["number"]] = Member(**{**seen, "name": file.parent.relative_to(where).as_posix()})
     return [found[number] for number in sorted(found)]
 
