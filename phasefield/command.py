@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .errors import PhasefieldError, closest, guess
+from .errors import ConfigError, PhasefieldError, closest, guess
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def read(
     call = Call(name, command, line=line)
     flags = {k.flag: k for k in call.language.keys if k.flag} if command.keys else {}
     lists: dict[str, list[str]] = {}
-    before, arguments = "", iter(given)
+    before, arguments = "", iter(_present(given, call))
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         key = flags.get(flag) or next((k for k in flags.values() if k.path == flag and k.many and equals), None)
@@ -147,11 +147,25 @@ def _is_word(argument: str, call: Call) -> bool:
     return bool(call.command.more) and (not argument.startswith("~") or os.path.exists(os.path.expanduser(argument)))
 
 
+def _present(given: Sequence[str], call: Call) -> Sequence[str]:
+    """Keys under their present names, be they the command's own or the other command's whose keys it takes besides."""
+    if not any("=" in argument for argument in given):
+        return given
+    from . import config
+
+    for name in filter(None, (call.name, call.command.others)):
+        given = config.current(given, name)
+    return given
+
+
 def _own(argument: str, call: Call, find: Callable[[str], Command] | None) -> bool:
     """Whether a key is the command's own rather than the other command's whose keys it takes besides.
 
     Its own are the keys of its schema, whole mappings of them, and what lies in mappings that are open: ``output=FILE`` is not
     ``output.dir=DIR``. A key that neither knows is a slip of the closest one.
+
+    Raises:
+        ConfigError: a key that is no slip of either's.
     """
     if not call.command.others:
         return True
@@ -172,7 +186,13 @@ def _own(argument: str, call: Call, find: Callable[[str], Command] | None) -> bo
     roots = {k.path.partition(".")[0] for k in theirs} | set(config.FILED)
     if path.partition(".")[0].partition("/")[0] in {*roots, "hydra"}:
         return False
-    return bool(closest(path, [k.path for k in keys])) or not closest(path, [k.path for k in theirs])
+    own = closest(path, [k.path for k in keys])
+    if not own and not closest(path, [k.path for k in theirs]):
+        mine, others = (", ".join(dict.fromkeys(k.path.partition(".")[0] for k in part)) for part in (keys, theirs))
+        raise ConfigError(
+            path, "there is no such key", f"keys of {call.name}: {mine}\n  and those of {call.command.others}: {others}"
+        )
+    return bool(own)
 
 
 def _quoted(text: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,6 +59,18 @@ class _Output(_Unfailing):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
+def _as_is(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes of a name that the locale could not read go out as they came; other characters that it lacks become escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    for handle in ("surrogateescape", "backslashreplace"):
+        with suppress(UnicodeError):
+            return codecs.lookup_error(handle)(error)
+    raise error
+
+
+codecs.register_error("phasefield.as_is", _as_is)
+
+
 @contextmanager
 def console() -> Iterator[None]:
     """Characters that the terminal's encoding lacks are written as escapes, and messages to a closed stream are dropped.
@@ -67,7 +81,7 @@ def console() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     for stream in before:
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="phasefield.as_is")
     sys.stdout, sys.stderr = (
         kind(s) if s is not None else s for kind, s in zip((_Output, _Unfailing), before, strict=True)
     )
@@ -75,6 +89,16 @@ def console() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def columns(most: int, least: int = 60) -> int:
+    """Columns for text on standard output: those of the terminal, within bounds; without a terminal the most.
+
+    ``COLUMNS`` in the environment says how many a terminal has.
+    """
+    if not sys.stdout.isatty():
+        return most
+    return max(least, min(most, shutil.get_terminal_size().columns))
 
 
 def finish() -> None:

@@ -58,12 +58,12 @@ class Unreadable(OutputError):
     """A NetCDF file cannot be read.
 
     Args:
-        path: of the file. reason: what is wrong with it.
+        path: of the file. reason: what is wrong with it. hint: what to do about it.
     """
 
-    def __init__(self, path: object, reason: str) -> None:
-        self.reason = reason
-        super().__init__(f"{path}: {reason}")
+    def __init__(self, path: object, reason: str, hint: str = "") -> None:
+        self.reason, self.hint = reason, hint
+        super().__init__(f"{path}: {reason}" + (f"\n  {hint}" if hint else ""))
 
 
 class CheckpointMismatch(PhasefieldError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ConfigError
+from . import sweep
+from .errors import ConfigError, PhasefieldError
 from .formats import check_keys
 from .keys import check_choices, convert, key
+from .store import expanded
 from .upscale import export as properties
 from .viewing import formats as fields
 from .viewing.settings import FieldKeys
@@ -44,7 +47,39 @@ def export(source: str | Path, keys: Export) -> tuple[list[Path], str]:
     Raises:
         ConfigError: a source or key that will not do. OutputError: a source that cannot be read, a file that cannot be written.
     """
+    _check(keys)
+    return FORMATS[keys.format].write(source, keys)
+
+
+def _check(keys: Export) -> None:
+    """Refuses keys that mean nothing to the format. Raises ConfigError."""
     check_keys(FORMATS, keys, properties.TOLERATED if keys.format == "json" else ())
     if keys.format == "mp4" and keys.time is not None:
         raise ConfigError("time", "chooses one snapshot, which makes no film", "format=png draws it")
-    return FORMATS[keys.format].write(source, keys)
+
+
+def export_all(source: str | Path, keys: Export) -> int:
+    """Writes every run of a sweep in the format of the keys, beside its own files; the exit code, 1 if one cannot be written.
+
+    Raises:
+        ConfigError: a key that will not do, one file for all. OutputError: the sweep cannot be read.
+    """
+    where = expanded(source)
+    found = sweep.members(where)
+    if keys.output is not None:
+        raise ConfigError(
+            "output",
+            f"is {keys.output}, but {where} holds {len(found)} runs",
+            "leave it out: each has its files beside it",
+        )
+    _check(keys)
+    code = 0
+    for member in found:
+        try:
+            files, text = export(where / member.name, keys)
+        except PhasefieldError as error:
+            code = 1
+            print(f"phasefield: error: {error}", file=sys.stderr)
+        else:
+            print(text, *map(str, files), sep="\n")
+    return code

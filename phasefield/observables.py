@@ -24,6 +24,9 @@ from .models.terms import Term
 
 Values = Mapping[str, float]
 
+#: Fluctuations below so many roundings of the field are those of arithmetic: what is left of them has neither length nor area.
+_ROUNDINGS = 100
+
 
 @dataclass(frozen=True)
 class Observable:
@@ -31,7 +34,8 @@ class Observable:
 
     Attributes:
         real, spectral: name -> reduction over cells or modes, with the state as `array_symbol` of ``u``.
-        finish: reduced values -> variables; a value per component is an array.
+        finish: reduced values -> variables; a value per component is an array. Among the values is ``rounding``, the relative
+            error of a number of the state.
         attrs: variable -> attributes (``long_name``, ``units``); fields: variable -> field it has the components of.
         measure: what no reduction gives, from the cells on the host, shape ``(components, *grid.shape)``. It may take many times
             as long as a step; by default a run calls it for its snapshots only, and other rows of the history hold NaN.
@@ -103,7 +107,7 @@ def statistics(model: EnergyModel, grid: Grid) -> Observable:
 
 
 def interface_area(model: EnergyModel, grid: Grid) -> Observable:
-    """Area (length in 2-D) of each field's interfaces: int |grad u| dV over the jump max(u) - min(u).
+    """Area (length in 2-D) of each field's interfaces: int |grad u| dV over the jump max(u) - min(u); 0 of a uniform field.
 
     Exact for a profile that rises monotonically through its interface, however diffuse. For a field with components every
     boundary parts two of them, so half of the sum is the boundary area.
@@ -118,8 +122,9 @@ def interface_area(model: EnergyModel, grid: Grid) -> Observable:
         for f in model.order_parameters:
             part = range(len(model.components))[model.slices()[f.name]]
             jump = max(v[f"high{i}"] for i in part) - min(v[f"low{i}"] for i in part)
+            size = max(abs(v[f"{end}{i}"]) for i in part for end in ("high", "low"))
             total = sum(v[f"slope{i}"] for i in part) * grid.cell_volume * (1.0 if f.components is None else 0.5)
-            out[f"interface_area_{f.name}"] = total / jump if jump > 0 else 0.0
+            out[f"interface_area_{f.name}"] = total / jump if jump > _ROUNDINGS * v["rounding"] * size else 0.0
         return out
 
     return Observable(
@@ -136,18 +141,21 @@ def interface_area(model: EnergyModel, grid: Grid) -> Observable:
 
 
 def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
-    """Characteristic length 2 pi / <k> of each field, <k> the first moment of its structure factor."""
+    """Characteristic length 2 pi / <k> of each field, <k> the first moment of its structure factor; NaN of a uniform field."""
     spectral: dict[str, Reduction] = {}
     for i in range(len(model.components)):
-        power = sp.Piecewise((WEIGHT * _u(i) ** 2, K2 > 0), (0, True))
+        whole = WEIGHT * _u(i) ** 2
+        power = sp.Piecewise((whole, K2 > 0), (0, True))
         spectral |= {f"power{i}": Reduction("sum", power), f"moment{i}": Reduction("sum", power * sp.sqrt(K2))}
+        spectral |= {f"whole{i}": Reduction("sum", whole)}
 
     def finish(v: Values) -> dict[str, Any]:
         out = {}
         for f in model.order_parameters:
             part = range(len(model.components))[model.slices()[f.name]]
-            power, moment = sum(v[f"power{i}"] for i in part), sum(v[f"moment{i}"] for i in part)
-            out[f"characteristic_length_{f.name}"] = 2 * math.pi * power / moment if moment > 0 else math.nan
+            power, moment, whole = (sum(v[f"{name}{i}"] for i in part) for name in ("power", "moment", "whole"))
+            varies = moment > 0 and power > (_ROUNDINGS * v["rounding"]) ** 2 * whole
+            out[f"characteristic_length_{f.name}"] = 2 * math.pi * power / moment if varies else math.nan
         return out
 
     return Observable(
@@ -272,6 +280,7 @@ class Observer:
             values |= program({"u": cells if space == "real" else modes}, scalars)
         out: dict[str, Any] = {}
         given = {f"known_{part}": e for part, e in (known or {}).items()}
+        given["rounding"] = float(np.finfo(self._backend.dtype).eps)
         for o, observable in self.observables.items():
             own = {k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")}
             out |= observable.finish(given | own)

@@ -14,6 +14,7 @@ import numpy as np
 from .errors import CheckpointMismatch, ConfigError
 from .grid import AXIS_NAMES, Grid
 from .initial import Rows, Sample, initial_rows, merge_initial, slabs
+from .keys.renamed import of_earlier
 from .models import EnergyModel, check_axes, referenced, references
 from .models.resolution import Resolution, resolution
 from .specs import ARRAY, FieldSpec, RunSpec
@@ -145,7 +146,7 @@ def check_identity(mine: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     Raises:
         CheckpointMismatch: with the key that differs.
     """
-    theirs = meta.get("identity", {})
+    theirs = of_earlier(meta.get("identity", {}), "run")
     defaults = vars(FieldSpec(kinetics=""))
     for key in dict.fromkeys([*mine, *theirs]):
         if key not in theirs:  # checkpoints of earlier versions do not tell

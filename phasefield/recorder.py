@@ -66,6 +66,7 @@ class Recorder:
         carry = simulation.carry
         self.good = f"step {carry.step} at time {carry.t:.6g}"  #: of which state the last checkpoint is
         self.rate = math.inf  #: relative rate of change of the free energy between the last two rows
+        self._began = clock.monotonic()
         #: Seconds that the last checkpoint took; what the first takes is not known.
         self.cost = 0.0
         self._follows_cost = output.checkpoint is None
@@ -203,7 +204,7 @@ class Recorder:
         save_checkpoint(self.folder.checkpoint, arrays, meta, returned)
         self.cost = clock.monotonic() - start
         if self._follows_cost:
-            self.checkpoints.seconds = wall.interval(self.cost)
+            self.checkpoints.seconds = wall.interval(self.cost, clock.monotonic() - self._began)
 
 
 def warn_shifted(plan: Schedule, key: str, given: str, beat: Beat, end: float) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import sweep
-from .api import Run, open_run
 from .errors import OutputError
+from .runs import Run, open_run
 from .store import expanded
 
 

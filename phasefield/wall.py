@@ -51,12 +51,19 @@ def seconds(value: Any, key: str) -> float:
     return found
 
 
-def interval(cost: float) -> float:
+def interval(cost: float, age: float = BETWEEN_FAILURES) -> float:
     """Seconds between checkpoints that cost ``cost`` seconds each, such that writing them and doing lost work again cost least.
 
-    Young, Commun. ACM 17 (1974) 530; Daly, Future Gener. Comput. Syst. 22 (2006) 303, to first order.
+    Young, Commun. ACM 17 (1974) 530; Daly, Future Gener. Comput. Syst. 22 (2006) 303, to first order. Failures are commonest soon
+    after a start (Schroeder, Gibson, IEEE Trans. Dependable Secure Comput. 7 (2010) 337), so the time between them is taken to be
+    no longer than the run has lasted, as far as checkpoints then take no more than a hundredth of it.
+
+    Args:
+        age: seconds that the run has lasted.
     """
-    return min(max(math.sqrt(2 * max(cost, 0.0) * BETWEEN_FAILURES), _SHORTEST), _LONGEST)
+    cost = max(cost, 0.0)
+    steady = min(max(math.sqrt(2 * cost * BETWEEN_FAILURES), _SHORTEST), _LONGEST)
+    return min(steady, max(math.sqrt(2 * cost * age), 100 * cost, _SHORTEST))
 
 
 class Deadline:

@@ -14,7 +14,7 @@ from test_cli import Command, phasefield
 
 import phasefield as pf
 from phasefield import config
-from phasefield.api import open_run, run_config
+from phasefield.api import run_config
 
 __all__ = ["phasefield"]
 
@@ -29,7 +29,7 @@ def test_run_and_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.fields.c.shape == (11, 8, 8)
     assert run.history.attrs["seed"] == 3
     assert "phasefield.run('model=spinodal'" in run.history.attrs["command"]
-    assert np.array_equal(open_run("out").fields.c, run.fields.c)
+    assert np.array_equal(pf.open_run("out").fields.c, run.fields.c)
     # Without a folder, each run gets one of its own.
     assert len({pf.run(*TINY, time="{max_steps: 1}").path for _ in range(3)}) == 3
     assert (tmp_path / "runs").is_dir()
@@ -110,7 +110,7 @@ def test_an_array_is_the_initial_condition(tmp_path: Path, components: int | Non
     # The folder explains itself, also where it was moved to: the same again, and on from there.
     (tmp_path / "first").rename(tmp_path / "moved")
     again = run_config(config.of_run(tmp_path / "moved" / "config.yaml", [f"output.dir={tmp_path}/again"]))
-    moved = open_run(tmp_path / "moved")
+    moved = pf.open_run(tmp_path / "moved")
     assert np.array_equal(again.fields.eta, moved.fields.eta)
     pf.resume(tmp_path / "moved", time={"end": 1.5})
     # What has named axes goes by their names.

@@ -68,6 +68,13 @@ def test_checkpoints_cost_least_at_their_interval() -> None:
     assert wall.interval(cost) == pytest.approx(best, rel=2e-3)
     assert wall.interval(0.0) == 10.0
     assert wall.interval(1e6) == 3600.0
+    # A run that has just begun writes them sooner, and never spends more than a hundredth of its time on them.
+    ages = np.geomspace(1, wall.BETWEEN_FAILURES, 200)
+    for cost in (0.005, 0.7, 5.0):
+        early = np.array([wall.interval(cost, age) for age in ages])
+        assert early[0] == max(10.0, 100 * cost) < early[-1] == wall.interval(cost)
+        assert (np.diff(early) >= 0).all()
+        assert (cost <= early / 100).all()
 
 
 def test_a_deadline_lets_steps_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -83,12 +84,28 @@ def test_a_locale_without_utf_8(tmp_path: Path, environment: dict[str, str]) -> 
     words = ["title=Ölfilm β", "grid.units=µm", f"output.dir={where}"]
     code, out, err = process(*TINY, *words, cwd=tmp_path, **environment)
     assert code == 0, err
-    assert "fields.png" in out
+    assert f"{where}: fields in fields.nc" in out if environment is ASCII else "fields.png" in out
     with xr.open_dataset(tmp_path / where / "fields.nc", decode_times=False) as data:
         assert (data.attrs["title"], data.x.attrs["units"]) == ("Ölfilm β", "µm")
     assert process("resume", where, "time.end=0.03", cwd=tmp_path, **environment)[0] == 0
-    assert process("report", where, cwd=tmp_path, **environment)[0] == 0
+    code, _, err = process("report", where, cwd=tmp_path, HOME="/proc", **environment)  # and no home for Matplotlib
+    assert (code, err) == (0, "")
     assert process("config", "show", "title=Ölfilm", **environment)[0] == 0
+
+
+@pytest.mark.slow
+def test_properties_in_a_locale_without_utf_8(tmp_path: Path) -> None:
+    np.save(tmp_path / "würfel.npy", np.arange(512).reshape(8, 8, 8) // 256)
+    material = ["material=epoxy_glass", "properties=[conductivity]"]
+    for words in (
+        ["homogenize", "würfel.npy", *material],
+        ["export", "würfel_properties.nc"],
+        ["statistics", "würfel.npy", "sizes=[4]", "output=maß.nc", "picture=false", *material],
+        ["export", "maß.nc"],
+    ):
+        code, _, err = process(*words, cwd=tmp_path, **ASCII)
+        assert code == 0, err
+    assert "würfel.npy" in json.loads((tmp_path / "würfel_properties_record.json").read_text())["title"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 import phasefield as pf
+from phasefield.api import spec_of
 from phasefield.errors import ConfigError, Diverged, OutputError, PhasefieldError
 from phasefield.signals import listening
 from phasefield.store import RunFolder, load_checkpoint
@@ -104,6 +105,21 @@ def test_records_by_steps(tmp_path: Path) -> None:
     assert run.fields.time.values.tolist() == [0, 0.375, 0.75, 1.0]
     assert run.history.step.values.tolist() == [0, 2, 3, 4, 6, 8]
     assert np.array_equal(run.history.dt[1:], np.full(5, 0.125))
+
+
+@pytest.mark.parametrize(("precision", "waves"), [("double", 1e-13), ("single", 1e-4)])
+def test_what_is_uniform_has_no_length(precision: str, waves: float) -> None:
+    """What varies by its rounding alone has neither a characteristic length nor interfaces."""
+    x = np.arange(16)
+    for rest, uniform in ((waves, False), (0.3 * np.finfo("d" if precision == "double" else "f").eps, True)):
+        values = 0.7 * (1 + rest * np.sin(np.pi * x / 4)[:, None] * np.ones(8))
+        spec = spec_of("model=cahn_hilliard", "grid.shape=[16,8]", f"precision={precision}", "device=cpu")
+        spec.initial["c"] = values
+        simulation = pf.Simulation(spec)
+        told = simulation.observe(simulation.carry)[1]
+        assert np.isnan(told["characteristic_length_c"]) == uniform == (told["interface_area_c"] == 0)
+        if not uniform:
+            assert told["characteristic_length_c"] == pytest.approx(8, rel=0.05)
 
 
 def test_files_explain_themselves(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ def test_a_double_well(scale: float) -> None:
     assert r.wavelength == pytest.approx(2 * math.pi * math.sqrt(2 * kappa / w), rel=1e-8)
     assert r.rate == pytest.approx(mobility * w**2 / (4 * kappa), rel=1e-9)  # M f''^2/(4 kappa), f''(1/2) = -W
     assert (found.theory.nucleus, "unstable" in found.theory.missing["nucleus"]) == (None, True)
+    narrow = [line for line in found.to_text(64).splitlines() if len(line) > 64]  # formulas are not broken
+    assert all(" = " in line for line in narrow)
+    assert "".join(found.to_text(64).split()) == "".join(str(found).split())
 
 
 @pytest.mark.parametrize("mean", [0.1, 0.9])

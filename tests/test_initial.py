@@ -556,7 +556,8 @@ def test_file_errors(tmp_path, data):
         (tmp_path / name).write_bytes(b"nothing of the sort")
         caught = fail(name)
         assert caught.key == "initial.c.path"
-        assert "cannot be read" in caught.problem
+        assert ("is no NetCDF file" if name == "a.nc" else "cannot be read") in caught.problem
+        assert caught.hint
     np.save(tmp_path / "cut.npy", data)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-100])
     assert "cannot be read" in fail("cut.npy").problem

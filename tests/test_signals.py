@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import phasefield as pf
-from phasefield import api, driver, recorder, runfiles, signals, simulation
+from phasefield import driver, recorder, runfiles, running, signals, simulation
 from phasefield.backend import cache, workers
 from phasefield.signals import Stopped
 
@@ -51,8 +51,8 @@ def send_amid_error(number: int) -> None:
 
 
 WAYS = (send, send_in_callback, send_in_finaliser, send_amid_error)
-EARLY = ((api, "simulation_of"), (cache, "load"), (simulation, "initial_of"), (simulation, "energy_terms"))
-LATE = ((api.RunFolder, "create"), (driver, "provenance"), (runfiles.RecordFile, "create"), (driver, "_write_kernels"),
+EARLY = ((running, "simulation_of"), (cache, "load"), (simulation, "initial_of"), (simulation, "energy_terms"))
+LATE = ((running.RunFolder, "create"), (driver, "provenance"), (runfiles.RecordFile, "create"), (driver, "_write_kernels"),
         (driver.Recorder, "after_step"), (driver.Recorder, "checkpoint"), (simulation.Simulation, "advance"))  # fmt: skip
 
 

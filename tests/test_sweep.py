@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import xarray as xr
 import yaml
 from test_cli import TINY, Command, phasefield, process
+
+import phasefield as pf
 
 __all__ = ["phasefield"]
 
@@ -41,6 +44,23 @@ def test_a_failure_is_told_and_stops_nobody(phasefield: Command, tmp_path: Path)
     assert page.count('href="') == 2
     assert "unknown name &#x27;d&#x27;" in page
     assert (tmp_path / "many" / "2" / "report.html").is_file()
+
+    # Exported, too; what wants one run names some.
+    answer = phasefield("export many format=xdmf")
+    assert (answer.code, answer.err.splitlines()[0]) == (
+        1,
+        "phasefield: error: many/1: holds neither fields.nc nor properties.nc",
+    )
+    assert [(tmp_path / "many" / k / "fields.xdmf").is_file() for k in "012"] == [True, False, True]
+    answer = phasefield("export many format=xdmf output=a.xdmf")
+    assert (answer.code, "3 runs" in answer.err) == (2, True)
+    for one in ("view many", "homogenize many material=cu"):
+        answer = phasefield(one)
+        assert (answer.code, answer.out) == (2, "")
+        assert "holds a sweep\n  give one of its runs: many/0, ... many/2" in answer.err
+    for call in (lambda: pf.open_run("many"), lambda: pf.resume("many"), pf.Run(Path("many")).report):
+        with pytest.raises(pf.OutputError, match="holds a sweep\n  give one of its runs"):
+            call()
 
     # A slip of the pen changes nothing.
     answer = phasefield("resume many tim.end=0.2")

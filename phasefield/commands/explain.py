@@ -30,9 +30,10 @@ class Explain:
 
 def explain(call: Call) -> int:
     from .. import api, config
+    from ..console import columns
 
     found = api.explain_config(config.compose(call.rest), measure=not call.keys.theory)
-    print(found.to_json() if call.keys.json else found)
+    print(found.to_json() if call.keys.json else found.to_text(columns(110)))
     return 0
 
 

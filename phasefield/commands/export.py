@@ -2,7 +2,8 @@
 export SOURCE format=vtkhdf|xdmf|png|mp4 [key=value ...]     fields for ParaView, as pictures or as a film
 
 SOURCE is a run folder (its properties.nc), an image's NAME_properties.nc, a
-file of statistics or of a surrogate's prediction, or a property record.
+file of statistics or of a surrogate's prediction, or a property record. Of a
+sweep's folder every run is written, each beside its own files.
 
 format=json writes NAME_record.json, by the schema of docs/record.md, and the
 same as NAME_record.nc: tensors in SI units, with the numerical, model,
@@ -23,9 +24,12 @@ from ..command import Call, Command
 
 
 def export(call: Call) -> int:
-    from ..exports import export as write
+    from .. import exports, sweep
 
-    files, text = write(call.words[0], call.keys)
+    (source,) = call.words
+    if sweep.is_sweep(source):
+        return exports.export_all(source, call.keys)
+    files, text = exports.export(source, call.keys)
     print(text, *map(str, files), sep="\n")
     return 0
 

@@ -8,7 +8,6 @@ DIR may be the folder of a sweep: every member is reported, and DIR/index.html l
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from ..command import Call, Command
@@ -32,7 +31,7 @@ def report(call: Call) -> int:
     from ..report import report as write
 
     (folder,), references = call.words, call.keys.reference
-    if os.path.isfile(os.path.join(folder, sweep.SWEEP)):
+    if sweep.is_sweep(folder):
         return sweep.report(folder, references, write)
     print(write(folder, references))
     return 0

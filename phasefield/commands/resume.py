@@ -54,9 +54,9 @@ def resume(call: Call) -> int:
 
 def _member(call: Call, path: list[str], folder, member) -> int:  # type: ignore[no-untyped-def]
     """Continues a run of a sweep, or begins it."""
-    from .. import api, config
+    from .. import api, config, running
 
-    if not api.cleared(folder):
+    if not running.cleared(folder):
         new, line = call.keys.new_files, call.line
         return finish(api.resume(folder.path, *call.rest, progress=True, command=line, new_files=new, began=STARTED))
     own = [o for o in member.overrides if not o.lstrip("+").startswith("output.dir=")]

@@ -63,7 +63,7 @@ def finish(run: Any, automatic: bool = False) -> int:
 
 def validate(call: Call) -> str:
     from .. import config
-    from ..api import simulation_of
+    from ..running import simulation_of
 
     sim = simulation_of(config.to_spec(call.config))
     shape = "x".join(map(str, sim.grid.shape))

@@ -20,6 +20,7 @@ from .files import search_path
 from .grammar import combinations, parse, prepare, unquoted
 from .language import FILED, RUN, Language
 from .launching import launch, launcher
+from .renaming import current
 from .values import ARRAY, overrides_of
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "combinations",
     "compose",
     "config_error",
+    "current",
     "flat",
     "launch",
     "launcher",

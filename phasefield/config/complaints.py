@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import presets
 from ..errors import ConfigError, closest
+from ..keys.renamed import present
 from ..specs import FieldSpec, RunSpec
 
 SHOW = "`phasefield config show` prints every key with its value"
@@ -96,6 +97,9 @@ def _no_preset(group: str, name: str, own: Sequence[Path]) -> ConfigError:
 def _unknown_key(key: str, schema: type) -> ConfigError:
     """The complaint that a schema has no such key."""
     from omegaconf import DictConfig, OmegaConf
+
+    if schema is RunSpec and (found := present(key, "run")):  # within a mapping, or in a preset that Hydra has read
+        return ConfigError(key, f"is now {found[0]}", f"write {found[0]} instead")
 
     node = OmegaConf.structured(schema)
     parent, _, name = key.rpartition(".")

@@ -16,6 +16,7 @@ from .complaints import config_error
 from .files import read_preset, search_path
 from .grammar import as_given, choices, is_file, parse, prepare, stored_name, unquoted
 from .language import FILED, REPLACED, RUN, Language
+from .renaming import current, renew
 from .values import ARRAY
 
 #: The name of the schema in configs/config.yaml.
@@ -193,6 +194,7 @@ def compose(overrides: Sequence[str], language: Language = RUN) -> Any:
     Raises:
         ConfigError: anything Hydra or the schema refuses, as one message.
     """
+    overrides = current(overrides, language.name)
     parse(overrides, language)
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -311,12 +313,15 @@ def of_run(path: Any, overrides: Sequence[str] = ()) -> Any:
 
     try:
         loaded = OmegaConf.load(path)
+        if OmegaConf.is_dict(loaded):
+            renew(loaded, RUN.name, earlier=True)
         config = OmegaConf.merge(OmegaConf.structured(RunSpec), loaded)
     except OmegaConfBaseException as error:
         found = config_error(error)
         raise ConfigError(f"{path}: {found.key}", found.problem, found.hint) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
         raise ConfigError(str(path), f"cannot be read: {' '.join(str(error).split())}") from error
+    overrides = current(overrides, RUN.name)
     for override in overrides:
         if "=" not in override:
             raise ConfigError(override, "is not an override; key=value is expected, e.g. time.end=2000")

@@ -13,6 +13,7 @@ from .. import presets
 from ..errors import ConfigError
 from ..specs import ModelSpec, RunSpec
 from .grammar import split, unquoted
+from .renaming import renew
 
 _PACKAGE = re.compile(r"(?m)^#\s*@package\s+(\S+)\s*$")
 
@@ -34,6 +35,7 @@ def read_preset(group: str, choice: str) -> tuple[Any, str]:
         raise ConfigError(group, f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not OmegaConf.is_dict(content):
         raise ConfigError(group, f"{path} holds no mapping of keys to values")
+    renew(content, "run", "model." if group == "model" else "")
     schema = [f.name for f in dataclasses.fields(ModelSpec if group == "model" else RunSpec)]
     if strange := [str(key) for key in content if key not in schema and key != "defaults"]:
         hint = f"keys of {'a model' if group == 'model' else 'an experiment'}: {', '.join(schema)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -118,7 +119,7 @@ def stored_name(choice: str) -> str:
     """The name under which Hydra is told of a file of one's own: its stem, and a sum that tells it from others of that stem."""
     path = Path(unquoted(choice)).expanduser()
     stem = re.sub(r"\W", "_", path.stem)
-    return f"{stem}-{zlib.crc32(str(path.absolute()).encode()):08x}"
+    return f"{stem}-{zlib.crc32(os.fsencode(path.absolute())):08x}"
 
 
 def _check_brackets(key: str, text: str) -> None:
@@ -196,6 +197,7 @@ def parse(overrides: Sequence[str], language: Language = RUN) -> None:
         key = re.split(r"\s*=", override.lstrip("+"), maxsplit=1)[0]
         if not re.match(r"^[\w./@:-]+$", key):
             raise ConfigError(repr(override), "is not of the form key=value", SHOW)
+        _check_left_out(key, override.partition("=")[2].strip(), language)
         try:
             for prepared in prepare([override], sweep=True, language=language):
                 parser.parse_override(prepared)
@@ -205,6 +207,22 @@ def parse(overrides: Sequence[str], language: Language = RUN) -> None:
                 f"cannot read the value {override.partition('=')[2].strip()!r}",
                 "check its brackets and quotes; quotes around the whole value allow any character",
             ) from error
+
+
+def _check_left_out(key: str, text: str, language: Language) -> None:
+    """Refuses words that ask for what leaving a key of numbers out gives.
+
+    Raises:
+        ConfigError: such a word.
+    """
+    if text.lower() not in ("auto", "automatic", "default"):
+        return
+    for known in language.keys:
+        if known.path == key and known.numeric:
+            default = "" if known.default in (None, []) else f", {known.default}"
+            raise ConfigError(
+                key, f"is {text!r}; numbers are expected", f"leave it out for its default{default}: {known.text}"
+            )
 
 
 def combinations(overrides: Sequence[str], language: Language = RUN) -> list[list[str]]:

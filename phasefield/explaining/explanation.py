@@ -136,6 +136,12 @@ class Explanation:
 
         return text(self)
 
+    def to_text(self, width: int) -> str:
+        """The text in ``width`` columns; formulas are not broken."""
+        from .words import text
+
+        return text(self, width)
+
     def _repr_html_(self) -> str:
         from .words import html
 

@@ -12,8 +12,8 @@ from ..models.resolution import CELLS, WAVES
 from ..models.theory import Interface, Phases
 from .explanation import Explanation
 
-#: Columns of the text.
-_WIDTH, _INDENT = 110, 22
+#: Columns of the text where nothing says how many there are, and those before what is said.
+WIDTH, _INDENT = 110, 22
 
 
 @dataclass
@@ -27,16 +27,17 @@ class Section:
         self.lines.append((name, said))
 
 
-def text(e: Explanation) -> str:
-    """As `phasefield explain` prints it."""
+def text(e: Explanation, width: int = WIDTH) -> str:
+    """As `phasefield explain` prints it, in ``width`` columns but for formulas."""
     out: list[str] = []
     for section in sections(e):
-        out.append(f"\n{section.title}" if out else section.title)
+        title = textwrap.fill(section.title, width, subsequent_indent="  ")
+        out.append(f"\n{title}" if out else title)
         for name, said in section.lines:
             room = " " * (_INDENT + 2)
             head = f"  {name:<{_INDENT}}" if len(name) < _INDENT else f"  {name}\n{room}"
             # Formulas are not broken: they are copied from here.
-            broken = [said] if " = " in said and name in _FORMULAS else textwrap.wrap(said, _WIDTH - len(room))
+            broken = [said] if " = " in said and name in _FORMULAS else textwrap.wrap(said, width - len(room))
             out.append((head + f"\n{room}".join(broken)).rstrip())
     return "\n".join(out)
 

@@ -57,4 +57,6 @@ def _hash(path: Path) -> str | None:
         parts = [sha256(file) for file in files_of(path)]
     except Unreadable:
         return None
-    return parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return (
+        parts[0] if len(parts) == 1 else hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..images.formats import Asked, is_image, is_netcdf, is_picture, known, read_raster
+from ..images.formats import Asked, is_image, is_netcdf, is_picture, known, read_raster, unreadable
 from ..images.image import Image, of_raster, steps_of
 from ..images.pixels import of_pillow
 from ..images.raster import Raster, indexed, of_picture
@@ -70,7 +70,7 @@ def read_file(
     """
     asked = replace(asked or Asked(), numbers=True)
     if not os.path.exists(path):
-        raise ConfigError(str(path), "there is no such file or folder")
+        raise ConfigError(str(path), "there is no such file or folder", "give an image file or a run folder")
     try:
         if not path.is_dir() and not is_image(path):
             raise ConfigError(str(path), f"is no image that can be read; expected {known()} or a run folder")
@@ -80,9 +80,7 @@ def read_file(
     except ConfigError:
         raise
     except Exception as error:  # what the readers raise on a damaged file is anything
-        raise ConfigError(
-            str(path), f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
-        ) from error
+        raise ConfigError(str(path), *unreadable(path, error)) from error
     return of_raster(raster, spacing, None, levels, path.name)
 
 

@@ -13,7 +13,7 @@ from ..errors import ConfigError, Unreadable, unknown
 from ..images.image import Image, most_labels, of_raster, whole_numbers
 from ..images.levels import best_separated
 from ..images.raster import AXES, Array, Raster, checked, increasing, space_of, step_of, unit_of
-from ..store import open_dataset
+from ..store import open_dataset, sweep_instead
 from .wells import wells
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ class Snapshots:
     def __init__(self, path: Path, field: str | None = None, levels: Sequence[float] | None = None) -> None:
         file = path / "fields.nc" if path.is_dir() else path
         if not file.is_file():
-            raise ConfigError(str(path), "holds no run: fields.nc is missing", "give a run folder or an image file")
+            what = "holds no run: fields.nc is missing", "give a run folder or an image file"
+            raise ConfigError(str(path), *(sweep_instead(path) or what))
         try:
             data = open_dataset(file)
         except Unreadable as error:
-            raise ConfigError(str(file), error.reason) from error
+            raise ConfigError(str(file), error.reason, error.hint) from error
         run = path.is_dir() or path.name == "fields.nc"
         self._prepare(data, str(path), str(file), field, levels, file.with_name("config.yaml") if run else None)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Unreadable
 from .hdf5 import DREAM3D, HDF5, has_dimensions, read_hdf5
 from .pixels import LOSSY, PICTURES
 from .raster import ARRAYS, NETCDF, Raster, as_told, read_indexed, read_picture
@@ -104,6 +104,21 @@ def _dream3d(path: Path, asked: Asked) -> Raster:
 @image_format(*VTK, understands=("variable",))
 def _vtk(path: Path, asked: Asked) -> Raster:
     return read_vtk(path, asked.variable)
+
+
+#: What to do about a file that cannot be read.
+DAMAGED = "is it complete, and of the type that its suffix says?"
+
+
+def unreadable(path: Path, error: Exception) -> tuple[str, str]:
+    """What is wrong with a file of which a reader raised an error, and what to do about it."""
+    if isinstance(error, Unreadable):
+        return error.reason, error.hint
+    with suppress(OSError):
+        if path.is_file() and not path.stat().st_size:
+            return "is empty", "restore it, or make it again"
+    text = " ".join(str(error).split())
+    return f"cannot be read: {text or type(error).__name__}", DAMAGED
 
 
 def is_netcdf(path: Path) -> bool:

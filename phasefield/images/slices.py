@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError
+from ..store import sweep_instead
 from .pixels import PICTURES
 from .raster import Raster, read_picture
 
@@ -23,6 +24,8 @@ def slices_in(folder: Path) -> list[Path]:
     """
     pictures = sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURES and not f.name.startswith("."))
     if len(pictures) < 2:
+        if instead := sweep_instead(folder):
+            raise ConfigError(str(folder), *instead)
         one = f"one picture, {pictures[0].name}" if pictures else "no pictures"
         raise ConfigError(
             str(folder), f"holds no run and {one}", "give a run folder, a folder of slices or an image file"

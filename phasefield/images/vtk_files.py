@@ -27,7 +27,7 @@ def read_vtk(path: Path, variable: str | None = None) -> Raster:
         raise ConfigError(str(path), "needs the library vtk", "pip install 'phasefield[vtk]'")
     data = _load(path)
     if data is None or data.GetNumberOfPoints() == 0:
-        raise ConfigError(str(path), "holds no image data of VTK, or is damaged")
+        raise ConfigError(str(path), "holds no image data of VTK, or is damaged", "is it complete?")
     arrays = {**_arrays(data.GetPointData()), **_arrays(data.GetCellData())}
     if not arrays:
         raise ConfigError(str(path), "has no array of one number a cell or point")

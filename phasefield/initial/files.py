@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, Unreadable
+from ..errors import ConfigError
 from ..grid import Axis
-from ..images.formats import Asked, is_image, is_netcdf, known, read_raster
+from ..images.formats import Asked, is_image, is_netcdf, known, read_raster, unreadable
 from ..images.raster import (
     ARRAYS,
     AXES,
@@ -109,9 +109,8 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
             raise
         raise ConfigError(key, f"{path} {error.problem}", error.hint) from None
     except Exception as error:  # the libraries raise almost anything on a damaged file
-        hint = "is it complete, and of the type that its suffix says?"
-        reason = f"cannot be read: {error.reason if isinstance(error, Unreadable) else error}"
-        raise ConfigError(key, f"{path} {reason}", hint) from error
+        problem, hint = unreadable(path, error)
+        raise ConfigError(key, f"{path} {problem}", hint) from error
     data = raster.values
     if data.dtype.kind not in "biuf":
         raise ConfigError(key, f"{path} holds {data.dtype} values; expected real numbers")

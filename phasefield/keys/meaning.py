@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -54,11 +55,18 @@ def key(default: Any, text: str, choices: Sequence[str] = (), **more: Any) -> An
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """A key of a schema: its dotted path, its default and its metadata (see `about`), empty where none is said."""
+    """A key of a schema: its dotted path, its default, its metadata (see `about`), empty where none is said, and its type."""
 
     path: str
     default: Any
     metadata: Any
+    type: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it takes numbers alone."""
+        words = set(re.findall(r"\w+", self.type))
+        return bool(words & {"int", "float"}) and words <= {"int", "float", "list", "None"}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -83,7 +91,7 @@ def keys_of(schema: type, prefix: str = "") -> Iterator[Key]:
         made = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         group = dataclasses.is_dataclass(made) and not isinstance(made, type)
         if not group or field.metadata:
-            yield Key(path, None if group else made, field.metadata)
+            yield Key(path, None if group else made, field.metadata, str(field.type))
         if group:
             yield from keys_of(type(made), f"{path}.")
 

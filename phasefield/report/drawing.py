@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Unreadable
+from .home import settle
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -107,6 +108,7 @@ class Strip:
 
 @contextmanager
 def style() -> Iterator[None]:
+    settle()
     import matplotlib.style
 
     with matplotlib.style.context(["default", STYLE]):  # leaves the backend alone, restores the rest

@@ -52,10 +52,13 @@ def key_figures(data: xr.Dataset, history: xr.Dataset, fields: list[Field]) -> l
         most = ", largest of all components" if values.shape[1] > 1 else ""
         facts.append((f"Change of mean {name}{most}", _number(worst, unit_of(history[f"mean_{name}"].attrs), 3)))
     for name, values in family(history, "characteristic_length", names):
-        if values.shape[1] == 1 or not np.isfinite(values[-1]).any():
-            text = _number(float(values[-1, 0]), digits=4)
+        finite = values[-1][np.isfinite(values[-1])]
+        if not finite.size:
+            facts.append((f"Characteristic length of {name}", "none, the field is uniform"))
+            continue
+        if values.shape[1] == 1:
+            text = _number(float(finite[0]), digits=4)
         else:
-            finite = values[-1][np.isfinite(values[-1])]
             text = f"{_number(float(finite.min()), digits=4)} … {_number(float(finite.max()), digits=4)}"
         length_unit = unit_of(history[f"characteristic_length_{name}"].attrs)
         facts.append((f"Characteristic length of {name}", f"{text} {length_unit}".strip()))

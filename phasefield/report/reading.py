@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OutputError, Unreadable
-from ..store import SPACE, expanded, open_dataset
+from ..store import SPACE, expanded, open_dataset, sweep_instead
 from .drawing import Array, decades_of, unit_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def run_folder(folder: str | Path) -> Path:
 def opened(folder: Path, name: str) -> Iterator[xr.Dataset]:
     path = folder / name
     if not os.path.isfile(path):
+        if instead := sweep_instead(folder):
+            raise OutputError("{}: {}\n  {}".format(folder, *instead))
         raise OutputError(f"{path}: missing, so this is no run folder\n  Give the folder a run wrote, or run it again.")
     try:
         data = open_dataset(path, cache=False)

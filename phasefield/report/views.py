@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError, unknown
 from .drawing import COLORMAP, NOT_FINITE, Array, Span, palette, span_of
+from .home import settle
 from .reading import Field
 
 #: Planes of a 3-D field: the axis to the right, the axis upwards, the normal.
@@ -125,6 +126,7 @@ def color_table(name: str = COLORMAP) -> Array:
     Raises:
         ConfigError: there is no such map.
     """
+    settle()
     from matplotlib import colormaps
 
     try:

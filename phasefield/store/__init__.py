@@ -6,14 +6,16 @@ written before is still there and readable.
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import expanded, replacing, sha256, write_bytes, write_new, write_text
-from .folder import RunFolder
+from .folder import MEMBER, SWEEP, RunFolder, sweep_instead
 from .layout import SPACE
 from .reading import new_hdf5, open_dataset, write_dataset
 from .records import RecordFile, Variable
 from .writer import Writer
 
 __all__ = [
+    "MEMBER",
     "SPACE",
+    "SWEEP",
     "RecordFile",
     "RunFolder",
     "Variable",
@@ -25,6 +27,7 @@ __all__ = [
     "replacing",
     "save_checkpoint",
     "sha256",
+    "sweep_instead",
     "write_bytes",
     "write_dataset",
     "write_new",

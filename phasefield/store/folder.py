@@ -16,6 +16,8 @@ from ..errors import OutputError
 from .files import sync_folder
 from .journal import journal_of
 
+#: The file that tells of a sweep in its folder, and the one that tells of a member in the member's.
+SWEEP, MEMBER = "sweep.yaml", "member.yaml"
 #: How often a lock is tried whose file is another's by then; files whose numbers change by themselves must not hold a run up.
 _TRIES = 20
 
@@ -102,9 +104,13 @@ class RunFolder:
         """The folder of an earlier run. Raises OutputError if there is no configuration or no checkpoint in it."""
         run = cls(Path(path))
         if not os.path.isdir(run.path):
-            raise OutputError(f"{run.path}: there is no such run folder")
+            raise OutputError(f"{run.path}: there is no such run folder\n  give the folder that a run has made")
         if missing := [p.name for p in (run.config, run.checkpoint) if not os.path.isfile(p)]:
-            raise OutputError(f"{run.path}: holds no run that can be resumed: {' and '.join(missing)} missing")
+            what = (
+                f"holds no run that can be resumed: {' and '.join(missing)} missing",
+                "give the folder of another run",
+            )
+            raise OutputError("{}: {}\n  {}".format(run.path, *(sweep_instead(run.path) or what)))
         return run
 
     def files(self) -> tuple[Path, ...]:
@@ -172,3 +178,12 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except OSError:
         return False
+
+
+def sweep_instead(path: Path) -> tuple[str, str] | None:
+    """What a folder holds, and what to do, where a run is looked for in the folder of a sweep; None of any other folder."""
+    if not (path / SWEEP).is_file():
+        return None
+    names = sorted((f.parent.name for f in path.glob(f"*/{MEMBER}")), key=lambda name: (len(name), name)) or ["0"]
+    more = f", ... {path / names[-1]}" if len(names) > 1 else ""
+    return "holds a sweep", f"give one of its runs: {path / names[0]}{more}"

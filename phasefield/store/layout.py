@@ -121,7 +121,7 @@ TEXT = {"_Encoding": "utf-8"}
 
 def put_characters(file: Any, name: str, dims: Sequence[str], values: np.ndarray) -> None:
     """Adds an array of strings to an h5netcdf file, as characters along one axis more; it needs the attributes `TEXT` besides."""
-    encoded = np.array([str(v).encode() for v in values.ravel().tolist()], "S")
+    encoded = np.array([str(v).encode("utf-8", "surrogateescape") for v in values.ravel().tolist()], "S")
     width = max(1, encoded.dtype.itemsize)
     axis = f"string{width}"
     if axis not in file.dimensions:

@@ -55,7 +55,8 @@ def open_dataset(path: str | Path, **options: Any) -> xr.Dataset:
     try:
         return _guarded(joined(xr.open_dataset(path, **{"decode_times": False, **options})), path)
     except Exception as error:  # the readers raise whatever their library raises for a broken file
-        raise Unreadable(path, _reason(Path(path), error)) from error
+        hint = "restore it, or make it again" if os.path.exists(path) else "is its name right?"
+        raise Unreadable(path, _reason(Path(path), error), hint) from error
 
 
 def _reason(path: Path, error: Exception) -> str:

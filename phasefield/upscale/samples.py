@@ -196,7 +196,9 @@ class Tasks:
         self.keys: list[str] = []
 
     def _key(self, *parts: Any) -> str:
-        key = hashlib.sha256("\n".join([self._settings, *map(str, parts)]).encode()).hexdigest()[:24]
+        key = hashlib.sha256(
+            "\n".join([self._settings, *map(str, parts)]).encode("utf-8", "surrogateescape")
+        ).hexdigest()[:24]
         self.keys.append(key)
         return key
 

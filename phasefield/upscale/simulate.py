@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import api, config, sweep
+from .. import api, config, running, sweep
 from ..command import Call, Command
 from ..errors import ConfigError, OutputError
 from ..store import RunFolder
@@ -76,7 +76,7 @@ def simulate(request: Request, rest: Sequence[str], folder: Path, line: str) -> 
 
 def _run(place: RunFolder, job: Sequence[str], line: str) -> int:
     """A member from its beginning, or from its checkpoint."""
-    if not api.cleared(place):
+    if not running.cleared(place):
         run = api.resume(place.path, progress=True, command=line, began=STARTED)
     else:
         run = api.run_config(config.compose(job), line, place.path, progress=True, began=STARTED)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..homogenize import dataset as properties
-from ..store import expanded, open_dataset, sha256
+from ..store import expanded, open_dataset, sha256, sweep_instead
 from . import record_files, record_properties, record_samples, titles
 from .record import Input, Record
 
@@ -83,9 +83,8 @@ def _file(path: Path) -> Path:
     if path.is_dir():
         inside = path / "properties.nc"
         if not inside.is_file():
-            raise ConfigError(
-                str(path), "holds no properties.nc", f"make it with phasefield homogenize {path} material=NAME"
-            )
+            make = f"make it with phasefield homogenize {path} material=NAME"
+            raise ConfigError(str(path), *(sweep_instead(path) or ("holds no properties.nc", make)))
         return inside
     if not os.path.exists(path):
         raise ConfigError(str(path), "there is no such file or folder", "give a run folder or a file of properties")

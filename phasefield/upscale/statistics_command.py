@@ -17,6 +17,7 @@ from ..homogenize.inputs import rests_on
 from ..mechanics.materials import system_of
 from ..mechanics.phases import MaterialSystem
 from ..report.drawing import drawn_here
+from ..report.home import settle
 from ..store import expanded, write_dataset
 from .ledger import Ledger
 from .measuring import Failed, Measured, has_voids, measure_all, workers_for
@@ -142,6 +143,7 @@ def _measured(
 
 def _load_ahead(picture: bool) -> None:
     """Loads the libraries that are needed once the samples are done: while workers solve, this process only waits for them."""
+    settle()
     for name in ("scipy.stats", *(("matplotlib.figure", "matplotlib.backends.backend_agg") if picture else ())):
         with suppress(ImportError):  # told where it is needed
             importlib.import_module(name)

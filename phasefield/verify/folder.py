@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import api
+from .. import running
 from ..errors import ConfigError, OutputError
 from ..store import expanded
 from . import record
@@ -23,7 +23,7 @@ def new(output: str | None) -> Path:
         ConfigError: it is a file, or holds something. OutputError: it cannot be made.
     """
     if output is None:
-        return api.new_folder("_verify", "output")[0]
+        return running.new_folder("_verify", "output")[0]
     folder = expanded(output)
     if folder.is_dir() and any(folder.iterdir()):
         what = "a verification" if (folder / record.NAME).exists() else "something else"

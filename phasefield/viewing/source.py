@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import OutputError
 from ..report.drawing import Array, span_of, times_of
 from ..report.reading import Field, fields_of
-from ..store import SPACE, expanded, open_dataset
+from ..store import SPACE, expanded, open_dataset, sweep_instead
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,7 +146,8 @@ def place_of(source: str | Path) -> Path:
     for name in ("fields.nc", "properties.nc"):
         if (path / name).is_file():
             return path / name
-    raise OutputError(f"{path}: holds neither fields.nc nor properties.nc\n  give the folder of a run")
+    what = sweep_instead(path) or ("holds neither fields.nc nor properties.nc", "give the folder of a run")
+    raise OutputError("{}: {}\n  {}".format(path, *what))
 
 
 @contextmanager

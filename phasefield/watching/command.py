@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +64,8 @@ def _in_terminal(where: Path, keys: Watch) -> int:
 def _members(where: Path) -> dict[str, str]:
     """The members of a sweep, by the names of their folders, with what tells them from each other."""
     found = sweep.members(where)
-    return dict(zip((m.name for m in found), _differences([m.overrides for m in found]), strict=True))
-
-
-def _differences(asked: Sequence[Sequence[str]]) -> list[str]:
-    """Of what each was asked that which not all were."""
-    shared = set(asked[0]).intersection(*asked) if len(asked) > 1 else set()
-    return [" ".join(sweep.readable(o) for o in each if o not in shared and not o.endswith("=null")) for each in asked]
+    words = sweep.differences([m.overrides for m in found])
+    return {m.name: " ".join(asked) for m, asked in zip(found, words, strict=True)}
 
 
 def _in_browser(where: Path, keys: Watch) -> int:

@@ -24,7 +24,7 @@ from ..report.properties import property_facts
 from ..report.reading import Field, fields_of, opened
 from ..report.standing import standing
 from ..report.views import bulk_of, chosen, grain_map, labels_of, squares_of, view_of
-from ..store import RunFolder
+from ..store import RunFolder, sweep_instead
 from .curves import Panel, panels_of, properties_of
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class Look:
         state, version = standing(self.folder.path), self.version()
         if not self.folder.fields.exists():
             if state.kind == "none":
-                raise OutputError(f"{self.folder.path}: holds no run\n  give the folder that a run writes")
+                what = sweep_instead(self.folder.path) or ("holds no run", "give the folder that a run writes")
+                raise OutputError("{}: {}\n  {}".format(self.folder.path, *what))
             return {"kind": "run", "version": version, "standing": [state.kind, state.text], "title": "", "fields": []}
 
         def read() -> dict[str, Any]:

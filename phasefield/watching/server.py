@@ -185,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _json(self, code: int, content: dict[str, Any]) -> None:
         text = json.dumps(content, allow_nan=False, default=_plain)
-        self._send(code, "application/json", text.encode())
+        self._send(code, "application/json", text.encode("utf-8", "surrogateescape"))
 
     def _send(self, code: int, kind: str, content: bytes, more: dict[str, str] | None = None) -> None:
         headers = {

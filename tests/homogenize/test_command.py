@@ -17,6 +17,7 @@ from phasefield.errors import ConfigError
 from phasefield.homogenize import Options, Snapshots, command
 from phasefield.homogenize.settings import Request
 from phasefield.homogenize.table import table
+from phasefield.images.formats import FORMATS, NETCDF, RAW
 from phasefield.store import open_dataset
 
 
@@ -259,6 +260,12 @@ def test_images_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixtur
         err = call(capsys, path, "material=cu")[2]
         assert says in err
         assert "http" not in err
+    for suffix in sorted({*FORMATS, *NETCDF} - {*RAW}):
+        for content in (b"", b"nothing of the sort"):
+            (file := tmp_path / f"bad{suffix}").write_bytes(content)
+            code, _, err = call(capsys, file, "material=cu")
+            assert (code, err.count(file.name) > 0) == (2, True)
+            assert err.count("\n  ") == 1, err  # what to do
     field = np.zeros((8, 8))
     field[3, 4] = np.nan
     np.save(bad, field)

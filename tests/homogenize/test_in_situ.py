@@ -9,9 +9,10 @@ import pytest
 import xarray
 
 import phasefield as pf
-from phasefield.api import resume, simulation_of, spec_of
+from phasefield.api import resume, spec_of
 from phasefield.errors import ConfigError
 from phasefield.homogenize import command
+from phasefield.running import simulation_of
 
 _PHASES = (
     "{phases: {a: {stiffness: {E: 1, nu: 0.3}, conductivity: 1}, b: {stiffness: {E: 10, nu: 0.2}, conductivity: 10}}}"

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ...api import new_folder
 from ...backend import cpu_threads, gpu_wanted
 from ...errors import ConfigError, PhasefieldError
 from ...report.drawing import Picture
+from ...running import new_folder
 from ...store import expanded, write_bytes
 from .. import command, page, record
 from .. import folder as folders
