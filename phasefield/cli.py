@@ -11,7 +11,7 @@ from . import commands
 from .console import LEVEL, console, finish, give_up
 from .errors import PhasefieldError
 from .signals import listening
-from .tasks import OneOfMany, check_alone
+from .tasks import OneOfMany, check_alone, started
 from .wall import WANTS_MORE
 
 
@@ -81,9 +81,27 @@ def _dispatch(given: list[str]) -> int:
         from . import completion
 
         return completion.answer(given)
-    check_alone()
     given = _with_search_path(given)
     name = given[0] if given and given[0] in known else "run"
+    if started() > 1:
+        return _together(name, given)
+    return _call(name, given)
+
+
+#: Commands that several processes do together.
+_OVER_RANKS = ("run", "resume")
+
+
+def _together(name: str, given: list[str]) -> int:
+    """A command of several processes: rank 0 does it with the help of the others."""
+    if name not in _OVER_RANKS or {"-m", "--multirun"} & set(given):
+        check_alone()
+    from .backend import ranks
+
+    return ranks.together(lambda: _call(name, given)) or 0
+
+
+def _call(name: str, given: list[str]) -> int:
     call = commands.call(name, given[given[:1] == [name] :], shlex.join(["phasefield", *sys.argv[1:]]))
     if call.many:
         from . import sweep

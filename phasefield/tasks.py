@@ -33,13 +33,26 @@ class OneOfMany(PhasefieldError):
         )
 
 
+def started(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes a step of Slurm's or an MPI program has of which this is one; 1 where nobody says."""
+    return _place(environment)[0]
+
+
 def check_alone(environment: Mapping[str, str] = os.environ) -> None:
     """Refuses to be one of several processes of a step of Slurm's or of an MPI program.
 
     Raises:
         OneOfMany: it is.
     """
+    count, first = _place(environment)
+    if count > 1:
+        raise OneOfMany(count, first)
+
+
+def _place(environment: Mapping[str, str]) -> tuple[int, bool]:
+    """How many processes there are, and whether this is the first."""
     for rank, sizes in _COUNTS:
         here, counts = environment.get(rank, ""), [environment.get(size, "") for size in sizes]
         if here.isdigit() and all(map(str.isdigit, counts)) and (count := min(map(int, counts))) > 1:
-            raise OneOfMany(count, int(here) == 0)
+            return count, int(here) == 0
+    return 1, True

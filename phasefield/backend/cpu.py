@@ -19,7 +19,7 @@ from ..codegen import table_values
 from ..errors import DeviceError
 from .cpu_kernels import mirrored, table_shape
 from .cpu_plans import Plans, cpu_name, span_of
-from .cpu_programs import CpuProgram
+from .cpu_programs import CpuProgram, Exchange
 from .layout import Layout
 from .memory import host_memory_available
 from .operations import Operation, kernels_of
@@ -60,13 +60,19 @@ class CpuBackend:
         return flat.reshape(components, apart)[:, :size].reshape(shape)
 
     def program(self, layout: Layout, operations: Sequence[Operation]) -> CpuProgram:
-        return CpuProgram(layout, operations, self.dtype, self.threads, self.plans)
+        return CpuProgram(layout, operations, self.dtype, self.threads, self.plans, self.exchange(layout))
+
+    def exchange(self, layout: Layout) -> Exchange | None:
+        """What connects the parts of a layout."""
+        return None
 
     def plans(self, layout: Layout, components: int, together: int = 1) -> Plans:
         """Transform plans for tiles of rows of ``components``, and of columns of ``together`` components."""
         key = layout, span_of(layout, components, self.dtype), together
         if key not in self._plans:
-            self._plans[key] = Plans(self.dtype, self.buffer(layout, 1), *key)
+            exchange = self.exchange(layout)
+            apart = None if exchange is None else exchange.work
+            self._plans[key] = Plans(self.dtype, self.buffer(layout, 1), *key, apart=apart)
         return self._plans[key]
 
     def to_host(self, buffer: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ FFTW plans and kernels are called by address. All tables hold 64-bit integers:
 - ``phases[p]``: first operation, end of the operations, number of tiles;
 - ``operations[o]``: `KERNEL`, address of the kernel's entry, of its context, indices per tile, number of indices; or `TRANSFORM`,
   address of FFTW's execute function, plan, plan of the last tile, address of the data, bytes between tiles, tiles per
-  group of components, bytes between components, components in a group, which are done at once;
+  group of components, bytes between components, components in a group, which are done at once, bytes from the data to where
+  the result goes;
 - ``counters``: of every phase the tiles claimed of each thread's share and those done, each on a cache line of its own;
 - ``control``: see the constants below.
 
@@ -35,12 +36,12 @@ _LIST, _TABLE = int64[::1], int64[:, ::1]
 
 @njit(void(_LIST, int64), nogil=True, cache=True)
 def transform(operation, tile):
-    """One tile of a transform, in place."""
+    """One tile of a transform."""
     group, place = tile // operation[6], tile % operation[6]
     plan = operation[3] if place == operation[6] - 1 else operation[2]
     data = operation[4] + group * operation[8] * operation[7] + place * operation[5]
     for c in range(operation[8]):
-        call(operation[1], plan, data + c * operation[7], data + c * operation[7])
+        call(operation[1], plan, data + c * operation[7], data + c * operation[7] + operation[9])
 
 
 @njit(void(_TABLE, int64, int64, int64), nogil=True, cache=True)
@@ -149,7 +150,7 @@ def serve(control, thread, threads, pause, patience):
             job = carray(pointer(control[JOB]), (5,), int64)
             participate(
                 carray(pointer(job[0]), (job[1], 3), int64),
-                carray(pointer(job[2]), (job[3], 9), int64),
+                carray(pointer(job[2]), (job[3], 10), int64),
                 carray(pointer(job[4]), (LINE * job[1] * (threads + 1),), int64),
                 thread,
                 threads,

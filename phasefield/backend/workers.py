@@ -18,7 +18,7 @@ from . import cache
 #: Looks for work before a thread goes to sleep, each some tenths of a microsecond: longer than what is done between two steps.
 _PATIENCE = 20000
 #: Integers of an operation.
-_OPERATION = 9
+_OPERATION = 10
 
 
 @functools.cache
@@ -89,7 +89,7 @@ class Job:
 
     def __init__(self, crew: Workers, phases: Sequence[tuple[Sequence[Sequence[int]], int]], kept: Any = None) -> None:
         self._crew, self._kept = crew, kept
-        rows = [row for operations, _ in phases for row in operations]
+        rows = [[*row, *[0] * (_OPERATION - len(row))] for operations, _ in phases for row in operations]
         self._operations = np.array(rows, np.int64).reshape(-1, _OPERATION)
         ends = np.cumsum([len(operations) for operations, _ in phases], dtype=np.int64)
         self._phases = np.zeros((len(phases), 3), np.int64)

@@ -1,0 +1,12 @@
+"""One run over several processes (MPI): rank 0 leads, every rank has a part of each array.
+
+- `world`: the processes, and what they tell each other;
+- `team`: rank 0's words to the others; `member`: what every rank does of it;
+- `exchange`: how parts of a field go from cells to modes;
+- `backend`: the backend that the rest of the program sees.
+"""
+
+from .team import serve, team, together
+from .world import World, world
+
+__all__ = ["World", "serve", "team", "together", "world"]
