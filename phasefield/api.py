@@ -20,6 +20,7 @@ import numpy as np
 
 from . import config as configuration
 from . import schedule, signals
+from .backend import together
 from .callbacks import Callback, Callbacks
 from .driver import Outcome, Written, execute
 from .errors import ConfigError, OutputError
@@ -203,10 +204,25 @@ def run_config(
 
     With ``output.resume=auto`` a run that is in the folder goes on as by `resume`, if it is of the same problem.
 
+    Of several processes that call this together rank 0 does it with the help of the others (`phasefield.backend.ranks`): what is
+    handed in counts there, what comes of it is known to all.
+
     Args:
         arrays: initial values by field, in place of what the configuration says. callbacks: see `run`.
         began: since when ``time.wall`` counts, by the monotonic clock; None is now.
     """
+    return together(lambda: _run(config, command, folder, progress, arrays, callbacks, began))
+
+
+def _run(
+    config: Any,
+    command: str,
+    folder: str | Path | None,
+    progress: bool,
+    arrays: Mapping[str, Any] | None,
+    callbacks: Sequence[Callback],
+    began: float | None,
+) -> Run:
     with signals.listening() as stop:
         stop.meanwhile = "nothing was started"
         began = time.monotonic() if began is None else began
@@ -335,7 +351,20 @@ def resume(
         CheckpointMismatch: the checkpoint is damaged or of another problem. OutputError: the folder holds no run.
         ConfigError: a key that resuming cannot change.
     """
-    called, overrides = Callbacks(callbacks), (*overrides, *configuration.overrides_of(keys)[0])
+    given = (*overrides, *configuration.overrides_of(keys)[0])
+    return together(lambda: _resume(path, given, progress, command, new_files, callbacks, began))
+
+
+def _resume(
+    path: str | Path,
+    overrides: tuple[str, ...],
+    progress: bool,
+    command: str,
+    new_files: bool,
+    callbacks: Sequence[Callback],
+    began: float | None,
+) -> Run:
+    called = Callbacks(callbacks)
     place = RunFolder(expanded(path))
     if os.path.isfile(place.config) and not os.path.isfile(place.checkpoint):
         raise OutputError(

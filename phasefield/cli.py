@@ -11,7 +11,7 @@ from . import commands
 from .console import LEVEL, console, finish, give_up
 from .errors import PhasefieldError
 from .signals import listening
-from .tasks import OneOfMany, check_alone, started
+from .tasks import OneOfMany, check_alone, first, started
 from .wall import WANTS_MORE
 
 
@@ -40,7 +40,8 @@ def _main(given: list[str], debug: bool) -> int:
             import traceback
 
             traceback.print_exc()
-        print(f"phasefield: error: {error}", file=sys.stderr)
+        if first():  # what one of several processes says is said for all
+            print(f"phasefield: error: {error}", file=sys.stderr)
         return error.exit_code
     except MemoryError as error:
         if debug:
@@ -96,9 +97,9 @@ def _together(name: str, given: list[str]) -> int:
     """A command of several processes: rank 0 does it with the help of the others."""
     if name not in _OVER_RANKS or {"-m", "--multirun"} & set(given):
         check_alone()
-    from .backend import ranks
+    from .backend import together
 
-    return ranks.together(lambda: _call(name, given)) or 0
+    return together(lambda: _call(name, given))
 
 
 def _call(name: str, given: list[str]) -> int:

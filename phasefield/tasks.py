@@ -1,4 +1,4 @@
-"""Tasks: one call of the command line is one process. A launcher of parallel programs starts as many equal ones as it is told."""
+"""Tasks: most calls of the command line are one process. A launcher of parallel programs starts as many equal ones as it is told."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class OneOfMany(PhasefieldError):
     def __init__(self, count: int, first: bool) -> None:
         self.first = first
         super().__init__(
-            f"{count} tasks were started, but a call of phasefield is one process with threads\n"
-            "  one run on N cores: srun --ntasks=1 --cpus-per-task=N phasefield run ...\n"
+            f"{count} tasks were started, but this command is one process with threads\n"
+            "  one process on N cores: srun --ntasks=1 --cpus-per-task=N phasefield ...\n"
+            "  one run over N processes: mpirun -n N phasefield run ... (or resume)\n"
             "  many runs: phasefield run -m KEY=VALUE,VALUE hydra/launcher=slurm (or local), or an array of jobs"
         )
 
@@ -38,15 +39,20 @@ def started(environment: Mapping[str, str] = os.environ) -> int:
     return _place(environment)[0]
 
 
+def first(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is the one of them that speaks for all."""
+    return _place(environment)[1]
+
+
 def check_alone(environment: Mapping[str, str] = os.environ) -> None:
     """Refuses to be one of several processes of a step of Slurm's or of an MPI program.
 
     Raises:
         OneOfMany: it is.
     """
-    count, first = _place(environment)
+    count, speaks = _place(environment)
     if count > 1:
-        raise OneOfMany(count, first)
+        raise OneOfMany(count, speaks)
 
 
 def _place(environment: Mapping[str, str]) -> tuple[int, bool]:

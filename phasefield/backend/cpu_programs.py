@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import DeviceError
-
 from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
 from .layout import Layout
@@ -176,7 +175,7 @@ class CpuProgram:
                 move = self._exchange.to_modes if forward else self._exchange.to_cells
                 for c in range(count):
                     column = _Piece(row, tiles, array=transform.array, component=c, forward=forward)
-                    pair = [_Move(move, transform.array, c), column]
+                    pair: tuple[_Move, _Piece] = _Move(move, transform.array, c), column
                     pieces += pair if forward else pair[::-1]
         return pieces if forward else [*pieces[1:], pieces[0]]
 

@@ -88,7 +88,14 @@ class Plan:
         flags = _MEASURE if aligned else _MEASURE | _UNALIGNED
         extra: tuple[Any, ...] = {"c2c": (direction,), "r2r": ((ctypes.c_int * len(kinds))(*kinds),)}.get(kind, ())
         address = make(
-            len(dimensions), _array(dimensions), len(repeats), _array(repeats), data, result, *extra, ctypes.c_uint(flags)
+            len(dimensions),
+            _array(dimensions),
+            len(repeats),
+            _array(repeats),
+            data,
+            result,
+            *extra,
+            ctypes.c_uint(flags),
         )
         if not address:
             raise DeviceError(f"device=cpu: FFTW has no plan for {kind} of {list(dimensions)} x {list(repeats)}")

@@ -136,7 +136,9 @@ def _of_ranks(device: str, precision: Precision, threads: int | None) -> Backend
     if device == "gpu":
         raise DeviceError("device=gpu: a run over several processes is for CPUs\n  start one process for a GPU")
     # Ranks of one machine share its cores, which no launcher has to have bound them to.
-    own = max(1, cpu_threads() // world().neighbours) if threads is None and not _threads_said() else cpu_threads(threads)
+    own = (
+        max(1, cpu_threads() // world().neighbours) if threads is None and not _threads_said() else cpu_threads(threads)
+    )
     return RanksBackend(precision, own)
 
 

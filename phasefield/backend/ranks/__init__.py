@@ -6,7 +6,20 @@
 - `backend`: the backend that the rest of the program sees.
 """
 
-from .team import serve, team, together
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 from .world import World, world
 
-__all__ = ["World", "serve", "team", "together", "world"]
+__all__ = ["World", "together", "world"]
+
+
+def together(work: Callable[[], Any]) -> Any:
+    """What ``work`` gives: in one process just that, in several see `team.together`."""
+    if world().size == 1:
+        return work()
+    from .team import together
+
+    return together(work)

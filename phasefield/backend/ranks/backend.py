@@ -93,7 +93,7 @@ class RanksProgram:
             if isinstance(stretch[0], Host):
                 self._call(stretch[0], arrays, scalars, stretch[1])
                 continue
-            number, names, spaces = stretch  # type: ignore[misc]
+            number, names, spaces = stretch
             given = [(name, arrays[name].parts.number, arrays[name].components) for name in names]
             found.update(self._team.do("run", number, given, scalars))
             for name, space in spaces.items():
