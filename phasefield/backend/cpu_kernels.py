@@ -57,6 +57,15 @@ class LoopKernel:
         self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
         self.table_indices = self._table.shape[1]
 
+    @property
+    def scratch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Partial reductions and the table: what tiles leave for later."""
+        return self._partial, self._table
+
+    def keep(self, partial: np.ndarray, table: np.ndarray) -> None:
+        """Leaves them in other arrays of the same shapes instead; before the first `context`."""
+        self._partial, self._table = partial, table
+
     def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What the entry finds at its last argument."""
         words = [*self._extent, *self._buffer]

@@ -13,10 +13,8 @@ from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
 from .layout import Layout
 from .operations import Apply, Host, Operation, Transform, kernels_of, names_of, transforms_of
-from .workers import Job, Workers, address, native, workers
+from .workers import Job, Workers, address, native
 
-#: Jobs on fewer cells than this are not worth another thread's while.
-_SERIAL_CELLS = 2048
 #: Bindings of a program to arrays that are kept; steps rotate through two or three.
 _BINDINGS = 8
 
@@ -83,7 +81,7 @@ class CpuProgram:
     What stands between two functions on the host, or two exchanges of a part with others, is one job for the threads.
 
     Args:
-        plans: gives the plans for a layout and a number of components.
+        crew: who does the jobs. plans: gives the plans for a layout and a number of components.
         exchange: of a layout with a part, with others that run the same program at the same time.
 
     Raises:
@@ -95,12 +93,12 @@ class CpuProgram:
         layout: Layout,
         operations: Sequence[Operation],
         dtype: str,
-        threads: int,
+        crew: Workers,
         plans: Callable[[Layout, int], Plans],
         exchange: Exchange | None = None,
     ) -> None:
         self._native = native()
-        self._workers = workers(threads if layout.grid.cells > _SERIAL_CELLS else 1)
+        self._workers = crew
         self._names = names_of(operations)
         self._layout, self._dtype = layout, dtype
         components = max([1, *(t.components for t in transforms_of(operations))])

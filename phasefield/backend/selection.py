@@ -131,7 +131,7 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
 
 def _of_ranks(device: str, precision: Precision, threads: int | None) -> Backend[Any]:
     from .ranks import world
-    from .ranks.backend import RanksBackend
+    from .ranks.backend import backend_of_ranks
 
     if device == "gpu":
         raise DeviceError("device=gpu: a run over several processes is for CPUs\n  start one process for a GPU")
@@ -139,7 +139,7 @@ def _of_ranks(device: str, precision: Precision, threads: int | None) -> Backend
     own = (
         max(1, cpu_threads() // world().neighbours) if threads is None and not _threads_said() else cpu_threads(threads)
     )
-    return RanksBackend(precision, own)
+    return backend_of_ranks(precision, own)
 
 
 def _threads_said() -> bool:

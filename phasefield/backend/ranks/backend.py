@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ...errors import DeviceError
+from ..cpu import CpuBackend
 from ..cpu_plans import cpu_name
 from ..layout import Layout
 from ..operations import Apply, Host, Operation, Transform, names_of
 from ..protocol import DTYPES, Compiled, Precision
+from ..workers import address
+from .memory import owner
 from .team import Team, team
 
 #: Bytes that rank 0 gathers or hands out at a time.
@@ -60,40 +65,59 @@ class _Place:
         self.buffer, self.index = buffer, index
 
 
-class RanksProgram:
-    """A program that every rank runs on its parts; functions on the host are called here, between two stretches of it."""
+_Stretch = list[Operation] | Host
+
+
+def _stretches(operations: Sequence[Operation]) -> list[_Stretch]:
+    """Operations parted where a function on the host is called."""
+    found: list[_Stretch] = []
+    for operation in operations:
+        if isinstance(operation, Host):
+            found.append(operation)
+        elif found and isinstance(found[-1], list):
+            found[-1].append(operation)
+        else:
+            found.append([operation])
+    return found
+
+
+class _Program:
+    """A program of several ranks; functions on the host are called by rank 0 alone, between two stretches of it."""
+
+    def __init__(self, crew: Team, backend: int, layout: Layout, operations: Sequence[Operation], settle: bool) -> None:
+        self._team = crew
+        self.kernels: list[Compiled] = []
+        self._sections: list[tuple[int, list[str], _Stretch]] = []
+        for stretch in _stretches(operations):
+            number = crew.number()
+            if isinstance(stretch, list):
+                crew.try_to("program", number, backend, layout, stretch)
+                weakref.finalize(self, crew.drop, number).atexit = False
+                if settle:
+                    crew.try_to("settle", number, backend)
+                self.kernels += crew.own.object_of(number).kernels
+                self._sections.append((number, names_of(stretch), stretch))
+            else:
+                self._sections.append((number, stretch.arrays, stretch))
+
+
+class RanksProgram(_Program):
+    """Every rank runs it on its parts."""
 
     def __init__(self, crew: Team, backend: RanksBackend, layout: Layout, operations: Sequence[Operation]) -> None:
-        self._team, self._backend = crew, backend
-        self._stretches: list[tuple[int, list[str], dict[str, str]] | tuple[Host, dict[str, str]]] = []
-        self.kernels: list[Compiled] = []
-        stretch: list[Operation] = []
-        for place, operation in enumerate([*operations, None]):
-            if operation is not None and not isinstance(operation, Host):
-                stretch.append(operation)
-                continue
-            if stretch:
-                self._add(layout, stretch)
-                stretch = []
-            if operation is not None:
-                self._stretches.append((operation, _spaces_next(operation, operations[place + 1 :])))
-
-    def _add(self, layout: Layout, operations: list[Operation]) -> None:
-        number = self._team.number()
-        weakref.finalize(self, self._team.drop, number).atexit = False
-        self._team.try_to("program", number, self._backend.number, layout, operations)
-        self.kernels += self._team.own.program_of(number).kernels
-        self._stretches.append((number, names_of(operations), _spaces(operations)))
+        super().__init__(crew, backend.number, layout, operations, settle=False)
+        self._backend = backend
+        later = [_spaces(o) if isinstance(o, list) else _spaces_next(o, operations) for *_, o in self._sections]
+        self._spaces = later
 
     def __call__(
         self, arrays: Mapping[str, RanksBuffer], scalars: Mapping[str, float] | None = None
     ) -> dict[str, float]:
         scalars, found = dict(scalars or {}), dict[str, float]()
-        for stretch in self._stretches:
-            if isinstance(stretch[0], Host):
-                self._call(stretch[0], arrays, scalars, stretch[1])
+        for (number, names, stretch), spaces in zip(self._sections, self._spaces, strict=True):
+            if isinstance(stretch, Host):
+                self._call(stretch, arrays, scalars, spaces)
                 continue
-            number, names, spaces = stretch
             given = [(name, arrays[name].parts.number, arrays[name].components) for name in names]
             found.update(self._team.do("run", number, given, scalars))
             for name, space in spaces.items():
@@ -110,6 +134,30 @@ class RanksProgram:
             self._backend.put(copies[name], arrays[name])
 
 
+class SharedProgram(_Program):
+    """Every rank does tiles of it on arrays that all share."""
+
+    def __init__(self, crew: Team, backend: SharedBackend, layout: Layout, operations: Sequence[Operation]) -> None:
+        super().__init__(crew, backend.number, layout, operations, settle=True)
+        self._number_of = backend.number_of
+
+    def __call__(
+        self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float] | None = None
+    ) -> dict[str, float]:
+        scalars, found = dict(scalars or {}), dict[str, float]()
+        for number, names, stretch in self._sections:
+            if isinstance(stretch, Host):
+                views = {name: arrays[name].view() for name in names}
+                for name in views.keys() - set(stretch.writes):
+                    views[name].flags.writeable = False
+                stretch.function(views, scalars)
+                continue
+            given = [(name, self._number_of(arrays[name]), len(arrays[name])) for name in names]
+            own = {name: arrays[name] for name in names}
+            found.update(self._team.do("run_shared", number, given, scalars, arrays=own))
+        return found
+
+
 def _spaces(operations: Sequence[Operation]) -> dict[str, str]:
     """What arrays hold after operations have written them."""
     found: dict[str, str] = {}
@@ -121,10 +169,11 @@ def _spaces(operations: Sequence[Operation]) -> dict[str, str]:
     return found
 
 
-def _spaces_next(host: Host, later: Sequence[Operation]) -> dict[str, str]:
+def _spaces_next(host: Host, operations: Sequence[Operation]) -> dict[str, str]:
     """What the arrays that a function writes are taken for by whoever reads them next."""
     found: dict[str, str] = {}
-    for operation in later:
+    place = next(i for i, operation in enumerate(operations) if operation is host)
+    for operation in operations[place + 1 :]:
         for name in set(operation.arrays) & set(host.writes) - set(found):
             if isinstance(operation, Transform):
                 found[name] = "real" if operation.forward else "spectral"
@@ -148,11 +197,10 @@ class RanksBackend:
     def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
         self._team, self.precision = team(), precision
         self.threads = threads
-        ranks = self._team.world.size
-        self.description = f"{cpu_name()}, {ranks} ranks with {threads} thread{'s' if threads > 1 else ''} each"
+        self.description = _description(self._team, threads)
         self.number = self._team.number()
         weakref.finalize(self, self._team.drop, self.number).atexit = False
-        self._team.try_to("backend", self.number, precision, threads)
+        self._team.try_to("backend", self.number, precision, threads, False)
 
     @property
     def dtype(self) -> str:
@@ -216,6 +264,69 @@ class RanksBackend:
 
     def memory_available(self) -> int:
         return self._team.do("memory")
+
+
+class SharedBackend(CpuBackend):
+    """The CPU of one machine, whose ranks share all arrays.
+
+    Args:
+        precision: ``double`` or ``single``.
+        threads: of every rank.
+
+    Raises:
+        DeviceError: the ranks cannot share memory.
+    """
+
+    def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
+        super().__init__(precision, threads)
+        self._team = team()
+        self.description = f"{_description(self._team, threads)}, sharing memory"
+        self.number = self._team.number()
+        weakref.finalize(self, self._team.drop, self.number).atexit = False
+        self._team.try_to("backend", self.number, precision, threads, True)
+        self._numbers: dict[int, int] = {}
+
+    def buffer(self, layout: Layout, components: int) -> np.ndarray:
+        number = self._team.number()
+        self._team.try_to("buffer", number, self.number, layout, components)
+        array: np.ndarray = self._team.own.take(number)
+        self._numbers[address(array)] = number
+        weakref.finalize(owner(array), self._forget, number, address(array)).atexit = False
+        return array
+
+    def _forget(self, number: int, at: int) -> None:
+        if self._numbers.get(at) == number:  # else another buffer is there by now
+            del self._numbers[at]
+        self._team.drop(number)
+
+    def number_of(self, array: np.ndarray) -> int:
+        """Of a buffer, or its first components."""
+        return self._numbers[address(array)]
+
+    def program(self, layout: Layout, operations: Sequence[Operation]) -> Any:
+        return SharedProgram(self._team, self, layout, operations)
+
+
+def _description(crew: Team, threads: int) -> str:
+    return f"{cpu_name()}, {crew.world.size} ranks with {threads} thread{'s' if threads > 1 else ''} each"
+
+
+def backend_of_ranks(precision: Precision, threads: int) -> RanksBackend | SharedBackend:
+    """The backend of all ranks: with shared memory where they can have it, unless ``PHASEFIELD_RANKS_EXCHANGE=alltoall``.
+
+    Raises:
+        DeviceError: ``PHASEFIELD_RANKS_EXCHANGE`` is something else, or ``shared`` and they cannot.
+    """
+    how = os.environ.get("PHASEFIELD_RANKS_EXCHANGE", "auto")
+    if how not in ("auto", "shared", "alltoall"):
+        raise DeviceError(f"PHASEFIELD_RANKS_EXCHANGE: is {how!r}; auto, shared or alltoall is expected")
+    if how == "shared" or (how == "auto" and team().machines == 1):
+        try:
+            return SharedBackend(precision, threads)
+        except DeviceError:
+            if how == "shared":
+                raise
+    return RanksBackend(precision, threads)
 
 
 def _pieces(array: np.ndarray) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from ..memory import host_memory_available
 from ..operations import Operation
 from ..protocol import Precision
 from .exchange import AllToAll
+from .shared import SharedCpu
 from .world import World
 
 #: An array of a program: its name, the number of a buffer, and how many of that one's components it has.
@@ -30,6 +31,10 @@ class _PartBackend(CpuBackend):
         super().__init__(precision, threads)
         self._world = world
         self._exchanges: dict[Layout, Exchange] = {}
+
+    def own(self, layout: Layout) -> Layout:
+        """What this rank has of a layout of the whole."""
+        return Layout(layout.grid, Part(self._world.rank, self._world.size))
 
     def exchange(self, layout: Layout) -> Exchange:
         # Fields in the other basis along some axis lie in memory alike.
@@ -51,7 +56,6 @@ class Member:
 
     def __init__(self, world: World) -> None:
         self._world, self._comm = world, world.comm
-        self._part = Part(world.rank, world.size)
         self._objects: dict[int, Any] = {}
         self._layouts: dict[int, Layout] = {}
 
@@ -62,20 +66,44 @@ class Member:
             self._layouts.pop(number, None)
         self._view.cache_clear()
 
-    def backend(self, number: int, precision: Precision, threads: int) -> None:
-        self._objects[number] = _PartBackend(self._world, precision, threads)
+    def backend(self, number: int, precision: Precision, threads: int, sharing: bool) -> None:
+        """Raises MemoryError: memory was to be shared and cannot be."""
+        kind = SharedCpu if sharing else _PartBackend
+        self._objects[number] = kind(self._world, precision, threads)
 
     def buffer(self, number: int, backend: int, layout: Layout, components: int) -> None:
         """Raises DeviceError."""
-        self._layouts[number] = own = Layout(layout.grid, self._part)
-        self._objects[number] = self._objects[backend].buffer(own, components)
+        owner = self._objects[backend]
+        self._layouts[number] = own = owner.own(layout)
+        self._objects[number] = owner.buffer(own, components)
 
     def program(self, number: int, backend: int, layout: Layout, operations: Sequence[Operation]) -> None:
         """Raises DeviceError."""
-        self._objects[number] = self._objects[backend].program(Layout(layout.grid, self._part), operations)
+        owner = self._objects[backend]
+        self._objects[number] = owner.program(owner.own(layout), operations)
 
-    def program_of(self, number: int) -> CpuProgram:
+    def settle(self, number: int, backend: int) -> None:
+        """Lets the ranks share what a program leaves for later. Raises MemoryError."""
+        self._objects[backend].settle(self._objects[number])
+
+    def object_of(self, number: int) -> Any:
         return self._objects[number]
+
+    def take(self, number: int) -> Any:
+        """An object that is kept by somebody else from now on."""
+        return self._objects.pop(number)
+
+    def run_shared(
+        self,
+        number: int,
+        given: Sequence[Given],
+        scalars: Mapping[str, float],
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, float]:
+        """Runs a program on arrays that all ranks share, which rank 0 has at hand; its reductions, at rank 0."""
+        views = arrays or {name: self._view(buffer, components) for name, buffer, components in given}
+        found: dict[str, float] = self._objects[number](views, scalars)
+        return found
 
     @functools.lru_cache(256)  # noqa: B019 - one member lives as long as its process
     def _view(self, number: int, components: int) -> np.ndarray:
@@ -165,6 +193,10 @@ class Member:
         for to, part in gathered:
             out[(slice(None), *to)] = part
         return out
+
+    def machines(self) -> int:
+        """How many machines there are."""
+        return sum(self._world.everywhere(int(self._world.node.Get_rank() == 0)))
 
     def memory(self) -> int | None:
         """Free bytes on all machines together, at rank 0."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import DeviceError, PhasefieldError
-from ...signals import SIGNALS
+from ...signals import SIGNALS, deferred
 from .member import Member
 from .world import World, world
 
@@ -39,6 +39,12 @@ class Team:
     def own(self) -> Member:
         return self._own
 
+    @functools.cached_property
+    def machines(self) -> int:
+        """How many machines the ranks are on."""
+        count: int = self.do("machines")
+        return count
+
     def number(self) -> int:
         """A new one, for an object that every rank has its part of."""
         self._numbers += 1
@@ -53,26 +59,28 @@ class Team:
 
         Something that fails on one rank and not on others ends them all, for they wait for it.
         """
-        self._say(what, arguments, False)
-        found = getattr(self._own, what)(*arguments, **own)
-        self._busy = False
+        with deferred():  # what comes meanwhile is heard with the next word
+            self._say(what, arguments, False)
+            found = getattr(self._own, what)(*arguments, **own)
+            self._busy = False
         return found
 
     def _say(self, what: str, arguments: tuple[Any, ...], trial: bool) -> None:
         dropped, self._dropped = self._dropped, []
         self._busy = True
-        self.world.broadcast((dropped, what, arguments, trial))
+        self.world.say((dropped, what, arguments, trial))
         self._own.drop(dropped)
 
     def try_to(self, what: str, *arguments: Any) -> None:
-        """The same for what may fail here or there, and needs no other rank.
+        """The same for what may fail here or there, and needs no other rank, or fails on all.
 
         Raises:
             PhasefieldError: of the first rank that failed.
         """
-        self._say(what, arguments, True)
-        found = self.world.gather(_tried(self._own, what, arguments))
-        self._busy = False
+        with deferred():
+            self._say(what, arguments, True)
+            found = self.world.gather(_tried(self._own, what, arguments))
+            self._busy = False
         assert found is not None
         for rank, error in enumerate(found):
             if error is not None:
@@ -82,7 +90,7 @@ class Team:
         """Lets the others go, with a result or with what went wrong and its exit code."""
         if self._busy:
             self.world.abort(failure[0] if failure else "interrupted", failure[1] if failure else 1)
-        self.world.broadcast((self._dropped, _END, (result, failure), False))
+        self.world.say((self._dropped, _END, (result, failure), False))
         self._dropped = []
 
 
@@ -128,7 +136,7 @@ def serve() -> Any:
     before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     try:
         while True:
-            dropped, what, arguments, trial = here.broadcast()
+            dropped, what, arguments, trial = here.hear()
             member.drop(dropped)
             if what == _END:
                 break

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import sys
+import time
 from typing import Any, NoReturn
+
+import numpy as np
 
 from ...errors import DeviceError
 from ...tasks import started
+
+#: Bytes of a message that most words fit into.
+_SHORT = 4096
+#: Looks for a word after which the core is offered to others, then left; longest nap in seconds.
+_SPINS, _LOOKS, _NAP = 100, 20000, 1e-3
 
 
 class World:
@@ -24,6 +33,7 @@ class World:
         self.comm = comm
         self.rank: int = 0 if comm is None else comm.Get_rank()
         self.size: int = 1 if comm is None else comm.Get_size()
+        self._words = np.empty(_SHORT, np.uint8)
 
     @functools.cached_property
     def node(self) -> Any:
@@ -41,13 +51,45 @@ class World:
         """What rank 0 hands in."""
         return value if self.comm is None else self.comm.bcast(value)
 
+    def say(self, value: Any) -> None:
+        """Tells all others something that they `hear`."""
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        self._words[:8] = np.frombuffer(len(data).to_bytes(8, "little"), np.uint8)
+        short = len(data) <= len(self._words) - 8
+        if short:
+            self._words[8 : 8 + len(data)] = np.frombuffer(data, np.uint8)
+        self.comm.Ibcast(self._words).Wait()
+        if not short:
+            self.comm.Bcast(np.frombuffer(data, np.uint8))
+
+    def hear(self) -> Any:
+        """What rank 0 says next. Who waits long for it leaves its core to others."""
+        asked = self.comm.Ibcast(self._words)
+        looks = 0
+        while not asked.Test():
+            looks += 1
+            if looks > _LOOKS:
+                time.sleep(min(_NAP, 1e-6 * (looks - _LOOKS)))
+            elif looks > _SPINS:
+                os.sched_yield()
+        size = int.from_bytes(self._words[:8].tobytes(), "little")
+        if size <= len(self._words) - 8:
+            return pickle.loads(self._words[8 : 8 + size].tobytes())
+        data = np.empty(size, np.uint8)
+        self.comm.Bcast(data)
+        return pickle.loads(data.tobytes())
+
     def gather(self, value: Any) -> list[Any] | None:
         """What all hand in, by rank, at rank 0; None elsewhere."""
         return [value] if self.comm is None else self.comm.gather(value)
 
+    def everywhere(self, value: Any) -> list[Any]:
+        """What all hand in, by rank, at every rank."""
+        return [value] if self.comm is None else self.comm.allgather(value)
+
     def agree(self, value: Any) -> bool:
         """Whether all hand in the same."""
-        return self.comm is None or len(set(self.comm.allgather(value))) == 1
+        return len(set(self.everywhere(value))) == 1
 
     def abort(self, message: str, code: int = 1) -> NoReturn:
         """Ends all ranks at once, after a message: the last resort, for others may wait for what will never come."""
