@@ -127,11 +127,13 @@ def finish(control, phases, operations, counters, thread, threads, pause):
     leave_alone(control, pause)
 
 
-@njit(int64(_LIST, int64, _TABLE, _TABLE, _LIST, int64, int64, int64), nogil=True, cache=True)
-def start(control, job, phases, operations, counters, thread, threads, pause):
-    """Opens a job, whose counters are 0, to the other threads and does it; if some of them sleep, returns at once with their
-    number instead.
+@njit(int64(_LIST, int64, _TABLE, _TABLE, _LIST, int64, int64, int64, int64), nogil=True, cache=True)
+def start(control, job, phases, operations, counters, thread, threads, pause, begun):
+    """Opens a job to the other threads and does it; if some of them sleep, returns at once with their number instead. Of one that
+    other processes have ``begun`` the counters are theirs.
     """
+    if not begun:
+        counters[:] = 0
     control[JOB] = job
     add(control, SEQUENCE, 1)
     sleepers = load(control, SLEEPERS)

@@ -69,16 +69,17 @@ class Workers:
         if not self._calls:
             self._native.alone(phases, operations)
             return
-        counters[:] = 0
-        self._share(job, phases, operations, counters)
+        self._share(job, phases, operations, counters, False)
 
-    def _share(self, job: np.ndarray, phases: np.ndarray, operations: np.ndarray, counters: np.ndarray) -> None:
-        """Does a job whose counters are set."""
+    def _share(
+        self, job: np.ndarray, phases: np.ndarray, operations: np.ndarray, counters: np.ndarray, begun: bool
+    ) -> None:
+        """Does a job with threads that have to be told; ``begun``: whether other processes do it too."""
         native, control = self._native, self._control
         tables = phases, operations, counters, self._offset, self._of, self._pause
         with self._turn:
             try:
-                if native.start(control, job.ctypes.data, *tables):
+                if native.start(control, job.ctypes.data, *tables, begun):
                     self._wake()
             finally:
                 if control[native.SEQUENCE] % 2 == 0:

@@ -20,7 +20,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "etdrk4": ("grid.shape=[24,24]", "time.scheme=etdrk4"),
     "sbdf2": ("grid.shape=[24,24]", "time.scheme=sbdf2"),
     "grains": ("model=grain_growth", "grid.shape=[24,24]", "time.end=2"),
-    "precipitate": ("model=precipitate", "grid.shape=[64,64]", "initial.c.count=2", "time.end=2"),
+    "precipitate": ("model=precipitate", "grid.shape=[96,96]", "initial.c.count=3", "time.end=1"),
     "flory": ("model=flory_huggins", "grid.shape=[24,24]"),
     "spinodal": ("model=spinodal", "grid.shape=[32,32]"),
     "surface": ("model=surface_diffusion", "grid.shape=[32,32]", "time.end=1"),

@@ -58,7 +58,7 @@ class SharedCrew(Workers):
 
     def _do(self, job: np.ndarray, phases: np.ndarray, operations: np.ndarray, counters: np.ndarray) -> None:
         if self._calls:
-            self._share(job, phases, operations, counters)
+            self._share(job, phases, operations, counters, True)
         else:
             self._native.participate(phases, operations, counters, self._offset, self._of, self._pause)
 
