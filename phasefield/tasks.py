@@ -1,4 +1,4 @@
-"""Tasks: most calls of the command line are one process. A launcher of parallel programs starts as many equal ones as it is told."""
+"""Tasks: a call of the command line is one process, or one of the equal ones that a launcher of parallel programs has started."""
 
 from __future__ import annotations
 

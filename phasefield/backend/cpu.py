@@ -43,6 +43,7 @@ class CpuBackend:
     name = "cpu"
     readback_every = 1
     on_host = True
+    in_parts = False
 
     def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
         self.precision: Precision = precision

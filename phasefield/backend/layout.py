@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -179,6 +180,9 @@ class Layout:
         return self.part is None or self.parts == 2 or self.places[axis] != self.cut
 
 
-def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:
-    """View of a host buffer's cells, shape ``(component, *grid.shape)``."""
-    return host[..., : layout.cells[2]].reshape(host.shape[0], *layout.grid.shape)
+def cells_of(layout: Layout, host: Any) -> Any:
+    """View of a host buffer's cells, shape ``(component, *grid.shape)``; a buffer in `Boxes` stays where it is."""
+    index: list[Any] = [slice(None), 0, 0, 0]
+    for place, n in zip(layout.places, layout.grid.shape, strict=True):
+        index[1 + place] = slice(0, n)
+    return host[tuple(index)]

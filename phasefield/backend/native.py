@@ -180,8 +180,9 @@ def close_run(control, pause):
 
 @njit(void(_LIST, int64, int64, int64, int64, int64), nogil=True, cache=True)
 def serve(control, thread, offset, threads, pause, patience):
-    """Takes part in jobs until none has come for ``patience`` looks, then marks itself asleep. Of the ``threads`` that share a job
-    it is the one of number ``offset + thread``.
+    """Takes part in jobs until none has come for ``patience`` looks, then marks itself asleep.
+
+    Of the ``threads`` that share a job it is the one of number ``offset + thread``.
     """
     seen, looks = int64(-1), 0
     while looks < patience:

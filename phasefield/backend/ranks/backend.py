@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...boxes import Boxes
 from ...errors import DeviceError
 from ..cpu import CpuBackend
 from ..cpu_plans import cpu_name
@@ -193,6 +194,7 @@ class RanksBackend:
     name = "cpu"
     readback_every = 1
     on_host = True
+    in_parts = True
 
     def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
         self._team, self.precision = team(), precision
@@ -249,8 +251,11 @@ class RanksBackend:
     def synchronize(self) -> None:
         pass
 
-    def lend(self, buffer: RanksBuffer) -> np.ndarray:
-        return self.to_host(buffer)
+    def lend(self, buffer: RanksBuffer) -> Boxes:
+        def fetch(box: tuple[slice, ...]) -> np.ndarray:
+            return self._team.do("pick", buffer.parts.number, buffer.parts.space, box)
+
+        return Boxes(buffer.shape, buffer.dtype, fetch)
 
     def snapshot(self, buffer: RanksBuffer) -> Callable[[], np.ndarray]:
         host = self.to_host(buffer)

@@ -174,24 +174,25 @@ class Member:
         return found
 
     def pick(self, number: int, space: str, index: tuple[slice, slice, slice, slice]) -> np.ndarray | None:
-        """A few numbers of the whole, at rank 0; of the innermost axis from the whole of it in cells."""
+        """Numbers of the whole, every so many along some axes, at rank 0."""
         layout = self._layouts[number]
-        components, *wanted = index
-        place, targets = [], []
-        for pick, own, n in zip(wanted, layout.region(space), layout.whole.lengths(space), strict=True):
-            every = range(*pick.indices(n))
-            mine = [t for t, i in enumerate(every) if own.start <= i < own.stop]
-            targets.append(slice(mine[0], mine[-1] + 1) if mine else slice(0, 0))
-            place.append(np.array([every[t] - own.start for t in mine], int))
-        chosen = range(*components.indices(len(self._objects[number])))
-        found = np.stack([self._block(number, c, space)[np.ix_(*place)] for c in chosen])
-        gathered = self._comm.gather((targets, found))
+        places = [range(*pick.indices(n)) for pick, n in zip(index[1:], layout.whole.lengths(space), strict=True)]
+        chosen = range(*index[0].indices(len(self._objects[number])))
+        mine, targets = [], []
+        for place, own in zip(places, layout.region(space), strict=True):
+            first = max(0, -(-(own.start - place.start) // place.step))
+            count = max(0, min(len(place), -(-(own.stop - place.start) // place.step)) - first)
+            start = place.start + first * place.step - own.start
+            mine.append(slice(start, start + count * place.step, place.step))
+            targets.append(slice(first, first + count))
+        found = np.stack([self._block(number, c, space)[tuple(mine)] for c in chosen])
+        gathered = self._comm.gather((targets, found) if found.size else None)
         if gathered is None:
             return None
-        shape = [len(range(*p.indices(n))) for p, n in zip(wanted, layout.whole.lengths(space), strict=True)]
-        out = np.empty((len(chosen), *shape), found.dtype)
-        for to, part in gathered:
-            out[(slice(None), *to)] = part
+        out = np.empty((len(chosen), *(len(place) for place in places)), found.dtype)
+        for part in gathered:
+            if part is not None:
+                out[(slice(None), *part[0])] = part[1]
         return out
 
     def machines(self) -> int:
