@@ -1,11 +1,20 @@
-"""Runs that are made by one process and by several, to be compared: ``python ranks_cases.py FOLDER [NAME ...]``."""
+"""Runs that one process and several make, to be compared.
+
+    python ranks_cases.py FOLDER NAME ...                         # one process: FOLDER/NAME
+    mpirun -n 2 python ranks_cases.py FOLDER NAME ...             # FOLDER/alltoall/NAME and FOLDER/shared/NAME
+
+A name may be followed by ``/STEPS``: the run stops after so many steps, and goes on if it is there already.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import phasefield as pf
+from phasefield.backend import world
+from phasefield.errors import PhasefieldError
 
 SMALL = ("output.picture=false", "output.every=2.5", "time.end=5", "seed=3")
 CASES: dict[str, tuple[str, ...]] = {
@@ -14,7 +23,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "solid": ("grid.shape=[12,14,10]", "time.end=2"),
     "no-flux": ("grid.shape=[24,20]", "grid.boundary=no-flux"),
     "fixed": ("grid.shape=[13,20]", "grid.boundary=[fixed,no-flux]"),
-    "mixed": ("grid.shape=[10,12,9]", "grid.boundary=[periodic,no-flux,fixed]", "time.end=2"),
+    "mixed": ("grid.shape=[10,12,9]", "grid.boundary=[periodic,no-flux,fixed]", "time.end=1"),
     "single": ("grid.shape=[32,32]", "precision=single"),
     "fixed-steps": ("grid.shape=[32,24]", "time.adaptive=false", "time.dt=0.01", "time.end=1", "output.every=0.5"),
     "etdrk4": ("grid.shape=[24,24]", "time.scheme=etdrk4"),
@@ -31,10 +40,23 @@ CASES: dict[str, tuple[str, ...]] = {
     "allen": ("model=allen_cahn", "grid.shape=[32,32]"),
 }
 
+
+def make(name: str, folder: Path) -> None:
+    """Makes a run, or goes on with it."""
+    name, _, steps = name.partition("/")
+    more = [f"time.max_steps={steps}"] if steps else []
+    if world().broadcast((folder / name).exists()):
+        pf.resume(folder / name, *more)
+    else:
+        pf.run(*SMALL, *CASES[name], *more, f"output.dir={folder / name}")
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    for name in sys.argv[2:] or CASES:
-        try:
-            pf.run(*SMALL, *CASES[name], f"output.dir={folder / name}")
-        except pf.errors.PhasefieldError as error:
-            print(f"{name}: {error}", flush=True)
+    for way in ("alltoall", "shared") if world().size > 1 else ("",):
+        os.environ["PHASEFIELD_RANKS_EXCHANGE"] = way
+        for case in sys.argv[2:] or CASES:
+            try:
+                make(case, Path(sys.argv[1]) / way)
+            except PhasefieldError as error:
+                if world().rank == 0:
+                    print(f"{way} {case}: {error}", flush=True)

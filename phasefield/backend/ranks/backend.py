@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...boxes import Boxes
-from ...errors import DeviceError
+from ...errors import ConfigError, DeviceError
 from ..cpu import CpuBackend
 from ..cpu_plans import cpu_name
 from ..layout import Layout
@@ -209,11 +209,24 @@ class RanksBackend:
         return DTYPES[self.precision]
 
     def buffer(self, layout: Layout, components: int) -> RanksBuffer:
+        self._check(layout)
         parts = _Parts(self._team, layout, components)
         self._team.try_to("buffer", parts.number, self.number, layout, components)
         return RanksBuffer(parts, components, np.dtype(self.dtype))
 
+    def _check(self, layout: Layout) -> None:
+        """Whether every rank gets a part. Raises ConfigError."""
+        ranks = self._team.world.size
+        most = 1 if layout.grid.dim == 1 else min(layout.cells[0], layout.modes[layout.cut])
+        if ranks > most:
+            raise ConfigError(
+                "grid.shape",
+                f"{list(layout.grid.shape)} cannot be parted among {ranks} ranks: each has rows of cells and columns of modes",
+                f"start at most {most}, with more threads each (threads.cpu)" if most > 1 else "start one process",
+            )
+
     def program(self, layout: Layout, operations: Sequence[Operation]) -> RanksProgram:
+        self._check(layout)
         return RanksProgram(self._team, self, layout, operations)
 
     def to_host(self, buffer: RanksBuffer | _Place) -> np.ndarray:
