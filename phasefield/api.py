@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import config as configuration
 from . import schedule
+from .backend import together
 from .callbacks import Callback, Callbacks
 from .models.resolution import Resolution
 from .problem import resolution_of
@@ -96,11 +97,15 @@ def run_config(
 
     With ``output.resume=auto`` a run that is in the folder goes on as by `resume`, if it is of the same problem.
 
+    Of several processes that call this together rank 0 does it with the help of the others (`phasefield.backend.ranks`): what is
+    handed in counts there, what comes of it is known to all.
+
     Args:
         arrays: initial values by field, in place of what the configuration says. callbacks: see `run`.
         began: since when ``time.wall`` counts, by the monotonic clock; None is now.
     """
-    return begin(config, folder, arrays or {}, _how(command, progress, callbacks, began))
+    how = _how(command, progress, callbacks, began)
+    return together(lambda: begin(config, folder, arrays or {}, how))
 
 
 def _how(command: str, progress: bool, callbacks: Sequence[Callback], began: float | None) -> How:
@@ -134,7 +139,8 @@ def resume(
         ConfigError: a key that resuming cannot change.
     """
     changed = (*overrides, *configuration.overrides_of(keys)[0])
-    return go_on(RunFolder(expanded(path)), changed, new_files, _how(command, progress, callbacks, began))
+    how = _how(command, progress, callbacks, began)
+    return together(lambda: go_on(RunFolder(expanded(path)), changed, new_files, how))
 
 
 def spec_of(*overrides: str) -> RunSpec:

@@ -11,7 +11,7 @@ from . import commands
 from .console import LEVEL, console, finish, give_up
 from .errors import PhasefieldError
 from .signals import listening
-from .tasks import OneOfMany, check_alone
+from .tasks import OneOfMany, check_alone, first, started
 from .wall import WANTS_MORE
 
 
@@ -40,7 +40,8 @@ def _main(given: list[str], debug: bool) -> int:
             import traceback
 
             traceback.print_exc()
-        print(f"phasefield: error: {error}", file=sys.stderr)
+        if first():  # what one of several processes says is said for all
+            print(f"phasefield: error: {error}", file=sys.stderr)
         return error.exit_code
     except MemoryError as error:
         if debug:
@@ -81,9 +82,27 @@ def _dispatch(given: list[str]) -> int:
         from . import completion
 
         return completion.answer(given)
-    check_alone()
     given = _with_search_path(given)
     name = given[0] if given and given[0] in known else "run"
+    if started() > 1:
+        return _together(name, given)
+    return _call(name, given)
+
+
+#: Commands that several processes do together.
+_OVER_RANKS = ("run", "resume")
+
+
+def _together(name: str, given: list[str]) -> int:
+    """A command of several processes: rank 0 does it with the help of the others."""
+    if name not in _OVER_RANKS or {"-m", "--multirun"} & set(given):
+        check_alone()
+    from .backend import together
+
+    return together(lambda: _call(name, given))
+
+
+def _call(name: str, given: list[str]) -> int:
     call = commands.call(name, given[given[:1] == [name] :], shlex.join(["phasefield", *sys.argv[1:]]))
     if call.many:
         from . import sweep

@@ -175,9 +175,12 @@ class Recorder:
     def _snapshot(self, cells: Any) -> None:
         sim, w = self.simulation, self.written
         self.send_rows()
-        if self.writer.large(cells.nbytes):
+        if large := self.writer.large(cells.nbytes):
             self.writer.flush()
-        self.writer.submit(self.files.append_fields, sim.carry.t, sim.backend.snapshot(cells))
+        if large and sim.backend.in_parts:  # brought and written piece by piece, for there is room for no more
+            self.files.append_fields(sim.carry.t, lambda: sim.backend.lend(cells))
+        else:
+            self.writer.submit(self.files.append_fields, sim.carry.t, sim.backend.snapshot(cells))
         w.snapshots, w.snapshot_step = w.snapshots + 1, sim.carry.step
 
     @property
@@ -191,8 +194,12 @@ class Recorder:
         large = self.writer.large(self.simulation.state_bytes)
         arrays, meta = self.simulation.state(lend=large)
         meta["written"] = dict(vars(self.written))
-        hand_over = self.writer.lend if large else self.writer.submit
-        hand_over(self._save, arrays, meta)
+        if large and self.simulation.backend.in_parts:
+            self.writer.flush()
+            self._save(arrays, meta)
+        else:
+            hand_over = self.writer.lend if large else self.writer.submit
+            hand_over(self._save, arrays, meta)
         self.good = f"step {self.simulation.carry.step} at time {self.simulation.carry.t:.6g}"
         self.checkpoints.restart()
 

@@ -149,11 +149,11 @@ class RunFiles:
             variables.append(Variable(f.name, dims, sim.backend.dtype, attributes))
         return coords | self._component_axes(), variables
 
-    def append_fields(self, time: float, arrived: Callable[[], np.ndarray]) -> None:
-        """Appends a snapshot, which may still be on its way from the device; in the writer's thread."""
+    def append_fields(self, time: float, arrived: Callable[[], Any]) -> None:
+        """Appends a snapshot, which may still be on its way from the device; in the writer's thread, but for `Boxes`."""
         model = self.simulation.model
         host = cells_of(self.simulation.layout, arrived())
-        record: dict[str, np.ndarray] = {"time": np.array([time])}
+        record: dict[str, Any] = {"time": np.array([time])}
         for f in model.order_parameters:
             part = host[model.slices()[f.name]]
             record[f.name] = part if f.components is None else part[None]

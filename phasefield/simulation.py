@@ -331,9 +331,9 @@ class Simulation:
             self.backend.copy(state, scratch)
             self._to_cells({"u": scratch})
             cells = cells_of(self.layout, self.backend.lend(scratch))
-            finite = np.ones(len(cells), dtype=bool)
+            finite = np.ones(cells.shape[0], dtype=bool)
             for slab in slabs(self.grid):  # memory may be short
-                flat = cells[:, slab].reshape(len(cells), -1).astype(float)
+                flat = np.asarray(cells[:, slab]).reshape(cells.shape[0], -1).astype(float)
                 finite &= np.isfinite(flat).all(axis=1)
                 finite &= np.isfinite(self.model.evaluate(self.model.potentials, flat)).all(axis=1)
             if not finite.all():

@@ -1,4 +1,4 @@
-"""Tasks: one call of the command line is one process. A launcher of parallel programs starts as many equal ones as it is told."""
+"""Tasks: a call of the command line is one process, or one of the equal ones that a launcher of parallel programs has started."""
 
 from __future__ import annotations
 
@@ -27,10 +27,21 @@ class OneOfMany(PhasefieldError):
     def __init__(self, count: int, first: bool) -> None:
         self.first = first
         super().__init__(
-            f"{count} tasks were started, but a call of phasefield is one process with threads\n"
-            "  one run on N cores: srun --ntasks=1 --cpus-per-task=N phasefield run ...\n"
+            f"{count} tasks were started, but this command is one process with threads\n"
+            "  one process on N cores: srun --ntasks=1 --cpus-per-task=N phasefield ...\n"
+            "  one run over N processes: mpirun -n N phasefield run ... (or resume)\n"
             "  many runs: phasefield run -m KEY=VALUE,VALUE hydra/launcher=slurm (or local), or an array of jobs"
         )
+
+
+def started(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes a step of Slurm's or an MPI program has of which this is one; 1 where nobody says."""
+    return _place(environment)[0]
+
+
+def first(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this is the one of them that speaks for all."""
+    return _place(environment)[1]
 
 
 def check_alone(environment: Mapping[str, str] = os.environ) -> None:
@@ -39,7 +50,15 @@ def check_alone(environment: Mapping[str, str] = os.environ) -> None:
     Raises:
         OneOfMany: it is.
     """
+    count, speaks = _place(environment)
+    if count > 1:
+        raise OneOfMany(count, speaks)
+
+
+def _place(environment: Mapping[str, str]) -> tuple[int, bool]:
+    """How many processes there are, and whether this is the first."""
     for rank, sizes in _COUNTS:
         here, counts = environment.get(rank, ""), [environment.get(size, "") for size in sizes]
         if here.isdigit() and all(map(str.isdigit, counts)) and (count := min(map(int, counts))) > 1:
-            raise OneOfMany(count, int(here) == 0)
+            return count, int(here) == 0
+    return 1, True

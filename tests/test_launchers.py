@@ -236,7 +236,7 @@ def test_only_the_first_of_many_speaks(phasefield: Command, tmp_path: Path, monk
     answers = []
     for rank in "01":
         monkeypatch.setenv("PMI_RANK", rank)
-        answers.append(phasefield(f"run {TINY} output.dir=run"))
+        answers.append(phasefield(f"run -m {TINY} seed=1,2 output.dir=run"))
     assert [a.code for a in answers] == [2, 2]
     assert answers[0].err.startswith("phasefield: error: 2 tasks were started")
     assert answers[1].err == ""

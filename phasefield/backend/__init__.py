@@ -8,6 +8,7 @@ from .layout import Layout, cells_of
 from .memory import host_memory_available
 from .operations import Apply, Forward, Host, Inverse, Operation, Transform, traffic
 from .protocol import DTYPES, Backend, Compiled, Precision, Program, put_cells
+from .ranks import World, together, world
 from .rehearsal import Rehearsal
 from .selection import MOST_THREADS, cpu_threads, gpu_wanted, select
 
@@ -26,6 +27,7 @@ __all__ = [
     "Program",
     "Rehearsal",
     "Transform",
+    "World",
     "cache_folder",
     "cells_of",
     "cpu_threads",
@@ -33,5 +35,7 @@ __all__ = [
     "host_memory_available",
     "put_cells",
     "select",
+    "together",
     "traffic",
+    "world",
 ]

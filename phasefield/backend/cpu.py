@@ -19,12 +19,15 @@ from ..codegen import table_values
 from ..errors import DeviceError
 from .cpu_kernels import mirrored, table_shape
 from .cpu_plans import Plans, cpu_name, span_of
-from .cpu_programs import CpuProgram
+from .cpu_programs import CpuProgram, Exchange
 from .layout import Layout
 from .memory import host_memory_available
 from .operations import Operation, kernels_of
 from .protocol import DTYPES, Precision
+from .workers import Workers, workers
 
+#: Jobs on fewer cells than this are not worth another thread's while.
+_SERIAL_CELLS = 2048
 #: Numbers in a page of memory, and how far into a page a component begins after the one before.
 _PAGE, _SKEW = 1024, 48
 
@@ -40,6 +43,7 @@ class CpuBackend:
     name = "cpu"
     readback_every = 1
     on_host = True
+    in_parts = False
 
     def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
         self.precision: Precision = precision
@@ -52,21 +56,44 @@ class CpuBackend:
         return DTYPES[self.precision]
 
     def buffer(self, layout: Layout, components: int) -> np.ndarray:
+        return self._laid_out(layout, components, self.zeros)
+
+    def _laid_out(
+        self, layout: Layout, components: int, zeros: Callable[[int, np.dtype[Any]], np.ndarray]
+    ) -> np.ndarray:
         shape = layout.buffer_shape(components)
         size = math.prod(shape[1:])
         # Components a multiple of a page apart would compete for the same places in the cache.
         apart = size + (_SKEW - size % _PAGE) % _PAGE if components > 1 else size
-        flat = _zeros(components * apart, np.dtype(self.dtype))
+        flat = zeros(components * apart, np.dtype(self.dtype))
         return flat.reshape(components, apart)[:, :size].reshape(shape)
 
+    def zeros(self, count: int, dtype: np.dtype[Any]) -> np.ndarray:
+        """Zeros that begin where a cache line does and take memory only when they are touched.
+
+        Raises:
+            DeviceError: the system gives no more memory.
+        """
+        return _zeros(count, dtype)
+
     def program(self, layout: Layout, operations: Sequence[Operation]) -> CpuProgram:
-        return CpuProgram(layout, operations, self.dtype, self.threads, self.plans)
+        return CpuProgram(layout, operations, self.dtype, self.crew(layout), self.plans, self.exchange(layout))
+
+    def crew(self, layout: Layout) -> Workers:
+        """The threads for programs on a layout."""
+        return workers(self.threads if layout.grid.cells > _SERIAL_CELLS else 1)
+
+    def exchange(self, layout: Layout) -> Exchange | None:
+        """What connects the parts of a layout."""
+        return None
 
     def plans(self, layout: Layout, components: int, together: int = 1) -> Plans:
         """Transform plans for tiles of rows of ``components``, and of columns of ``together`` components."""
         key = layout, span_of(layout, components, self.dtype), together
         if key not in self._plans:
-            self._plans[key] = Plans(self.dtype, self.buffer(layout, 1), *key)
+            exchange = self.exchange(layout)
+            apart = None if exchange is None else exchange.work
+            self._plans[key] = Plans(self.dtype, self._laid_out(layout, 1, _zeros), *key, apart=apart)
         return self._plans[key]
 
     def to_host(self, buffer: np.ndarray) -> np.ndarray:
@@ -101,11 +128,6 @@ class CpuBackend:
 
 
 def _zeros(count: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Zeros that begin where a cache line does and take memory only when they are touched.
-
-    Raises:
-        DeviceError: the system gives no more memory.
-    """
     line = 64
     try:
         raw = np.zeros(count * dtype.itemsize + line, np.uint8)

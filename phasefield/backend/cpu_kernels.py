@@ -15,7 +15,8 @@ from .workers import address, native
 
 def mirrored(kernel: Kernel, layout: Layout) -> bool:
     """Whether what contains exponentials is tabulated."""
-    return kernel.space == "spectral" and layout.mirrored and kernel.even
+    whole = layout.part is None or layout.cut == 2  # of the axes that have mirror images
+    return kernel.space == "spectral" and layout.mirrored and kernel.even and whole
 
 
 def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:
@@ -39,7 +40,7 @@ class LoopKernel:
         self.address: int = module.entry.address
         self._extent = layout.extent(kernel.space)
         self.indices = self._extent[0]
-        self._buffer = layout.buffer_shape(1)[1:]
+        self._buffer = layout.lengths(kernel.space)
         self._axes = [layout.axis_array(name, dtype) for name in kernel.axis_arrays]
         # One partial per outermost index: the result is the same for any number of threads.
         self._partial = np.zeros((len(kernel.reductions), self.indices))
@@ -55,6 +56,15 @@ class LoopKernel:
         self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
         self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
         self.table_indices = self._table.shape[1]
+
+    @property
+    def scratch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Partial reductions and the table: what tiles leave for later."""
+        return self._partial, self._table
+
+    def keep(self, partial: np.ndarray, table: np.ndarray) -> None:
+        """Leaves them in other arrays of the same shapes instead; before the first `context`."""
+        self._partial, self._table = partial, table
 
     def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What the entry finds at its last argument."""
@@ -75,7 +85,12 @@ class LoopKernel:
         self._given = given
         return self.tabulate is not None
 
-    def reduce(self) -> Iterable[tuple[str, float]]:
-        """The reductions, after all indices were visited."""
-        native().combine(self._partial, self._ways, self._found)
+    @property
+    def partial(self) -> np.ndarray:
+        """What every outermost index has left of the reductions, shape ``(reductions, indices)``."""
+        return self._partial
+
+    def reduce(self, partial: np.ndarray | None = None) -> Iterable[tuple[str, float]]:
+        """The reductions, after all indices were visited; ``partial`` are those of all ranks."""
+        native().combine(self._partial if partial is None else partial, self._ways, self._found)
         return zip(self._reductions, self._found.tolist(), strict=True)

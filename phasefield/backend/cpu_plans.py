@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import math
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ _Plans = dict[tuple[str, bool, bool], Plan]
 
 def span_of(layout: Layout, components: int, dtype: str) -> int:
     """Outermost indices per tile of rows."""
-    n0, n1, row = layout.buffer_shape(1)[1:]
+    n0, (_, n1, row) = layout.cells[0], layout.lengths("real")
     each = n1 * row * np.dtype(dtype).itemsize
     span = max(1, min(_ROWS_BYTES // (each * components), n0 // TILES))
     # Tiles begin where FFTW's vector instructions want them to.
@@ -50,35 +51,46 @@ class Plans:
     Args:
         dtype: of the real numbers. work: a buffer of one component, overwritten while planning and not kept.
         span: outermost indices in a tile of rows. together: components whose columns are in the cache at the same time.
+        apart: where columns are found when they go to modes, and left when they come from there; None for in place.
 
     Attributes:
         span: as given. columns, width: how many, in all and in a tile.
     """
 
-    def __init__(self, dtype: str, work: np.ndarray, layout: Layout, span: int, together: int = 1) -> None:
+    def __init__(
+        self,
+        dtype: str,
+        work: np.ndarray,
+        layout: Layout,
+        span: int,
+        together: int = 1,
+        apart: np.ndarray | None = None,
+    ) -> None:
         self._layout, self._dtype = layout, np.dtype(dtype)
-        n0, n1, row = layout.buffer_shape(1)[1:]
+        n0, (_, n1, row) = layout.cells[0], layout.lengths("real")
         self._size = self._dtype.itemsize
         self.span, self._n0 = span, n0
         self._rest = n0 - (-(-n0 // span) - 1) * span
-        self.columns = n1 * row // layout.parts
+        length, *lines = layout.lengths("spectral")
+        self.columns = math.prod(lines) // layout.parts
         mode = layout.parts * self._size
-        self.width = _width(self.columns, _COLUMNS_BYTES // (n0 * mode * together))
+        self.width = _width(self.columns, _COLUMNS_BYTES // (length * mode * together))
         self._narrow = self.columns - (-(-self.columns // self.width) - 1) * self.width
         offsets = (span * n1 * row * self._size, self.width * mode, n0 * n1 * row * self._size)
         self._aligned = all(offset % ALIGNMENT == 0 for offset in offsets)
-        self._work = work
+        self._work, self._apart = work, apart
         self.outer = layout.grid.axes[0] if layout.grid.dim > 1 else None
         key = "-".join(
             (
                 *(f"{a.basis}{a.n}" for a in layout.grid.axes),
                 f"{span}x{self.width}",
+                *([] if apart is None else [f"{n0}of{self.columns}"]),
                 dtype,
                 cache.digest(f"{cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
         self._plans = plan_once(key, self._make)
-        del self._work
+        del self._work, self._apart
 
     def _make(self) -> _Plans:
         plans: _Plans = {}
@@ -91,7 +103,7 @@ class Plans:
 
     def _row_plan(self, forward: bool, count: int) -> Plan:
         layout = self._layout
-        n1, row = layout.buffer_shape(1)[2:]
+        n1, row = layout.lengths("real")[1:]
         inner = layout.grid.axes[1:] if self.outer is not None else layout.grid.axes
         strides = [row, 1][2 - len(inner) :]
         if layout.parts == 1:
@@ -107,22 +119,26 @@ class Plans:
     def _column_plan(self, forward: bool, count: int) -> Plan:
         assert self.outer is not None
         dimensions, repeats = [(self.outer.n, self.columns, self.columns)], [(count, 1, 1)]
+        options: dict[str, Any] = {}
+        if self._apart is not None:
+            options = {"work": self._apart, "out": self._work} if forward else {"out": self._apart}
         if self._layout.parts == 2:
-            return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE)
-        return self._plan("r2r", dimensions, repeats, kinds=[R2R_KINDS[self.outer.basis][0 if forward else 1]])
+            return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE, **options)
+        kinds = [R2R_KINDS[self.outer.basis][0 if forward else 1]]
+        return self._plan("r2r", dimensions, repeats, kinds=kinds, **options)
 
     def _plan(self, kind: str, dimensions: Sequence[Dimension], repeats: Sequence[Dimension], **options: Any) -> Plan:
-        return Plan(kind, self._dtype, dimensions, repeats, self._work, aligned=self._aligned, **options)
+        return Plan(kind, self._dtype, dimensions, repeats, aligned=self._aligned, **{"work": self._work, **options})
 
     def operation(self, part: str, forward: bool, kind: int, together: int) -> tuple[list[int], int]:
         """The native operation on ``rows`` or ``columns`` without its array, and its tiles per ``together`` components."""
-        n1, row = self._layout.buffer_shape(1)[2:]
+        n1, row = self._layout.lengths("real")[1:]
         if part == "rows":
             tiles, step = -(-self._n0 // self.span), self.span * n1 * row * self._size
         else:
             tiles, step = -(-self.columns // self.width), self.width * self._layout.parts * self._size
         plan, last = self._plans[part, forward, False], self._plans[part, forward, True]
-        return [kind, plan.execute, plan.address, last.address, 0, step, tiles, 0, together], tiles
+        return [kind, plan.execute, plan.address, last.address, 0, step, tiles, 0, together, 0], tiles
 
 
 def plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:

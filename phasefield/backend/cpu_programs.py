@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+from ..errors import DeviceError
 from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
 from .layout import Layout
 from .operations import Apply, Host, Operation, Transform, kernels_of, names_of, transforms_of
-from .workers import Job, Workers, address, native, workers
+from .workers import Job, Workers, address, native
 
-#: Jobs on fewer cells than this are not worth another thread's while.
-_SERIAL_CELLS = 2048
 #: Bindings of a program to arrays that are kept; steps rotate through two or three.
 _BINDINGS = 8
 
@@ -28,6 +28,8 @@ class _Piece:
         tiles: how many.
         span: outermost indices per tile, if a tile touches only its own.
         array, kernel, names: what fills the row. table: whether this fills the kernel's table.
+        component: the one that is transformed between the array and where an exchange has it; None for all of them in place.
+        forward: the way of such a transform.
     """
 
     row: list[int]
@@ -37,6 +39,36 @@ class _Piece:
     kernel: LoopKernel | None = None
     names: tuple[str, ...] = ()
     table: bool = False
+    component: int | None = None
+    forward: bool = True
+
+
+class Exchange(Protocol):
+    """What brings the parts of a field from cells to modes and back, where several ranks have them; one component at a time.
+
+    Attributes:
+        work: where columns are, of one component, before they go to modes and after they have come from there.
+    """
+
+    work: np.ndarray
+
+    def to_modes(self, component: np.ndarray) -> None:
+        """Rows of this part's cells, transformed, to the columns of its modes in `work`."""
+
+    def to_cells(self, component: np.ndarray) -> None:
+        """Columns in `work` to rows of this part's cells."""
+
+    def neighbours(self, component: np.ndarray) -> None:
+        """Brings the rows of cells beyond the ends of this part's own."""
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A step of an exchange."""
+
+    how: Callable[[np.ndarray], None]
+    array: str
+    component: int
 
 
 #: Phases of one job: what each tile goes through, piece by piece.
@@ -46,10 +78,14 @@ _Phases = list[list[_Piece]]
 class CpuProgram:
     """Operations in as few passes as they allow.
 
-    What stands between two functions on the host is one job for the threads.
+    What stands between two functions on the host, or two exchanges of a part with others, is one job for the threads.
 
     Args:
-        plans: gives the plans for a layout and a number of components.
+        crew: who does the jobs. plans: gives the plans for a layout and a number of components.
+        exchange: of a layout with a part, with others that run the same program at the same time.
+
+    Raises:
+        DeviceError: a kernel of a part would read modes of others.
     """
 
     def __init__(
@@ -57,22 +93,24 @@ class CpuProgram:
         layout: Layout,
         operations: Sequence[Operation],
         dtype: str,
-        threads: int,
+        crew: Workers,
         plans: Callable[[Layout, int], Plans],
+        exchange: Exchange | None = None,
     ) -> None:
         self._native = native()
-        self._workers = workers(threads if layout.grid.cells > _SERIAL_CELLS else 1)
+        self._workers = crew
         self._names = names_of(operations)
         self._layout, self._dtype = layout, dtype
         components = max([1, *(t.components for t in transforms_of(operations))])
         self._components = max([components, *(n for k in kernels_of(operations) for n in k.arrays.values())])
-        self._plans_of = plans
-        self._sections: list[_Phases | Host] = []
+        self._plans_of, self._exchange = plans, exchange
+        self._sections: list[_Phases | Host | _Move] = []
         for operation in operations:
             self._add(operation)
-        pieces = [p for section in self._sections if not isinstance(section, Host) for phase in section for p in phase]
+        pieces = [p for section in self._sections if isinstance(section, list) for phase in section for p in phase]
         self.kernels = [p.kernel for p in pieces if p.kernel is not None and not p.table]
-        self._reducing = [k for k in self.kernels if k.kernel.reductions]
+        #: Kernels with reductions, in the order of the program.
+        self.reducing = [k for k in self.kernels if k.kernel.reductions]
         self._bindings: dict[tuple[int, ...], _Binding] = {}
 
     def _add(self, operation: Operation) -> None:
@@ -80,24 +118,36 @@ class CpuProgram:
         if isinstance(operation, Host):
             self._sections.append(operation)
             return
-        if not self._sections or isinstance(self._sections[-1], Host):
-            self._sections.append([])
-        phases = self._sections[-1]
-        assert not isinstance(phases, Host)
-        pieces = self._passes(operation) if isinstance(operation, Apply) else self._transform(operation)
-        for piece in pieces:
+        for piece in self._passes(operation) if isinstance(operation, Apply) else self._transform(operation):
+            if isinstance(piece, _Move):
+                self._sections.append(piece)
+                continue
+            if not self._sections or not isinstance(self._sections[-1], list):
+                self._sections.append([])
+            phases = self._sections[-1]
+            assert isinstance(phases, list)
             if piece.span and phases and phases[-1][-1].span == piece.span:
                 phases[-1].append(piece)
             else:
                 phases.append([piece])
 
-    def _passes(self, operation: Apply) -> list[_Piece]:
+    def _passes(self, operation: Apply) -> list[_Piece | _Move]:
+        for call in operation.kernel.derivatives:
+            if call.axis < self._layout.grid.dim and not self._layout.local(call.axis):
+                axis = self._layout.grid.names[call.axis]
+                raise DeviceError(
+                    f"{operation.kernel.name}: derivatives along {axis} with walls need modes of other ranks\n"
+                    "  run it as one process, or with ranks that share memory"
+                )
         kernel = LoopKernel(operation.kernel, self._layout, self._dtype)
         names = tuple(operation.arrays)
         # Neighbours and mirror images lie outside of a tile.
         local = operation.kernel.space == "real" and not operation.kernel.gradients
         span = span_of(self._layout, self._components, self._dtype) if local else 0
-        pieces = []
+        pieces: list[_Piece | _Move] = []
+        if operation.kernel.gradients and self._exchange is not None:
+            for array, component in operation.kernel.reads:
+                pieces.append(_Move(self._exchange.neighbours, operation.names.get(array, array), component))
         if kernel.tabulate is not None:
             # A table is filled in a phase of its own, which has no tiles while the table is valid.
             row, tiles = self._loop(kernel.tabulate, kernel.table_indices, max(1, kernel.table_indices // TILES))
@@ -108,16 +158,24 @@ class CpuProgram:
     def _loop(self, entry: int, indices: int, each: int) -> tuple[list[int], int]:
         return [self._native.KERNEL, entry, 0, each, indices, 0, 0, 0, 0], -(-indices // each)
 
-    def _transform(self, transform: Transform) -> list[_Piece]:
+    def _transform(self, transform: Transform) -> list[_Piece | _Move]:
         """A transform's tiles of rows and of columns."""
         plans = self._plans_of(self._layout.flipped(transform.flips), self._components)
-        kind, count = self._native.TRANSFORM, transform.components
-        row, tiles = plans.operation("rows", transform.forward, kind, count)
-        pieces = [_Piece(row, tiles, plans.span, array=transform.array)]
+        kind, count, forward = self._native.TRANSFORM, transform.components, transform.forward
+        row, tiles = plans.operation("rows", forward, kind, count)
+        pieces: list[_Piece | _Move] = [_Piece(row, tiles, plans.span, array=transform.array)]
         if plans.outer is not None:
-            row, tiles = plans.operation("columns", transform.forward, kind, 1)
-            pieces.append(_Piece(row, tiles * count, array=transform.array))
-        return pieces if transform.forward else pieces[::-1]
+            row, tiles = plans.operation("columns", forward, kind, 1)
+            if self._exchange is None:
+                pieces.append(_Piece(row, tiles * count, array=transform.array))
+            else:
+                # One component after the other, so that there has to be room for one only.
+                move = self._exchange.to_modes if forward else self._exchange.to_cells
+                for c in range(count):
+                    column = _Piece(row, tiles, array=transform.array, component=c, forward=forward)
+                    pair: tuple[_Move, _Piece] = _Move(move, transform.array, c), column
+                    pieces += pair if forward else pair[::-1]
+        return pieces if forward else [*pieces[1:], pieces[0]]
 
     def __call__(
         self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float] | None = None
@@ -133,8 +191,9 @@ class CpuProgram:
         for step in binding.steps:
             step(scalars)
         found: dict[str, float] = {}
-        for kernel in self._reducing:
-            found.update(kernel.reduce())
+        if self._exchange is None:  # else a part knows but its own share
+            for kernel in self.reducing:
+                found.update(kernel.reduce())
         return found
 
     def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> _Binding:
@@ -142,8 +201,10 @@ class CpuProgram:
         for section in self._sections:
             if isinstance(section, Host):
                 binding.call(section)
+            elif isinstance(section, _Move):
+                binding.move(section)
             else:
-                binding.run(self._workers, section)
+                binding.run(self._workers, section, None if self._exchange is None else self._exchange.work)
         if len(self._bindings) >= _BINDINGS:
             del self._bindings[next(iter(self._bindings))]
         self._bindings[key] = binding
@@ -162,8 +223,8 @@ class _Binding:
         self.steps: list[Callable[[Mapping[str, float]], None]] = []
         self.tables: dict[int, tuple[Job, int, int]] = {}
 
-    def run(self, crew: Workers, phases: _Phases) -> None:
-        """Adds a job."""
+    def run(self, crew: Workers, phases: _Phases, work: np.ndarray | None) -> None:
+        """Adds a job; ``work`` is an exchange's."""
         contexts: list[np.ndarray] = []
 
         def bound(piece: _Piece) -> list[int]:
@@ -171,6 +232,11 @@ class _Binding:
             if piece.kernel is not None:
                 contexts.append(piece.kernel.context([self._arrays[name] for name in piece.names]))
                 row[2] = address(contexts[-1])
+            elif piece.component is not None:
+                assert work is not None
+                ends = [address(work), address(self._arrays[piece.array][piece.component])]
+                row[4], there = ends if piece.forward else ends[::-1]
+                row[9] = there - row[4]
             else:
                 row[4], row[7] = address(self._arrays[piece.array]), self._arrays[piece.array].strides[0]
             return row
@@ -179,6 +245,11 @@ class _Binding:
         self.steps.append(job)
         for phase, pieces in enumerate(phases):
             self.tables |= {id(p.kernel): (job, phase, p.tiles) for p in pieces if p.table}
+
+    def move(self, move: _Move) -> None:
+        """Adds a step of an exchange."""
+        component = self._arrays[move.array][move.component].reshape(-1)
+        self.steps.append(lambda scalars: move.how(component))
 
     def call(self, host: Host) -> None:
         """Adds a function on the host."""

@@ -55,6 +55,7 @@ class CudaBackend:
     name = "gpu"
     readback_every = 64
     on_host = False
+    in_parts = False
 
     @device_errors
     def __init__(self, precision: Precision = "double", graphs: bool | None = None) -> None:

@@ -52,13 +52,14 @@ def _library() -> ctypes.PyDLL:
 
 
 class Plan:
-    """A planned in-place transform; `address` and `execute` are what compiled code calls as ``execute(address, data, data)``.
+    """A planned transform; `address` and `execute` are what compiled code calls as ``execute(address, data, result)``.
 
     Args:
         kind: ``r2c``, ``c2r``, ``c2c`` or ``r2r``.
         dtype: of the real numbers.
         dimensions, repeats: the transform and how it is repeated.
         work: memory of the same layout and alignment, overwritten while planning.
+        out: likewise for the result; None for a transform in place.
         direction: of ``c2c``; kinds: FFTW's numbers, one per dimension, of ``r2r``.
         aligned: whether all data is aligned to `ALIGNMENT`.
     """
@@ -74,6 +75,7 @@ class Plan:
         direction: int = FORWARD,
         kinds: Sequence[int] = (),
         aligned: bool = True,
+        out: np.ndarray | None = None,
     ) -> None:
         library = _library()
         prefix = "fftw" if np.dtype(dtype) == np.float64 else "fftwf"
@@ -82,11 +84,18 @@ class Plan:
         names = {"c2c": "dft", "r2r": "r2r", "r2c": "dft_r2c", "c2r": "dft_c2r"}
         make = getattr(library, f"{prefix}_plan_guru64_{names[kind]}")
         make.restype = ctypes.c_void_p
-        data = ctypes.c_void_p(work.ctypes.data)
+        data, result = (ctypes.c_void_p(a.ctypes.data) for a in (work, work if out is None else out))
         flags = _MEASURE if aligned else _MEASURE | _UNALIGNED
         extra: tuple[Any, ...] = {"c2c": (direction,), "r2r": ((ctypes.c_int * len(kinds))(*kinds),)}.get(kind, ())
         address = make(
-            len(dimensions), _array(dimensions), len(repeats), _array(repeats), data, data, *extra, ctypes.c_uint(flags)
+            len(dimensions),
+            _array(dimensions),
+            len(repeats),
+            _array(repeats),
+            data,
+            result,
+            *extra,
+            ctypes.c_uint(flags),
         )
         if not address:
             raise DeviceError(f"device=cpu: FFTW has no plan for {kind} of {list(dimensions)} x {list(repeats)}")

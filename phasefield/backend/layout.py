@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..grid import AXIS_NAMES, Grid
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share that one of several ranks has of whatever is cut evenly.
+
+    Attributes:
+        rank: which, from 0 on. ranks: how many there are.
+    """
+
+    rank: int
+    ranks: int
+
+    def of(self, n: int) -> slice:
+        """Its share of ``n`` indices."""
+        return slice(n * self.rank // self.ranks, n * (self.rank + 1) // self.ranks)
 
 
 @dataclass(frozen=True)
@@ -17,9 +35,17 @@ class Layout:
 
     Axes are embedded in three dimensions with the first outermost and the last innermost, so that loops, threads and slabs
     always run over index 0. With complex modes a row is padded to ``2*(n2//2 + 1)`` numbers, as in-place transforms need.
+
+    With a part, what is said of extents and 1-D arrays is said of that part: of cells it is a slab of axis 0, of modes the whole
+    of axis 0 and a share of another one (`cut`), so that every transform along an axis is one rank's. A buffer then has room
+    for either, one after the other, and for the two rows of cells beyond the slab's ends that gradients look at.
+
+    Attributes:
+        part: the share of a rank; None for all of the grid.
     """
 
     grid: Grid
+    part: Part | None = None
 
     @cached_property
     def places(self) -> tuple[int, ...]:
@@ -32,25 +58,68 @@ class Layout:
             full[place] = n
         return full[0], full[1], full[2]
 
+    @property
+    def whole(self) -> Layout:
+        """Of all parts together."""
+        return self if self.part is None else Layout(self.grid)
+
+    @property
+    def cut(self) -> int:
+        """The axis of buffers, 1 or 2, of which every rank has a share of the modes."""
+        return 1 if self.grid.dim == 3 else 2
+
     @cached_property
     def cells(self) -> tuple[int, int, int]:
-        return self._embed(self.grid.shape)
+        return self._own("real", self._embed(self.grid.shape))
 
     @cached_property
     def modes(self) -> tuple[int, int, int]:
-        return self._embed(self.grid.spectral_shape)
+        return self._own("spectral", self._embed(self.grid.spectral_shape))
+
+    def _own(self, space: str, extent: tuple[int, int, int]) -> tuple[int, int, int]:
+        """What the part has of an extent of the whole."""
+        lengths = list(extent)
+        if self.part is not None:
+            place = 0 if space == "real" else self.cut
+            share = self.part.of(lengths[place])
+            lengths[place] = share.stop - share.start
+        return lengths[0], lengths[1], lengths[2]
+
+    def region(self, space: str) -> tuple[slice, slice, slice]:
+        """Where the part's cells or modes are among the last three axes of a buffer of the whole."""
+        n0, n1, row = self.whole.lengths(space)
+        where = [slice(0, n0), slice(0, n1), slice(0, row)]
+        if self.part is not None and space == "real":
+            where[0] = self.part.of(n0)
+        elif self.part is not None and self.cut == 1:
+            where[1] = self.part.of(n1)
+        elif self.part is not None:
+            share = self.part.of(self.whole.modes[2])
+            where[2] = slice(self.parts * share.start, self.parts * share.stop)
+        return where[0], where[1], where[2]
 
     @property
     def parts(self) -> int:
         """Floats per mode."""
         return 2 if self.grid.complex_modes else 1
 
-    @property
+    @cached_property
     def row(self) -> int:
-        return self.parts * self.modes[2]
+        """Numbers in a row of cells, padding included."""
+        return self.parts * self.whole.modes[2]
+
+    def lengths(self, space: str) -> tuple[int, int, int]:
+        """The last three lengths of a buffer as it holds cells (``real``) or modes (``spectral``)."""
+        if self.part is None:
+            return self.cells[0], self.cells[1], self.row
+        if space == "real":
+            return self.cells[0] + 2, self.cells[1], self.row
+        return self.modes[0], self.modes[1], self.parts * self.modes[2]
 
     def buffer_shape(self, components: int) -> tuple[int, int, int, int]:
-        return components, *self.cells[:2], self.row
+        if self.part is None:
+            return components, *self.lengths("real")
+        return components, 1, 1, max(math.prod(self.lengths(space)) for space in ("real", "spectral"))
 
     @property
     def mirrored(self) -> bool:
@@ -59,7 +128,7 @@ class Layout:
 
     def flipped(self, axes: Iterable[int]) -> Layout:
         """The layout of what lies in the other basis along these axes of the grid."""
-        return Layout(self.grid.flipped(axes)) if axes else self
+        return Layout(self.grid.flipped(axes), self.part) if axes else self
 
     def extent(self, space: str) -> tuple[int, int, int]:
         return self.cells if space == "real" else self.modes
@@ -67,6 +136,8 @@ class Layout:
     def axis_array(self, name: str, dtype: str) -> np.ndarray:
         """The 1-D array a kernel knows by this name, e.g. ``k2_0``, ``weight_2``, ``x_0``, ``above_1``."""
         symbol, place = name[:-2], int(name[-1])
+        if self.part is not None:
+            return self._own_array(symbol, place, self.whole.axis_array(name, dtype))
         n = self.cells[place]
         axis = dict(zip(self.places, self.grid.axes, strict=True)).get(place)
         if symbol in AXIS_NAMES:
@@ -88,7 +159,30 @@ class Layout:
             return axis.partner.astype(np.int32)
         return np.asarray(getattr(axis, symbol), dtype)
 
+    def _own_array(self, symbol: str, place: int, values: np.ndarray) -> np.ndarray:
+        """What the part has of a 1-D array."""
+        assert self.part is not None
+        in_cells = symbol in (*AXIS_NAMES, "above", "below", "scale")
+        if place != (0 if in_cells else self.cut):
+            return values
+        own = self.part.of(len(values))
+        values = values[own]
+        if symbol in ("above", "below"):
+            # Behind its own rows the slab has those beyond its ends, first the one above.
+            inside = (own.start <= values) & (values < own.stop)
+            return np.where(inside, values - own.start, self.cells[0] + (symbol == "below")).astype(np.int32)
+        if symbol.removeprefix("back_") == "partner":
+            return (values - own.start).astype(np.int32)  # within the part, see `local`
+        return values
 
-def cells_of(layout: Layout, host: np.ndarray) -> np.ndarray:
-    """View of a host buffer's cells, shape ``(component, *grid.shape)``."""
-    return host[..., : layout.cells[2]].reshape(host.shape[0], *layout.grid.shape)
+    def local(self, axis: int) -> bool:
+        """Whether the modes that a derivative along an axis of the grid reads are the part's own."""
+        return self.part is None or self.parts == 2 or self.places[axis] != self.cut
+
+
+def cells_of(layout: Layout, host: Any) -> Any:
+    """View of a host buffer's cells, shape ``(component, *grid.shape)``; a buffer in `Boxes` stays where it is."""
+    index: list[Any] = [slice(None), 0, 0, 0]
+    for place, n in zip(layout.places, layout.grid.shape, strict=True):
+        index[1 + place] = slice(0, n)
+    return host[tuple(index)]

@@ -9,7 +9,8 @@ FFTW plans and kernels are called by address. All tables hold 64-bit integers:
 - ``phases[p]``: first operation, end of the operations, number of tiles;
 - ``operations[o]``: `KERNEL`, address of the kernel's entry, of its context, indices per tile, number of indices; or `TRANSFORM`,
   address of FFTW's execute function, plan, plan of the last tile, address of the data, bytes between tiles, tiles per
-  group of components, bytes between components, components in a group, which are done at once;
+  group of components, bytes between components, components in a group, which are done at once, bytes from the data to where
+  the result goes;
 - ``counters``: of every phase the tiles claimed of each thread's share and those done, each on a cache line of its own;
 - ``control``: see the constants below.
 
@@ -35,12 +36,12 @@ _LIST, _TABLE = int64[::1], int64[:, ::1]
 
 @njit(void(_LIST, int64), nogil=True, cache=True)
 def transform(operation, tile):
-    """One tile of a transform, in place."""
+    """One tile of a transform."""
     group, place = tile // operation[6], tile % operation[6]
     plan = operation[3] if place == operation[6] - 1 else operation[2]
     data = operation[4] + group * operation[8] * operation[7] + place * operation[5]
     for c in range(operation[8]):
-        call(operation[1], plan, data + c * operation[7], data + c * operation[7])
+        call(operation[1], plan, data + c * operation[7], data + c * operation[7] + operation[9])
 
 
 @njit(void(_TABLE, int64, int64, int64), nogil=True, cache=True)
@@ -108,11 +109,9 @@ def combine(partial, ways, found):
         found[r] = total + lost if lost - lost == 0.0 else total
 
 
-@njit(void(_LIST, _TABLE, _TABLE, _LIST, int64, int64), nogil=True, cache=True)
-def finish(control, phases, operations, counters, threads, pause):
-    """Does an open job and closes it. Nobody looks at its tables when this returns."""
-    participate(phases, operations, counters, 0, threads, pause)
-    add(control, SEQUENCE, 1)
+@njit(void(_LIST, int64), nogil=True, cache=True)
+def leave_alone(control, pause):
+    """Waits until nobody looks at a closed job any more."""
     looks = 0
     while load(control, ACTIVE) > 0:
         looks += 1
@@ -120,21 +119,71 @@ def finish(control, phases, operations, counters, threads, pause):
             call(pause, 0, 0, 0)
 
 
-@njit(int64(_LIST, int64, _TABLE, _TABLE, _LIST, int64, int64), nogil=True, cache=True)
-def start(control, job, phases, operations, counters, threads, pause):
-    """Opens a job to the other threads and does it; if some of them sleep, returns at once with their number instead."""
-    counters[:] = 0
+@njit(void(_LIST, _TABLE, _TABLE, _LIST, int64, int64, int64), nogil=True, cache=True)
+def finish(control, phases, operations, counters, thread, threads, pause):
+    """Does an open job and closes it. Nobody looks at its tables when this returns."""
+    participate(phases, operations, counters, thread, threads, pause)
+    add(control, SEQUENCE, 1)
+    leave_alone(control, pause)
+
+
+@njit(int64(_LIST, int64, _TABLE, _TABLE, _LIST, int64, int64, int64, int64), nogil=True, cache=True)
+def start(control, job, phases, operations, counters, thread, threads, pause, begun):
+    """Opens a job to the other threads and does it; if some of them sleep, returns at once with their number instead. Of one that
+    other processes have ``begun`` the counters are theirs.
+    """
+    if not begun:
+        counters[:] = 0
     control[JOB] = job
     add(control, SEQUENCE, 1)
     sleepers = load(control, SLEEPERS)
     if sleepers == 0:
-        finish(control, phases, operations, counters, threads, pause)
+        finish(control, phases, operations, counters, thread, threads, pause)
     return sleepers
 
 
-@njit(void(_LIST, int64, int64, int64, int64), nogil=True, cache=True)
-def serve(control, thread, threads, pause, patience):
-    """Takes part in jobs until none has come for ``patience`` looks, then marks itself asleep."""
+@njit(void(_LIST, int64, _LIST, int64), nogil=True, cache=True)
+def open_run(control, number, counters, pause):
+    """Opens the job of this number, of those that processes do together, to the others; ``control`` and counters are shared."""
+    leave_alone(control, pause)
+    counters[:] = 0
+    add(control, SEQUENCE, 2 * number - load(control, SEQUENCE))
+
+
+@njit(int64(_LIST, int64, int64), nogil=True, cache=True)
+def enter_run(control, number, pause):
+    """Waits for the job of this number; whether it is still open, and then to be left by `leave_run`."""
+    looks = 0
+    while load(control, SEQUENCE) < 2 * number:
+        looks += 1
+        if looks > _SPINS:
+            call(pause, 0, 0, 0)
+    add(control, ACTIVE, 1)
+    if load(control, SEQUENCE) == 2 * number:
+        return 1
+    add(control, ACTIVE, -1)
+    return 0
+
+
+@njit(void(_LIST), nogil=True, cache=True)
+def leave_run(control):
+    """Looks no more at a job that was entered."""
+    add(control, ACTIVE, -1)
+
+
+@njit(void(_LIST, int64), nogil=True, cache=True)
+def close_run(control, pause):
+    """Closes a job when all its tiles are done. Nobody looks at it when this returns."""
+    add(control, SEQUENCE, 1)
+    leave_alone(control, pause)
+
+
+@njit(void(_LIST, int64, int64, int64, int64, int64), nogil=True, cache=True)
+def serve(control, thread, offset, threads, pause, patience):
+    """Takes part in jobs until none has come for ``patience`` looks, then marks itself asleep.
+
+    Of the ``threads`` that share a job it is the one of number ``offset + thread``.
+    """
     seen, looks = int64(-1), 0
     while looks < patience:
         sequence = load(control, SEQUENCE)
@@ -149,9 +198,9 @@ def serve(control, thread, threads, pause, patience):
             job = carray(pointer(control[JOB]), (5,), int64)
             participate(
                 carray(pointer(job[0]), (job[1], 3), int64),
-                carray(pointer(job[2]), (job[3], 9), int64),
+                carray(pointer(job[2]), (job[3], 10), int64),
                 carray(pointer(job[4]), (LINE * job[1] * (threads + 1),), int64),
-                thread,
+                offset + thread,
                 threads,
                 pause,
             )

@@ -47,6 +47,7 @@ class Backend(Protocol[Buffer]):
     precision: Precision
     readback_every: int  #: how often (in steps) reading one number back is free of a stall
     on_host: bool  #: whether buffers lie in the host's memory, so that both share what is free
+    in_parts: bool  #: whether buffers lie on several hosts: what is lent, or a snapshot, comes in `Boxes`, to this thread alone
 
     @property
     def dtype(self) -> str: ...
@@ -64,7 +65,7 @@ class Backend(Protocol[Buffer]):
 
     def synchronize(self) -> None: ...
 
-    def lend(self, buffer: Buffer) -> np.ndarray:
+    def lend(self, buffer: Buffer) -> Any:
         """A buffer on the host to be read before anything changes it: the buffer itself where it is there already."""
 
     def memory_available(self) -> int:

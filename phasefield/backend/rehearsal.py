@@ -26,7 +26,7 @@ class Rehearsal:
     def __init__(self, backend: Backend[Any]) -> None:
         self._backend = backend
         self.name, self.description, self.precision = backend.name, backend.description, backend.precision
-        self.readback_every, self.on_host = backend.readback_every, backend.on_host
+        self.readback_every, self.on_host, self.in_parts = backend.readback_every, backend.on_host, backend.in_parts
         self._on_host = "device" if backend.on_host else "host"
         self.device = self.host = 0
         self._held = {"device": 0, "host": 0}

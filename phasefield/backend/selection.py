@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
+from ..tasks import started
 from .cache import cache_folder
 from .control_groups import MEMBERSHIPS, ROOT, groups
 from .protocol import Backend, Precision
@@ -112,9 +113,13 @@ def _say(reason: str) -> None:
 def select(device: str, precision: Precision, threads: int | None = None) -> Backend[Any]:
     """The backend for ``device`` = ``auto``, ``cpu`` or ``gpu``.
 
+    Where several processes compute together it is that of all of them, see `phasefield.backend.ranks`.
+
     Raises:
         DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
     """
+    if started() > 1:
+        return _of_ranks(device, precision, threads)
     if gpu_wanted(device):
         from .cuda import CudaBackend
 
@@ -122,3 +127,20 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
     from .cpu import CpuBackend
 
     return CpuBackend(precision, cpu_threads(threads))
+
+
+def _of_ranks(device: str, precision: Precision, threads: int | None) -> Backend[Any]:
+    from .ranks import world
+    from .ranks.backend import backend_of_ranks
+
+    if device == "gpu":
+        raise DeviceError("device=gpu: a run over several processes is for CPUs\n  start one process for a GPU")
+    # Ranks of one machine share its cores, which no launcher has to have bound them to.
+    own = (
+        max(1, cpu_threads() // world().neighbours) if threads is None and not _threads_said() else cpu_threads(threads)
+    )
+    return backend_of_ranks(precision, own)
+
+
+def _threads_said() -> bool:
+    return any(os.environ.get(name, "").split(",")[0].isdigit() for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"))

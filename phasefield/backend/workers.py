@@ -18,7 +18,7 @@ from . import cache
 #: Looks for work before a thread goes to sleep, each some tenths of a microsecond: longer than what is done between two steps.
 _PATIENCE = 20000
 #: Integers of an operation.
-_OPERATION = 9
+_OPERATION = 10
 
 
 @functools.cache
@@ -36,11 +36,16 @@ def pause_address() -> int:
 
 
 class Workers:
-    """The calling thread and ``threads - 1`` others."""
+    """The calling thread and ``threads - 1`` others.
 
-    def __init__(self, threads: int) -> None:
+    Args:
+        offset, of: number of the first among all threads that share jobs, and how many there are; None for these alone.
+    """
+
+    def __init__(self, threads: int, offset: int = 0, of: int | None = None) -> None:
         self._native, self._pause = native(), pause_address()
         self.threads = threads
+        self._offset, self._of = offset, of or threads
         self._control = np.zeros(self._native.SLEEPING + self._native.LINE * threads, np.int64)
         self._control[self._native.SEQUENCE] = 1
         self._turn = threading.Lock()
@@ -51,23 +56,34 @@ class Workers:
 
     def _serve(self, thread: int) -> None:
         while True:
-            self._native.serve(self._control, thread, self.threads, self._pause, _PATIENCE)
+            self._native.serve(self._control, thread, self._offset, self._of, self._pause, _PATIENCE)
             self._calls[thread].acquire()
+
+    def counters(self, phases: int) -> np.ndarray:
+        """Memory for the counters of a job."""
+        return np.zeros(self._native.LINE * phases * (self._of + 1), np.int64)
 
     def run(self, job: np.ndarray, phases: np.ndarray, operations: np.ndarray, counters: np.ndarray) -> None:
         """Does a job (see ``native.py``) with all threads. ``job`` holds addresses and lengths of the tables."""
-        native, control = self._native, self._control
         signals.check()
         if not self._calls:
-            native.alone(phases, operations)
+            self._native.alone(phases, operations)
             return
+        self._share(job, phases, operations, counters, False)
+
+    def _share(
+        self, job: np.ndarray, phases: np.ndarray, operations: np.ndarray, counters: np.ndarray, begun: bool
+    ) -> None:
+        """Does a job with threads that have to be told; ``begun``: whether other processes do it too."""
+        native, control = self._native, self._control
+        tables = phases, operations, counters, self._offset, self._of, self._pause
         with self._turn:
             try:
-                if native.start(control, job.ctypes.data, phases, operations, counters, self.threads, self._pause):
+                if native.start(control, job.ctypes.data, *tables, begun):
                     self._wake()
             finally:
                 if control[native.SEQUENCE] % 2 == 0:
-                    native.finish(control, phases, operations, counters, self.threads, self._pause)
+                    native.finish(control, *tables)
 
     def _wake(self) -> None:
         for thread, call in self._calls.items():
@@ -89,14 +105,14 @@ class Job:
 
     def __init__(self, crew: Workers, phases: Sequence[tuple[Sequence[Sequence[int]], int]], kept: Any = None) -> None:
         self._crew, self._kept = crew, kept
-        rows = [row for operations, _ in phases for row in operations]
+        rows = [[*row, *[0] * (_OPERATION - len(row))] for operations, _ in phases for row in operations]
         self._operations = np.array(rows, np.int64).reshape(-1, _OPERATION)
         ends = np.cumsum([len(operations) for operations, _ in phases], dtype=np.int64)
         self._phases = np.zeros((len(phases), 3), np.int64)
         self._phases[1:, 0], self._phases[:, 1] = ends[:-1], ends
         self.tiles = self._phases[:, 2]
         self.tiles[:] = [tiles for _, tiles in phases]
-        self._counters = np.zeros(native().LINE * len(phases) * (crew.threads + 1), np.int64)
+        self._counters = crew.counters(len(phases))
         operations, counters = self._operations, self._counters
         tables = (address(self._phases), len(phases), address(operations), len(operations), address(counters))
         self._tables = np.array(tables, np.int64)

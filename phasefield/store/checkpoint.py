@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..boxes import Boxes
 from ..errors import CheckpointMismatch
 from .files import replacing
 
@@ -20,6 +21,8 @@ JSON = Any
 
 
 _FORMAT, _VERSION = "phasefield-checkpoint", 1
+#: Bytes of an array that lies elsewhere, as many as are fetched at a time.
+_PIECE = 2**22
 _HEAD = f"{_FORMAT}.json"
 _DIGEST = hashlib.sha256().digest_size * 2
 
@@ -47,7 +50,7 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 def save_checkpoint(
     path: str | os.PathLike[str],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | Boxes],
     meta: Mapping[str, JSON],
     done: Callable[[], None] = lambda: None,
 ) -> None:
@@ -66,15 +69,22 @@ def save_checkpoint(
             archive.writestr(_member(_HEAD), json.dumps(head, sort_keys=True))
             for name in sorted(arrays):
                 with archive.open(_member(f"{name}.npy"), "w", force_zip64=True) as member:
-                    _write_array(member, np.asarray(arrays[name]))
+                    _write_array(member, arrays[name])
             archive.comment = b"0" * _DIGEST
         done()
         target.seek(-_DIGEST, os.SEEK_END)
         target.write(stream.sha.hexdigest().encode())
 
 
-def _write_array(member: Any, array: np.ndarray) -> None:
+def _write_array(member: Any, array: Any) -> None:
     """What numpy.save would write, without a contiguous copy of all components at once."""
+    if isinstance(array, Boxes):
+        header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(member, header)
+        for piece in array.pieces(_PIECE):
+            member.write(piece.data)
+        return
+    array = np.asarray(array)
     if array.flags.c_contiguous or array.dtype.hasobject:
         np.lib.format.write_array(member, array, allow_pickle=False)
         return

@@ -15,6 +15,7 @@ import h5netcdf
 import h5py
 import numpy as np
 
+from ..boxes import Boxes
 from ..errors import OutputError
 from .files import replacing
 from .journal import READER_PATIENCE, Transaction, journal_of, recover
@@ -57,7 +58,7 @@ class _Stored:
     parts: Mapping[str, tuple[int, ...]]
     axes: tuple[int, ...]
 
-    def of(self, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    def of(self, values: Any) -> Iterator[tuple[str, Any]]:
         """Names of the parts, and views of the values in each, time first."""
         for name, at in self.parts.items():
             of_part: Any = (slice(None), *at)
@@ -84,7 +85,7 @@ def _dims(data: h5py.Dataset) -> list[str]:
     return [axis[0].name.rpartition("/")[2] if len(axis) else f"axis{d}" for d, axis in enumerate(data.dims)]
 
 
-def _put(file: h5py.File, name: str, start: int, values: np.ndarray) -> None:
+def _put(file: h5py.File, name: str, start: int, values: Any) -> None:
     """Adds records to a variable that has ``start`` of them, chunk by chunk where they have to be put into order.
 
     By h5py's low-level interface: the other one takes three times as long for a field of many components.
@@ -230,10 +231,10 @@ class RecordFile:
         except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises on a damaged file
             raise OutputError(f"{path}: cannot be opened as a NetCDF-4 file: {error}") from error
 
-    def append(self, records: Mapping[str, np.ndarray]) -> None:
+    def append(self, records: Mapping[str, np.ndarray | Boxes]) -> None:
         """Append m >= 1 records: for each growing variable an array of shape (m, *shape of one record), axes in order of names.
 
-        Arrays need not be contiguous; no copy larger than a chunk (4 MiB) is made of one that is not.
+        Arrays need not be contiguous; no copy larger than a chunk (4 MiB) is made of one that is not, nor of `Boxes`.
 
         Raises:
             OutputError: the records could not be written; the earlier ones are safe and none of the new ones is there.

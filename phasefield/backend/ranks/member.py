@@ -1,0 +1,206 @@
+"""What every rank does, rank 0 like the others: the part of a buffer, of a program, of a copy that is its own."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...grid import Grid
+from ..cpu import CpuBackend
+from ..cpu_programs import CpuProgram, Exchange
+from ..layout import Layout, Part
+from ..memory import host_memory_available
+from ..operations import Operation
+from ..protocol import Precision
+from .exchange import AllToAll
+from .shared import SharedCpu
+from .world import World
+
+#: An array of a program: its name, the number of a buffer, and how many of that one's components it has.
+Given = tuple[str, int, int]
+
+
+class _PartBackend(CpuBackend):
+    """The CPU for a part of a grid."""
+
+    def __init__(self, world: World, precision: Precision, threads: int) -> None:
+        super().__init__(precision, threads)
+        self._world = world
+        self._exchanges: dict[Layout, Exchange] = {}
+
+    def own(self, layout: Layout) -> Layout:
+        """What this rank has of a layout of the whole."""
+        return Layout(layout.grid, Part(self._world.rank, self._world.size))
+
+    def exchange(self, layout: Layout) -> Exchange:
+        # Fields in the other basis along some axis lie in memory alike.
+        shape = Layout(Grid(layout.grid.shape, layout.grid.lengths, _unflipped(layout.grid)), layout.part)
+        if shape not in self._exchanges:
+            self._exchanges[shape] = AllToAll(self._world.comm, shape, self.buffer(layout, 1).reshape(-1))
+        return self._exchanges[shape]
+
+
+def _unflipped(grid: Grid) -> tuple[str, ...]:
+    return tuple("periodic" if b == "periodic" else "no-flux" for b in grid.boundary)
+
+
+class Member:
+    """The objects of one rank, by numbers that rank 0 gives, and what is done with them.
+
+    All ranks call the same methods with the same arguments at the same time; what only rank 0 hands in or gets is a keyword.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world, self._comm = world, world.comm
+        self._objects: dict[int, Any] = {}
+        self._layouts: dict[int, Layout] = {}
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Lets go of objects."""
+        for number in numbers:
+            self._objects.pop(number, None)
+            self._layouts.pop(number, None)
+        self._view.cache_clear()
+
+    def backend(self, number: int, precision: Precision, threads: int, sharing: bool) -> None:
+        """Raises MemoryError: memory was to be shared and cannot be."""
+        kind = SharedCpu if sharing else _PartBackend
+        self._objects[number] = kind(self._world, precision, threads)
+
+    def buffer(self, number: int, backend: int, layout: Layout, components: int) -> None:
+        """Raises DeviceError."""
+        owner = self._objects[backend]
+        self._layouts[number] = own = owner.own(layout)
+        self._objects[number] = owner.buffer(own, components)
+
+    def program(self, number: int, backend: int, layout: Layout, operations: Sequence[Operation]) -> None:
+        """Raises DeviceError."""
+        owner = self._objects[backend]
+        self._objects[number] = owner.program(owner.own(layout), operations)
+
+    def settle(self, number: int, backend: int) -> None:
+        """Lets the ranks share what a program leaves for later. Raises MemoryError."""
+        self._objects[backend].settle(self._objects[number])
+
+    def object_of(self, number: int) -> Any:
+        return self._objects[number]
+
+    def take(self, number: int) -> Any:
+        """An object that is kept by somebody else from now on."""
+        return self._objects.pop(number)
+
+    def run_shared(
+        self,
+        number: int,
+        given: Sequence[Given],
+        scalars: Mapping[str, float],
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, float]:
+        """Runs a program on arrays that all ranks share, which rank 0 has at hand; its reductions, at rank 0."""
+        views = arrays or {name: self._view(buffer, components) for name, buffer, components in given}
+        found: dict[str, float] = self._objects[number](views, scalars)
+        return found
+
+    @functools.lru_cache(256)  # noqa: B019 - one member lives as long as its process
+    def _view(self, number: int, components: int) -> np.ndarray:
+        """The first components of a buffer: the same object each time, by which a program knows its arrays."""
+        return self._objects[number][:components]
+
+    def run(self, number: int, given: Sequence[Given], scalars: Mapping[str, float]) -> dict[str, float]:
+        """Runs a program; its reductions, at rank 0."""
+        program: CpuProgram = self._objects[number]
+        program({name: self._view(buffer, components) for name, buffer, components in given}, scalars)
+        found: dict[str, float] = {}
+        for kernel in program.reducing:
+            # All that every row has left, in the order of the rows: what comes of it does not depend on how they are shared.
+            parts = self._comm.gather(kernel.partial)
+            if parts is not None:
+                found.update(kernel.reduce(np.ascontiguousarray(np.concatenate(parts, axis=1))))
+        return found
+
+    def copy(self, source: int, target: int, components: int) -> None:
+        np.copyto(self._view(target, components), self._view(source, components))
+
+    def _block(self, number: int, component: int, space: str) -> np.ndarray:
+        """A component of a buffer as it holds cells or modes, shape `Layout.region`."""
+        layout = self._layouts[number]
+        lengths = layout.lengths(space)
+        flat = self._objects[number][component].reshape(-1)[: math.prod(lengths)]
+        return flat.reshape(lengths)[: layout.cells[0]] if space == "real" else flat.reshape(lengths)
+
+    def fetch(
+        self, number: int, component: int, space: str, low: int, high: int, into: np.ndarray | None = None
+    ) -> None:
+        """Outermost indices ``low`` to ``high`` of a component of the whole, into an array of rank 0's."""
+        block = self._block(number, component, space)
+        for rank, place, here in self._shares(number, space, low, high):
+            if rank == 0 and into is not None:
+                into[place] = block[here]
+            elif into is not None:
+                part = np.empty([s.stop - s.start for s in place], into.dtype)
+                self._comm.Recv(part, rank)
+                into[place] = part
+            elif rank == self._world.rank:
+                self._comm.Send(np.ascontiguousarray(block[here]), 0)
+
+    def store(
+        self, number: int, component: int, space: str, low: int, high: int, values: np.ndarray | None = None
+    ) -> None:
+        """The same from an array of rank 0's."""
+        block = self._block(number, component, space)
+        for rank, place, here in self._shares(number, space, low, high):
+            if rank == 0 and values is not None:
+                block[here] = values[place]
+            elif values is not None:
+                self._comm.Send(np.ascontiguousarray(values[place], block.dtype), rank)
+            elif rank == self._world.rank:
+                self._comm.Recv(block[here], 0)
+
+    def _shares(
+        self, number: int, space: str, low: int, high: int
+    ) -> list[tuple[int, tuple[slice, slice, slice], slice]]:
+        """Who has what of some outermost indices: rank, place among them, and outermost indices of the rank's own block."""
+        found = []
+        for rank in range(self._world.size):
+            first, *rest = Layout(self._layouts[number].grid, Part(rank, self._world.size)).region(space)
+            start, stop = max(low, first.start), min(high, first.stop)
+            if start < stop:
+                place = slice(start - low, stop - low), rest[0], rest[1]
+                found.append((rank, place, slice(start - first.start, stop - first.start)))
+        return found
+
+    def pick(self, number: int, space: str, index: tuple[slice, slice, slice, slice]) -> np.ndarray | None:
+        """Numbers of the whole, every so many along some axes, at rank 0."""
+        layout = self._layouts[number]
+        places = [range(*pick.indices(n)) for pick, n in zip(index[1:], layout.whole.lengths(space), strict=True)]
+        chosen = range(*index[0].indices(len(self._objects[number])))
+        mine, targets = [], []
+        for place, own in zip(places, layout.region(space), strict=True):
+            first = max(0, -(-(own.start - place.start) // place.step))
+            count = max(0, min(len(place), -(-(own.stop - place.start) // place.step)) - first)
+            start = place.start + first * place.step - own.start
+            mine.append(slice(start, start + count * place.step, place.step))
+            targets.append(slice(first, first + count))
+        found = np.stack([self._block(number, c, space)[tuple(mine)] for c in chosen])
+        gathered = self._comm.gather((targets, found) if found.size else None)
+        if gathered is None:
+            return None
+        out = np.empty((len(chosen), *(len(place) for place in places)), found.dtype)
+        for part in gathered:
+            if part is not None:
+                out[(slice(None), *part[0])] = part[1]
+        return out
+
+    def machines(self) -> int:
+        """How many machines there are."""
+        return sum(self._world.everywhere(int(self._world.node.Get_rank() == 0)))
+
+    def memory(self) -> int | None:
+        """Free bytes on all machines together, at rank 0."""
+        first = self._world.node.Get_rank() == 0
+        found = self._comm.gather(host_memory_available() if first else 0)
+        return None if found is None else sum(found)

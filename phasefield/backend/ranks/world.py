@@ -1,0 +1,129 @@
+"""The processes that compute together, and what they tell each other. Nothing of MPI is imported where there is but one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import sys
+import time
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ...errors import DeviceError
+from ...tasks import started
+
+#: Bytes of a message that most words fit into.
+_SHORT = 4096
+#: Looks for a word after which the core is offered to others, then left; longest nap in seconds.
+_SPINS, _LOOKS, _NAP = 100, 20000, 1e-3
+
+
+class World:
+    """All processes of a parallel program, equal ones that differ in their rank.
+
+    What is handed to these methods is pickled; all ranks call the same ones in the same order.
+
+    Attributes:
+        rank: which one this is, from 0 on. size: how many there are. comm: the communicator of mpi4py, None where there is one.
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        self.comm = comm
+        self.rank: int = 0 if comm is None else comm.Get_rank()
+        self.size: int = 1 if comm is None else comm.Get_size()
+        self._words = np.empty(_SHORT, np.uint8)
+
+    @functools.cached_property
+    def node(self) -> Any:
+        """The communicator of the ranks that share this one's memory."""
+        from mpi4py import MPI
+
+        return self.comm.Split_type(MPI.COMM_TYPE_SHARED)
+
+    @property
+    def neighbours(self) -> int:
+        """Ranks that share this one's machine, itself included."""
+        return 1 if self.comm is None else self.node.Get_size()
+
+    def broadcast(self, value: Any = None) -> Any:
+        """What rank 0 hands in."""
+        return value if self.comm is None else self.comm.bcast(value)
+
+    def say(self, value: Any) -> None:
+        """Tells all others something that they `hear`."""
+        data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        self._words[:8] = np.frombuffer(len(data).to_bytes(8, "little"), np.uint8)
+        short = len(data) <= len(self._words) - 8
+        if short:
+            self._words[8 : 8 + len(data)] = np.frombuffer(data, np.uint8)
+        self.comm.Ibcast(self._words).Wait()
+        if not short:
+            self.comm.Bcast(np.frombuffer(data, np.uint8))
+
+    def hear(self) -> Any:
+        """What rank 0 says next. Who waits long for it leaves its core to others."""
+        asked = self.comm.Ibcast(self._words)
+        looks = 0
+        while not asked.Test():
+            looks += 1
+            if looks > _LOOKS:
+                time.sleep(min(_NAP, 1e-6 * (looks - _LOOKS)))
+            elif looks > _SPINS:
+                os.sched_yield()
+        size = int.from_bytes(self._words[:8].tobytes(), "little")
+        if size <= len(self._words) - 8:
+            return pickle.loads(self._words[8 : 8 + size].tobytes())
+        data = np.empty(size, np.uint8)
+        self.comm.Bcast(data)
+        return pickle.loads(data.tobytes())
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """What all hand in, by rank, at rank 0; None elsewhere."""
+        return [value] if self.comm is None else self.comm.gather(value)
+
+    def everywhere(self, value: Any) -> list[Any]:
+        """What all hand in, by rank, at every rank."""
+        return [value] if self.comm is None else self.comm.allgather(value)
+
+    def agree(self, value: Any) -> bool:
+        """Whether all hand in the same."""
+        return len(set(self.everywhere(value))) == 1
+
+    def abort(self, message: str, code: int = 1) -> NoReturn:
+        """Ends all ranks at once, after a message: the last resort, for others may wait for what will never come."""
+        sys.stderr.write(f"phasefield: error: rank {self.rank} of {self.size}: {message}\n")
+        sys.stderr.flush()
+        if self.comm is not None:
+            self.comm.Abort(code)
+        os._exit(code)
+
+
+@functools.cache
+def world() -> World:
+    """The processes that were started together with this one.
+
+    Raises:
+        DeviceError: a launcher has started several, and they cannot talk to each other.
+    """
+    count = started()
+    if count == 1:
+        return World()
+    try:
+        import mpi4py
+
+        mpi4py.rc.thread_level = "funneled"  # only the main thread sends anything
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise DeviceError(
+            f"{count} tasks were started, and MPI, by which they would compute together, cannot be used: {error}\n"
+            "  pip install 'phasefield[mpi]', or start one: srun --ntasks=1 --cpus-per-task=N phasefield run ..."
+        ) from error
+    found = World(MPI.COMM_WORLD)
+    if found.size != count:
+        raise DeviceError(
+            f"{count} tasks were started, but MPI knows of {found.size}: the launcher is not that of this MPI\n"
+            "  with Slurm: srun --mpi=pmi2 (or the kind that `srun --mpi=list` shows for it); else its own mpirun"
+        )
+    return found

@@ -1,0 +1,62 @@
+"""Runs that one process and several make, to be compared.
+
+    python ranks_cases.py FOLDER NAME ...                         # one process: FOLDER/NAME
+    mpirun -n 2 python ranks_cases.py FOLDER NAME ...             # FOLDER/alltoall/NAME and FOLDER/shared/NAME
+
+A name may be followed by ``/STEPS``: the run stops after so many steps, and goes on if it is there already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import phasefield as pf
+from phasefield.backend import world
+from phasefield.errors import PhasefieldError
+
+SMALL = ("output.picture=false", "output.every=2.5", "time.end=5", "seed=3")
+CASES: dict[str, tuple[str, ...]] = {
+    "plane": ("grid.shape=[32,48]",),
+    "odd": ("grid.shape=[15,17]",),
+    "solid": ("grid.shape=[12,14,10]", "time.end=2"),
+    "no-flux": ("grid.shape=[24,20]", "grid.boundary=no-flux"),
+    "fixed": ("grid.shape=[13,20]", "grid.boundary=[fixed,no-flux]"),
+    "mixed": ("grid.shape=[10,12,9]", "grid.boundary=[periodic,no-flux,fixed]", "time.end=1"),
+    "single": ("grid.shape=[32,32]", "precision=single"),
+    "fixed-steps": ("grid.shape=[32,24]", "time.adaptive=false", "time.dt=0.01", "time.end=1", "output.every=0.5"),
+    "etdrk4": ("grid.shape=[24,24]", "time.scheme=etdrk4"),
+    "sbdf2": ("grid.shape=[24,24]", "time.scheme=sbdf2"),
+    "grains": ("model=grain_growth", "grid.shape=[24,24]", "time.end=2"),
+    "precipitate": ("model=precipitate", "grid.shape=[96,96]", "initial.c.count=3", "time.end=1"),
+    "flory": ("model=flory_huggins", "grid.shape=[24,24]"),
+    "spinodal": ("model=spinodal", "grid.shape=[32,32]"),
+    "surface": ("model=surface_diffusion", "grid.shape=[32,32]", "time.end=1"),
+    "crystal": ("model=phase_field_crystal", "grid.shape=[32,32]"),
+    "copolymer": ("model=block_copolymer", "grid.shape=[32,32]"),
+    "cuboids": ("model=cuboids", "grid.shape=[32,32]", "time.end=1"),
+    "landau": ("model=cahn_hilliard_landau", "grid.shape=[32,32]"),
+    "allen": ("model=allen_cahn", "grid.shape=[32,32]"),
+}
+
+
+def make(name: str, folder: Path) -> None:
+    """Makes a run, or goes on with it."""
+    name, _, steps = name.partition("/")
+    more = [f"time.max_steps={steps}"] if steps else []
+    if world().broadcast((folder / name).exists()):
+        pf.resume(folder / name, *more)
+    else:
+        pf.run(*SMALL, *CASES[name], *more, f"output.dir={folder / name}")
+
+
+if __name__ == "__main__":
+    for way in ("alltoall", "shared") if world().size > 1 else ("",):
+        os.environ["PHASEFIELD_RANKS_EXCHANGE"] = way
+        for case in sys.argv[2:] or CASES:
+            try:
+                make(case, Path(sys.argv[1]) / way)
+            except PhasefieldError as error:
+                if world().rank == 0:
+                    print(f"{way} {case}: {error}", flush=True)

@@ -1,0 +1,132 @@
+"""One run over several processes is the run of one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ranks_cases
+
+import phasefield as pf
+
+MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+HERE = Path(__file__).parent
+
+
+def _environment() -> dict[str, str]:
+    """That of processes which MPI starts: with the library of this very mpirun, of which a machine may have several."""
+    library = Path(MPIRUN or "").resolve().parents[1] / "lib" / "libmpi.so.12"
+    own = {"MPI4PY_LIBMPI": str(library)} if library.exists() else {}
+    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("mpi4py") is None or MPIRUN is None, reason="mpi4py or mpirun is not here: phasefield[mpi]"
+)
+
+
+def mpirun(count: int, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(MPIRUN or "").resolve()), "-n", str(count), *words],
+        env=_environment() | more,
+        stdin=subprocess.DEVNULL,  # else mpirun takes what is meant for pytest
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def phasefield(count: int, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return mpirun(count, sys.executable, "-m", "phasefield.cli", *words, **more)
+
+
+def made_by(count: int, folder: Path, *names: str) -> None:
+    done = mpirun(count, sys.executable, str(HERE / "ranks_cases.py"), str(folder), *names)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def made_alone(folder: Path, *names: str) -> None:
+    for name in names:
+        ranks_cases.make(name, folder)
+
+
+def difference(one: Path, other: Path) -> float:
+    """Largest difference of the fields; both have the same steps."""
+    a, b = pf.open_run(one), pf.open_run(other)
+    assert np.array_equal(a.history.step, b.history.step)
+    return max(float(abs(a.fields[name] - b.fields[name]).max()) for name in a.fields.data_vars)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether the files of two runs hold the same bits."""
+    a, b = pf.open_run(one), pf.open_run(other)
+    return a.fields.load().equals(b.fields.load()) and a.history.equals(b.history)
+
+
+def test_two_ranks_are_one_process(tmp_path: Path) -> None:
+    names = ["odd/30", "mixed/20"]
+    made_alone(tmp_path / "one", *names)
+    made_by(2, tmp_path / "two", *names)
+    for name in ("odd", "mixed"):
+        assert difference(tmp_path / "one" / name, tmp_path / "two" / "alltoall" / name) < 1e-13
+        assert same(tmp_path / "one" / name, tmp_path / "two" / "shared" / name)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All cases, made by one process."""
+    folder = tmp_path_factory.mktemp("one")
+    made_alone(folder, *ranks_cases.CASES)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_every_case(count: int, alone: Path, tmp_path: Path) -> None:
+    made_by(count, tmp_path)
+    for name in ranks_cases.CASES:
+        least = 2e-6 if name == "single" else 1e-12
+        assert difference(alone / name, tmp_path / "alltoall" / name) < least, name
+        assert same(alone / name, tmp_path / "shared" / name), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_resuming_on_as_many_ranks_gives_the_same_bits(tmp_path: Path) -> None:
+    made_by(2, tmp_path / "whole", "odd/40", "solid/30")
+    made_by(2, tmp_path / "parted", "odd/17", "odd/40", "solid/11", "solid/30")
+    made_by(3, tmp_path / "other", "odd/17", "solid/11")
+    made_by(2, tmp_path / "other", "odd/40", "solid/30")
+    for name in ("odd", "solid"):
+        for way in ("alltoall", "shared"):
+            whole, parted, other = (tmp_path / made / way / name for made in ("whole", "parted", "other"))
+            assert same(whole, parted), (name, way)
+            assert difference(whole, other) <= (1e-12 if way == "alltoall" else 0.0)
+
+
+@pytest.mark.slow
+def test_what_ranks_do_not_do_is_told_once(tmp_path: Path) -> None:
+    here = [f"output.dir={tmp_path / 'run'}", "output.picture=false", "time.end=1"]
+    for words, more, told in (
+        (["run", "grid.shape=[64]", "grid.length=64"], {}, "grid.shape: [64] cannot be parted among 2 ranks"),
+        (["run", "device=gpu"], {}, "device=gpu: a run over several processes"),
+        (["run", "-m", "seed=1,2"], {}, "2 tasks were started"),
+        (["run", "model.no=1"], {}, "model.no"),
+        (
+            ["run", "grid.shape=[8,8]"],
+            {"PHASEFIELD_RANKS_EXCHANGE": "pigeon"},
+            "PHASEFIELD_RANKS_EXCHANGE: is 'pigeon'",
+        ),
+    ):
+        done = phasefield(2, *words, *here, **{"PHASEFIELD_RANKS_EXCHANGE": "alltoall", **more})
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.count("phasefield: error:") == 1
+        assert told in done.stderr
+        assert not (tmp_path / "run").exists()
