@@ -136,7 +136,7 @@ class Simulation:
             self._scale, self._samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
-        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, adaptive)
+        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, adaptive, spec.seed)
         names, more = list(spec.output.observables), dict(observables or {})
         if self.continuation:
             names.append("continuation")
