@@ -16,6 +16,7 @@ from .grid import AXIS_NAMES, Grid
 from .initial import Rows, Sample, initial_rows, merge_initial, slabs
 from .models import EnergyModel, check_axes, referenced, references
 from .models.resolution import Resolution, resolution
+from .pace import check_noise
 from .specs import ARRAY, FieldSpec, RunSpec
 
 #: What resuming a run allows.
@@ -107,6 +108,7 @@ def check_terms(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
     check_axes(model, grid)
     for term in model.terms:
         term.check(grid, {name: vars(f) for name, f in spec.model.fields.items()})
+    check_noise(spec.time, model)
 
 
 def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ its `LOW` and `HIGH` words, `R` and `LESS_LOG`, minus the natural logarithm of a
 from __future__ import annotations
 
 import math
+import re
 
 #: Names of the scalars that are the key and the high parts of the counter, 16 bits each, which single precision holds exactly.
 SEED, STEP = tuple(f"seed_{i}" for i in range(4)), tuple(f"step_{i}" for i in range(3))
@@ -72,9 +73,9 @@ def normal_lines(words: tuple[str, ...], dtype: str) -> list[Statement]:
         ("REAL", "sine", f"within*{_horner('square', sine)}"),
         ("REAL", "along", "SELECT((quadrant & WORD(1)) == WORD(0), cosine, -sine)"),
         ("REAL", "across", "SELECT((quadrant & WORD(1)) == WORD(0), sine, cosine)"),
-        ("REAL", "signed", "SELECT((quadrant & WORD(2)) == WORD(0), radius, -radius)"),
-        ("REAL", "one", "signed*along"),
-        ("REAL", "other", "signed*across"),
+        ("REAL", "arm", "SELECT((quadrant & WORD(2)) == WORD(0), radius, -radius)"),
+        ("REAL", "one", "arm*along"),
+        ("REAL", "other", "arm*across"),
     ]
 
 
@@ -97,15 +98,25 @@ def white_lines(parts: int, dtype: str) -> list[Statement]:
     rounds, found = philox_lines(("along_row", "place", "stream", "now"), ("low_seed", "high_seed"))
     lines = [*words, *rounds, *normal_lines(found, dtype)]
     if parts == 1:
-        return [*lines, ("REAL", "re", "one")]
+        return _needed([*lines, ("REAL", "re", "one")], {"re"})
     half = f"R({math.sqrt(0.5)!r})"
-    return [
-        *lines,
+    lines += [
         # Real where the mode is its own mirror image; the image of another is its conjugate.
         ("REAL", "re", f"SELECT((edge > 0) & (mirror == row), one, {half}*one)"),
         ("REAL", "sense", "SELECT(mirror < row, R(-1), SELECT(mirror == row, R(0), R(1)))"),
         ("REAL", "im", f"SELECT(edge > 0, sense, R(1))*{half}*other"),
     ]
+    return _needed(lines, {"re", "im"})
+
+
+def _needed(lines: list[Statement], wanted: set[str]) -> list[Statement]:
+    """The statements that some results are made of."""
+    kept = []
+    for kind, name, text in reversed(lines):
+        if name in wanted:
+            wanted = wanted | set(re.findall(r"[A-Za-z_]\w*", text))
+            kept.insert(0, (kind, name, text))
+    return kept
 
 
 def cuda_white(parts: int, dtype: str) -> list[str]:
