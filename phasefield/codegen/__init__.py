@@ -9,7 +9,7 @@ combined inside the loop; none is stored as a field.
 
 from .cuda import WIDE, assign_source, cuda_scalars, cuda_source
 from .form import AXIS_SYMBOLS, K2, K2_ALONG, K_ALONG, MASK, WEIGHT, Kernel, Reduction, array_symbol, embedded
-from .functions import Derivative, GradientNorm, PerMode, Phi, White, white, white_scalars
+from .functions import Derivative, GradientNorm, PerMode, Phi, White, step_scalars, white, white_scalars
 from .loops import loop_source, table_scalars, table_values
 from .lowering import Lowered, lower
 from .reductions import reduce_source
@@ -38,6 +38,7 @@ __all__ = [
     "loop_source",
     "lower",
     "reduce_source",
+    "step_scalars",
     "table_scalars",
     "table_values",
     "white",

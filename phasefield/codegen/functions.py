@@ -54,8 +54,13 @@ def white(component: int) -> White:
 
 def white_scalars(seed: int, step: int) -> dict[str, float]:
     """Seed, taken modulo 2^64, and step, modulo 2^48, as kernels take them."""
-    pieces = {name: seed >> 16 * i for i, name in enumerate(SEED)} | {name: step >> 16 * i for i, name in enumerate(STEP)}
-    return {name: float(piece & 0xFFFF) for name, piece in pieces.items()}
+    return {name: float(seed >> 16 * i & 0xFFFF) for i, name in enumerate(SEED)} | step_scalars(step)
+
+
+def step_scalars(step: int) -> dict[str, float]:
+    """Those of them that change from step to step."""
+    low, middle, high = STEP
+    return {low: float(step & 0xFFFF), middle: float(step >> 16 & 0xFFFF), high: float(step >> 32 & 0xFFFF)}
 
 
 class Derivative(sp.Function):

@@ -10,7 +10,7 @@ from typing import Any
 import sympy as sp
 
 from ..backend import Apply, Backend, Compiled, Layout, Program
-from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol, white, white_scalars
+from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol, step_scalars, white, white_scalars
 from ..models.split import Split
 from .schemes import RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
 from .state import Carry, Trial
@@ -54,10 +54,9 @@ class Integrator:
         self._older = {name: [old for old in self._history if old.startswith(f"{name}_")] for name in ("u", "n")}
         self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
         # What noise is keyed by, and strengths of it that depend on time.
-        self._seed = seed if any(noise is not None for noise in split.noise) else None
+        self._keyed = white_scalars(seed, 0) if any(noise is not None for noise in split.noise) else {}
         self._strengths = {s.name for noise in split.noise if noise is not None for s in noise.strength.free_symbols}
-        if self._seed is not None:
-            self._names += white_scalars(seed, 0)
+        self._names += self._keyed
         self._evaluate = backend.program(layout, split.operations("work"))
         self._to_cells = backend.program(layout, split.cells("work"))
         self._method = self._compile(scheme)
@@ -252,9 +251,9 @@ class Integrator:
 
     def _scalars(self, carry: Carry, size: float, t: float) -> dict[str, float]:
         found = {**self.split.scalars(t), "dt": size, **carry.ratios(size)}
-        if self._seed is not None:
+        if self._keyed:
             midway = self.split.scalars(carry.t + 0.5 * size)
-            found |= {name: midway[name] for name in self._strengths} | white_scalars(self._seed, carry.step)
+            found |= {name: midway[name] for name in self._strengths} | self._keyed | step_scalars(carry.step)
         return found
 
     def _push(self, carry: Carry, name: str, new: Any) -> Any:
