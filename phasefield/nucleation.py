@@ -1,9 +1,9 @@
 """Nuclei that appear between the steps of a run.
 
 At moments ``every`` apart a nucleus appears in a cell with the probability 1 - exp(-J dV dt), J the rate that the local state has
-there then (Simmons, Shen and Wang, Model. Simul. Mater. Sci. Eng. 8 (2000) 935). Its centre must not lie in what has transformed
-already, nor nearer to it than the clearance. What chance decides is keyed by the seed, the field, the number of the moment and the
-cell, so that a run that was interrupted, or runs on another device, has the same nuclei.
+there then (Simmons, Shen and Wang, Scripta Mater. 43 (2000) 935). Its centre must not lie in what has
+transformed already, nor nearer to it than the clearance. What chance decides is keyed by the seed, the field, the number of the
+moment and the cell, so that a run that was interrupted, or runs on another device, has the same nuclei.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Nucleator:
         Args:
             t: time of the state. reached: time up to which moments are due.
         """
-        number = int(math.floor(reached / self.law.every + _SLACK))
+        number = math.floor(reached / self.law.every + _SLACK)
         interval, self.done = (number - self.done) * self.law.every, number
         stream = f"model.fields.{self.field.name}.nucleation/{number}"
         placed = 0
@@ -91,7 +91,8 @@ class Nucleator:
 
     def _near(self, centre: Sequence[int], reach: float) -> tuple[list[np.ndarray], np.ndarray]:
         """Indices per axis of the cells about a centre, and their distances from it."""
-        picks, squares = [], []
+        picks: list[np.ndarray] = []
+        squares: list[np.ndarray] = []
         for axis, at in zip(self.grid.axes, centre, strict=True):
             offset = nearest_image(axis.centers - axis.centers[at], axis)
             pick = np.flatnonzero(np.abs(offset) <= reach)
@@ -103,7 +104,7 @@ class Nucleator:
         """Puts one nucleus, unless its centre lies in what has transformed."""
         own = cells[self.part]
         picks, distance = self._near(centre, self.law.clearance)
-        there = np.abs(own[(slice(None), *np.ix_(*picks))]).sum(axis=0)
+        there = sum(np.abs(component[np.ix_(*picks)]) for component in own)
         if (there[distance <= self.law.clearance] > 0.5 * self.law.inside).any():
             return False
         picks, distance = self._near(centre, self._reach)

@@ -329,6 +329,11 @@ class Simulation:
             self.steps.shorten()
 
     @property
+    def nuclei(self) -> dict[str, int]:
+        """How many nuclei have appeared so far, of every field in which they do."""
+        return {nucleator.field.name: nucleator.placed for nucleator in self._nucleating}
+
+    @property
     def beat(self) -> Beat | None:
         """When fixed steps are."""
         return self.steps.beat if isinstance(self.steps, FixedSteps) else None

@@ -93,7 +93,7 @@ class Layout:
     def _numbers(self, symbol: str, place: int) -> np.ndarray:
         """Of the modes along a buffer's axis, in the order of the whole grid whatever part of it is here:
 
-        ``number``, of which the sum over the two outer axes names a row; ``mirror``, that of the mode with the opposite wavenumber;
+        ``number``, of which the sum over the two outer axes names a row; ``mirror``, that of the mode of opposite wavenumber;
         ``edge``, whether halved complex modes contain their opposites, as 0 and n/2 do.
         """
         n = self.modes[place]

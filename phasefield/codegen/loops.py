@@ -286,7 +286,9 @@ def _whites(kernel: Kernel, group: Group) -> list[White]:
 def _white(kernel: Kernel, component: str) -> str:
     """The noise of a component at mode i, j, k."""
     scalars = ", ".join(name for name in (*SEED, *STEP))
-    return f"WHITE(number_2[k], edge_2[k], number_0[i] + number_1[j], mirror_0[i] + mirror_1[j], {component}, {scalars})"
+    return (
+        f"WHITE(number_2[k], edge_2[k], number_0[i] + number_1[j], mirror_0[i] + mirror_1[j], {component}, {scalars})"
+    )
 
 
 def _named(call: Derivative, names: Mapping[str, str]) -> str:

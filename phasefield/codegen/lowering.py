@@ -36,7 +36,9 @@ class Lowered:
         needed = set(names)
         for name, e in reversed(self.shared):
             if name in needed:
-                needed |= set(re.findall(r"[A-Za-z_]\w*", e)) if isinstance(e, str) else {s.name for s in e.free_symbols}
+                needed |= (
+                    set(re.findall(r"[A-Za-z_]\w*", e)) if isinstance(e, str) else {s.name for s in e.free_symbols}
+                )
         return needed
 
     @property

@@ -5,8 +5,8 @@ of a counter and a key and has no state. So a number depends on nothing but what
 order of loops or on whether a run was interrupted. The counter holds the mode's last index, the number of its row, the
 component with the high bits of the step, and the low bits of the step; the key is the seed.
 
-What both languages call differently: `WORD`, a 32-bit unsigned number (Python's lies in 64 bits), `PRODUCT` of two of them in 64 bits,
-its `LOW` and `HIGH` words, `R` and `LESS_LOG`, minus the natural logarithm of a number in (0, 1].
+What each language has to define: `WORD`, a 32-bit unsigned number (Python's lies in 64 bits), `PRODUCT` of two of them in
+64 bits, its `LOW` and `HIGH` words, `R` and `LESS_LOG`, minus the natural logarithm of a number in (0, 1].
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def white_lines(parts: int, dtype: str) -> list[Statement]:
 
 def _needed(lines: list[Statement], wanted: set[str]) -> list[Statement]:
     """The statements that some results are made of."""
-    kept = []
+    kept: list[Statement] = []
     for kind, name, text in reversed(lines):
         if name in wanted:
             wanted = wanted | set(re.findall(r"[A-Za-z_]\w*", text))
@@ -123,7 +123,11 @@ def cuda_white(parts: int, dtype: str) -> list[str]:
     """The function ``WHITE`` in CUDA C++: returns the real part and, of complex modes, puts the imaginary one at ``im``."""
     types = {"WORD": "word", "PRODUCT": "unsigned long long", "REAL": "real"}
     *indices, _ = [f"const int {name}" for name in _ARGUMENTS[:6]]
-    arguments = [*indices, *(f"const real {name}" for name in _ARGUMENTS[5:]), *(["real& imaginary"] if parts == 2 else [])]
+    arguments = [
+        *indices,
+        *(f"const real {name}" for name in _ARGUMENTS[5:]),
+        *(["real& imaginary"] if parts == 2 else []),
+    ]
     out = [
         "typedef unsigned int word;",
         "#define WORD(x) ((word)(x))",

@@ -33,8 +33,8 @@ class Integrator:
 
     Args:
         split: what is integrated. layout: of its arrays, which is handed to the backend and of which nothing is known here.
-        adaptive: whether `attempt` is used; decides which buffers exist. Noise comes in `step` alone: to judge steps by what chance
-            brought, and take some of them back, would bias it.
+        adaptive: whether `attempt` is used; decides which buffers exist. Noise comes in `step` alone: to judge steps by what
+            chance brought, and take some of them back, would bias it.
         seed: of the split's noise.
     """
 
@@ -101,7 +101,8 @@ class Integrator:
     def _compile(self, scheme: Scheme) -> _Method:
         prefix = "" if scheme is self.scheme else "start_"
         stages = [
-            self._kernel(f"{prefix}stage{i + 1}", {"target": self._driven(scheme, e)}) for i, e in enumerate(scheme.stages)
+            self._kernel(f"{prefix}stage{i + 1}", {"target": self._driven(scheme, e)})
+            for i, e in enumerate(scheme.stages)
         ]
         if self.adaptive:
             update = self._program(self._attempt_kernel(scheme), "work")
@@ -139,7 +140,7 @@ class Integrator:
         for i, noise in enumerate(self.split.noise):
             if noise is None:
                 continue
-            assert scheme.spread is not None and set(scheme.nodes) <= {1.0}, "refused before"
+            assert scheme.spread is not None, "refused before"
             spread = dt * scheme.spread.xreplace({z: dt * self.split.linear[i]})
             found[i] += sp.sqrt(noise.strength) * PerMode(sp.sqrt(spread * noise.shape)) * white(i)
         return found

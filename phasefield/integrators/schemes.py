@@ -51,8 +51,8 @@ class Scheme:
             the scheme improves upon, or `OWN` times that of the scheme itself.
         drift: factor per mode that makes of ``error`` what the rate of a mode is off by, times dt, if steps go on like this.
         stages: states at which N is evaluated within the step, giving n1, n2, ...; nodes: their times in units of dt.
-        spread: mean square of what white noise of unit strength leaves in a mode after a step, over dt: what keeps the variance at
-            rest of u' = L u + noise, 1/(-2 L), exact at any step. None for a scheme that does not take noise.
+        spread: mean square of what white noise of unit strength leaves in a mode after a step, over dt: what keeps the
+            variance at rest of u' = L u + noise, 1/(-2 L), exact at any step. None for a scheme that does not take noise.
         starter: name of the one-step scheme that takes the first steps if they are fixed; adaptive ones start short instead.
         reference: where the scheme comes from.
         uneven: the same for an L that stands for coefficients which vary in space, where it has to differ.
@@ -99,10 +99,10 @@ class Scheme:
 
 _imex1 = (u + dt * n) / (1 - z)
 # What white noise leaves of a step: with R(z) what a step makes of a mode without N, (1 - R^2)/(-2 z), which for exponential
-# schemes is that of an Ornstein-Uhlenbeck process. N of multistep schemes sees the noise of a step half a step late, and from the next
-# step on in the mean at the right time, so that they are of weak order 2; so is what has it in stages at the step's end (Kloeden and
-# Platen, Numerical Solution of Stochastic Differential Equations, 1992, section 15.1). Stages within a step would need
-# increments of their own, and BDF formulas those of past steps: such schemes take no noise.
+# schemes is that of an Ornstein-Uhlenbeck process. N of multistep schemes does not see the noise of its own step, but all later
+# steps see it as if it had come in the middle, so that they are of weak order 2; so are those with stages at the end of the
+# step, which see it (Kloeden and Platen, Numerical Solution of Stochastic Differential Equations, 1992, section 15.1). Stages
+# within a step would need increments of their own, and BDF formulas those of past steps: such schemes take no noise.
 _exact_spread = phi1 * (1 + E) / 2
 _imex1_spread = (1 - z / 2) / (1 - z) ** 2
 

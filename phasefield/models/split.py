@@ -38,7 +38,8 @@ class Noise:
     """Noise of a component: u' = L u + N(u) + sqrt(strength * shape) w in modes, w the modes of white noise.
 
     Attributes:
-        strength: an expression in scalars, which may depend on time. shape: one in what kernels know of a mode and in scalars that do not.
+        strength: an expression in scalars, which may depend on time.
+        shape: one in what kernels know of a mode, and in scalars that do not.
     """
 
     strength: sp.Expr

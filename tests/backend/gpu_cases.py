@@ -51,7 +51,12 @@ CASES = {
 NOISY = {
     "line": ("model=cahn_hilliard", "model.fields.c.noise=1e-3", "grid.shape=[33]"),
     "space": ("model=allen_cahn", "model.fields.eta.noise=0.01*exp(-t)", "grid.shape=[8,10,12]"),
-    "mixed": ("model=cahn_hilliard", "model.fields.c.noise=1e-3", "grid.shape=[9,10,8]", "grid.boundary=[fixed,periodic,no-flux]"),
+    "mixed": (
+        "model=cahn_hilliard",
+        "model.fields.c.noise=1e-3",
+        "grid.shape=[9,10,8]",
+        "grid.boundary=[fixed,periodic,no-flux]",
+    ),
     "grains": (*GRAINS, "model.fields.eta.noise=0.01", "grid.shape=[16,18]"),
 }
 

@@ -12,4 +12,16 @@ from .term import Term, Waves, keys_of
 #: All terms, in the order in which their energies are written.
 TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Source, Noise, Nucleating]
 
-__all__ = ["TERMS", "Bulk", "Elastic", "Gradient", "Noise", "Nucleating", "Operator", "Source", "Term", "Waves", "keys_of"]
+__all__ = [
+    "TERMS",
+    "Bulk",
+    "Elastic",
+    "Gradient",
+    "Noise",
+    "Nucleating",
+    "Operator",
+    "Source",
+    "Term",
+    "Waves",
+    "keys_of",
+]

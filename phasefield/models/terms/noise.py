@@ -1,9 +1,9 @@
 """The noise term: thermal fluctuations of the strength that the mobility's dissipation asks for.
 
-With q = M, or M k^2 of a conserved field, every component obeys u' = -q dF/du + sqrt(2 q kT) xi, xi white noise of unit strength per
-volume and time (Cook, Acta Metall. 18 (1970) 297; Karma and Rappel, Phys. Rev. E 60 (1999) 3614): the Boltzmann distribution
-exp(-F/kT) of the modes on the grid is then at rest. A conserved field needs no random flux, for what its divergence does to a
-mode, sqrt(2 M kT) k . xi, has the covariance of sqrt(2 M kT) |k| xi.
+With q = M, or M k^2 of a conserved field, every component obeys u' = -q dF/du + sqrt(2 q kT) xi, xi white noise of unit
+strength per volume and time (Cook, Acta Metall. 18 (1970) 297; Karma and Rappel, Phys. Rev. E 60 (1999) 3614): the Boltzmann
+distribution exp(-F/kT) of the modes on the grid is then at rest. A conserved field needs no random flux, for what its
+divergence does to a mode, sqrt(2 M kT) k . xi, has the covariance of sqrt(2 M kT) |k| xi.
 
 The noise is no part of N, which schemes extrapolate: the integrator adds what a step of L makes of it (`Scheme.spread`).
 """

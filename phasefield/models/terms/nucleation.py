@@ -1,7 +1,7 @@
 """The nucleation of a field: no term of the equations, but its key stands with theirs.
 
-Nuclei are placed between steps, by a Poisson process whose rate is a law of the local state (Simmons, Shen and Wang, Model. Simul.
-Mater. Sci. Eng. 8 (2000) 935); see `phasefield.nucleation`.
+Nuclei are placed between steps, by a Poisson process whose rate is a law of the local state (Simmons, Shen and Wang, Scripta
+Mater. 43 (2000) 935); see `phasefield.nucleation`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class Nucleating(Term):
 
     @dataclass
     class FieldKeys:
-        """``nucleation``: ``{rate: nuclei per volume and time, radius: , every: , width: , inside: , clearance: }``; null for none."""
+        """``nucleation``: ``{rate: , radius: , every: , width: , inside: , clearance: }``, see `phasefield.models.nucleation`;
+        null for none.
+        """
 
         nucleation: Any = field(default=None, metadata={"expression": True})
 

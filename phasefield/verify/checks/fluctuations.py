@@ -1,7 +1,7 @@
 """Thermal noise against what is known of equilibrium and of the first stage of decomposition.
 
-A mode that nothing but noise and its own stiffness move has the variance kT/(f'' + kappa k^2) per volume (Cook, Acta Metall. 18 (1970)
-297), whatever its mobility, the step and the scheme are.
+A mode that nothing but noise and its own stiffness move has the variance kT/(f'' + kappa k^2) per volume (Cook, Acta Metall. 18
+(1970) 297), whatever its mobility, the step and the scheme are.
 """
 
 from __future__ import annotations
@@ -70,13 +70,15 @@ def deviations(sim: Simulation, samples: int, every: int, skip: int) -> Array:
     result = []
     for members in np.array_split(np.argsort(np.where(moving, k2, -1.0), axis=None, kind="stable"), _SHELLS):
         weight = (numbers * moving).flat[members]
-        result.append(((weight * scaled.flat[members]).sum() / weight.sum() - 1) * math.sqrt(samples * weight.sum() / 2))
+        result.append(
+            ((weight * scaled.flat[members]).sum() / weight.sum() - 1) * math.sqrt(samples * weight.sum() / 2)
+        )
     return np.array(result)
 
 
 def cook(machine: Machine) -> tuple[Array, Array]:
-    """Structure factor by shells of a mixture that noise alone has decomposed for a while: over that of the linear theory, and its
-    standard error.
+    """Structure factor by shells of a mixture that noise alone has decomposed for a while: over that of the linear theory, and
+    its standard error.
 
     S = q kT (exp(2 R t) - 1)/R with R = -q (f'' + kappa k^2), from a uniform state.
     """
@@ -104,7 +106,7 @@ def cook(machine: Machine) -> tuple[Array, Array]:
 
 
 def boltzmann(machine: Machine, scheme: str = "etdms3") -> tuple[float, float]:
-    """Mean square of independent cells (no gradient energy) in a double well, and that of the Boltzmann distribution of one cell."""
+    """Mean square of independent cells (no gradient energy) in a double well, and that of one cell's Boltzmann distribution."""
     kT, cell = 0.15, 0.8**2
     sim = machine.simulation(
         "model=cahn_hilliard_landau",
