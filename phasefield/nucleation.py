@@ -104,8 +104,9 @@ class Nucleator:
         """Puts one nucleus, unless its centre lies in what has transformed."""
         own = cells[self.part]
         picks, distance = self._near(centre, self.law.clearance)
-        there = sum(np.abs(component[np.ix_(*picks)]) for component in own)
-        if (there[distance <= self.law.clearance] > 0.5 * self.law.inside).any():
+        inside, outside = self.law.inside, self.law.outside
+        there = sum((component[np.ix_(*picks)] - outside) / (inside - outside) for component in own)
+        if (there[distance <= self.law.clearance] > 0.5).any():
             return False
         picks, distance = self._near(centre, self._reach)
         shape, member = profile(distance, self.law), 0
@@ -114,8 +115,7 @@ class Nucleator:
             member = int(drawn * len(own))
         for i, component in enumerate(own):
             where = np.ix_(*picks)
-            inside = self.law.inside if i == member else 0.0
-            component[where] += (inside - component[where]) * shape
+            component[where] += ((inside if i == member else outside) - component[where]) * shape
         return True
 
     def state(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ from ..errors import ConfigError, unknown
 if TYPE_CHECKING:
     from .energy import EnergyModel, Reader
 
-_KEYS = ("rate", "radius", "every", "width", "inside", "clearance")
+_KEYS = ("rate", "radius", "every", "width", "inside", "outside", "clearance")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Nucleation:
     Attributes:
         rate: nuclei per volume and time, an expression in the fields, x, y, z, t and the parameters. text: as it is written.
         radius: of a nucleus, where its profile is half. width: w in its profile (1 - tanh((r - radius)/(sqrt(2) w)))/2.
-        every: time between two moments at which nuclei appear. inside: value of the field within one.
+        every: time between two moments at which nuclei appear. inside, outside: the field within one, and where none has been; what
+            is beyond their middle counts as transformed.
         clearance: how far the centre has to be from what has transformed already.
     """
 
@@ -37,10 +38,11 @@ class Nucleation:
     every: float
     width: float
     inside: float
+    outside: float
     clearance: float
 
     def __str__(self) -> str:
-        names = ("radius", "every", "width", "inside", "clearance")
+        names = ("radius", "every", "width", "inside", "outside", "clearance")
         return f"rate {self.text}, " + ", ".join(f"{name} {getattr(self, name):g}" for name in names)
 
 
@@ -66,13 +68,19 @@ def read_nucleation(key: str, value: Any, conserved: bool, reader: Reader) -> Nu
     for name in ("rate", "radius", "every"):
         if value.get(name) is None:
             raise ConfigError(f"{key}.{name}", "is missing", "a nucleation has at least {rate: , radius: , every: }")
-    numbers = {name: reader.number(f"{key}.{name}", value[name]) for name in _KEYS[1:] if value.get(name) is not None}
-    for name in ("radius", "every", "inside", "width"):
+    numbers = {
+        name: reader.number(f"{key}.{name}", value[name], signed=name in ("inside", "outside"))
+        for name in _KEYS[1:]
+        if value.get(name) is not None
+    }
+    for name in ("radius", "every", "width"):
         if numbers.get(name, 1.0) <= 0:
             raise ConfigError(f"{key}.{name}", f"is {numbers[name]:g}; a number > 0 is expected")
     text = str(value["rate"])
     (rate,) = reader.expressions(f"{key}.rate", text, 1)
-    found = {"width": numbers["radius"] / 3, "inside": 1.0, "clearance": 0.0, **numbers}
+    found = {"width": numbers["radius"] / 3, "inside": 1.0, "outside": 0.0, "clearance": 0.0, **numbers}
+    if found["inside"] == found["outside"]:
+        raise ConfigError(f"{key}.inside", f"is {found['inside']:g}, and so is outside: nothing would appear")
     return Nucleation(rate, text, **found)
 
 

@@ -187,3 +187,12 @@ def test_what_noise_cannot_do(keys: list[str], message: str) -> None:
     given = ("model=cahn_hilliard_landau", "model.fields.phi.noise=0.1", "time.adaptive=false", "time.dt=0.1", *keys)
     with pytest.raises(ConfigError, match=message):
         MACHINE.simulation("grid.shape=[8]", *given)
+
+
+@pytest.mark.slow
+def test_waves_of_an_interface_share_the_energy_alike() -> None:
+    """Capillary waves at rest: kT/2 for each."""
+    ratios, errors = fluctuations.capillary(MACHINE)
+    print(ratios, errors)
+    assert np.abs((ratios - 1) / errors).max() < 4
+    assert errors.max() < 0.08

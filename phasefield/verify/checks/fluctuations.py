@@ -130,6 +130,32 @@ def boltzmann(machine: Machine, scheme: str = "etdms3") -> tuple[float, float]:
     return float(np.mean(found)), float((u**2 * p).sum() / p.sum())
 
 
+def capillary(machine: Machine, samples: int = 1500) -> tuple[Array, Array]:
+    """Energy of an interface from its waves at rest, by four wavelengths, over 2 sqrt(2)/3, and its standard error.
+
+    A height h has <|h_k|^2> = kT/(sigma k^2 L); that of the profile integrated has besides what the phases fluctuate.
+    """
+    kT, length, depth, apart = 0.01, 64, 40, 15
+    sim = machine.simulation(
+        "model=allen_cahn",
+        f"model.fields.eta.noise={kT}",
+        f"initial.eta=tanh((x-{depth // 2})/sqrt(2))",
+        f"grid.shape=[{depth},{length}]",
+        "grid.boundary=[no-flux,periodic]",
+        "time.adaptive=false",
+        "time.dt=0.25",
+    )
+    number = np.arange(1, 5)
+    power, k = np.zeros(4), 2 * math.pi * number / length
+    for i in range(samples):
+        heights = 0.5 * field_values(run(sim, (i + 1) * apart))[0].sum(axis=0)
+        power += np.abs(np.fft.rfft(heights)[number] / length) ** 2
+    phases = depth * kT / (4 * length * (2 + k**2))
+    sigma = kT / (k**2 * length * (power / samples - phases))
+    # A wave forgets as exp(-k^2 t); two numbers a wave.
+    return sigma / (2 * math.sqrt(2) / 3), np.sqrt((1 + np.exp(-2 * k**2 * apart)) / (1 - np.exp(-2 * k**2 * apart)) / samples)
+
+
 def _worst(machine: Machine, kinetics: str, *keys: str) -> float:
     return float(np.abs(deviations(harmonic(machine, kinetics, *keys), 200, 1, 1)).max())
 
