@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .errors import ConfigError
 from .grid import Grid
-from .integrators import AdaptiveSteps, Carry, Controller, Integrator, Trial
+from .integrators import SCHEMES, AdaptiveSteps, Carry, Controller, Integrator, Trial
 from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_noise
+from .models.parameters import telling
 from .models.spectrum import Spectrum
 from .specs import TimeSpec
 
@@ -61,6 +63,35 @@ def adaptive_steps(
 
     growth = Amplification(model, grid, _ROUNDOFF * epsilon)
     return AdaptiveSteps(integrator, controller, time.end, noise if model.gradient_flow else None, growth, sources)
+
+
+def check_noise(time: TimeSpec, model: EnergyModel) -> None:
+    """Refuses steps that thermal noise cannot take, and a strength of it that is none on the way.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if not model.noisy:
+        return
+    name = next(f.name for f in model.order_parameters if f.values["noise"] != 0)
+    if time.adaptive:
+        raise ConfigError(
+            "time.adaptive",
+            f"is true, and model.fields.{name}.noise needs fixed steps: to take back steps by what chance brought would bias it",
+            "set time.adaptive=false and time.dt=...",
+        )
+    if SCHEMES[time.scheme].spread is None:
+        fit = [scheme for scheme, found in SCHEMES.items() if found.spread is not None]
+        raise ConfigError(
+            "time.scheme",
+            f"is {time.scheme}, whose steps take no noise as model.fields.{name}.noise has it",
+            f"choose one of {', '.join(fit)}",
+        )
+    strengths = [f.values["noise"] for f in model.order_parameters if not isinstance(f.values["noise"], float)]
+    times = telling(strengths, 0.0, time.end) if strengths else []
+    for term in model.terms:
+        for t in times:
+            term.scalars(t)
 
 
 def first_step(model: EnergyModel, spectrum: Spectrum, grid: Grid, stabilizers: Sequence[float], end: float) -> float:

@@ -17,6 +17,7 @@ from .initial import Rows, Sample, initial_rows, merge_initial, slabs
 from .keys.renamed import of_earlier
 from .models import EnergyModel, check_axes, referenced, references
 from .models.resolution import Resolution, resolution
+from .pace import check_noise
 from .specs import ARRAY, FieldSpec, RunSpec
 
 #: What resuming a run allows.
@@ -108,6 +109,7 @@ def check_terms(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
     check_axes(model, grid)
     for term in model.terms:
         term.check(grid, {name: vars(f) for name, f in spec.model.fields.items()})
+    check_noise(spec.time, model)
 
 
 def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> dict[str, Any]:

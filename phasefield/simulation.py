@@ -33,6 +33,7 @@ from .models import (
 from .models.parameters import telling
 from .models.resolution import Resolution, resolution
 from .models.spectrum import Spectrum
+from .nucleation import nucleators
 from .observables import Factory, Observer, continuation, of_term
 from .pace import adaptive_steps
 from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
@@ -136,7 +137,7 @@ class Simulation:
             self._scale, self._samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
         self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
-        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, adaptive)
+        self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, adaptive, spec.seed)
         names, more = list(spec.output.observables), dict(observables or {})
         if self.continuation:
             names.append("continuation")
@@ -151,6 +152,7 @@ class Simulation:
         self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
         ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.varies else []
         self._mobilities = self.backend.program(self.layout, ranges) if ranges else None
+        self._nucleating = nucleators(self.model, self.grid, spec.seed)
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self.steps: AdaptiveSteps | FixedSteps
         if adaptive:
@@ -191,11 +193,15 @@ class Simulation:
                 "the chemical potential of the initial values is not finite",
                 "choose initial values within the energy's domain",
             )
-        # What N does not tell, so that the first step can be held against it.
+        self._complete_energies()
+        return carry
+
+    def _complete_energies(self) -> None:
+        """Finds what N does not tell, so that the first step can be held against it."""
+        carry = self.carry
         observed = self.observe(carry, measure=False)[1]
         known = {part: observed.get(f"free_energy_{part}", math.nan) for part in carry.energies}
         carry.energies |= {part: known[part] for part, value in carry.energies.items() if math.isnan(value)}
-        return carry
 
     def _restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Carry:
         """The carry of a checkpoint, whose arrays are let go one by one if they are in a dictionary."""
@@ -210,6 +216,8 @@ class Simulation:
         # Checkpoints of earlier versions know one part alone; the others are found with N.
         energies = number.get("energies") or {"gradient": number["gradient"]}
         buffers = {name: load(name) for name in list(arrays)}
+        for nucleator in self._nucleating:
+            nucleator.restore(meta["nucleation"][nucleator.field.name])
         return self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies)
 
     def _beat(self, checkpoint: Checkpoint | None) -> Beat:
@@ -241,7 +249,7 @@ class Simulation:
             Diverged: no acceptable step exists.
         """
         try:
-            self.steps.advance(self.carry, target)
+            self.steps.advance(self.carry, min([target, *(nucleator.next_time for nucleator in self._nucleating)]))
         except NoWay as error:
             self._diverged(error.reason, error.hint)
         if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
@@ -256,6 +264,29 @@ class Simulation:
         uncertain = self.spec.time.adaptive and any(doubts)
         if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
             self._stabilize()
+        if any(nucleator.due(self.reached) for nucleator in self._nucleating):
+            self._nucleate()
+
+    def _nucleate(self) -> None:
+        """Places the nuclei that are due; only fields that have got some change."""
+        carry, scratch = self.carry, self._cells(self.carry)
+        host = self.backend.lend(scratch)
+        cells, reached = cells_of(self.layout, host), self.reached
+        due = [nucleator for nucleator in self._nucleating if nucleator.due(reached)]
+        changed = [nucleator.part for nucleator in due if nucleator(cells, carry.t, reached)]
+        if not changed:
+            return
+        host /= self.grid.norm
+        self.backend.from_host(host, scratch)
+        self._to_modes({"u": scratch})
+        for part in changed:
+            self.backend.copy(scratch[part], carry.u[part])
+        # The past belongs to another state, and the phase that has come may ask for another S.
+        carry.energies = dict.fromkeys(carry.energies, math.nan)
+        self.integrator.restart(carry, carry.t)
+        self._complete_energies()
+        self.steps.shorten()
+        self._stabilize()
 
     def _curvature(self, cells: np.ndarray, t: float) -> Curvature:
         """What S has to cover from time ``t`` to the end, with the parameters on their way."""
@@ -296,6 +327,11 @@ class Simulation:
             self.split.stabilize(self.stabilizers, self.model)
             self.integrator.restart(carry, carry.t)
             self.steps.shorten()
+
+    @property
+    def nuclei(self) -> dict[str, int]:
+        """How many nuclei have appeared so far, of every field in which they do."""
+        return {nucleator.field.name: nucleator.placed for nucleator in self._nucleating}
 
     @property
     def beat(self) -> Beat | None:
@@ -375,4 +411,5 @@ class Simulation:
             "bounds": self._bounds,
             "stepping": stepping,
             "beat": None if self.beat is None else self.beat.state(),
+            "nucleation": {nucleator.field.name: nucleator.state() for nucleator in self._nucleating},
         }

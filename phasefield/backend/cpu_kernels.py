@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..codegen import Kernel, embedded, loop_source
+from ..codegen import Kernel, embedded, loop_source, table_scalars
 from . import cache
 from .layout import Layout
 from .workers import address, native
@@ -33,9 +33,9 @@ class LoopKernel:
         self.kernel = kernel
         table = mirrored(kernel, layout)
         kernel = embedded(kernel, layout.places, layout.parts)
-        from .intrinsics import IMPORTS  # not before there is something to compile: numba takes its time to come
+        from .intrinsics import BITS, IMPORTS  # not before there is something to compile: numba takes its time to come
 
-        self.source = IMPORTS + loop_source(kernel, layout.parts, dtype, table)
+        self.source = IMPORTS + (BITS if kernel.whites else "") + loop_source(kernel, layout.parts, dtype, table)
         module = cache.load(self.source, kernel.name)
         self.address: int = module.entry.address
         self._extent = layout.extent(kernel.space)
@@ -53,9 +53,12 @@ class LoopKernel:
         self._scalars = np.zeros(max(1, len(kernel.scalars)))
         self._put = struct.Struct(f"{len(kernel.scalars)}d").pack_into
         self._given: list[float] | None = None
+        self._filled: list[float] | None = None
         self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
         self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
         self.table_indices = self._table.shape[1]
+        filling = set(table_scalars(kernel)) if table else set()
+        self._filling = [place for place, name in enumerate(self._names) if name in filling]
 
     @property
     def scratch(self) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +86,12 @@ class LoopKernel:
             return False
         self._put(self._scalars.data, 0, *given)
         self._given = given
-        return self.tabulate is not None
+        if self.tabulate is None:
+            return False
+        # The step that noise is keyed by changes every time and leaves the table alone.
+        filled = [given[place] for place in self._filling]
+        stale, self._filled = filled != self._filled, filled
+        return stale
 
     @property
     def partial(self) -> np.ndarray:

@@ -149,6 +149,8 @@ class Layout:
             neighbours = np.arange(n) + step
             wrap = axis is not None and axis.boundary == "periodic"
             return (neighbours % n if wrap else np.clip(neighbours, 0, n - 1)).astype(np.int32)
+        if symbol in ("number", "mirror", "edge"):
+            return self._numbers(symbol, place)
         if symbol == "scale":
             return np.full(n, 0.0 if axis is None else 0.5 / axis.spacing, dtype)
         if axis is None:
@@ -174,6 +176,22 @@ class Layout:
         if symbol.removeprefix("back_") == "partner":
             return (values - own.start).astype(np.int32)  # within the part, see `local`
         return values
+
+    def _numbers(self, symbol: str, place: int) -> np.ndarray:
+        """Of the modes along a buffer's axis, in the order of the whole grid whatever part of it is here:
+
+        ``number``, of which the sum over the two outer axes names a row; ``mirror``, that of the mode of opposite wavenumber;
+        ``edge``, whether halved complex modes contain their opposites, as 0 and n/2 do.
+        """
+        n = self.modes[place]
+        index = np.arange(n)
+        axis = dict(zip(self.places, self.grid.axes, strict=True)).get(place)
+        if symbol == "edge":
+            held = axis is not None and axis.basis == "rfft"
+            return (held & ((index == 0) | (2 * index == (axis.n if axis else 0)))).astype(np.int32)
+        if symbol == "mirror" and axis is not None and axis.basis == "fft":
+            index = -index % n
+        return (index * (self.modes[1] if place == 0 else 1)).astype(np.int32)
 
     def local(self, axis: int) -> bool:
         """Whether the modes that a derivative along an axis of the grid reads are the part's own."""

@@ -9,8 +9,8 @@ combined inside the loop; none is stored as a field.
 
 from .cuda import WIDE, assign_source, cuda_scalars, cuda_source
 from .form import AXIS_SYMBOLS, K2, K2_ALONG, K_ALONG, MASK, WEIGHT, Kernel, Reduction, array_symbol, embedded
-from .functions import Derivative, GradientNorm, PerMode, Phi
-from .loops import loop_source, table_values
+from .functions import Derivative, GradientNorm, PerMode, Phi, White, step_scalars, white, white_scalars
+from .loops import loop_source, table_scalars, table_values
 from .lowering import Lowered, lower
 from .reductions import reduce_source
 
@@ -29,6 +29,7 @@ __all__ = [
     "PerMode",
     "Phi",
     "Reduction",
+    "White",
     "array_symbol",
     "assign_source",
     "cuda_scalars",
@@ -37,5 +38,9 @@ __all__ = [
     "loop_source",
     "lower",
     "reduce_source",
+    "step_scalars",
+    "table_scalars",
     "table_values",
+    "white",
+    "white_scalars",
 ]

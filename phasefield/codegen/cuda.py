@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from .form import Kernel, is_index
 from .functions import ELEMENTARY
-from .lowering import Lowered, lower
+from .lowering import Lowered, lower, white_symbol
+from .philox import SEED, STEP, cuda_white
 from .printing import (
     STARTS,
     CudaPrinter,
@@ -70,6 +71,8 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     out = [prelude(_REAL[dtype]), f"typedef {'long long' if wide else 'int'} index_t;"]
     for n in power_closure(code.powers):
         out.append(f"template <typename T> __device__ inline T POW{n}(T x) {{ return {power_chain(n)}; }}")
+    if kernel.whites:
+        out += cuda_white(parts, dtype)
     out += [
         f"#define AT(c, i, j, k) ((((index_t)(c)*{n0} + (i))*{n1} + (j))*{row} + (k))",
         f'extern "C" __global__ void {kernel.name}({", ".join(_arguments(kernel))}) {{',
@@ -107,6 +110,7 @@ def _body(kernel: Kernel, code: Lowered, parts: int) -> list[str]:
     pad, printer = " " * 8, CudaPrinter()
     out = [f"{pad}const real {s} = {combine(s)};" for s in kernel.axis_symbols]
     out += [f"{pad}const real {name} = {printed(printer, e)};" for name, e in code.shared]
+    out += _whites(kernel, parts, pad)
     if parts == 1:
         values = {(a, c): f"all_{a}[AT({c}, i, j, k)]" for a, c in kernel.reads}
         out += [f"{pad}real new_{a}_{c};" for a, c, _ in code.outputs]
@@ -119,6 +123,20 @@ def _body(kernel: Kernel, code: Lowered, parts: int) -> list[str]:
         values = {(a, c): f"mode_{a}_{c}.{part}" for a, c in kernel.reads}
         out += _part(kernel, code, pad, values, lambda a, c, part=part: f"new_{a}_{c}.{part}", part)  # type: ignore[misc]
     return out + [f"{pad}*(Mode*)(all_{a} + AT({c}, i, j, 2*k)) = new_{a}_{c};" for a, c, _ in code.outputs]
+
+
+def _whites(kernel: Kernel, parts: int, pad: str) -> list[str]:
+    """The noise at i, j, k: of a complex mode both parts, by the names of its numbers and ``_re`` and ``_im``."""
+    out = []
+    mode = "number_2[k], edge_2[k], number_0[i] + number_1[j], mirror_0[i] + mirror_1[j]"
+    for call in kernel.whites:
+        name, arguments = white_symbol(call).name, ", ".join([mode, str(call.component), *SEED, *STEP])
+        if parts == 1:
+            out.append(f"{pad}const real {name} = WHITE({arguments});")
+        else:
+            out.append(f"{pad}real {name}_im;")
+            out.append(f"{pad}const real {name}_re = WHITE({arguments}, {name}_im);")
+    return out
 
 
 def _part(
@@ -143,6 +161,9 @@ def _part(
         partner = f"all_{a}[AT({c}, {', '.join(partner_of(call))})]"
         value = {"re": f"-mode_{a}_{c}.im", "im": f"mode_{a}_{c}.re"}.get(part, partner)
         out.append(f"{inner}const real {derivative_name(call, f'{a}_{c}')} = {slope_of(call)}*{value};")
+    if part:
+        names = [white_symbol(call).name for call in kernel.whites]
+        out += [f"{inner}const real {name} = {name}_{part};" for name in names]
     out += [f"{inner}const real {name} = {printed(printer, e)};" for name, e in code.per_part]
     out += [f"{inner}{target(a, c)} = {printed(printer, e)};" for a, c, e in code.outputs]
     out += [f"{inner}{accumulate(op, f'sum_{name}', printed(printer, e))};" for name, op, e in code.reductions]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import sympy as sp
 
-from .functions import Derivative, GradientNorm
+from .functions import Derivative, GradientNorm, PerMode, White
 
 #: Symbols that stand for a combination of one 1-D array per axis, and how the three are combined.
 AXIS_SYMBOLS: dict[str, str] = {"k2": "sum", "weight": "product", "mask": "product", "x": "sum", "y": "sum", "z": "sum"}
@@ -26,7 +26,7 @@ DIRECTIONS = {
 }
 
 #: 1-D arrays of indices, the others hold numbers.
-_INDICES = ("above", "below", "partner", "back_partner")
+_INDICES = ("above", "below", "partner", "back_partner", "number", "edge", "mirror")
 
 
 def is_index(array: str) -> bool:
@@ -115,6 +115,11 @@ class Kernel:
         found = {call for e in self.results for call in sp.sympify(e).atoms(Derivative)}
         return sorted(found, key=sp.default_sort_key)
 
+    @cached_property
+    def whites(self) -> list[White]:
+        found = {call for e in self.results for call in sp.sympify(e).atoms(White)}
+        return sorted(found, key=lambda call: call.component)
+
     @property
     def even(self) -> bool:
         """Whether modes whose wavenumbers differ in signs have the same coefficients."""
@@ -131,11 +136,13 @@ class Kernel:
             names += [f"{side}_{a}" for side in ("above", "below", "scale") for a in "012"]
         for call in self.derivatives:
             names += [f"{'back_' if call.back else ''}{name}_{call.axis}" for name in ("partner", "slope")]
+        if self.whites:
+            names += ["number_0", "number_1", "number_2", "mirror_0", "mirror_1", "edge_2"]
         return list(dict.fromkeys(names))
 
 
 def embedded(kernel: Kernel, places: Sequence[int], parts: int) -> Kernel:
-    """The kernel with the axes of the grid replaced by those of its buffers; itself if it knows no directions.
+    """The kernel with the axes of the grid replaced by those of its buffers; itself if it knows no directions and no noise.
 
     Args:
         places: buffer axis (0, 1, 2) of every axis of the grid. parts: numbers per mode.
@@ -154,7 +161,10 @@ def embedded(kernel: Kernel, places: Sequence[int], parts: int) -> Kernel:
     for call in kernel.derivatives:
         known = call.axis < len(places)
         table[call] = Derivative(call.array, places[call.axis], int(call.back)) if known else sp.S.Zero
-    if not kernel.derivatives and not {s.name for s in table} & kernel._used:
+    if parts == 1:
+        # A real number stands for as many cells as its weight says; of a complex mode the two parts do.
+        table |= {call: PerMode(1 / sp.sqrt(WEIGHT)) * call for call in kernel.whites}
+    if not kernel.derivatives and not kernel.whites and not {s.name for s in table} & kernel._used:
         return kernel
 
     def placed(expr: Any) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 
 import sympy as sp
 
+from .philox import SEED, STEP
+
 #: Functions of one number that both languages have under one name (Python's ``math``, CUDA's mathematics), by that name, which is
 #: SymPy's too, and how generated text calls them.
 ELEMENTARY = {"exp": "EXP", "log": "LOG", "sin": "SIN", "cos": "COS", "tanh": "TANH"}
@@ -30,6 +32,35 @@ class GradientNorm(sp.Function):
     """GradientNorm(u): |grad u| by central differences over the neighbouring cells; real space only, ``u`` an array."""
 
     nargs = 1
+
+
+class White(sp.Function):
+    """White(component, *scalars): the mode of white noise whose cells are independent normal numbers, the inverse transform being
+    unscaled, times the square root of the number of cells: of mean square 1 summed over what a Parseval weight counts.
+
+    The same number wherever a kernel says so with the same scalars, which are the seed and the step in pieces of 16 bits
+    (`phasefield.codegen.philox`), see `white`; spectral space only.
+    """
+
+    @property
+    def component(self) -> int:
+        return int(self.args[0])
+
+
+def white(component: int) -> White:
+    """`White` of a component, by the names of scalars that `white_scalars` gives the values of."""
+    return White(component, *(sp.Symbol(name, real=True) for name in (*SEED, *STEP)))
+
+
+def white_scalars(seed: int, step: int) -> dict[str, float]:
+    """Seed, taken modulo 2^64, and step, modulo 2^48, as kernels take them."""
+    return {name: float(seed >> 16 * i & 0xFFFF) for i, name in enumerate(SEED)} | step_scalars(step)
+
+
+def step_scalars(step: int) -> dict[str, float]:
+    """Those of them that change from step to step."""
+    low, middle, high = STEP
+    return {low: float(step & 0xFFFF), middle: float(step >> 16 & 0xFFFF), high: float(step >> 32 & 0xFFFF)}
 
 
 class Derivative(sp.Function):

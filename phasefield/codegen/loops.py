@@ -9,9 +9,10 @@ from typing import Any
 import sympy as sp
 
 from .form import Kernel, is_index
-from .functions import ELEMENTARY, Derivative, GradientNorm
+from .functions import ELEMENTARY, Derivative, GradientNorm, White
 from .groups import Group, grouped
-from .lowering import Lowered, lower
+from .lowering import Lowered, lower, white_symbol
+from .philox import SEED, STEP, loop_white
 from .printing import (
     STARTS,
     LoopPrinter,
@@ -34,7 +35,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``.
 
     Two names are left to whoever loads it: ``pointer``, which makes a pointer of an address, and ``NoAlias``, the compiler of
-    functions whose arrays do not overlap.
+    functions whose arrays do not overlap; two more with noise, ``bits_of`` a float as an integer and the ``number_of`` such bits.
 
     ``context`` is the address of 64-bit integers: the lengths of the visited index space; the last three lengths of every
     buffer; address of every array and bytes between its components; address and length of every axis array; addresses of the
@@ -73,6 +74,8 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         helpers[f"POW{n}(x)"] = power_chain(n)
     for head, body in helpers.items():
         out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
+    if kernel.whites:
+        out += loop_white(parts, dtype)
     tabulated = code.exponentials if mirror else []
     out.append(f"TABULATED = {len(tabulated)}")
     if tabulated:
@@ -86,6 +89,13 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
 def table_values(kernel: Kernel) -> int:
     """How many values per mode `loop_source` tabulates with ``mirror``."""
     return len(lower(kernel).exponentials)
+
+
+def table_scalars(kernel: Kernel) -> list[str]:
+    """The scalars that what `loop_source` tabulates depends on."""
+    code = lower(kernel)
+    needed = code.behind(code.exponentials)
+    return [name for name in kernel.scalars if name in needed]
 
 
 def _columns(kernel: Kernel) -> list[tuple[str, int]]:
@@ -200,9 +210,11 @@ def _group_functions(
         columns = [column for column in _columns(kernel) if column in group.columns]
         body = tuple(_loops(kernel, code, parts, tabulated, group, columns))
         if body not in groups:
-            functions += _function(kernel, f"group{len(groups)}", len(columns), len(group.reductions), tabulated, body)
+            results = len(group.reductions) + len(_whites(kernel, group))
+            functions += _function(kernel, f"group{len(groups)}", len(columns), results, tabulated, body)
         given = [number for a, c in columns for number in (context.array(a), c)]
-        groups.setdefault(body, []).append(given + [rows[name] for name, _, _ in group.reductions])
+        given += [rows[name] for name, _, _ in group.reductions]
+        groups.setdefault(body, []).append(given + [call.component for call in _whites(kernel, group)])
     calls: list[str] = []
     if rows:
         functions += ["", f"START = array([{', '.join(STARTS[r.op] for r in kernel.reductions.values())}])"]
@@ -225,7 +237,8 @@ def _loops(
     printer = LoopPrinter({"fully_qualified_modules": False})
     own = [(name, e) for name, e in code.per_part if name in group.wanted]
     names = {f"{a}@{c}": f"q{q}" for q, (a, c) in enumerate(columns)} | {n: f"v{v}" for v, (n, _) in enumerate(own)}
-    table = {sp.Symbol(old, real=True): sp.Symbol(new, real=True) for old, new in names.items()}
+    whites = {white_symbol(call).name: f"white{w}" for w, call in enumerate(_whites(kernel, group))}
+    table = {sp.Symbol(old, real=True): sp.Symbol(new, real=True) for old, new in {**names, **whites}.items()}
 
     def text(expr: Any) -> str:
         return printed(printer, expr.xreplace(table))
@@ -247,7 +260,11 @@ def _loops(
     pad += "    "
     out += [f"{pad}{name} = line_{name}[k]" for name in mine]
     out += _shared(kernel, code, sorted(group.wanted - set(tabulated)), pad)
+    for w, name in enumerate(whites.values()):
+        targets = ", ".join(f"{name}_{part}" for part in range(parts))
+        out.append(f"{pad}{targets} = {_white(kernel, f'place{len(group.reductions) + w}')}")
     for part in range(parts):
+        out += [f"{pad}{name} = {name}_{part}" for name in whites.values()]
         at = "k" if parts == 1 else f"{parts}*k + {part}" if part else f"{parts}*k"
         out += [f"{pad}q{q} = row_q{q}[{at}]" for q, column in enumerate(columns) if column in set(kernel.reads)]
         for q in sorted(names[symbol.name] for symbol in gradients):
@@ -259,6 +276,19 @@ def _loops(
         out += [f"{pad}{accumulate(op, f'sum{r}', text(e))}" for r, (_, op, e) in enumerate(group.reductions)]
     results = [(op, f"partial[place{r}, i]", f"sum{r}") for r, (_, op, _) in enumerate(group.reductions)]
     return out + [f"        {accumulate(*result)}" for result in results]
+
+
+def _whites(kernel: Kernel, group: Group) -> list[White]:
+    """The noise that a group's results are made of."""
+    return [call for call in kernel.whites if white_symbol(call).name in group.wanted]
+
+
+def _white(kernel: Kernel, component: str) -> str:
+    """The noise of a component at mode i, j, k."""
+    scalars = ", ".join(name for name in (*SEED, *STEP))
+    return (
+        f"WHITE(number_2[k], edge_2[k], number_0[i] + number_1[j], mirror_0[i] + mirror_1[j], {component}, {scalars})"
+    )
 
 
 def _named(call: Derivative, names: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import sympy as sp
 
 from .form import AXIS_SYMBOLS, DIRECTIONS, Kernel
-from .functions import PerMode, Phi
+from .functions import PerMode, Phi, White
 from .phi import phi_lines
 
 
@@ -30,6 +31,16 @@ class Lowered:
         used = {s.name for e in finals for s in e.free_symbols}
         return [name for name in (*AXIS_SYMBOLS, *DIRECTIONS, *(name for name, _ in self.shared)) if name in used]
 
+    def behind(self, names: Sequence[str]) -> set[str]:
+        """All names that shared values are made of, their own included."""
+        needed = set(names)
+        for name, e in reversed(self.shared):
+            if name in needed:
+                needed |= (
+                    set(re.findall(r"[A-Za-z_]\w*", e)) if isinstance(e, str) else {s.name for s in e.free_symbols}
+                )
+        return needed
+
     @property
     def exponentials(self) -> list[str]:
         """The kept values that contain exponentials and so are worth keeping from one pass to the next."""
@@ -40,10 +51,16 @@ class Lowered:
         return [name for name in self.kept if name in costly]
 
 
+def white_symbol(call: White) -> sp.Symbol:
+    """What stands for a number of white noise."""
+    return sp.Symbol(f"white_{call.component}", real=True)
+
+
 def lower(kernel: Kernel) -> Lowered:
     """Common subexpressions out, phi functions expanded."""
-    results = [sp.sympify(e) for e in kernel.results]
-    dependent = {f"{a}@{c}" for a, n in kernel.arrays.items() for c in range(n)}
+    whites = {call: white_symbol(call) for call in kernel.whites}
+    results = [sp.sympify(e).xreplace(whites) for e in kernel.results]
+    dependent = {f"{a}@{c}" for a, n in kernel.arrays.items() for c in range(n)} | {s.name for s in whites.values()}
     names = sp.numbered_symbols("t", real=True)
     coefficients = sorted({c for e in results for c in e.atoms(PerMode)}, key=sp.default_sort_key)
     symbols = [sp.Symbol(f"c{i}", real=True) for i in range(len(coefficients))]

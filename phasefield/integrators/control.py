@@ -243,6 +243,7 @@ class Controller:
         "drifts",
         "holds",
         "unseen",
+        "stiffness",
     )
 
     def state(self) -> dict[str, Any]:

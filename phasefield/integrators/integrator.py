@@ -10,7 +10,7 @@ from typing import Any
 import sympy as sp
 
 from ..backend import Apply, Backend, Compiled, Layout, Program
-from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol
+from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol, step_scalars, white, white_scalars
 from ..models.split import Split
 from .schemes import RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
 from .state import Carry, Trial
@@ -33,10 +33,14 @@ class Integrator:
 
     Args:
         split: what is integrated. layout: of its arrays, which is handed to the backend and of which nothing is known here.
-        adaptive: whether `attempt` is used; decides which buffers exist.
+        adaptive: whether `attempt` is used; decides which buffers exist. Noise comes in `step` alone: to judge steps by what
+            chance brought, and take some of them back, would bias it.
+        seed: of the split's noise.
     """
 
-    def __init__(self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, adaptive: bool) -> None:
+    def __init__(
+        self, scheme: Scheme, split: Split, layout: Layout, backend: Backend, adaptive: bool, seed: int = 0
+    ) -> None:
         self.scheme, self.split, self.layout, self.backend, self.adaptive = scheme, split, layout, backend, adaptive
         self._history, self._memory = scheme.history(adaptive), scheme.memory
         self._oldest_names = [(name, self._oldest(name)) for name in ("u", "n")]
@@ -49,6 +53,10 @@ class Integrator:
         self._supplies = [(f"missupply_{i}", f"supply_{i}") for i in split.supplied]
         self._older = {name: [old for old in self._history if old.startswith(f"{name}_")] for name in ("u", "n")}
         self._names = [*split.scalars(0.0), "dt", *(symbol.name for symbol in RATIOS)]
+        # What noise is keyed by, and strengths of it that depend on time.
+        self._keyed = white_scalars(seed, 0) if any(noise is not None for noise in split.noise) else {}
+        self._strengths = {s.name for noise in split.noise if noise is not None for s in noise.strength.free_symbols}
+        self._names += self._keyed
         self._evaluate = backend.program(layout, split.operations("work"))
         self._to_cells = backend.program(layout, split.cells("work"))
         self._method = self._compile(scheme)
@@ -92,7 +100,10 @@ class Integrator:
 
     def _compile(self, scheme: Scheme) -> _Method:
         prefix = "" if scheme is self.scheme else "start_"
-        stages = [self._kernel(f"{prefix}stage{i + 1}", {"target": e}) for i, e in enumerate(scheme.stages)]
+        stages = [
+            self._kernel(f"{prefix}stage{i + 1}", {"target": self._driven(scheme, e)})
+            for i, e in enumerate(scheme.stages)
+        ]
         if self.adaptive:
             update = self._program(self._attempt_kernel(scheme), "work")
         else:
@@ -123,6 +134,17 @@ class Integrator:
             result.append(form.xreplace({z: dt * self.split.linear[i]}))
         return result
 
+    def _driven(self, scheme: Scheme, state: sp.Expr) -> list[sp.Expr]:
+        """A scheme's expression for a state at the end of a step, with what noise adds meanwhile."""
+        found = self._expressions(state, 1)
+        for i, noise in enumerate(self.split.noise):
+            if noise is None:
+                continue
+            assert scheme.spread is not None, "refused before"
+            spread = dt * scheme.spread.xreplace({z: dt * self.split.linear[i]})
+            found[i] += sp.sqrt(noise.strength) * PerMode(sp.sqrt(spread * noise.shape)) * white(i)
+        return found
+
     @staticmethod
     def _states(weights: Mapping[sp.Symbol, sp.Expr], states: Mapping[sp.Symbol, sp.Symbol], base: int) -> sp.Expr:
         """What past states contribute to a linear form."""
@@ -141,7 +163,7 @@ class Integrator:
 
     def _step_kernel(self, name: str, scheme: Scheme) -> Kernel:
         # The oldest buffers take the new values and the names rotate (`step`): history is kept without copying it.
-        new = self._expressions(scheme.update, 1)
+        new = self._driven(scheme, scheme.update)
         return self._kernel(name, {self._oldest("u"): new, self._oldest("n"): new})
 
     def _size(self, array: str) -> int:
@@ -229,7 +251,11 @@ class Integrator:
         return {**self._unknown, **found}
 
     def _scalars(self, carry: Carry, size: float, t: float) -> dict[str, float]:
-        return {**self.split.scalars(t), "dt": size, **carry.ratios(size)}
+        found = {**self.split.scalars(t), "dt": size, **carry.ratios(size)}
+        if self._keyed:
+            midway = self.split.scalars(carry.t + 0.5 * size)
+            found |= {name: midway[name] for name in self._strengths} | self._keyed | step_scalars(carry.step)
+        return found
 
     def _push(self, carry: Carry, name: str, new: Any) -> Any:
         """Makes ``new`` the latest of the buffers u, u_old, ... or n, n_old, ...; returns the oldest one, now free."""

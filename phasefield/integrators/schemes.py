@@ -51,6 +51,8 @@ class Scheme:
             the scheme improves upon, or `OWN` times that of the scheme itself.
         drift: factor per mode that makes of ``error`` what the rate of a mode is off by, times dt, if steps go on like this.
         stages: states at which N is evaluated within the step, giving n1, n2, ...; nodes: their times in units of dt.
+        spread: mean square of what white noise of unit strength leaves in a mode after a step, over dt: what keeps the
+            variance at rest of u' = L u + noise, 1/(-2 L), exact at any step. None for a scheme that does not take noise.
         starter: name of the one-step scheme that takes the first steps if they are fixed; adaptive ones start short instead.
         reference: where the scheme comes from.
         uneven: the same for an L that stands for coefficients which vary in space, where it has to differ.
@@ -66,6 +68,7 @@ class Scheme:
     nodes: tuple[float, ...] = ()
     starter: str | None = None
     uneven: Scheme | None = None
+    spread: sp.Expr | None = None
 
     @property
     def memory(self) -> int:
@@ -95,6 +98,14 @@ class Scheme:
 
 
 _imex1 = (u + dt * n) / (1 - z)
+# What white noise leaves of a step: with R(z) what a step makes of a mode without N, (1 - R^2)/(-2 z), which for exponential
+# schemes is that of an Ornstein-Uhlenbeck process. N of multistep schemes does not see the noise of its own step, but all later
+# steps see it as if it had come in the middle, so that they are of weak order 2; so are those with stages at the end of the
+# step, which see it (Kloeden and Platen, Numerical Solution of Stochastic Differential Equations, 1992, section 15.1). Stages
+# within a step would need increments of their own, and BDF formulas those of past steps: such schemes take no noise.
+_exact_spread = phi1 * (1 + E) / 2
+_imex1_spread = (1 - z / 2) / (1 - z) ** 2
+
 # As an increment on u, which leaves the mean of a conserved field as it is to the last bit.
 _sbdf2 = u + (w**2 / (1 + w) * (u - u_old) + z * u + dt * ((1 + w) * n - w * n_old)) / ((1 + 2 * w) / (1 + w) - z)
 _etd1 = E * u + dt * phi1 * n
@@ -141,6 +152,7 @@ def _three_steps(damping: sp.Expr, uneven: Scheme | None = None) -> Scheme:
         error_order=3,
         drift=_left(damping, OWN) / _left(damping, DAMPED) * _lasting,
         starter="etdrk2",
+        spread=_exact_spread,
         uneven=uneven,
         reference="Exponential Adams-Bashforth with three steps for variable steps, damped in stiff modes",
     )
@@ -169,6 +181,7 @@ SCHEMES: dict[str, Scheme] = {
         update=_imex1,
         error=OWN * (_imex1 - _etdms2),
         error_order=2,
+        spread=_imex1_spread,
         reference="Stabilised semi-implicit Euler: Chen and Shen, Comput. Phys. Commun. 108 (1998) 147",
     ),
     "sbdf2": Scheme(
@@ -183,6 +196,7 @@ SCHEMES: dict[str, Scheme] = {
         update=_etd1,
         error=OWN * _etdms2_gain,
         error_order=2,
+        spread=_exact_spread,
         reference="Exponential Euler: Cox and Matthews, J. Comput. Phys. 176 (2002) 430, eq. 4",
     ),
     "etdms2": Scheme(
@@ -190,6 +204,7 @@ SCHEMES: dict[str, Scheme] = {
         update=_etdms2,
         error=OWN * sp.Piecewise((_etdms2_gain, w_old <= 0), (_etdms3_gain, True)),
         error_order=3,
+        spread=_exact_spread,
         reference="Exponential Adams-Bashforth: Cox and Matthews (2002), eq. 6, for variable steps",
     ),
     "etdms3": _three_steps(_damping3, _three_steps(_fading3)),
@@ -201,6 +216,7 @@ SCHEMES: dict[str, Scheme] = {
         error_order=3,
         stages=(_etd1,),
         nodes=(1.0,),
+        spread=_exact_spread,
         reference="Cox and Matthews (2002), eq. 22",
     ),
     "etdrk4": Scheme(

@@ -199,8 +199,13 @@ class EnergyModel:
 
     @property
     def gradient_flow(self) -> bool:
-        """Whether the free energy can only fall: no source terms."""
-        return all(s is None for s in self.sources)
+        """Whether the free energy can only fall: no source terms, no noise."""
+        return all(s is None for s in self.sources) and not self.noisy
+
+    @property
+    def noisy(self) -> bool:
+        """Whether some field has thermal noise."""
+        return any(f.values.get("noise", 0.0) != 0 for f in self.order_parameters)
 
     @property
     def varies(self) -> bool:
@@ -379,6 +384,22 @@ class Reader:
         if not math.isfinite(result) or (result < 0 and not signed):
             raise ConfigError(key, f"is {result}; a finite number{'' if signed else ' >= 0'} is expected")
         return result
+
+    def course(self, key: str, value: Any) -> float | Course:
+        """A finite number >= 0, or one that depends on time, from an expression in t and the parameters.
+
+        Raises:
+            ConfigError, ExpressionError: it is neither.
+        """
+        if isinstance(value, str):
+            expr = parse(value, key, Symbols({}, tuple(self._parameters), ("t",)))
+            names = {s.name for s in expr.free_symbols}
+            if "t" in names or names & set(self._courses):
+                table = {n: sp.Float(v, 17) for n, v in self._parameters.items()}
+                table |= {n: c.expr for n, c in self._courses.items()}
+                return Course(value, expr.xreplace({sp.Symbol(n, real=True): e for n, e in table.items()}))
+            value = expr
+        return self._number(key, value)
 
     def operator(self, key: str, value: Any) -> sp.Expr:
         """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""

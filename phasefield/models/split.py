@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -32,6 +33,19 @@ from .transport import Transport, operator
 from .waves import SCALE, WAVES
 
 
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a component: u' = L u + N(u) + sqrt(strength * shape) w in modes, w the modes of white noise.
+
+    Attributes:
+        strength: an expression in scalars, which may depend on time.
+        shape: one in what kernels know of a mode, and in scalars that do not.
+    """
+
+    strength: sp.Expr
+    shape: sp.Expr
+
+
 class Split(Protocol):
     """A right-hand side ``u' = L u + N(u)`` in modes, and the energy that it lowers: all an integrator knows.
 
@@ -40,6 +54,7 @@ class Split(Protocol):
         linear: L of every component, an expression in scalars and in what kernels know of a mode.
         metric: of every component, the weight of a mode in products of two rates, up to a factor: 1/q in a gradient flow, where
             u' = -q dF/du, so that what creeps and what relaxes are orthogonal; else 1.
+        noise: of every component what drives its modes at random, None for nothing.
         supplied: components whose mean nothing but a source changes.
         parts: names of the parts of the energy; none where it has none.
         temporaries: arrays that the operations use besides, name -> components; the integrator makes them.
@@ -59,6 +74,9 @@ class Split(Protocol):
 
     @property
     def metric(self) -> Sequence[sp.Expr]: ...
+
+    @property
+    def noise(self) -> Sequence[Noise | None]: ...
 
     @property
     def supplied(self) -> Sequence[int]: ...
@@ -95,6 +113,9 @@ class Split(Protocol):
 
     def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
         """The parts of the energy by name, as far as the reductions at hand tell them."""
+
+
+_VOLUME = sp.Symbol("volume", real=True)
 
 
 class SpectralSplit:
@@ -150,12 +171,15 @@ class SpectralSplit:
         self.stabilize(stabilizers)
         # An argument as well: kernels compile once for all sizes of grids.
         self._constants[SCALE.name] = 1 / layout.grid.norm
+        if model.noisy:
+            self._constants[_VOLUME.name] = layout.grid.volume
         least = [f.kinetics.operator(f.mobility, layout.grid.wavenumbers[0]) for f in model.order_parameters]
         least_of_all = min((q for q in least if q > 0), default=0.0)
         for i, f in enumerate(model.order_parameters):
             self._constants[f"metric_{i}"] = least_of_all / f.mobility if f.mobility > 0 else 0.0
         self.linear = [self._linear(i) for i in range(self.components)]
         self.metric = [self._metric(i) for i in range(self.components)]
+        self.noise = [self._noise(i) for i in range(self.components)]
         self._kernel = self._pointwise(monitor)
 
     def stabilize(self, stabilizers: Sequence[float], model: EnergyModel | None = None) -> None:
@@ -190,6 +214,13 @@ class SpectralSplit:
         return scale * sp.Piecewise(
             (1 / f.kinetics.operator(sp.S.One, K2), K2 > 0), (0 if f.kinetics.conserved else 1, True)
         )
+
+    def _noise(self, i: int) -> Noise | None:
+        """2 q kT per volume, by fluctuation and dissipation."""
+        strengths = [s for term in self.model.terms if (s := term.noise(i)) is not None]
+        if not strengths:
+            return None
+        return Noise(2 * sum(strengths, sp.S.Zero) / _VOLUME, operator(self.model, i, WAVES))
 
     def _channels(self, i: int) -> list[sp.Expr]:
         """What is evaluated in cells for component ``i``, in the model's symbols."""

@@ -47,6 +47,18 @@ CASES = {
     "mobility": ("model=surface_diffusion", "grid.shape=[24,15]", "grid.boundary=[no-flux,periodic]"),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
+#: With thermal noise, which takes fixed steps: halved complex modes, real ones, a strength that depends on time.
+NOISY = {
+    "line": ("model=cahn_hilliard", "model.fields.c.noise=1e-3", "grid.shape=[33]"),
+    "space": ("model=allen_cahn", "model.fields.eta.noise=0.01*exp(-t)", "grid.shape=[8,10,12]"),
+    "mixed": (
+        "model=cahn_hilliard",
+        "model.fields.c.noise=1e-3",
+        "grid.shape=[9,10,8]",
+        "grid.boundary=[fixed,periodic,no-flux]",
+    ),
+    "grains": (*GRAINS, "model.fields.eta.noise=0.01", "grid.shape=[16,18]"),
+}
 
 
 def look(sim: Simulation) -> tuple[np.ndarray, dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu_cases import CASES, STEPS, compare
+from gpu_cases import CASES, NOISY, STEPS, compare
 
 from phasefield.api import spec_of
 from phasefield.backend import cells_of, select
@@ -62,6 +62,15 @@ def test_models_agree_with_the_cpu(case: str, adaptive: str) -> None:
 )
 def test_single_precision_agrees_with_the_cpu(case: str, scheme: str) -> None:
     agree(1e-4, *CASES[case], "time.adaptive=false", "precision=single", f"time.scheme={scheme}")
+
+
+@pytest.mark.parametrize("case", NOISY)
+def test_noise_agrees_with_the_cpu(case: str) -> None:
+    agree(1e-10, *NOISY[case], "time.adaptive=false", "time.scheme=etdrk2")
+
+
+def test_noise_agrees_with_the_cpu_in_single_precision() -> None:
+    agree(1e-4, *NOISY["space"], "time.adaptive=false", "time.scheme=etdrk2", "precision=single")
 
 
 @pytest.mark.parametrize("adaptive", ["true", "false"])

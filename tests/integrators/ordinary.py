@@ -68,6 +68,7 @@ class Relaxation:
 
     components = channels = 1
     metric = (sp.S.One,)
+    noise = (None,)
     supplied: Sequence[int] = ()
     parts = ("square",)
     temporaries: Mapping[str, int] = {}

@@ -3,11 +3,25 @@
 from .bulk import Bulk
 from .elastic import Elastic
 from .gradient import Gradient
+from .noise import Noise
+from .nucleation import Nucleating
 from .operator import Operator
 from .source import Source
 from .term import Term, Waves, keys_of
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Source]
+TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Source, Noise, Nucleating]
 
-__all__ = ["TERMS", "Bulk", "Elastic", "Gradient", "Operator", "Source", "Term", "Waves", "keys_of"]
+__all__ = [
+    "TERMS",
+    "Bulk",
+    "Elastic",
+    "Gradient",
+    "Noise",
+    "Nucleating",
+    "Operator",
+    "Source",
+    "Term",
+    "Waves",
+    "keys_of",
+]

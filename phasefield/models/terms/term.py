@@ -138,6 +138,10 @@ class Term:
         """A rate added to the right-hand side of component ``i``, in the model's symbols and x, y, z, t."""
         return None
 
+    def noise(self, i: int) -> Any | None:
+        """kT of the thermal noise of component ``i``: an expression in the arguments of kernels, constant in space."""
+        return None
+
     def tables(self, layout: Layout) -> Mapping[str, np.ndarray]:
         """Constants in every mode that `prepare` uses: name -> array of shape ``(components, *layout.modes)``."""
         return {}
