@@ -6,8 +6,9 @@ from .gradient import Gradient
 from .operator import Operator
 from .source import Source
 from .term import Term, Waves, keys_of
+from .walls import Walls
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Source]
+TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Walls, Source]
 
-__all__ = ["TERMS", "Bulk", "Elastic", "Gradient", "Operator", "Source", "Term", "Waves", "keys_of"]
+__all__ = ["TERMS", "Bulk", "Elastic", "Gradient", "Operator", "Source", "Term", "Walls", "Waves", "keys_of"]
