@@ -32,8 +32,8 @@ def build_model(spec: RunSpec) -> EnergyModel:
     fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
     axes = len(spec.grid.shape)
     model = EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters, vars(spec.model), axes)
-    walled = any(f.values.get("walls") is not None for f in model.order_parameters)
-    return replace(model, grid=spec.grid.build()) if walled else model
+    placed = any(f.values.get("walls") is not None for f in model.order_parameters) or model.settings.get("electric")
+    return replace(model, grid=spec.grid.build()) if placed else model
 
 
 def initial_condition(spec: RunSpec, name: str) -> Any:

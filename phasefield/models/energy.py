@@ -204,12 +204,13 @@ class EnergyModel:
     @property
     def gradient_flow(self) -> bool:
         """Whether the free energy can only fall: no source terms, no walls that do work."""
-        return all(s is None for s in self.sources) and not (self.lifting is not None and self.lifting.driven)
+        return all(s is None for s in self.sources) and not any(term.driven for term in self.terms)
 
     @cached_property
     def lifting(self) -> Lifting | None:
         """How the fields meet the data of walls; None where there are none."""
-        return None if self.grid is None else Lifting(self, self.grid)
+        held = any(f.values.get("walls") is not None for f in self.order_parameters)
+        return Lifting(self, self.grid) if self.grid is not None and held else None
 
     @property
     def varies(self) -> bool:
@@ -357,6 +358,11 @@ class Reader:
         courses: Mapping[str, Course] | None = None,
     ) -> None:
         self._fields, self._parameters, self._courses = dict(fields), dict(parameters), dict(courses or {})
+
+    @property
+    def unknowns(self) -> list[sp.Symbol]:
+        """The components of all fields."""
+        return [s for name, count in self._fields.items() for s in component_symbols(name, count)]
 
     def _constant(self, key: str, expr: sp.Expr) -> sp.Expr:
         """Refuses what depends on time where a constant is expected."""

@@ -2,6 +2,7 @@
 
 from .bulk import Bulk
 from .elastic import Elastic
+from .electric import Electric
 from .gradient import Gradient
 from .operator import Operator
 from .source import Source
@@ -9,6 +10,18 @@ from .term import Term, Waves, keys_of
 from .walls import Walls
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Walls, Source]
+TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Electric, Walls, Source]
 
-__all__ = ["TERMS", "Bulk", "Elastic", "Gradient", "Operator", "Source", "Term", "Walls", "Waves", "keys_of"]
+__all__ = [
+    "TERMS",
+    "Bulk",
+    "Elastic",
+    "Electric",
+    "Gradient",
+    "Operator",
+    "Source",
+    "Term",
+    "Walls",
+    "Waves",
+    "keys_of",
+]

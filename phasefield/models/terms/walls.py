@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,14 @@ class Walls(Term):
     @property
     def density(self) -> Any | None:
         return None if self.model.lifting is None else self.model.lifting.density
+
+    @property
+    def driven(self) -> bool:  # type: ignore[override]
+        return self.model.lifting is not None and self.model.lifting.driven
+
+    @property
+    def rates(self) -> Sequence[Any]:  # type: ignore[override]
+        return () if self.model.lifting is None else self.model.lifting.rates
 
     @property
     def energetic(self) -> bool:  # type: ignore[override]
