@@ -202,13 +202,15 @@ def _profile(k: Array, s: Array, length: float, far: str) -> Array:
 def _waves(axis: Axis) -> tuple[Array, Array]:
     """The orthonormal waves of an axis at its cells, one a column, shape ``(n, n)``, and their squared wavenumbers."""
     n, x = axis.n, axis.centers[:, None]
+    k: Array
     if axis.boundary == "periodic":
-        m = np.concatenate([np.arange(n // 2 + 1), np.arange(1, (n + 1) // 2)])
-        k, sine = 2 * np.pi / axis.length * m, np.arange(n) > n // 2
+        k = 2 * np.pi / axis.length * np.concatenate([np.arange(n // 2 + 1), np.arange(1, (n + 1) // 2)])
+        sine = np.arange(n) > n // 2
     else:
         first = {"no-flux": 0.0, "fixed": 1.0}.get(axis.boundary, 0.5)
-        k, sine = np.pi / axis.length * (first + np.arange(n)), np.full(n, axis.boundary.startswith("fixed"))
-    waves = np.where(sine, np.sin(k * x), np.cos(k * x))
+        k = np.pi / axis.length * (first + np.arange(n))
+        sine = np.full(n, axis.boundary.startswith("fixed"))
+    waves: Array = np.where(sine, np.sin(k * x), np.cos(k * x))
     return waves / np.sqrt((waves**2).sum(axis=0)), k**2
 
 
@@ -219,7 +221,9 @@ def potential(charged: Charged, grid: Grid, cells: Mapping[str, Array], t: float
         ConfigError: as `flips` and `parts`.
     """
     own = grid.flipped(flips(grid, charged.electrodes))
-    rho = charged.constant + sum(z * np.asarray(cells[name], dtype=float) for name, z in charged.charges.items())
+    rho: Array = np.full(grid.shape, charged.constant)
+    for name, z in charged.charges.items():
+        rho = rho + z * cells[name]
     k2 = reduce(np.add.outer, [_waves(axis)[1] for axis in own.axes])
     for d, axis in enumerate(own.axes):
         rho = np.moveaxis(np.tensordot(_waves(axis)[0].T, rho, (1, d)), 0, d)

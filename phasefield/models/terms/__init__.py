@@ -2,7 +2,7 @@
 
 from .bulk import Bulk
 from .elastic import Elastic
-from .electric import Electric
+from .electric import Electric, Electrodes
 from .gradient import Gradient
 from .operator import Operator
 from .source import Source
@@ -10,13 +10,14 @@ from .term import Term, Waves, keys_of
 from .walls import Walls
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Electric, Walls, Source]
+TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Electric, Electrodes, Walls, Source]
 
 __all__ = [
     "TERMS",
     "Bulk",
     "Elastic",
     "Electric",
+    "Electrodes",
     "Gradient",
     "Operator",
     "Source",
