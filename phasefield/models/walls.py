@@ -175,14 +175,13 @@ def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]
     assert lifting is not None
     for i, (f, _) in enumerate(model.components):
         key = f"model.fields.{f.name}.walls"
-        if lifting.values[i] != 0:
-            lifting.check_seams(i, key)
-            if f.values.get("operator") is not None or f.values.get("eigenstrain") is not None:
-                name = "operator" if f.values.get("operator") is not None else "eigenstrain"
-                raise ConfigError(
-                    key, f"holds values or slopes of a field with an {name}, whose energy is known in modes alone",
-                    "fluxes, wall energies and angles can stand beside it",
-                )  # fmt: skip
+        lifting.check_seams(i, key)
+        if lifting.values[i] != 0 and (f.values.get("operator") is not None or f.values.get("eigenstrain") is not None):
+            name = "operator" if f.values.get("operator") is not None else "eigenstrain"
+            raise ConfigError(
+                key, f"holds values or slopes of a field with an {name}, whose energy is known in modes alone",
+                "fluxes, wall energies and angles can stand beside it",
+            )  # fmt: skip
     lifting.check_values()
 
 
@@ -252,8 +251,9 @@ class Lifting:
         self._cells = [self._argument(f"wall_cell_{name}") for name in grid.names]
         count = len(model.components)
         self.values = [self._lift({wall: self._held(i, wall) for wall in _walls_of(grid)}) for i in range(count)]
+        self._deposited = [False] * count
         self._deposited = [self._rough(i) for i in range(count)]
-        self.potentials = [self._lift(self._second(i)) for i in range(count)]
+        self.potentials = [self._lift(self._second(i), self._deposited[i]) for i in range(count)]
 
     def _argument(self, name: str) -> sp.Symbol:
         return self._model.argument(name)
@@ -318,20 +318,24 @@ class Lifting:
     def _rough(self, i: int) -> bool:
         """Whether fluxes into a component go into the layer of cells at the wall, for no m meets them."""
         f, _ = self._model.components[i]
-        fluxes = {wall: e for wall in _walls_of(self._grid) if (e := self.given(i, wall, "flux")) is not None}
+        fluxes = [e for wall in _walls_of(self._grid) if (e := self.given(i, wall, "flux")) is not None]
         if not f.kinetics.conserved or not fluxes:
             return False
         if f.law is not None and f.law.varies:
             return True
-        return (
-            any(e.has(*_ROUGH) and e.free_symbols & set(_X) for e in fluxes.values())
-            or self._mismatch(self._lift(fluxes), fluxes) is not None
-        )
+        if any(e.has(*_ROUGH) and e.free_symbols & set(_X) for e in fluxes):
+            return True
+        held = self._second(i)
+        return self._mismatch(self._lift(held), held) is not None
 
     # -- polynomials ---------------------------------------------------------------------------------------------------
 
-    def _lift(self, held: Mapping[str, sp.Expr]) -> sp.Expr:
-        """The function that meets data, of lowest degree along each axis; between slopes its mean over the cells is 0."""
+    def _lift(self, held: Mapping[str, sp.Expr], free: bool = False) -> sp.Expr:
+        """The function that meets data, of lowest degree along each axis; between slopes its mean over the cells is 0.
+
+        Args:
+            free: whether slopes may be what they are.
+        """
         if not any(e != 0 for e in held.values()):
             return sp.S.Zero
         w: sp.Expr = sp.S.Zero
@@ -339,7 +343,10 @@ class Lifting:
             walls = [name for name, (axis, _) in WALLS.items() if axis == d]
             if not conditions_of(boundary)[0]:
                 continue
-            low, high = (sp.sympify(held.get(wall, 0)) - self._trace(w, wall) for wall in walls)
+            low, high = (
+                sp.S.Zero if free and kind == "slope" else sp.sympify(held.get(wall, 0)) - self._trace(w, wall)
+                for wall, kind in zip(walls, conditions_of(boundary), strict=True)
+            )
             if low == 0 and high == 0:
                 continue
             x, length, h = _X[d], self._lengths[d], self._cells[d]
@@ -400,8 +407,13 @@ class Lifting:
             rate += sum((a * sp.expand(sp.diff(m, x, 2)) for a, x in zip(along, _X, strict=False)), sp.S.Zero)
         if self._deposited[i]:
             for wall in _walls_of(self._grid):
-                if (flux := self.given(i, wall, "flux")) is not None:
-                    rate += flux * self._layer(wall)
+                axis, side = WALLS[wall]
+                if conditions_of(self._grid.boundary[axis])[side] == "slope":
+                    along = mobilities(self._model, i)
+                    missing = (self.given(i, wall, "flux") or 0) - along[axis if len(along) > 1 else 0] * self._trace(
+                        m, wall
+                    )
+                    rate += missing * self._layer(wall) if missing != 0 else 0
         return None if rate == 0 else rate
 
     def slope(self, i: int, axis: int) -> sp.Expr:

@@ -48,7 +48,7 @@ def benchmarks() -> Iterator[Benchmark]:
     ]
     questions = [start, *map(_question, _TIMES), *fine]
     title = "spinodal decomposition of a charged concentration between two electrodes"
-    yield Benchmark("6a", 0, title, cases, questions, partial(_panels, title), _tables, 3.0)
+    yield Benchmark("6a", 0, title, cases, questions, partial(_panels, title), _tables, 0.4)
 
 
 def energies(run: Made) -> Array:
