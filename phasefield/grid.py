@@ -1,8 +1,9 @@
 """The grid: shape, lengths and boundary per axis, and the eigenbasis of the Laplacian that follows from them.
 
 Every operator of the solver is a real function of the Laplacian's eigenvalues, so an axis is fully described by its
-eigenbasis: complex exponentials (``periodic``), cosines (``no-flux``) or sines (``fixed``). Cells are centred: cell ``i`` of an
-axis of ``n`` cells and length ``l`` sits at ``(i + 1/2) l/n``.
+eigenbasis: complex exponentials (``periodic``), cosines (``no-flux``), sines (``fixed``), or quarter waves between two walls
+that differ (``fixed-no-flux``, ``no-flux-fixed``). Cells are centred: cell ``i`` of an axis of ``n`` cells and length ``l`` sits
+at ``(i + 1/2) l/n``.
 """
 
 from __future__ import annotations
@@ -21,9 +22,25 @@ from .units import power as unit_power
 
 AXIS_NAMES = ("x", "y", "z")
 BOUNDARIES = ("periodic", "no-flux", "fixed")
+#: Boundaries whose two walls differ, the first wall named first.
+UNLIKE = ("fixed-no-flux", "no-flux-fixed")
 #: The boundary that a field's derivative along the axis fits: its eigenfunctions are the derivatives of the others.
-_FLIPPED = {"periodic": "periodic", "no-flux": "fixed", "fixed": "no-flux"}
-_BASES = {"dct": "dst", "dst": "dct"}
+_FLIPPED = {
+    "periodic": "periodic",
+    "no-flux": "fixed",
+    "fixed": "no-flux",
+    "fixed-no-flux": "no-flux-fixed",
+    "no-flux-fixed": "fixed-no-flux",
+}
+#: The eigenbasis of every boundary, where not all are periodic.
+_REAL = {
+    "periodic": "halfcomplex",
+    "no-flux": "dct",
+    "fixed": "dst",
+    "no-flux-fixed": "dct4",
+    "fixed-no-flux": "dst4",
+}
+_BASES = {"dct": "dst", "dst": "dct", "dct4": "dst4", "dst4": "dct4"}
 
 
 @dataclass(frozen=True)
@@ -33,10 +50,11 @@ class Axis:
     Attributes:
         n: number of cells.
         length: length in the model's unit of length.
-        boundary: ``periodic`` (values and derivatives wrap), ``no-flux`` (normal derivatives vanish: DCT-II) or ``fixed``
-            (the field vanishes on the walls: DST-II).
+        boundary: ``periodic`` (values and derivatives wrap), ``no-flux`` (normal derivatives vanish: DCT-II), ``fixed``
+            (the field vanishes on the walls: DST-II), ``fixed-no-flux`` (it vanishes on the first wall, its derivative on the
+            last: DST-IV) or ``no-flux-fixed`` (DCT-IV).
         basis: ``fft`` (full complex), ``rfft`` (halved complex), ``halfcomplex`` (real layout of the periodic basis, used
-            when another axis is not periodic), ``dct`` or ``dst``.
+            when another axis is not periodic), ``dct``, ``dst``, ``dct4`` or ``dst4``.
     """
 
     n: int
@@ -66,14 +84,15 @@ class Axis:
             return np.arange(self.n // 2 + 1, dtype=float)
         if self.basis in ("fft", "halfcomplex"):
             return np.minimum(i, self.n - i).astype(float)
-        return i + 1.0 if self.basis == "dst" else i.astype(float)
+        return i + {"dst": 1.0, "dct": 0.0}.get(self.basis, 0.5)
 
     @property
-    def mode_range(self) -> tuple[int, int]:
+    def mode_range(self) -> tuple[float, float]:
         """Smallest and largest mode number."""
         if self.boundary == "periodic":
             return 0, self.n // 2
-        return (1, self.n) if self.boundary == "fixed" else (0, self.n - 1)
+        first = {"no-flux": 0, "fixed": 1}.get(self.boundary, 0.5)
+        return first, first + self.n - 1
 
     @cached_property
     def k2(self) -> NDArray[np.floating]:
@@ -92,6 +111,8 @@ class Axis:
             w[1:] = 2.0
         elif self.basis == "dst":
             w[:-1] = 2.0
+        elif self.basis in ("dct4", "dst4"):
+            w[:] = 2.0
         return w
 
     @cached_property
@@ -128,6 +149,8 @@ class Axis:
             return np.append(-k[1:], 0.0)
         if self.basis == "dst":
             return np.append(0.0, k[:-1])
+        if self.basis in ("dct4", "dst4"):
+            return k if self.basis == "dst4" else -k
         signed = np.where(2 * i > self.n, -k, k)
         signed[2 * i == self.n] = 0.0
         return -signed if self.basis == "halfcomplex" else signed
@@ -167,7 +190,7 @@ class Grid:
         def basis(d: int) -> str:
             if periodic:
                 return "rfft" if d == self.dim - 1 else "fft"
-            return {"periodic": "halfcomplex", "no-flux": "dct", "fixed": "dst"}[self.boundary[d]]
+            return _REAL[self.boundary[d]]
 
         return tuple(
             Axis(n, length, b, basis(d))

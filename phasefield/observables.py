@@ -237,7 +237,7 @@ class Observer:
             for name, r in getattr(observable, space).items()
         }
         arrays = {"u": len(self._model.components)}
-        return Kernel(f"observe_{space}", space, arrays, reductions=reductions, scalars=list(self._model.scalars))
+        return Kernel(f"observe_{space}", space, arrays, reductions=reductions, scalars=[*self._model.scalars, "t"])
 
     @property
     def kernels(self) -> list[Compiled]:
@@ -274,7 +274,7 @@ class Observer:
         Args:
             known: parts of its energy, for those that no reduction of the state gives. t: its time.
         """
-        scalars = {**self._model.scalars, **self._model.moving(t)}
+        scalars = {**self._model.scalars, **self._model.moving(t), "t": t}
         values: dict[str, float] = {}
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, scalars)

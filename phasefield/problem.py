@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def build_model(spec: RunSpec) -> EnergyModel:
     """The model a specification describes."""
     fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
     axes = len(spec.grid.shape)
-    return EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters, vars(spec.model), axes)
+    model = EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters, vars(spec.model), axes)
+    placed = any(f.values.get("walls") is not None for f in model.order_parameters) or model.settings.get("electric")
+    return replace(model, grid=spec.grid.build()) if placed else model
 
 
 def initial_condition(spec: RunSpec, name: str) -> Any:

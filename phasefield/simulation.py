@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Apply, Backend, Forward, Inverse, Layout, Rehearsal, cells_of, put_cells, select
+from .backend import Apply, Backend, Layout, Rehearsal, cells_of, put_cells, select
 from .errors import Diverged
 from .footprint import Footprint, check_memory
 from .grid import Grid
@@ -42,6 +42,8 @@ from .specs import RunSpec
 
 #: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
 _LOOK = 8
+#: Times at which the values on walls are looked at.
+_TIMES = 17
 
 __all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
 
@@ -109,7 +111,7 @@ class Simulation:
             check_memory(self.grid, len(self.model.components), self.backend, loaded, measure)
         if checkpoint is None:
             initial, sample = self._initial()
-            cells = sample.array()
+            cells = self._with_walls(sample.array())
             self._few: np.ndarray | None = sample.few()
             least = max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
             self._bounds = bounds(self.model, cells, least)
@@ -147,9 +149,8 @@ class Simulation:
                 names.append(term.name)
                 more[term.name] = partial(of_term, term=term)
         self.observer = Observer(names, self.model, self.layout, self.backend, more)
-        components = len(self.model.components)
-        self._to_modes = self.backend.program(self.layout, [Forward("u", components)])
-        self._to_cells = self.backend.program(self.layout, [Inverse("u", components)])
+        self._to_modes = self.backend.program(self.layout, self.split.modes("u"))
+        self._to_cells = self.backend.program(self.layout, self.split.cells("u"))
         ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.varies else []
         self._mobilities = self.backend.program(self.layout, ranges) if ranges else None
         self._nucleating = nucleators(self.model, self.grid, spec.seed)
@@ -186,7 +187,7 @@ class Simulation:
 
     def _start(self, state: Any) -> Carry:
         """The carry of the initial condition, whose cells are in ``state``."""
-        self._to_modes({"u": state})
+        self._to_modes({"u": state}, self.split.scalars(0.0))
         carry = self.carry = self.integrator.start(state, 0.0)
         if not self._finite(carry.n):
             self._diverged(
@@ -237,7 +238,7 @@ class Simulation:
     def _cells(self, carry: Carry) -> Any:
         scratch = self.integrator.scratch[: self.split.components]
         self.backend.copy(carry.u, scratch)
-        self._to_cells({"u": scratch})
+        self._to_cells({"u": scratch}, self.split.scalars(carry.t))
         return scratch
 
     # -- stepping ------------------------------------------------------------------------------------------------------
@@ -288,6 +289,13 @@ class Simulation:
         self.steps.shorten()
         self._stabilize()
 
+    def _with_walls(self, cells: np.ndarray) -> np.ndarray:
+        """A sample of cells with the values that walls bring in, which S and the energy's domain have to cover, too."""
+        if self.model.lifting is None:
+            return cells
+        held = self.model.lifting.states(np.linspace(0.0, self.spec.time.end, _TIMES).tolist())
+        return np.concatenate([cells, held], axis=1)
+
     def _curvature(self, cells: np.ndarray, t: float) -> Curvature:
         """What S has to cover from time ``t`` to the end, with the parameters on their way."""
         courses = list(self.model.courses.values())
@@ -301,7 +309,8 @@ class Simulation:
 
     def _stabilize(self) -> None:
         """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
-        found = self._curvature(cells_of(self.layout, self.backend.to_host(self._cells(self.carry))), self.carry.t)
+        cells = cells_of(self.layout, self.backend.to_host(self._cells(self.carry)))
+        found = self._curvature(self._with_walls(cells.reshape(len(cells), -1)), self.carry.t)
         self._passing = found.passing
         pairs = list(zip(found.visited, self.stabilizers, strict=True))
         if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):
@@ -365,7 +374,7 @@ class Simulation:
         for state in (self.carry.u, self.integrator.latest):
             scratch = self.integrator.scratch[: self.split.components]
             self.backend.copy(state, scratch)
-            self._to_cells({"u": scratch})
+            self._to_cells({"u": scratch}, self.split.scalars(self.carry.t))
             cells = cells_of(self.layout, self.backend.lend(scratch))
             finite = np.ones(cells.shape[0], dtype=bool)
             for slab in slabs(self.grid):  # memory may be short

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import ConfigError
-from .grid import AXIS_NAMES, BOUNDARIES, Grid
+from .grid import AXIS_NAMES, BOUNDARIES, UNLIKE, Grid
 from .keys import key
 from .models.terms import TERMS, keys_of
 from .schedule import build as schedule
@@ -92,7 +92,7 @@ class GridSpec:
 
     shape: list[int] = key([256, 256], "cells per axis, of 1, 2 or 3 axes")
     length: Any = key(None, "per axis, or one for all, in grid.units; null is one per cell")
-    boundary: Any = key("periodic", "per axis, or one for all", names=lambda: BOUNDARIES)
+    boundary: Any = key("periodic", "per axis, or one for all", names=lambda: (*BOUNDARIES, *UNLIKE))
     dealias: bool = key(False, "two-thirds rule on the nonlinear term")
     units: str = key("1", "of all lengths, also in initial conditions and parameters: nm, um, ...", value="text")
 
@@ -120,10 +120,9 @@ class GridSpec:
         for value in lengths:
             _positive("grid.length", value)
         for value in boundary:
-            if value not in BOUNDARIES:
-                raise ConfigError(
-                    "grid.boundary", f"is {value!r}; expected one of {', '.join(BOUNDARIES)} (one, or one per axis)"
-                )
+            if value not in (*BOUNDARIES, *UNLIKE):
+                known = ", ".join((*BOUNDARIES, *UNLIKE))
+                raise ConfigError("grid.boundary", f"is {value!r}; expected one of {known} (one, or one per axis)")
         shape, sizes = tuple(int(n) for n in self.shape), tuple(float(v) for v in lengths)
         return Grid(shape, sizes, tuple(boundary), self.units)
 

@@ -20,7 +20,7 @@ from ..errors import DeviceError
 
 FORWARD, INVERSE = -1, 1
 #: FFTW's numbers for real-to-real transforms, forward and inverse.
-R2R_KINDS = {"halfcomplex": (0, 1), "dct": (5, 4), "dst": (9, 8)}
+R2R_KINDS = {"halfcomplex": (0, 1), "dct": (5, 4), "dst": (9, 8), "dct4": (6, 6), "dst4": (10, 10)}
 #: Bytes; plans are made for, and later run on, data aligned like this.
 ALIGNMENT = 16
 _MEASURE, _UNALIGNED = 0, 1 << 1

@@ -325,7 +325,7 @@ class Integrator:
         """Values in cells at some places in the buffers of an array, on the host."""
         cells = self.scratch[: self.split.components]
         self.backend.copy(carry.u, cells)
-        self._to_cells({"work": cells})
+        self._to_cells({"work": cells}, self.split.scalars(carry.t))
         return [self.backend.to_host(cells[pick]) for pick in picks]
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:

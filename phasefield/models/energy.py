@@ -19,12 +19,14 @@ import sympy as sp
 
 from ..codegen import array_symbol
 from ..errors import ConfigError
+from ..grid import Grid
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
 from . import mobility as mobilities
 from . import parameters as given_parameters
 from .kinetics import KINETICS, Kinetics
 from .parameters import Course
 from .terms import TERMS, Term
+from .walls import Lifting
 
 COORDINATES = ("x", "y", "z")
 
@@ -95,6 +97,7 @@ class EnergyModel:
         order_parameters: the fields. parameters: values of the constants, and of those that depend on time at the time at hand,
             0 if not said otherwise (see `at`). courses: how these do.
         settings: what terms have of a model as a whole, see `phasefield.models.terms`.
+        grid: where it is, for terms that know walls; None where they hold nothing.
         text: the expression as the user wrote it. written: what it says, where ``energy`` is continued beyond its domain.
     """
 
@@ -106,6 +109,7 @@ class EnergyModel:
     written: sp.Expr | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     courses: Mapping[str, Course] = field(default_factory=dict)
+    grid: Grid | None = None
     _compiled: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, t: float) -> EnergyModel:
@@ -199,13 +203,19 @@ class EnergyModel:
 
     @property
     def gradient_flow(self) -> bool:
-        """Whether the free energy can only fall: no source terms, no noise."""
-        return all(s is None for s in self.sources) and not self.noisy
+        """Whether the free energy can only fall: no sources, no noise, no walls that do work."""
+        return not any(term.driven for term in self.terms)
 
     @property
     def noisy(self) -> bool:
         """Whether some field has thermal noise."""
         return any(f.values.get("noise", 0.0) != 0 for f in self.order_parameters)
+
+    @cached_property
+    def lifting(self) -> Lifting | None:
+        """How the fields meet the data of walls; None where there are none."""
+        held = any(f.values.get("walls") is not None for f in self.order_parameters)
+        return Lifting(self, self.grid) if self.grid is not None and held else None
 
     @property
     def varies(self) -> bool:
@@ -354,6 +364,11 @@ class Reader:
     ) -> None:
         self._fields, self._parameters, self._courses = dict(fields), dict(parameters), dict(courses or {})
 
+    @property
+    def unknowns(self) -> list[sp.Symbol]:
+        """The components of all fields."""
+        return [s for name, count in self._fields.items() for s in component_symbols(name, count)]
+
     def _constant(self, key: str, expr: sp.Expr) -> sp.Expr:
         """Refuses what depends on time where a constant is expected."""
         if moving := sorted({s.name for s in expr.free_symbols} & set(self._courses)):
@@ -431,6 +446,10 @@ class Reader:
             raise ConfigError(key, f"has {len(texts)} entries; one, or one per component is expected")
         known = Symbols(self._fields, tuple(self._parameters), (*COORDINATES, "t"))
         return tuple(parse(str(text), key, known) for text in texts)
+
+    def data(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
+        """The same of what may not depend on the fields."""
+        return Reader({}, self._parameters, self._courses).expressions(key, value, components)
 
 
 def _exchange(one: sp.Symbol, other: sp.Symbol) -> dict[sp.Symbol, sp.Symbol]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .energy import COORDINATES, EnergyModel
-from .terms import Elastic, Gradient, Operator
+from .terms import Elastic, Gradient, Operator, Walls
 from .waves import WAVES
 
 #: Operations of an expression up to which a shorter form of it is looked for: factoring takes long beyond.
@@ -59,7 +59,7 @@ def _potential(model: EnergyModel, i: int) -> str:
     for term in model.terms:
         if isinstance(term, Gradient):
             parts += _gradient(f.name, s.name, len(f.kappas)) if any(f.kappas) else []
-        elif term.density is not None and not isinstance(term, Elastic):
+        elif term.density is not None and not isinstance(term, Elastic | Walls):
             local += model.potentials[i] if term.density == model.energy else term.density.diff(s)
         elif isinstance(term, Operator):
             if (symbol := f.values["operator"]) is not None:

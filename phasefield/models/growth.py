@@ -54,6 +54,8 @@ class Amplification:
             mean, fluctuation: of every component, as in `Trial`. t: the time, for parameters that depend on it.
         """
         center, spread = np.array(mean), math.sqrt(3) * np.array(fluctuation)
+        if self._model.lifting is not None:  # the integrator knows nothing of what walls add
+            center = center + self._model.lifting.mean(t)
         scale = np.max(np.hypot(center, spread))
         if not np.max(spread) > self._noise * scale:
             return 0.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..grid import Grid
+from ..grid import UNLIKE, Grid
 from .analysis import Array, Density, fastest_of, growth_rate, shortest_unstable
 from .energy import EnergyModel
 from .phases import Transition, transitions
@@ -146,7 +146,8 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
             still = "a homogeneous state of the mean of the start is stable against small fluctuations"
             if rate or (np.linalg.eigvalsh(hessian)[0] < 0 and spectrum.plain):
                 still = "" if rate else "the mean of the start is unstable, but nothing moves without mobility"
-            lowest = min((2 if a.boundary == "periodic" else 1) * math.pi / a.length for a in grid.axes)
+            halves = {"periodic": 2.0, **dict.fromkeys(UNLIKE, 0.5)}  # of a wave along the axis, at least
+            lowest = min(halves.get(a.boundary, 1.0) * math.pi / a.length for a in grid.axes)
             if k_cut > 0 and all(f.kinetics.conserved for f, _ in model.components):
                 cutoff = 2 * math.pi / k_cut
                 starved = lowest >= k_cut

@@ -151,7 +151,7 @@ class SpectralSplit:
             self._places.append([i, *range(self.channels, self.channels + more)])
             self.channels += more
         self.supplied = [
-            i for i, (f, _) in enumerate(model.components) if f.kinetics.conserved and model.sources[i] is not None
+            i for i, (f, _) in enumerate(model.components) if f.kinetics.conserved and self._rate(i) is not None
         ]
         self.temporaries = {name: n for term in model.terms for name, n in term.temporaries.items()}
         self.temporaries |= self._transport.temporaries
@@ -227,13 +227,24 @@ class SpectralSplit:
         model = self.model
         f, u = model.components[i]
         force = sum((g for term in model.terms if (g := term.force(i)) is not None), sp.S.Zero)
-        rates = [s for term in model.terms if (s := term.source(i)) is not None]
-        source = sum(rates, sp.S.Zero) if rates else None
-        channels = f.kinetics.channels(model.scalar("mobility", i), force - model.scalar("stabilizer", i) * u, source)
+        if (lifting := model.lifting) is not None:
+            force -= lifting.potentials[i]
+            u = u - lifting.values[i]
+        stable = force - model.scalar("stabilizer", i) * u
+        channels = f.kinetics.channels(model.scalar("mobility", i), stable, self._rate(i))
         return [channels[0] + self._transport.relaxation(i, force), *channels[1:]]
+
+    def _rate(self, i: int) -> sp.Expr | None:
+        """What derives from no energy: sources, and what walls supply."""
+        rates = [s for term in self.model.terms if (s := term.source(i)) is not None]
+        if self.model.lifting is not None and (supply := self.model.lifting.supply(i)) is not None:
+            rates.append(supply)
+        return sum(rates, sp.S.Zero) if rates else None
 
     def _pointwise(self, monitor: bool) -> Kernel:
         names = self.model.on("work")
+        if self.model.lifting is not None:
+            names |= {s: u.xreplace(names) for s, u in self.model.lifting.table.items()}
         outputs: list[sp.Expr] = [sp.S.Zero] * self.channels
         for places, channels in zip(self._places, self._evaluated, strict=True):
             for place, channel in zip(places, channels, strict=True):
@@ -273,7 +284,15 @@ class SpectralSplit:
         ]
 
     def cells(self, array: str) -> list[Operation]:
-        return [Inverse(array, self.components)]
+        lifting, scalars = self.model.lifting, list(self.scalars(0.0))
+        on = [] if lifting is None else lifting.lift(array, self.components, scalars)
+        return [Inverse(array, self.components), *on]
+
+    def modes(self, array: str) -> list[Operation]:
+        """What overwrites values in cells, over the transforms' scaling, by a state: the inverse of `cells`."""
+        lifting, scalars = self.model.lifting, list(self.scalars(0.0))
+        off = [] if lifting is None else lifting.lift(array, self.components, scalars, back=SCALE)
+        return [*off, Forward(array, self.components)]
 
     def quadratic(self, modes: Sequence[sp.Expr]) -> dict[str, sp.Expr]:
         return modal(self.model, modes, PerMode)

@@ -279,9 +279,10 @@ class SourceResolution:
 
 
 def _rates(model: EnergyModel) -> list[sp.Expr]:
-    """Sources, and mobilities that vary, which scale a rate as a source adds to it."""
+    """Sources, data of walls, and mobilities that vary, which scale a rate as a source adds to it."""
     laws = [entry for f in model.order_parameters if f.law is not None for entry in f.law.entries]
-    return [*(s for s in model.sources if s is not None), *laws]
+    held = [rate for term in model.terms for rate in term.rates]
+    return [*(s for s in model.sources if s is not None), *laws, *held]
 
 
 def _terms(model: EnergyModel) -> list[sp.Expr]:

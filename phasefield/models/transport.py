@@ -120,6 +120,11 @@ class Transport:
         bend = [Inverse(_BEND, len(self._relaxing))] if self._relaxing else []
         return [Apply(kernel, {"state": array}), *bend]
 
+    def _driven(self, i: int, axis: int) -> sp.Expr:
+        """What walls add to the gradient of mu along an axis, in cells."""
+        lifting = self._model.lifting
+        return sp.S.Zero if lifting is None else lifting.slope(i, axis).xreplace(self._model.on(""))
+
     def after(self, array: str, channels: int, scalars: Sequence[str]) -> list[Operation]:
         """Makes N of h in the first channels of ``array``, all in modes: gradients, fluxes, divergence."""
         if not self.divergences:
@@ -140,10 +145,15 @@ class Transport:
         for a in self._axes:
             flux = self._flux(a)
             products = [
-                array_symbol(flux, j) * array_symbol(_EXCESS, self._place(i, a)) for j, i in enumerate(self.divergences)
+                (array_symbol(flux, j) + self._driven(i, a)) * array_symbol(_EXCESS, self._place(i, a))
+                for j, i in enumerate(self.divergences)
             ]
             kernel = Kernel(
-                f"flow_flux_{'xyz'[a]}", "real", {flux: count, _EXCESS: self.temporaries[_EXCESS]}, {flux: products}
+                f"flow_flux_{'xyz'[a]}",
+                "real",
+                {flux: count, _EXCESS: self.temporaries[_EXCESS]},
+                {flux: products},
+                scalars=scalars,
             )
             operations += [Inverse(flux, count, flips=(a,)), Apply(kernel), Forward(flux, count, flips=(a,))]
         rates: list[sp.Expr | None] = [None] * channels

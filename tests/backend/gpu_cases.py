@@ -45,6 +45,18 @@ CASES = {
     "operator between walls": ("model=block_copolymer", "grid.shape=[20,15]", "grid.boundary=[no-flux,periodic]"),
     "parameter in time": ("model=cahn_hilliard", "model.parameters.W=1+0.5*tanh(10*(t-0.5))", "grid.shape=[16,18]"),
     "mobility": ("model=surface_diffusion", "grid.shape=[24,15]", "grid.boundary=[no-flux,periodic]"),
+    "walls with data": (
+        "model=cahn_hilliard",
+        "grid.shape=[12,15]",
+        "grid.boundary=[fixed-no-flux,no-flux]",
+        "model.fields.c.walls={left: {value: 0.3+0.1*sin(t)}, right: {flux: 0.01}, top: {angle: 60}}",
+    ),
+    "electrodes": (
+        "model=cahn_hilliard",
+        "grid.shape=[12,15]",
+        "grid.boundary=no-flux",
+        "model.electric={charge: 0.3*c, permittivity: 2, potential: {left: 0, right: sin(y/4)*cos(t)}}",
+    ),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 #: With thermal noise, which takes fixed steps: halved complex modes, real ones, a strength that depends on time.

@@ -23,6 +23,7 @@ MIXED = [
     ((8, 9), ("periodic", "no-flux")),
     ((7, 6), ("no-flux", "periodic")),
     ((6, 5), ("fixed", "no-flux")),
+    ((7, 6), ("fixed-no-flux", "no-flux-fixed")),
     ((5, 6, 7), ("periodic", "fixed", "periodic")),
     ((4, 5, 6), ("no-flux", "periodic", "fixed")),
     ((2, 3, 2), ("periodic", "no-flux", "periodic")),
@@ -57,6 +58,9 @@ def matrices(basis: str, n: int) -> tuple[np.ndarray, np.ndarray]:
         inverse = 2 * np.sin(np.pi * (j + 1) * (k + 0.5) / n)
         inverse[:, -1] = (-1.0) ** np.arange(n)
         return 2 * np.sin(np.pi * (j + 0.5) * (k + 1) / n), inverse
+    if basis in ("dct4", "dst4"):
+        quarter = 2 * {"dct4": np.cos, "dst4": np.sin}[basis](np.pi * (j + 0.5) * (k + 0.5) / n)
+        return quarter, quarter
     half = n // 2 + 1
     angle = 2 * np.pi * j * k / n
     forward = np.concatenate([np.cos(angle)[:half], -np.sin(angle)[1 : (n + 1) // 2][::-1]])

@@ -2,26 +2,31 @@
 
 from .bulk import Bulk
 from .elastic import Elastic
+from .electric import Electric, Electrodes
 from .gradient import Gradient
 from .noise import Noise
 from .nucleation import Nucleating
 from .operator import Operator
 from .source import Source
 from .term import Term, Waves, keys_of
+from .walls import Walls
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Source, Noise, Nucleating]
+TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Electric, Electrodes, Walls, Source, Noise, Nucleating]
 
 __all__ = [
     "TERMS",
     "Bulk",
     "Elastic",
+    "Electric",
+    "Electrodes",
     "Gradient",
     "Noise",
     "Nucleating",
     "Operator",
     "Source",
     "Term",
+    "Walls",
     "Waves",
     "keys_of",
 ]

@@ -93,7 +93,7 @@ class Elastic(Term):
         return bool(self._members) or self._elasticity is not None
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
-        if "fixed" in grid.boundary:
+        if any("fixed" in boundary for boundary in grid.boundary):
             raise ConfigError(
                 "grid.boundary", "is fixed along an axis, which an elastic energy cannot be", "periodic or no-flux can"
             )

@@ -39,6 +39,10 @@ class Noise(Term):
         value = given.get("noise")
         return {"noise": 0.0 if value is None else reader.course(f"{key}.noise", value)}
 
+    @property
+    def driven(self) -> bool:  # type: ignore[override]
+        return self.model.noisy
+
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
         """Noise whose strength depends on the fields would be multiplicative, and its drift depend on how it is read."""
         for f in self.model.order_parameters:

@@ -36,6 +36,10 @@ class Source(Term):
     def active(self) -> bool:
         return any(s is not None for s in self.model.sources)
 
+    @property
+    def driven(self) -> bool:  # type: ignore[override]
+        return self.active
+
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
         """The kernels would take a coordinate that the grid has not for 0."""
         for f in self.model.order_parameters:

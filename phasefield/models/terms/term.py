@@ -54,6 +54,7 @@ class Term:
         title: the energy's name in words. energetic: whether it has one. signed: whether its symbol may be negative.
         temporaries: arrays that `prepare` uses, name -> components. memory: arrays that it finds as the last accepted evaluation
             left them, for warm starts, and changes in place. Names should begin with that of the term.
+        driven: whether it does work from outside, so that the free energy may rise. rates: expressions in t that steps follow.
         reduced: sums that kernels of `prepare` reduce, of ``cells_NAME`` and ``modes_NAME``.
         constants: kernel arguments of its own that never change, name -> value; `EnergyModel.argument` is their symbol.
         means: name -> what its observables need the mean of, in the model's symbols. variables: what they are in history.nc, name
@@ -69,6 +70,8 @@ class Term:
     signed: ClassVar[bool] = False
     temporaries: Mapping[str, int] = {}
     memory: Mapping[str, int] = {}
+    driven: bool = False
+    rates: Sequence[Any] = ()
     reduced: Sequence[str] = ()
     constants: Mapping[str, float] = {}
     means: Mapping[str, Any] = {}

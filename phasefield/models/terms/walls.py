@@ -1,0 +1,69 @@
+"""The walls term: values, slopes and fluxes that walls hold a field to, and energies of the walls that a field wets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .term import Term
+
+if TYPE_CHECKING:
+    from ...grid import Grid
+    from ..energy import Reader
+
+
+class Walls(Term):
+    """What walls prescribe. Its energy is that of the walls, and what the gradient term does not know of the field's lift.
+
+    How a field meets its data: `phasefield.models.walls`; there the split finds what it adds to L and N.
+    """
+
+    name, title = "walls", "part of the walls"
+
+    @dataclass
+    class FieldKeys:
+        """``walls``: wall (left, right, bottom, top, back, front) -> ``{value: }`` of a fixed wall; ``{slope: }``, the derivative
+        along the outward normal, ``{flux: }`` into the domain, ``{energy: }`` per area, an expression in the fields, or ``{angle:
+        }``, the contact angle of the phase of larger value in degrees, of a wall without flux; null for none.
+        """
+
+        walls: Any = field(default=None, metadata={"expression": True})
+
+    @classmethod
+    def read(cls, key: str, given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+        value = given.get("walls")
+        if not value:
+            return {"walls": None}
+        from ..walls import read  # which needs SymPy
+
+        conserved = given.get("kinetics") == "conserved"
+        return {"walls": read(f"{key}.walls", value, given.get("components") or 1, conserved, reader)}
+
+    def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+        from ..walls import check
+
+        check(self.model, grid, given)
+
+    @property
+    def constants(self) -> Mapping[str, float]:  # type: ignore[override]
+        return {} if self.model.lifting is None else self.model.lifting.constants
+
+    @property
+    def density(self) -> Any | None:
+        return None if self.model.lifting is None else self.model.lifting.density
+
+    @property
+    def driven(self) -> bool:  # type: ignore[override]
+        return self.model.lifting is not None and self.model.lifting.driven
+
+    @property
+    def rates(self) -> Sequence[Any]:  # type: ignore[override]
+        return () if self.model.lifting is None else self.model.lifting.rates
+
+    @property
+    def energetic(self) -> bool:  # type: ignore[override]
+        return self.density is not None
+
+    def curvature(self, i: int) -> float:
+        return 0.0 if self.model.lifting is None else self.model.lifting.curvature(i)

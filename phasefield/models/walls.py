@@ -1,0 +1,620 @@
+"""Data on walls: values, slopes and fluxes by lifting, and energies of walls.
+
+A field that walls hold to data is u = v + w: v meets the walls without data, as the grid's cosines and sines do, and w(x, t)
+meets the data, as a polynomial of lowest degree along each axis. L works on v; N has f'(v + w), the gradient term's part of w and
+-dw/dt in closed form. A conserved field has a second condition, on mu: mu = nu + m in the same way, where m has the slopes J/M of
+the fluxes, or on a fixed wall the potential f'(value) of a reservoir, and M lap m is a source.
+
+    nonconserved: dv/dt = -M (f'(v + w) - kappa lap w - kappa lap v) - dw/dt
+    conserved:    dv/dt = M lap (f'(v + w) - kappa lap w - m - kappa lap v) + M lap m - dw/dt
+
+Lifting is the classical treatment of such conditions in spectral methods (Canuto, Hussaini, Quarteroni and Zang, Spectral
+Methods: Fundamentals in Single Domains, Springer 2006). Cosines and sines continue v with a jump in a higher derivative, so that
+its modes fall off algebraically and the error is of second order in the cells: docs/boundaries.md has it as measured.
+
+A wall that a field wets has an energy gamma(u) per area, whose condition is kappa du/dn = -gamma'(u) (Cahn, J. Chem. Phys. 66
+(1977) 3667). It is counted in the layer of cells at the wall, as is a flux into a field whose mobility varies: then the discrete
+energy falls, and what flows in is what was asked for, to round-off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy as sp
+
+from ..backend import Apply
+from ..codegen import Kernel, array_symbol
+from ..errors import ConfigError, NotConverged
+from .parameters import TIME
+
+if TYPE_CHECKING:
+    from ..grid import Grid
+    from .energy import EnergyModel, Reader
+
+#: Name of a wall -> its axis and side, as meshes of boxes name them (MOOSE's GeneratedMesh).
+WALLS = {"left": (0, 0), "right": (0, 1), "bottom": (1, 0), "top": (1, 1), "back": (2, 0), "front": (2, 1)}
+#: What stands at a wall, by the kind of its condition.
+_FIXED, _FREE = ("value", "potential"), ("slope", "flux", "energy", "angle")
+_X = sp.symbols("x y z", real=True)
+_ROUGH = (sp.Piecewise, sp.Abs, sp.Min, sp.Max, sp.sign, sp.Heaviside)
+#: Mismatch of the data where walls meet, against their size, that counts; positions and times at which it is looked for.
+_MISMATCH, _PLACES = 1e-6, 9
+_EXAMPLE = "e.g. {left: {value: 1}, right: {value: 'sin(t)'}}"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is given for one field on one wall: expressions by the name of the condition, one for every component."""
+
+    conditions: Mapping[str, tuple[sp.Expr, ...]]
+    texts: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {text}" for name, text in self.texts.items())
+
+
+def read(key: str, given: Any, components: int, conserved: bool, reader: Reader) -> Data:
+    """The data of a field's walls.
+
+    Args:
+        key: where they stand. given: wall -> condition -> number, expression, or one for every component.
+
+    Raises:
+        ConfigError, ExpressionError: another form, an unknown wall or condition, or two data of one kind.
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigError(key, f"is {given!r}; a mapping from walls to conditions is expected", _EXAMPLE)
+    found = {}
+    for wall, conditions in given.items():
+        at = f"{key}.{wall}"
+        if wall not in WALLS:
+            raise ConfigError(at, "there is no such wall", f"walls: {', '.join(WALLS)}")
+        if conditions is None:
+            continue
+        if not isinstance(conditions, Mapping):
+            raise ConfigError(at, f"is {conditions!r}; a mapping is expected", _EXAMPLE)
+        asked = {name: value for name, value in conditions.items() if value is not None}
+        if unknown := [name for name in asked if name not in (*_FIXED, *_FREE)]:
+            raise ConfigError(
+                f"{at}.{unknown[0]}", "there is no such condition", f"conditions: {', '.join((*_FIXED, *_FREE))}"
+            )
+        _check_number(at, list(asked), conserved)
+        expressions = {
+            name: _expressions(f"{at}.{name}", name, value, components, reader) for name, value in asked.items()
+        }
+        found[wall] = Given(expressions, {name: str(value) for name, value in asked.items()})
+        _check_own(at, wall, found[wall])
+    return Data(found) if any(g.conditions for g in found.values()) else None  # type: ignore[return-value]
+
+
+class Data(dict[str, Given]):
+    """Wall -> what is given there."""
+
+    def __str__(self) -> str:
+        return "; ".join(f"{wall}: {given}" for wall, given in self.items())
+
+
+def _check_number(at: str, names: Sequence[str], conserved: bool) -> None:
+    """One datum on a wall; of a conserved field one for the field and one for its potential."""
+    own = [n for n in names if n not in ("potential", "flux")] if conserved else [n for n in names if n != "potential"]
+    second = [n for n in names if n not in own]
+    if (
+        len(own) > 1
+        or len(second) > 1
+        or {"value", "flux"} <= set(names)
+        or ("potential" in names and "value" not in names)
+    ):
+        what = f"has {' and '.join(names)}; one datum is expected" if len(names) > 1 else f"has {names[0]} alone"
+        more = (
+            ", for a conserved field a flux beside a slope, energy or angle, or a potential beside a value"
+            if conserved
+            else ""
+        )
+        raise ConfigError(at, what + more)
+    if "potential" in names and not conserved:
+        raise ConfigError(
+            f"{at}.potential", "is of a field that is not conserved, which has no flux", "give a value alone"
+        )
+
+
+def _expressions(key: str, name: str, value: Any, components: int, reader: Reader) -> tuple[sp.Expr, ...]:
+    if name == "angle":
+        angle = reader.number(key, value)
+        if angle > 180:
+            raise ConfigError(key, f"is {angle:g}; degrees from 0 to 180 are expected")
+        found: tuple[sp.Expr, ...] = (sp.Float(angle, 17),)
+    elif name == "energy":
+        found = reader.expressions(key, value, 1)
+        if {*_X, TIME} & found[0].free_symbols:
+            raise ConfigError(key, f"{value} depends on place or time; an expression in the fields is expected")
+    else:
+        found = reader.data(key, value, components)
+    return found if len(found) == components else found * components
+
+
+def _check_own(at: str, wall: str, given: Given) -> None:
+    axis, side = WALLS[wall]
+    for name, expressions in given.conditions.items():
+        if any(_X[axis] in e.free_symbols for e in expressions):
+            where = "where it is 0" if side == 0 else "where it is the length of the grid"
+            raise ConfigError(
+                f"{at}.{name}",
+                f"{given.texts[name]} depends on {'xyz'[axis]}, along which the wall has one place",
+                where,
+            )
+
+
+def conditions_of(boundary: str) -> tuple[str, str]:
+    """What the two walls of an axis hold: ``value`` or ``slope``; empty where there are none."""
+    return {
+        "periodic": ("", ""),
+        "no-flux": ("slope", "slope"),
+        "fixed": ("value", "value"),
+        "fixed-no-flux": ("value", "slope"),
+        "no-flux-fixed": ("slope", "value"),
+    }[boundary]
+
+
+def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses data that do not fit a grid, each other, or the energy.
+
+    Raises:
+        ConfigError, ExpressionError: with the key at fault.
+    """
+    for f in model.order_parameters:
+        data: Data | None = f.values.get("walls")
+        for wall, found in (data or {}).items():
+            _check_wall(model, grid, f.name, wall, found)
+    lifting = model.lifting
+    assert lifting is not None
+    for i, (f, _) in enumerate(model.components):
+        key = f"model.fields.{f.name}.walls"
+        lifting.check_seams(i, key)
+        if lifting.values[i] != 0 and (f.values.get("operator") is not None or f.values.get("eigenstrain") is not None):
+            name = "operator" if f.values.get("operator") is not None else "eigenstrain"
+            raise ConfigError(
+                key, f"holds values or slopes of a field with an {name}, whose energy is known in modes alone",
+                "fluxes, wall energies and angles can stand beside it",
+            )  # fmt: skip
+    lifting.check_values()
+
+
+def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Given) -> None:
+    axis, side = WALLS[wall]
+    at = f"model.fields.{field}.walls.{wall}"
+    if axis >= grid.dim:
+        raise ConfigError(at, f"does not exist on a {grid.dim}-D grid; its walls: {', '.join(_walls_of(grid))}")
+    kind = conditions_of(grid.boundary[axis])[side]
+    if not kind:
+        raise ConfigError(
+            at,
+            f"holds data, but the grid is periodic along {'xyz'[axis]}",
+            "set grid.boundary of this axis to no-flux or fixed",
+        )
+    allowed = _FIXED if kind == "value" else _FREE
+    for name, expressions in given.conditions.items():
+        if name not in allowed:
+            other = "fixed" if name in _FIXED else "no-flux"
+            raise ConfigError(
+                f"{at}.{name}",
+                f"is no datum of a {grid.boundary[axis]} axis",
+                f"{name} needs grid.boundary={other} there",
+            )
+        for e in expressions:
+            grid.check_coordinates((s.name for s in e.free_symbols), f"{at}.{name}", given.texts[name])
+            if name in ("value", "slope", "potential") and e.has(*_ROUGH) and e.free_symbols & set(_X):
+                raise ConfigError(
+                    f"{at}.{name}",
+                    f"{given.texts[name]} may jump or bend along the wall",
+                    "give what is smooth, e.g. with tanh",
+                )
+    f = next(f for f in model.order_parameters if f.name == field)
+    if "flux" in given.conditions and not f.kinetics.conserved and (f.law is not None or not f.kappa):
+        raise ConfigError(
+            f"{at}.flux",
+            "needs a constant mobility and kappa > 0 in a field that is not conserved",
+            "give the slope instead",
+        )
+    if "angle" in given.conditions and (len(model.components) > 1 or not f.kappa):
+        raise ConfigError(
+            f"{at}.angle",
+            "is known for a model of one field without components and with kappa > 0 alone",
+            "give the energy of the wall",
+        )
+
+
+def _walls_of(grid: Grid) -> list[str]:
+    return [name for name, (axis, _) in WALLS.items() if axis < grid.dim]
+
+
+class Lifting:
+    """What the data of walls make of a model on a grid.
+
+    Attributes:
+        values: w of every component, in x, y, z, t, the parameters and `constants`; 0 where nothing is held. potentials: m.
+        constants: kernel arguments, lengths of the grid.
+    """
+
+    def __init__(self, model: EnergyModel, grid: Grid) -> None:
+        self._model, self._grid = model, grid
+        self._functions: dict[tuple[sp.Expr, ...], Callable[..., Any]] = {}
+        self.constants: dict[str, float] = {}
+        for name, axis in zip("xyz", grid.axes, strict=False):
+            self.constants |= {f"wall_length_{name}": axis.length, f"wall_cell_{name}": axis.spacing}
+        self._lengths = [self._argument(f"wall_length_{name}") for name in grid.names]
+        self._cells = [self._argument(f"wall_cell_{name}") for name in grid.names]
+        count = len(model.components)
+        self.values = [self._lift({wall: self._held(i, wall) for wall in _walls_of(grid)}) for i in range(count)]
+        self._deposited = [False] * count
+        self._deposited = [self._rough(i) for i in range(count)]
+        self.potentials = [self._lift(self._second(i), self._deposited[i]) for i in range(count)]
+
+    def _argument(self, name: str) -> sp.Symbol:
+        return self._model.argument(name)
+
+    # -- data ----------------------------------------------------------------------------------------------------------
+
+    def given(self, i: int, wall: str, name: str) -> sp.Expr | None:
+        """A datum of component ``i``, with parameters that depend on time written out; None if there is none."""
+        f, s = self._model.components[i]
+        data: Data | None = f.values.get("walls")
+        if data is None or wall not in data or name not in data[wall].conditions:
+            return None
+        expr = data[wall].conditions[name][f.symbols.index(s)]
+        return expr.xreplace({sp.Symbol(k, real=True): c.expr for k, c in self._model.courses.items()})
+
+    def _has(self, i: int) -> bool:
+        return self._model.components[i][0].values.get("walls") is not None
+
+    def _held(self, i: int, wall: str) -> sp.Expr:
+        """What the wall holds of the field: its value, or its slope along the outward normal."""
+        f, _ = self._model.components[i]
+        axis, _side = WALLS[wall]
+        for name in ("value", "slope"):
+            if (e := self.given(i, wall, name)) is not None:
+                return e
+        flux = self.given(i, wall, "flux")
+        if flux is None or f.kinetics.conserved:
+            return sp.S.Zero
+        kappa = self._model.scalar("kappa", i) if len(f.kappas) == 1 else self._model.scalar(f"kappa_{'xyz'[axis]}", i)
+        return flux / (self._model.scalar("mobility", i) * kappa)
+
+    def _second(self, i: int) -> dict[str, sp.Expr]:
+        """What the walls hold of the potential of a conserved component."""
+        f, _ = self._model.components[i]
+        if not f.kinetics.conserved or not self._has(i):
+            return {}
+        from .transport import mobilities  # which imports the model's parts
+
+        found = {}
+        for wall in _walls_of(self._grid):
+            axis, side = WALLS[wall]
+            kind = conditions_of(self._grid.boundary[axis])[side]
+            if kind == "value":
+                found[wall] = (
+                    potential
+                    if (potential := self.given(i, wall, "potential")) is not None
+                    else self._reservoir(i, wall)
+                )
+            elif kind and (flux := self.given(i, wall, "flux")) is not None and not self._deposited[i]:
+                along = mobilities(self._model, i)
+                found[wall] = flux / along[axis if len(along) > 1 else 0]
+        return found
+
+    def _reservoir(self, i: int, wall: str) -> sp.Expr:
+        """f' of the values that a wall holds."""
+        axis, side = WALLS[wall]
+        place = {_X[axis]: self._lengths[axis] if side else sp.S.Zero}
+        table = {s: w.xreplace(place) for s, w in zip(self._model.unknowns, self.values, strict=True)}
+        moving = {sp.Symbol(k, real=True): c.expr for k, c in self._model.courses.items()}
+        return self._model.potentials[i].xreplace(table).xreplace(moving)
+
+    def _rough(self, i: int) -> bool:
+        """Whether fluxes into a component go into the layer of cells at the wall, for no m meets them."""
+        f, _ = self._model.components[i]
+        fluxes = [e for wall in _walls_of(self._grid) if (e := self.given(i, wall, "flux")) is not None]
+        if not f.kinetics.conserved or not fluxes:
+            return False
+        if f.law is not None and f.law.varies:
+            return True
+        if any(e.has(*_ROUGH) and e.free_symbols & set(_X) for e in fluxes):
+            return True
+        held = self._second(i)
+        return self._mismatch(self._lift(held), held) is not None
+
+    # -- polynomials ---------------------------------------------------------------------------------------------------
+
+    def _lift(self, held: Mapping[str, sp.Expr], free: bool = False) -> sp.Expr:
+        """The function that meets data, of lowest degree along each axis; between slopes its mean over the cells is 0.
+
+        Args:
+            free: whether slopes may be what they are.
+        """
+        if not any(e != 0 for e in held.values()):
+            return sp.S.Zero
+        w: sp.Expr = sp.S.Zero
+        for d, boundary in enumerate(self._grid.boundary):
+            walls = [name for name, (axis, _) in WALLS.items() if axis == d]
+            if not conditions_of(boundary)[0]:
+                continue
+            low, high = (
+                sp.S.Zero if free and kind == "slope" else sp.sympify(held.get(wall, 0)) - self._trace(w, wall)
+                for wall, kind in zip(walls, conditions_of(boundary), strict=True)
+            )
+            if low == 0 and high == 0:
+                continue
+            x, length, h = _X[d], self._lengths[d], self._cells[d]
+            match conditions_of(boundary):
+                case ("value", "value"):
+                    w += low + (high - low) * x / length
+                case ("slope", "slope"):
+                    bend = (low + high) / (2 * length)
+                    w += bend * (x**2 - length**2 / 3 + h**2 / 12) - low * (x - length / 2)
+                case ("value", "slope"):
+                    w += low + high * x
+                case _:
+                    w += high + low * (length - x)
+        return w
+
+    def _trace(self, w: sp.Expr, wall: str) -> sp.Expr:
+        """What a function holds at a wall."""
+        axis, side = WALLS[wall]
+        place = {_X[axis]: self._lengths[axis] if side else sp.S.Zero}
+        if conditions_of(self._grid.boundary[axis])[side] == "value":
+            return sp.expand(w.xreplace(place))
+        slope = sp.diff(w, _X[axis]).xreplace(place)
+        return sp.expand(slope if side else -slope)
+
+    # -- what the split needs ------------------------------------------------------------------------------------------
+
+    @property
+    def lifts(self) -> bool:
+        return any(w != 0 for w in self.values)
+
+    @cached_property
+    def table(self) -> dict[sp.Symbol, sp.Expr]:
+        """u -> v + w in the model's symbols."""
+        return {s: s + w for s, w in zip(self._model.unknowns, self.values, strict=True) if w != 0}
+
+    def bend(self, i: int) -> sp.Expr:
+        """What w and m add to df/du in cells: -kappa lap w - m."""
+        return self._bent(i) - self.potentials[i]
+
+    def _bent(self, i: int) -> sp.Expr:
+        """-kappa lap w."""
+        f, w = self._model.components[i][0], self.values[i]
+        if w == 0:
+            return sp.S.Zero
+        names = ["kappa"] * self._grid.dim if len(f.kappas) == 1 else [f"kappa_{x}" for x in self._grid.names]
+        return -sum(
+            (self._model.scalar(k, i) * sp.expand(sp.diff(w, x, 2)) for k, x in zip(names, _X, strict=False)), sp.S.Zero
+        )
+
+    def supply(self, i: int) -> sp.Expr | None:
+        """The rate added to component ``i``: M lap m - dw/dt, and fluxes into the layer of cells at walls; None for none."""
+        from .transport import mobilities
+
+        rate = -sp.expand(sp.diff(self.values[i], TIME))
+        if (m := self.potentials[i]) != 0:
+            along = mobilities(self._model, i)
+            along = along * self._grid.dim if len(along) == 1 else along
+            rate += sum((a * sp.expand(sp.diff(m, x, 2)) for a, x in zip(along, _X, strict=False)), sp.S.Zero)
+        if self._deposited[i]:
+            for wall in _walls_of(self._grid):
+                axis, side = WALLS[wall]
+                if conditions_of(self._grid.boundary[axis])[side] == "slope":
+                    along = mobilities(self._model, i)
+                    missing = (self.given(i, wall, "flux") or 0) - along[axis if len(along) > 1 else 0] * self._trace(
+                        m, wall
+                    )
+                    rate += missing * self._layer(wall) if missing != 0 else 0
+        return None if rate == 0 else rate
+
+    def slope(self, i: int, axis: int) -> sp.Expr:
+        """dm/dx along an axis."""
+        return sp.expand(sp.diff(self.potentials[i], _X[axis]))
+
+    def _layer(self, wall: str) -> sp.Expr:
+        """1/h in the layer of cells at a wall, 0 elsewhere: its sum over the cells times their volume is the wall's area."""
+        axis, side = WALLS[wall]
+        x, h = _X[axis], self._cells[axis]
+        return sp.Piecewise((1 / h, x > self._lengths[axis] - h if side else x < h), (sp.S.Zero, True))
+
+    @cached_property
+    def density(self) -> sp.Expr | None:
+        """Energy density besides f(u) and the gradient energy of v: that of walls in their cells, and what w adds.
+
+        int kappa/2 |grad(v + w)|^2 dV is that of v, int kappa/2 |grad w|^2 - kappa v lap w dV and the walls' kappa v dw/dn, which
+        the energy -kappa u dw/dn of a wall with this slope takes off again.
+        """
+        total: sp.Expr = sp.S.Zero
+        for i, (f, u) in enumerate(self._model.components):
+            w = self.values[i]
+            if w != 0 and f.kappa:
+                names = ["kappa"] * self._grid.dim if len(f.kappas) == 1 else [f"kappa_{x}" for x in self._grid.names]
+                for k, x in zip(names, _X, strict=False):
+                    total += self._model.scalar(k, i) / 2 * sp.diff(w, x) ** 2
+                total += (u - w) * self._bent(i)
+                for wall in _walls_of(self._grid):
+                    axis, side = WALLS[wall]
+                    if conditions_of(self._grid.boundary[axis])[side] == "slope" and (held := self._held(i, wall)) != 0:
+                        at = w.xreplace({_X[axis]: self._lengths[axis] if side else sp.S.Zero})
+                        total -= self._model.scalar(names[axis], i) * held * at * self._layer(wall)
+            for wall in _walls_of(self._grid):
+                if (gamma := self.wetting(i, wall)) is not None:
+                    total += gamma * self._layer(wall)
+        return None if total == 0 else total
+
+    @property
+    def driven(self) -> bool:
+        """Whether walls do work: data that depend on time, and what flows through them into a conserved field."""
+        return any(
+            m != 0 or deposited or TIME in w.free_symbols
+            for w, m, deposited in zip(self.values, self.potentials, self._deposited, strict=True)
+        )
+
+    @property
+    def rates(self) -> list[sp.Expr]:
+        """Data that depend on time, whose changes steps must not jump over."""
+        found = []
+        for i in range(len(self._model.components)):
+            for wall in _walls_of(self._grid):
+                found += [
+                    e for n in ("value", "slope", "flux", "potential") if (e := self.given(i, wall, n)) is not None
+                ]
+        return [e for e in found if TIME in e.free_symbols]
+
+    def lift(self, array: str, components: int, scalars: Sequence[str], back: sp.Expr | None = None) -> list[Apply]:
+        """Makes u of v in the cells of ``array``, or v of u: then ``back`` is what multiplies both there."""
+        if not self.lifts:
+            return []
+        names = self._model.on("state")
+        factor = sp.S.One if back is None else -back
+        outputs = [
+            None if w == 0 else array_symbol("state", i) + factor * w.xreplace(names) for i, w in enumerate(self.values)
+        ]
+        kernel = Kernel(
+            f"walls_{'on' if back is None else 'off'}",
+            "real",
+            {"state": components},
+            {"state": outputs},
+            scalars=scalars,
+        )
+        return [Apply(kernel, {"state": array})]
+
+    # -- wetting -------------------------------------------------------------------------------------------------------
+
+    def wetting(self, i: int, wall: str) -> sp.Expr | None:
+        """The energy of a wall per area; None if it has none."""
+        if (energy := self.given(i, wall, "energy")) is not None:
+            return energy
+        angle = self.given(i, wall, "angle")
+        if angle is None:
+            return None
+        a, b, sigma = self._phases
+        s = (self._model.unknowns[i] - sp.Float(a, 17)) / sp.Float(b - a, 17)
+        return -sp.Float(sigma * math.cos(math.radians(float(angle))), 17) * s**2 * (3 - 2 * s)
+
+    @cached_property
+    def _phases(self) -> tuple[float, float, float]:
+        """The two phases of a scalar model and the energy of their interface."""
+        from .analysis import binodal, interface_energy
+
+        try:
+            a, b = binodal(self._model)
+            return a, b, interface_energy(self._model, a, b)
+        except (NotConverged, ConfigError) as error:
+            raise ConfigError(
+                f"model.fields.{self._model.components[0][0].name}.walls",
+                f"has an angle, but {error}",
+                "give the energy of the wall",
+            ) from error
+
+    def curvature(self, i: int) -> float:
+        """The largest slope of the force of walls, energy density, between the phases, or over the states that walls name."""
+        total = 0.0
+        for wall in _walls_of(self._grid):
+            gamma = self.wetting(i, wall)
+            if gamma is None:
+                continue
+            low, high = self._phases[:2] if self.given(i, wall, "angle") is not None else (0.0, 1.0)
+            span = np.tile(np.linspace(low, high, 65), (len(self._model.components), 1))
+            bends = self._model.evaluate([sp.diff(gamma, self._model.unknowns[i], 2)], span)
+            total = max(total, float(np.nanmax(bends, initial=0.0)) / self._grid.axes[WALLS[wall][0]].spacing)
+        return total
+
+    # -- numbers -------------------------------------------------------------------------------------------------------
+
+    def evaluate(self, exprs: Sequence[sp.Expr], places: np.ndarray, t: float) -> np.ndarray:
+        """Expressions in x, y, z and t at places, shape ``(dim, n)``: shape ``(len(exprs), n)``."""
+        if (key := tuple(exprs)) not in self._functions:
+            numbers = {self._argument(k): sp.Float(v, 17) for k, v in {**self._coefficients, **self.constants}.items()}
+            fixed = [self._model.values(sp.sympify(e)).xreplace(numbers) for e in exprs]
+            self._functions[key] = sp.lambdify([*_X[: len(places)], TIME], fixed, "numpy")
+        with np.errstate(all="ignore"):
+            values = self._functions[key](*places, t)
+            return np.array([np.broadcast_to(np.asarray(v, dtype=float), places.shape[1:]) for v in values])
+
+    @property
+    def _coefficients(self) -> dict[str, float]:
+        """Mobilities and kappas as kernels know them."""
+        found = {}
+        for i, f in enumerate(self._model.order_parameters):
+            mobilities = (f.mobility,) if f.law is None else f.law.references
+            for name, values in (("mobility", mobilities), ("kappa", f.kappas)):
+                found[f"{name}_{i}"] = values[0]
+                found |= {f"{name}_{x}_{i}": v for x, v in zip("xyz", values, strict=False)}
+        return found
+
+    def _places(self, wall: str) -> np.ndarray:
+        """Places on a wall, its edges included, shape ``(dim, n)``."""
+        axis, side = WALLS[wall]
+        along = [
+            np.array([a.length * side]) if d == axis else np.linspace(0, a.length, _PLACES)
+            for d, a in enumerate(self._grid.axes)
+        ]
+        return np.stack([p.ravel() for p in np.meshgrid(*along, indexing="ij")])
+
+    def _mismatch(self, w: sp.Expr, held: Mapping[str, sp.Expr]) -> tuple[str, np.ndarray, float, float] | None:
+        """A wall that a function does not meet the data of: the wall, the place, what it should hold and what it does."""
+        for wall in _walls_of(self._grid):
+            axis, side = WALLS[wall]
+            if not conditions_of(self._grid.boundary[axis])[side]:
+                continue
+            places = self._places(wall)
+            wanted, found = self.evaluate([sp.sympify(held.get(wall, 0)), self._trace(w, wall)], places, 0.0)
+            size = max(float(np.abs(self.evaluate(list(held.values()), places, 0.0)).max()), 1e-300)
+            if (np.abs(wanted - found) > _MISMATCH * size).any():
+                worst = int(np.abs(wanted - found).argmax())
+                return wall, places[:, worst], float(wanted[worst]), float(found[worst])
+        return None
+
+    def check_seams(self, i: int, key: str) -> None:
+        """Refuses values and slopes that do not agree where walls meet."""
+        held = {wall: self._held(i, wall) for wall in _walls_of(self._grid)}
+        if (seen := self._mismatch(self.values[i], held)) is not None:
+            wall, place, wanted, found = seen
+            where = ", ".join(f"{n} = {c:.6g}" for n, c in zip(self._grid.names, place, strict=True))
+            raise ConfigError(
+                key,
+                f"do not agree where walls meet: at {where} the {wall} wall holds {wanted:.6g}, its neighbour {found:.6g}",
+                "let them run into each other; a neighbour's slope, 0 if not given, is the derivative along this wall",
+            )
+
+    def check_values(self) -> None:
+        """Refuses values outside of the energy's domain."""
+        for wall in _walls_of(self._grid):
+            axis, side = WALLS[wall]
+            if conditions_of(self._grid.boundary[axis])[side] != "value":
+                continue
+            states = self.evaluate(self.values, self._places(wall), 0.0)
+            forces = self._model.evaluate([self._model.energy, *self._model.potentials], states)
+            if (bad := ~np.isfinite(forces).all(axis=0)).any():
+                at = states[:, int(bad.argmax())]
+                said = ", ".join(f"{s} = {v:.6g}" for s, v in zip(self._model.unknowns, at, strict=True))
+                field = next(f.name for f in self._model.order_parameters if f.values.get("walls") is not None)
+                raise ConfigError(
+                    f"model.fields.{field}.walls.{wall}",
+                    f"the energy has no finite potential at {said}",
+                    "give a value within its domain",
+                )
+
+    def states(self, times: Sequence[float]) -> np.ndarray:
+        """States that fixed walls hold, shape ``(components, n)``; no columns where there are none."""
+        walls = [
+            w for w in _walls_of(self._grid) if conditions_of(self._grid.boundary[WALLS[w][0]])[WALLS[w][1]] == "value"
+        ]
+        found = [self.evaluate(self.values, self._places(wall), t) for wall in walls for t in times]
+        return np.unique(np.concatenate([np.empty((len(self.values), 0)), *found], axis=1), axis=1)
+
+    def mean(self, t: float) -> np.ndarray:
+        """Means of w over the grid, by a few places, shape ``(components,)``."""
+        along = [(np.arange(_PLACES) + 0.5) / _PLACES * a.length for a in self._grid.axes]
+        places = np.stack([p.ravel() for p in np.meshgrid(*along, indexing="ij")])
+        return np.asarray(self.evaluate(self.values, places, t).mean(axis=1))
