@@ -22,6 +22,7 @@ from ..errors import ConfigError
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
 from . import mobility as mobilities
 from . import parameters as given_parameters
+from .anisotropy import Anisotropy, read, uses_normal
 from .kinetics import KINETICS, Kinetics
 from .parameters import Course
 from .terms import TERMS, Term
@@ -54,9 +55,18 @@ class OrderParameter:
     law: mobilities.Law | None = None
 
     @property
+    def anisotropy(self) -> Anisotropy | None:
+        """The gradient energy coefficient where it depends on the normal."""
+        value = self.values.get("kappa")
+        return value if isinstance(value, Anisotropy) else None
+
+    @property
     def kappas(self) -> tuple[float, ...]:
-        """Gradient energy coefficients, energy density x length^2: one, or one along every axis."""
+        """Gradient energy coefficients, energy density x length^2: one, or one along every axis; of one that depends on the
+        normal the least."""
         value = self.values["kappa"]
+        if isinstance(value, Anisotropy):
+            return (value.least,)
         return value if isinstance(value, tuple) else (float(value),)
 
     @property
@@ -311,7 +321,7 @@ class EnergyModel:
         symbols = Symbols(fields, tuple(parameters))
         check_names(symbols, "model")
         start, courses = given_parameters.read(parameters)
-        reader = Reader(fields, start, courses)
+        reader = Reader(fields, start, courses, axes)
         built = []
         for item in order_parameters:
             key = f"model.fields.{item['name']}"
@@ -338,7 +348,7 @@ class Reader:
 
     Args:
         fields: field -> number of components, None for a scalar one. parameters: values of the constants. courses: those among
-            them that depend on time.
+            them that depend on time. axes: of the grid.
     """
 
     def __init__(
@@ -346,7 +356,9 @@ class Reader:
         fields: Mapping[str, int | None],
         parameters: Mapping[str, float],
         courses: Mapping[str, Course] | None = None,
+        axes: int = 3,
     ) -> None:
+        self._axes = axes
         self._fields, self._parameters, self._courses = dict(fields), dict(parameters), dict(courses or {})
 
     def _constant(self, key: str, expr: sp.Expr) -> sp.Expr:
@@ -379,6 +391,14 @@ class Reader:
         if not math.isfinite(result) or (result < 0 and not signed):
             raise ConfigError(key, f"is {result}; a finite number{'' if signed else ' >= 0'} is expected")
         return result
+
+    def normal(self, key: str, value: Any) -> Anisotropy | None:
+        """A coefficient that depends on the normal, see `phasefield.models.anisotropy.read`, which tells what it raises; None for
+        what does not depend on it.
+        """
+        if not uses_normal(value, key, list(self._parameters)):
+            return None
+        return read(key, str(value), self._parameters, list(self._courses), self._axes)
 
     def operator(self, key: str, value: Any) -> sp.Expr:
         """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""
