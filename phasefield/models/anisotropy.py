@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,13 @@ _P = sp.symbols("p_x p_y p_z", real=True)
 
 #: Directions that are looked at: along a circle, and over a sphere, where the extremes are then followed in circles around them.
 _CIRCLE, _SPHERE, _AROUND, _ROUNDS = 7200, 12000, 96, 5
-#: Part of the largest eigenvalue up to which a negative one is round-off, and beyond which values that should agree do not.
-_ROUNDOFF, _DIFFERENT = 1e-9, 1e-9
-#: How much more steeply than its derivatives say the force may change between two neighbouring directions.
-_KINK = 2.0
+#: Part of |p| over which the force is differentiated, and of the largest eigenvalue up to which a negative one is the error of
+#: that.
+_STEP, _ROUNDOFF = 1e-5, 1e-7
+#: Part beyond which values that should agree do not.
+_DIFFERENT = 1e-9
+#: Halvings of the way between two directions, and what is left of a change of the force by then that is a jump.
+_HALVINGS, _JUMP = 24, 0.1
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ class Anisotropy:
         least, most: of kappa over all directions, energy density x length^2.
         weakest, stiffest: the least and the largest eigenvalue of the Hessian of e over all directions, in the same unit.
         worst: the direction of the former.
-        mirrored: for every axis of the grid, whether kappa is the same on both sides of a plane across it. turned: the same of
-            half a turn about the axis.
+        mirrored: for every axis of the grid, whether kappa is the same on both sides of a plane across it. turned: the same of half a
+            turn about the axis.
+        numbers: kappa, force and Hessian in numbers.
     """
 
     expr: sp.Expr
@@ -61,9 +66,20 @@ class Anisotropy:
     worst: tuple[float, ...]
     mirrored: tuple[bool, ...]
     turned: tuple[bool, ...]
+    numbers: Numbers = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def words(self) -> str:
+        """What it does, in a line."""
+        stable = "every orientation is stable" if self.convex else "some orientations are unstable"
+        return (
+            f"kappa from {self.least:.5g} to {self.most:.5g} with the normal n = -grad u/|grad u|; interface energy and width go "
+            f"with its root; {stable} (second derivatives of the energy from "
+            f"{self.weakest + 0.0:.4g} to {self.stiffest:.4g})"
+        )
 
     @property
     def reference(self) -> float:
@@ -107,6 +123,13 @@ def read(key: str, text: str, parameters: Mapping[str, float], moving: Sequence[
         ConfigError, ExpressionError: a text that cannot be read, a kappa that is somewhere not positive or has a kink, or an
             angle where it has no meaning.
     """
+    # A run reads its model several times, and looking at all directions takes a tenth of a second.
+    return _read(key, text, tuple(parameters.items()), tuple(moving), axes)
+
+
+@lru_cache(64)
+def _read(key: str, text: str, known: tuple[tuple[str, float], ...], moving: tuple[str, ...], axes: int) -> Anisotropy:
+    parameters = dict(known)
     expr = parse(text, key, Symbols({}, tuple(parameters), (*NAMES, "t")))
     timed = {s.name for s in expr.free_symbols} & {"t", *moving}
     if timed:
@@ -124,8 +147,13 @@ def read(key: str, text: str, parameters: Mapping[str, float], moving: Sequence[
         expr = _without_angle(expr, key, text, parameters)
     if axes < 3:
         expr = expr.xreplace(dict.fromkeys(NORMAL[axes:], sp.S.Zero))
+    return made(expr, text, parameters, axes, key)
+
+
+def made(expr: sp.Expr, text: str, parameters: Mapping[str, float], axes: int, key: str) -> Anisotropy:
+    """The law of an expression in `NORMAL` and the parameters; raises what `read` does."""
     numbers = Numbers(expr, parameters, axes, key, text)
-    return Anisotropy(expr, text, **numbers.found())
+    return Anisotropy(expr, text, numbers=numbers, **numbers.found())
 
 
 def _without_angle(expr: sp.Expr, key: str, text: str, parameters: Mapping[str, float]) -> sp.Expr:
@@ -141,7 +169,9 @@ def _without_angle(expr: sp.Expr, key: str, text: str, parameters: Mapping[str, 
         argument = sp.expand(call.args[0])
         times = argument.coeff(_THETA, 1)
         phase = argument.coeff(_THETA, 0)
-        if sp.expand(argument - times * _THETA - phase) != 0 or _THETA in (times.free_symbols | phase.free_symbols):
+        if sp.expand(argument - times * _THETA - phase) != 0 or not (times.free_symbols | phase.free_symbols) <= set(
+            values
+        ):
             raise fail("the argument of a sine or cosine is not a multiple of theta plus a constant")
         number = float(times.xreplace(values))
         if abs(number - round(number)) > _DIFFERENT:
@@ -195,8 +225,8 @@ def check(law: Anisotropy, key: str, grid: Grid, regular: bool) -> None:
             key,
             f"{law.text} is so strong that some orientations are unstable: the stiffness of an interface with "
             f"{_direction(np.array(law.worst))} is negative, and the equation has no solution",
-            "make it weaker ((1 + delta*cos(m*theta))**2 needs delta <= 1/(m**2 - 1)), or bound the curvature of corners by an "
-            "energy of short waves, operator: beta*k2**2 with beta > 0",
+            "make it weaker ((1 + delta*cos(m*theta))**2 needs delta <= 1/(m**2 - 1)); or set convexify: true, which leaves "
+            "those orientations out in two dimensions; or bound the curvature of corners by operator: beta*k2**2 with beta > 0",
         )
 
 
@@ -219,16 +249,15 @@ def unit(p: Sequence[sp.Expr]) -> tuple[list[sp.Expr], sp.Expr]:
 def excess(law: Anisotropy, p: Sequence[sp.Expr], reference: sp.Expr) -> tuple[list[sp.Expr], sp.Expr]:
     """de/dp and e less those of a constant ``reference``, from the gradient's components along the axes of the grid.
 
-    de/dp = kappa p - |p|/2 (g - n (n.g)), g = dkappa/dn: Cahn and Hoffman's vector but for a factor (Acta Metall. 22 (1974) 1205).
+    de/dp = kappa p - |p|/2 (g - n (n.g)), g = dkappa/dn. Across an interface it is along Cahn and Hoffman's vector (Acta Metall.
+    22 (1974) 1205).
     """
     normal, size = unit(p)
     table: dict[sp.Expr, sp.Expr] = dict(zip(NORMAL, normal, strict=False))
     slopes = [_slope(law, a).xreplace(table) for a in range(len(p))]
     kappa = law.expr.xreplace(table)
     along = sum(n * g for n, g in zip(normal, slopes, strict=True))
-    force = [
-        size * ((reference - kappa) * n - (g - n * along) / 2) for n, g in zip(normal, slopes, strict=True)
-    ]
+    force = [size * ((reference - kappa) * n - (g - n * along) / 2) for n, g in zip(normal, slopes, strict=True)]
     return force, (kappa - reference) / 2 * size**2
 
 
@@ -258,23 +287,37 @@ class Numbers:
     def __init__(self, expr: sp.Expr, parameters: Mapping[str, float], axes: int, key: str, text: str) -> None:
         self._axes, self._key, self._text = axes, key, text
         values = {sp.Symbol(name, real=True): sp.Float(v, 17) for name, v in parameters.items()}
-        expr = expr.xreplace(values)
-        n, p = NORMAL[:axes], _P[:axes]
-        self._kappa = _function(n, [expr])
-        length = sp.sqrt(sum(q**2 for q in p))
-        energy = expr.xreplace({a: -q / length for a, q in zip(n, p, strict=True)}) / 2 * length**2
-        force = [differentiate(energy, q, key, text, allow_jumps=True) for q in p]
-        hessian = [differentiate(f, q, key, text, allow_jumps=True) for f in force for q in p]
-        self._force, self._hessian = _function(p, force), _function(p, hessian)
+        slopes = [differentiate(expr, n, key, text, allow_jumps=True) for n in NORMAL[:axes]]
+        self._law = _function(NORMAL[:axes], [e.xreplace(values) for e in (expr, *slopes)])
 
     def kappa(self, n: Array) -> Array:
         """At directions, shape ``(axes, count)``."""
-        return self._kappa(n)[0]
+        return self._law(n)[0]
+
+    def force(self, p: Array) -> Array:
+        """de/dp at gradients p other than 0, shape ``(axes, count)``."""
+        size = np.linalg.norm(p, axis=0)
+        n = -p / size
+        kappa, *slopes = self._law(n)
+        g = np.array(slopes)
+        return np.asarray(kappa * p - 0.5 * size * (g - n * (n * g).sum(axis=0)))
+
+    def corner(self, n: Array) -> Array:
+        """Cahn and Hoffman's vector xi = grad (|v| gamma(v)) at v = n, for gamma = sqrt(kappa): shape ``(axes, count)``.
+
+        Its end traces the equilibrium shape of a crystal, with ears where orientations are missing.
+        """
+        return np.asarray(-self.force(-n) / np.sqrt(self.kappa(n)))
 
     def stiffness(self, n: Array) -> Array:
         """Eigenvalues of the Hessian of e, ascending: shape ``(count, axes)``."""
-        matrices = np.moveaxis(self._hessian(-n), 1, 0).reshape(-1, self._axes, self._axes)
-        return np.linalg.eigvalsh(matrices)
+        columns = []
+        for axis in range(self._axes):
+            moved = np.zeros((self._axes, 1))
+            moved[axis] = _STEP
+            columns.append((self.force(moved - n) - self.force(-moved - n)) / (2 * _STEP))
+        matrices = np.moveaxis(np.array(columns), 2, 0)
+        return np.asarray(np.linalg.eigvalsh(0.5 * (matrices + matrices.transpose(0, 2, 1))))
 
     def found(self) -> dict[str, Any]:
         """The attributes of `Anisotropy`, checked."""
@@ -290,12 +333,13 @@ class Numbers:
                 "make the anisotropy weaker",
             )
         high = -self._extreme(lambda n: -self.kappa(n), n)[0]
+        self._check_kinks()
         weakest, worst = self._extreme(lambda n: self.stiffness(n)[:, 0], n)
         stiffest = -self._extreme(lambda n: -self.stiffness(n)[:, -1], n)[0]
         if not math.isfinite(stiffest):
             raise ConfigError(self._key, f"the second derivatives of {self._text} are not finite in some direction")
-        self._check_kinks(n, stiffest)
-        mirrored, turned = [], []
+        mirrored: list[bool] = []
+        turned: list[bool] = []
         for axis in range(self._axes):
             other = n.copy()
             other[axis] *= -1
@@ -324,19 +368,26 @@ class Numbers:
             reach /= 8
         return least, best
 
-    def _check_kinks(self, n: Array, stiffest: float) -> None:
+    def _check_kinks(self) -> None:
         """Refuses a kappa whose derivative jumps: e would have no Hessian there, and L no bound of it."""
         if self._axes == 1:
             return
         for circle in _circles(self._axes):
-            force = self._force(-circle)
-            apart = np.linalg.norm(np.roll(circle, -1, axis=1) - circle, axis=0)
-            steep = np.linalg.norm(np.roll(force, -1, axis=1) - force, axis=0) / apart
-            if steep.max() > _KINK * stiffest:
-                at = circle[:, int(steep.argmax())]
+            force = self.force(-circle)
+            place = int(np.linalg.norm(np.roll(force, -1, axis=1) - force, axis=0).argmax())
+            start, end = circle[:, place], circle[:, (place + 1) % circle.shape[1]]
+            before, jump = None, 0.0
+            for _ in range(_HALVINGS):  # a jump stays in one of the halves as it is, what is steep is halved
+                middle = (start + end) / np.linalg.norm(start + end)
+                forces = self.force(-np.stack([start, middle, end], axis=1))
+                jumps = np.linalg.norm(np.diff(forces, axis=1), axis=0)
+                start, end = (start, middle) if jumps[0] > jumps[1] else (middle, end)
+                jump = float(jumps.max())
+                before = jump if before is None else before
+            if before is not None and jump > _JUMP * before > 0:
                 raise ConfigError(
                     self._key,
-                    f"{self._text} has a kink at {_direction(at)}",
+                    f"{self._text} has a kink at {_direction(start)}",
                     "round it, as in sqrt(0.01 + n_x**2) in place of abs(n_x)",
                 )
 
@@ -363,8 +414,13 @@ def directions(axes: int) -> Array:
     angles = math.pi * (3 - math.sqrt(5)) * np.arange(_SPHERE)
     ring = np.sqrt(1 - heights**2)
     special = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if x or y or z], float)
-    special /= np.linalg.norm(special, axis=1, keepdims=True)
-    return np.concatenate([special.T, np.stack([ring * np.cos(angles), ring * np.sin(angles), heights])], axis=1)
+    return np.concatenate(
+        [
+            special.T / np.linalg.norm(special, axis=1),
+            np.stack([ring * np.cos(angles), ring * np.sin(angles), heights]),
+        ],
+        axis=1,
+    )
 
 
 def _around(n: Array, reach: float) -> Array:
@@ -390,4 +446,4 @@ def _circles(axes: int) -> list[Array]:
 
 
 def _direction(n: Array) -> str:
-    return "n = (" + ", ".join(f"{c + 0.0:.4g}" for c in n) + ")"
+    return "n = (" + ", ".join(f"{round(float(c), 4) + 0.0:.4g}" for c in n) + ")"

@@ -49,12 +49,8 @@ def operations(
     names = [*model.scalars, waves.scale.name]
     count, used = len(members), ARRAYS[:axes]
     sizes = dict.fromkeys(used, count)
-    slopes = {
-        name: [Derivative(array_symbol("state", i), a) for i, _ in members] for a, name in enumerate(used)
-    }
-    modes = sum(
-        PerMode(symbol / 2 * waves.weight) * array_symbol("state", i) ** 2 for i, symbol in enumerate(symbols)
-    )
+    slopes = {name: [Derivative(array_symbol("state", i), a) for i, _ in members] for a, name in enumerate(used)}
+    modes = sum(PerMode(symbol / 2 * waves.weight) * array_symbol("state", i) ** 2 for i, symbol in enumerate(symbols))
     gradient = Kernel(
         "gradient_slope",
         "spectral",

@@ -75,6 +75,12 @@ class OrderParameter:
         return min(self.kappas)
 
     @property
+    def stretch(self) -> float:
+        """How many times the width and energy of the narrowest interfaces the widest have, by the direction alone."""
+        most = max(self.kappas) if self.anisotropy is None else self.anisotropy.most
+        return math.sqrt(most / self.kappa) if self.kappa > 0 else 1.0
+
+    @property
     def source(self) -> sp.Expr | tuple[sp.Expr, ...] | None:
         """Rate added to the right-hand side, an expression in x, y, z, t and the fields, or one per component; None for none."""
         return self.values.get("source")
@@ -392,13 +398,21 @@ class Reader:
             raise ConfigError(key, f"is {result}; a finite number{'' if signed else ' >= 0'} is expected")
         return result
 
-    def normal(self, key: str, value: Any) -> Anisotropy | None:
+    def normal(self, key: str, value: Any, convexify: bool = False) -> Anisotropy | None:
         """A coefficient that depends on the normal, see `phasefield.models.anisotropy.read`, which tells what it raises; None for
         what does not depend on it.
+
+        Args:
+            convexify: see `phasefield.models.wulff.convexified`.
         """
         if not uses_normal(value, key, list(self._parameters)):
             return None
-        return read(key, str(value), self._parameters, list(self._courses), self._axes)
+        law = read(key, str(value), self._parameters, list(self._courses), self._axes)
+        if not convexify:
+            return law
+        from .wulff import convexified
+
+        return convexified(law, self._parameters, key)
 
     def operator(self, key: str, value: Any) -> sp.Expr:
         """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""

@@ -45,6 +45,12 @@ CASES = {
     "operator between walls": ("model=block_copolymer", "grid.shape=[20,15]", "grid.boundary=[no-flux,periodic]"),
     "parameter in time": ("model=cahn_hilliard", "model.parameters.W=1+0.5*tanh(10*(t-0.5))", "grid.shape=[16,18]"),
     "mobility": ("model=surface_diffusion", "grid.shape=[24,15]", "grid.boundary=[no-flux,periodic]"),
+    "normal": (
+        "model=allen_cahn",
+        "grid.shape=[24,18]",
+        "grid.boundary=[no-flux,periodic]",
+        "model.fields.eta.kappa=(1 + 0.05*cos(4*theta))**2",
+    ),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 

@@ -28,10 +28,12 @@ class Gradient(Term):
     class FieldKeys:
         """``kappa``: gradient energy coefficient, energy density x length^2, a number or an expression in the parameters; one for
         every axis of the grid, as a list or by their names; or an expression in the normal n_x, n_y, n_z, in one and two
-        dimensions also in its angle theta.
+        dimensions also in its angle theta. ``convexify``: leave out orientations that equilibrium shapes miss, see
+        `phasefield.models.wulff`.
         """
 
         kappa: Any = field(default=1.0, metadata={"expression": True})
+        convexify: bool = False
 
     @classmethod
     def read(cls, key: str, given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
@@ -44,7 +46,7 @@ class Gradient(Term):
                 )
             value = [value[name] for name in names]
         if not isinstance(value, list | tuple):
-            law = reader.normal(key, value)
+            law = reader.normal(key, value, bool(given.get("convexify")))
             return {"kappa": reader.number(key, value) if law is None else law}
         if any(reader.normal(key, part) is not None for part in value):
             raise ConfigError(
