@@ -74,6 +74,12 @@ class _Rules(Printer):
             text = f"SELECT({self._print(condition)}, {self._print(value)}, {text})"
         return text
 
+    def _print_Max(self, expr: sp.Max) -> str:
+        *rest, text = (self._print(a) for a in expr.args)
+        for value in rest:
+            text = f"MAX({value}, {text})"
+        return text
+
     def _print_Relational(self, expr: Any) -> str:
         return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
 

@@ -120,6 +120,8 @@ def _facts(spec: RunSpec, model: EnergyModel) -> list[FieldFacts]:
             f.kappas,
             _shown(initial_condition(spec, f.name)),
             "" if f.law is None else f.law.text,
+            "" if f.anisotropy is None else f.anisotropy.text,
+            "" if f.anisotropy is None else f.anisotropy.words,
         )
         for f in model.order_parameters
     ]

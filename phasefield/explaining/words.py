@@ -96,12 +96,14 @@ def _fields(e: Explanation) -> Section:
         kind = {"conserved": "conserved (Cahn-Hilliard)", "nonconserved": "nonconserved (Allen-Cahn)"}.get(
             f.kinetics, f.kinetics
         )
-        kappas = (
+        kappas = f.anisotropy or (
             f"{f.kappas[0]:g}" if len(f.kappas) == 1 else f"[{', '.join(f'{k:g}' for k in f.kappas)}] along the axes"
         )
         parts = [what, kind, f"M_{f.name} = {f.law or format(f.mobility, 'g')}", f"kappa_{f.name} = {kappas}"]
         parts.insert(1, f"{f.components} components" if f.components is not None else "")
         found.add(f.name, "; ".join(filter(None, parts)))
+        if f.directions:
+            found.add("", f.directions)
         found.add("", f"starts as {f.initial}")
     return found
 
@@ -173,7 +175,7 @@ def _interfaces(e: Explanation) -> Section:
         for name in changed:
             found.add(f"width of {name}" if len(i.start) > 1 else "width", _width(e, i, name))
         if i.stretch != 1:
-            found.add("", f"along the axis of the least kappa; up to {i.stretch:.4g} times as much along the others")
+            found.add("", f"in the direction of the least kappa; up to {i.stretch:.4g} times as much in others")
     _nucleus(e, found)
     _say_missing(e, found, "interfaces", "nucleus")
     return found

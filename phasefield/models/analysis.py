@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..codegen import K2, K2_ALONG, K_ALONG
 from ..errors import ConfigError, NotConverged
+from .anisotropy import potential as bent
 from .energy import COORDINATES, EnergyModel, OrderParameter
 from .parameters import TIME
 from .spectrum import Spectrum
@@ -291,7 +292,7 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
     """
     if missing := [s.name for s in model.unknowns if s.name not in solution]:
         raise ConfigError("solution", f"has no expression for {missing[0]}")
-    if beyond := [term.name for term in model.terms if term.temporaries]:
+    if beyond := [term.name for term in model.terms if term.temporaries and not isinstance(term, Gradient)]:
         raise ConfigError("solution", f"is not known in closed form with the {beyond[0]} term")
     table = {s: sp.sympify(solution[s.name]) for s in model.unknowns}
 
@@ -301,12 +302,7 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
     sources = {}
     for (f, s), potential in zip(model.components, model.potentials, strict=True):
         u = table[s]
-        kappas = f.kappas * (3 if len(f.kappas) == 1 else 1)
-        bends = (
-            sp.Float(kappa, 17) * sp.diff(u, sp.Symbol(x, real=True), 2)
-            for kappa, x in zip(kappas, COORDINATES, strict=False)
-        )
-        mu = model.values(potential).xreplace(table) - sum(bends)
+        mu = model.values(potential).xreplace(table) + model.values(_bent(f, u))
         i = model.unknowns.index(s)
         for term in model.terms:
             if not isinstance(term, Gradient) and (symbol := term.symbol(i, WAVES)) is not None:
@@ -318,6 +314,15 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
             rate = f.kinetics.motion(entries * (3 // len(entries) or 1), mu, _derivative)
         sources[s.name] = sp.diff(u, TIME) - rate
     return sources
+
+
+def _bent(f: OrderParameter, u: sp.Expr) -> sp.Expr:
+    """What the gradient term adds to the potential."""
+    places = [sp.Symbol(x, real=True) for x in COORDINATES]
+    if f.anisotropy is not None:
+        return bent(f.anisotropy, u, places[: len(f.anisotropy.mirrored)])
+    kappas = f.kappas * (3 if len(f.kappas) == 1 else 1)
+    return -sum(sp.Float(kappa, 17) * sp.diff(u, x, 2) for kappa, x in zip(kappas, places, strict=False))
 
 
 def _filtered(symbol: sp.Expr, u: sp.Expr) -> sp.Expr:

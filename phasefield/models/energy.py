@@ -23,6 +23,7 @@ from ..grid import Grid
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
 from . import mobility as mobilities
 from . import parameters as given_parameters
+from .anisotropy import Anisotropy, read, uses_normal
 from .kinetics import KINETICS, Kinetics
 from .parameters import Course
 from .terms import TERMS, Term
@@ -56,15 +57,30 @@ class OrderParameter:
     law: mobilities.Law | None = None
 
     @property
+    def anisotropy(self) -> Anisotropy | None:
+        """The gradient energy coefficient where it depends on the normal."""
+        value = self.values.get("kappa")
+        return value if isinstance(value, Anisotropy) else None
+
+    @property
     def kappas(self) -> tuple[float, ...]:
-        """Gradient energy coefficients, energy density x length^2: one, or one along every axis."""
+        """Gradient energy coefficients, energy density x length^2: one, or one along every axis; of one that depends on the
+        normal the least."""
         value = self.values["kappa"]
+        if isinstance(value, Anisotropy):
+            return (value.least,)
         return value if isinstance(value, tuple) else (float(value),)
 
     @property
     def kappa(self) -> float:
         """The least of `kappas`: that of the narrowest interfaces and of the waves that grow fastest."""
         return min(self.kappas)
+
+    @property
+    def stretch(self) -> float:
+        """How many times the width and energy of the narrowest interfaces the widest have, by the direction alone."""
+        most = max(self.kappas) if self.anisotropy is None else self.anisotropy.most
+        return math.sqrt(most / self.kappa) if self.kappa > 0 else 1.0
 
     @property
     def source(self) -> sp.Expr | tuple[sp.Expr, ...] | None:
@@ -326,7 +342,7 @@ class EnergyModel:
         symbols = Symbols(fields, tuple(parameters))
         check_names(symbols, "model")
         start, courses = given_parameters.read(parameters)
-        reader = Reader(fields, start, courses)
+        reader = Reader(fields, start, courses, axes)
         built = []
         for item in order_parameters:
             key = f"model.fields.{item['name']}"
@@ -353,7 +369,7 @@ class Reader:
 
     Args:
         fields: field -> number of components, None for a scalar one. parameters: values of the constants. courses: those among
-            them that depend on time.
+            them that depend on time. axes: of the grid.
     """
 
     def __init__(
@@ -361,7 +377,9 @@ class Reader:
         fields: Mapping[str, int | None],
         parameters: Mapping[str, float],
         courses: Mapping[str, Course] | None = None,
+        axes: int = 3,
     ) -> None:
+        self._axes = axes
         self._fields, self._parameters, self._courses = dict(fields), dict(parameters), dict(courses or {})
 
     @property
@@ -415,6 +433,22 @@ class Reader:
                 return Course(value, expr.xreplace({sp.Symbol(n, real=True): e for n, e in table.items()}))
             value = expr
         return self._number(key, value)
+
+    def normal(self, key: str, value: Any, convexify: bool = False) -> Anisotropy | None:
+        """A coefficient that depends on the normal, see `phasefield.models.anisotropy.read`, which tells what it raises; None for
+        what does not depend on it.
+
+        Args:
+            convexify: see `phasefield.models.wulff.convexified`.
+        """
+        if not uses_normal(value, key, list(self._parameters)):
+            return None
+        law = read(key, str(value), self._parameters, list(self._courses), self._axes)
+        if not convexify:
+            return law
+        from .wulff import convexified
+
+        return convexified(law, self._parameters, key)
 
     def operator(self, key: str, value: Any) -> sp.Expr:
         """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""

@@ -58,7 +58,10 @@ def _potential(model: EnergyModel, i: int) -> str:
     local, parts = sp.Integer(0), []
     for term in model.terms:
         if isinstance(term, Gradient):
-            parts += _gradient(f.name, s.name, len(f.kappas)) if any(f.kappas) else []
+            if f.anisotropy is not None:
+                parts.append(f"- div(d(kappa_{f.name}*|grad({s.name})|**2/2)/d(grad({s.name})))")
+            else:
+                parts += _gradient(f.name, s.name, len(f.kappas)) if any(f.kappas) else []
         elif term.density is not None and not isinstance(term, Elastic | Walls):
             local += model.potentials[i] if term.density == model.energy else term.density.diff(s)
         elif isinstance(term, Operator):

@@ -38,7 +38,8 @@ class Spectrum:
     def __init__(self, model: EnergyModel) -> None:
         others = [term for term in model.terms if not isinstance(term, Gradient)]
         self._kappas = np.array([f.kappa for f, _ in model.components], dtype=float)
-        self._tops = [max(f.kappas) for f, _ in model.components]
+        laws = ((f.anisotropy, f) for f, _ in model.components)
+        self._tops = [max(f.kappas) if law is None else law.reference for law, f in laws]
         rest = [_sum(term.symbol(i, WAVES) for term in others) for i in range(len(model.components))]
         whole = [_sum(term.symbol(i, WAVES) for term in model.terms) for i in range(len(model.components))]
         scalars = {sp.Symbol(name, real=True): sp.Float(v, 17) for name, v in model.scalars.items()}

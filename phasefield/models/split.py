@@ -141,7 +141,8 @@ class SpectralSplit:
         self.model, self.layout = model, layout
         self.components = len(model.components)
         symbols = [self._symbol(i) for i in range(self.components)]
-        self._transport = Transport(model, symbols, layout.grid.dim, WAVES)
+        self._potentials = [self._potential(i) for i in range(self.components)]
+        self._transport = Transport(model, symbols, layout.grid.dim, WAVES, self._potentials)
         self._evaluated = [self._channels(i) for i in range(self.components)]
         # Further channels of a component lie behind the first ones of all.
         self._places: list[list[int]] = []
@@ -202,6 +203,10 @@ class SpectralSplit:
     def _symbol(self, i: int) -> sp.Expr:
         """A_i, the sum of the terms' symbols."""
         return sum((a for term in self.model.terms if (a := term.symbol(i, WAVES)) is not None), sp.S.Zero)
+
+    def _potential(self, i: int) -> sp.Expr:
+        """What terms add to dF/du_i in modes, not scaled."""
+        return sum((p for term in self.model.terms if (p := term.potential(i)) is not None), sp.S.Zero)
 
     def _linear(self, i: int) -> sp.Expr:
         q = operator(self.model, i, WAVES)
@@ -275,13 +280,30 @@ class SpectralSplit:
     def operations(self, array: str) -> list[Operation]:
         scalars = list(self.scalars(0.0))
         return [
+            *(operation for term in self.model.terms for operation in term.ahead(array, WAVES)),
             *self._transport.before(array, scalars),
             Inverse(array, self.components),
             *(operation for term in self.model.terms for operation in term.prepare(array, WAVES)),
             Apply(self._kernel, {"work": array}),
             Forward(array, self.channels),
+            *self._added(array, scalars),
             *self._transport.after(array, self.channels, scalars),
         ]
+
+    def _added(self, array: str, scalars: Sequence[str]) -> list[Operation]:
+        """What terms add in modes joins what was evaluated in cells, in the first channels."""
+        if not any(self._potentials):
+            return []
+        outputs: list[sp.Expr | None] = [None] * self.channels
+        for i, potential in enumerate(self._potentials):
+            if potential != 0:
+                kinetics = self.model.components[i][0].kinetics
+                (more,) = kinetics.channels(self.model.scalar("mobility", i), potential, None)
+                outputs[i] = array_symbol("channels", i) + more
+        used = {s.name.split("@")[0] for p in self._potentials for s in p.free_symbols if "@" in s.name}
+        arrays = {"channels": self.channels, **{name: n for name, n in self.temporaries.items() if name in used}}
+        kernel = Kernel("potential", "spectral", arrays, {"channels": outputs}, scalars=scalars)
+        return [Apply(kernel, {"channels": array})]
 
     def cells(self, array: str) -> list[Operation]:
         lifting, scalars = self.model.lifting, list(self.scalars(0.0))
@@ -323,6 +345,8 @@ def modal(
     """
     sums = {}
     for term in model.terms:
+        if f"modes_{term.name}" in term.reduced:  # by operations of its own
+            continue
         symbols = [term.symbol(i, WAVES) for i in range(len(modes))]
         pairs = zip(symbols, modes, strict=True)
         if parts := [coefficient(a / 2 * WEIGHT) * u**2 for a, u in pairs if a is not None]:

@@ -64,8 +64,8 @@ class Interface:
             of which the interface energy is the least, so that it is at most this. None where the phases are not in equilibrium.
         bound: whether ``energy`` is such an upper bound. driven: difference of f that moves it, energy density, levelled out
             in ``energy``; 0 in equilibrium.
-        widths: component -> from 5 to 95 %, length. stretch: factor of energy and width along the axis of the largest kappa
-            where kappa depends on the axis; both are those of the least kappa.
+        widths: component -> from 5 to 95 %, length. stretch: factor of energy and width in the direction of the largest kappa
+            where kappa depends on the axis or the normal; both are those of the least kappa.
     """
 
     start: dict[str, float]
@@ -149,7 +149,7 @@ def _scalar(
     found = replace(found, interfaces=[_interface(model, density, t) for t in met])
     phases = [_phases(model, density, float(t.start[0]), float(t.end[0]), mean) for t in met]
     found = replace(found, phases=phases)
-    nucleus, why = _nucleus(density, phases, found.interfaces, dim)
+    nucleus, why = _nucleus(density, phases, found.interfaces, dim, f.anisotropy is not None)
     if why:
         found.missing["nucleus"] = why
     return replace(found, nucleus=nucleus)
@@ -250,7 +250,7 @@ def _interface(model: EnergyModel, density: Density, t: Transition) -> Interface
     fields = [f for f, _ in model.components]
     energy, driven = _path_energy(model, density, t.start, t.end)
     widths = {n: float(w) for n, w in zip(names, t.widths, strict=True) if math.isfinite(w)}
-    stretch = max(math.sqrt(max(f.kappas) / f.kappa) if f.kappa > 0 else 1.0 for f in fields)
+    stretch = max(f.stretch for f in fields)
     start, end = (dict(zip(names, map(float, values), strict=True)) for values in (t.start, t.end))
     return Interface(start, end, energy, len(names) > 1, driven, widths, stretch)
 
@@ -296,7 +296,7 @@ def _path_energy(model: EnergyModel, density: Density, start: Array, end: Array)
 
 
 def _nucleus(
-    density: Density, phases: Sequence[Phases], interfaces: Sequence[Interface], dim: int
+    density: Density, phases: Sequence[Phases], interfaces: Sequence[Interface], dim: int, turning: bool
 ) -> tuple[Nucleus | None, str]:
     """The critical nucleus, or why there is none."""
     pairs = list(zip(phases, interfaces, strict=True))
@@ -312,6 +312,8 @@ def _nucleus(
     p, interface = met
     if interface.energy is None:
         return None, "the interface energy is not known"
+    if turning:
+        return None, "the interface energy depends on the normal, and so does the radius"
     if p.conserved:
         pair = _parallel(density, p)
         if pair is None:

@@ -38,15 +38,18 @@ class Transport:
     """What a split does for components whose mobility varies; nothing if there are none.
 
     Args:
-        symbols: A of every component, see `phasefield.models.split`. dim: of the grid.
+        symbols: A of every component, see `phasefield.models.split`. dim: of the grid. potentials: what terms add to mu in modes.
 
     Attributes:
         divergences: components whose first channel is N when the operations have ended.
         temporaries: as those of a `Split`.
     """
 
-    def __init__(self, model: EnergyModel, symbols: Sequence[sp.Expr], dim: int, waves: Waves) -> None:
+    def __init__(
+        self, model: EnergyModel, symbols: Sequence[sp.Expr], dim: int, waves: Waves, potentials: Sequence[sp.Expr] = ()
+    ) -> None:
         self._model, self._symbols, self._waves = model, symbols, waves
+        self._potentials = list(potentials) or [sp.S.Zero] * len(symbols)
         self._axes = range(dim)
         varying = [i for i, (f, _) in enumerate(model.components) if f.law is not None and f.law.varies]
         self.divergences = [i for i in varying if model.components[i][0].kinetics.conserved]
@@ -111,11 +114,13 @@ class Transport:
                 outputs[name] = [
                     PerMode(self._symbols[i] + (0 if name == _BEND else self._model.scalar("stabilizer", i)))
                     * array_symbol("state", i)
+                    + (self._waves.scale * self._potentials[i] if name == _BEND else 0)
                     for i in components
                 ]
         if not outputs:
             return []
         arrays = {"state": len(self._model.components), **{name: len(found) for name, found in outputs.items()}}
+        arrays |= {name: n for term in self._model.terms for name, n in term.temporaries.items()}
         kernel = Kernel("flow_potential", "spectral", arrays, outputs, scalars=scalars)
         bend = [Inverse(_BEND, len(self._relaxing))] if self._relaxing else []
         return [Apply(kernel, {"state": array}), *bend]

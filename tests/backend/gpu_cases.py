@@ -57,6 +57,12 @@ CASES = {
         "grid.boundary=no-flux",
         "model.electric={charge: 0.3*c, permittivity: 2, potential: {left: 0, right: sin(y/4)*cos(t)}}",
     ),
+    "normal": (
+        "model=allen_cahn",
+        "grid.shape=[24,18]",
+        "grid.boundary=[no-flux,periodic]",
+        "model.fields.eta.kappa=(1 + 0.05*cos(4*theta))**2",
+    ),
     "logarithms": ("model=flory_huggins", "grid.shape=[24,17]"),
 }
 #: With thermal noise, which takes fixed steps: halved complex modes, real ones, a strength that depends on time.

@@ -43,9 +43,10 @@ class Waves:
 class Term:
     """One term of a model; made for a model, once.
 
-    What follows from a term is taken from four places, of which it fills those that it needs: ``density`` (energy that is local
+    What follows from a term is taken from five places, of which it fills those that it needs: ``density`` (energy that is local
     in cells; its derivative is the force), ``symbol`` (energy that is quadratic in modes), ``source`` (a rate that derives from
-    no energy), and ``prepare`` with ``force`` (energy that couples distant cells nonlinearly).
+    no energy), and ``prepare`` with ``force``, or ``ahead`` with ``potential`` (energy that couples distant cells nonlinearly,
+    evaluated by way of the cells of the state or of its modes).
 
     Attributes:
         name: of the term, an identifier; its energy is ``free_energy_NAME`` in history.nc.
@@ -168,6 +169,16 @@ class Term:
         of energy densities over the cells.
         """
         return []
+
+    def ahead(self, array: str, waves: Waves) -> list[Operation]:
+        """Operations that fill the temporaries from the modes of the state in ``array``, which they leave alone; reductions as of
+        `prepare`.
+        """
+        return []
+
+    def potential(self, i: int) -> Any | None:
+        """What the term adds to dF/du_i in modes, not scaled as a forward transform leaves it, of the arrays of `ahead`."""
+        return None
 
     def force(self, i: int) -> Any | None:
         """What the term adds to dF/du_i in cells, in the model's symbols and the arrays of `prepare`."""
