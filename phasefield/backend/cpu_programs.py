@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
 from .layout import Layout
-from .operations import Apply, Host, Operation, Transform, kernels_of, names_of, transforms_of
+from .operations import Apply, Host, Operation, Solve, Transform, kernels_of, names_of, transforms_of
 from .workers import Job, Workers, address, native, workers
 
 #: Jobs on fewer cells than this are not worth another thread's while.
@@ -64,15 +65,19 @@ class CpuProgram:
         self._workers = workers(threads if layout.grid.cells > _SERIAL_CELLS else 1)
         self._names = names_of(operations)
         self._layout, self._dtype = layout, dtype
-        components = max([1, *(t.components for t in transforms_of(operations))])
-        self._components = max([components, *(n for k in kernels_of(operations) for n in k.arrays.values())])
+        alone = [o for o in operations if not isinstance(o, Solve)]
+        components = max([1, *(t.components for t in transforms_of(alone))])
+        self._components = max([components, *(n for k in kernels_of(alone) for n in k.arrays.values())])
         self._plans_of = plans
-        self._sections: list[_Phases | Host] = []
+        self._part = partial(CpuProgram, layout, dtype=dtype, threads=threads, plans=plans)
+        self._sections: list[_Phases | Host | _Solver] = []
         for operation in operations:
             self._add(operation)
-        pieces = [p for section in self._sections if not isinstance(section, Host) for phase in section for p in phase]
-        self.kernels = [p.kernel for p in pieces if p.kernel is not None and not p.table]
-        self._reducing = [k for k in self.kernels if k.kernel.reductions]
+        pieces = [p for section in self._sections if isinstance(section, list) for phase in section for p in phase]
+        self._solvers = [section for section in self._sections if isinstance(section, _Solver)]
+        self._own = [p.kernel for p in pieces if p.kernel is not None and not p.table]
+        self.kernels = [*self._own, *(k for s in self._solvers for p in s.programs.values() for k in p.kernels)]
+        self._reducing = [k for k in self._own if k.kernel.reductions]
         self._bindings: dict[tuple[int, ...], _Binding] = {}
 
     def _add(self, operation: Operation) -> None:
@@ -80,10 +85,14 @@ class CpuProgram:
         if isinstance(operation, Host):
             self._sections.append(operation)
             return
-        if not self._sections or isinstance(self._sections[-1], Host):
+        if isinstance(operation, Solve):
+            programs = {name: self._part(operations=part) for name, part in operation.parts.items()}
+            self._sections.append(_Solver(operation, programs))
+            return
+        if not self._sections or not isinstance(self._sections[-1], list):
             self._sections.append([])
         phases = self._sections[-1]
-        assert not isinstance(phases, Host)
+        assert isinstance(phases, list)
         pieces = self._passes(operation) if isinstance(operation, Apply) else self._transform(operation)
         for piece in pieces:
             if piece.span and phases and phases[-1][-1].span == piece.span:
@@ -92,7 +101,7 @@ class CpuProgram:
                 phases.append([piece])
 
     def _passes(self, operation: Apply) -> list[_Piece]:
-        kernel = LoopKernel(operation.kernel, self._layout, self._dtype)
+        kernel = LoopKernel(operation.kernel, self._layout.flipped(operation.flips), self._dtype)
         names = tuple(operation.arrays)
         # Neighbours and mirror images lie outside of a tile.
         local = operation.kernel.space == "real" and not operation.kernel.gradients
@@ -125,7 +134,7 @@ class CpuProgram:
         given, scalars = [arrays[name] for name in self._names], scalars or {}
         key = tuple(map(id, given))
         binding = self._bindings.get(key) or self._bind(key, given)
-        for kernel in self.kernels:
+        for kernel in self._own:
             stale = kernel.prepare(scalars)
             if kernel.tabulate is not None:
                 job, phase, tiles = binding.tables[id(kernel)]
@@ -135,6 +144,8 @@ class CpuProgram:
         found: dict[str, float] = {}
         for kernel in self._reducing:
             found.update(kernel.reduce())
+        for solver in self._solvers:
+            found.update(solver.found)
         return found
 
     def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> _Binding:
@@ -142,12 +153,29 @@ class CpuProgram:
         for section in self._sections:
             if isinstance(section, Host):
                 binding.call(section)
+            elif isinstance(section, _Solver):
+                binding.solve(section)
             else:
                 binding.run(self._workers, section)
         if len(self._bindings) >= _BINDINGS:
             del self._bindings[next(iter(self._bindings))]
         self._bindings[key] = binding
         return binding
+
+
+class _Solver:
+    """An iteration with the programs of its parts.
+
+    Attributes:
+        found: the sums that it told the last time.
+    """
+
+    def __init__(self, solve: Solve, programs: Mapping[str, CpuProgram]) -> None:
+        self._solve, self.programs = solve, programs
+        self.found: Mapping[str, float] = {}
+
+    def run(self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float]) -> None:
+        self.found = self._solve.run(scalars, {name: partial(p, arrays) for name, p in self.programs.items()})
 
 
 class _Binding:
@@ -186,3 +214,7 @@ class _Binding:
         for name in views.keys() - set(host.writes):
             views[name].flags.writeable = False
         self.steps.append(lambda scalars: host.function(views, scalars))
+
+    def solve(self, solver: _Solver) -> None:
+        """Adds an iteration."""
+        self.steps.append(lambda scalars: solver.run(self._arrays, scalars))

@@ -151,7 +151,7 @@ class Term:
         return 0.0
 
     def measures(self, means: Mapping[str, float]) -> dict[str, float]:
-        """The ``variables`` from the ``means``."""
+        """The ``variables`` from the ``means``, and from what `look` told."""
         return {}
 
     def prepare(self, array: str, waves: Waves) -> list[Operation]:
@@ -159,6 +159,12 @@ class Term:
 
         A reduction ``modes_NAME``, NAME the term's, in one of their kernels is its energy per volume; one ``cells_NAME`` is a sum
         of energy densities over the cells.
+        """
+        return []
+
+    def look(self, array: str, waves: Waves) -> list[Operation]:
+        """Operations that tell what `measures` needs besides means: from the cells of a state in ``array`` and the memory that it was
+        accepted with, both of which they leave alone. Temporaries are free to use.
         """
         return []
 
