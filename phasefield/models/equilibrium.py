@@ -30,6 +30,7 @@ import sympy as sp
 from ..backend import Apply, Forward, Inverse, Operation, Solve
 from ..codegen import Derivative, Kernel, PerMode, Reduction, array_symbol
 from ..errors import NotConverged
+from ..grid import Grid
 from ..mechanics import tensors
 from .terms.term import Waves
 
@@ -47,6 +48,8 @@ _TOLERANCE = 0.01
 _COLD = 1e-8
 #: Squared error against the body's energy that is round-off, in double and in single precision.
 _ROUND_OFF = 1e-24
+#: Determinant of the Green operator's inverse, of unit waves in units of the stiffness, below which there is no wave.
+_NOTHING = 1e-30
 #: Largest slope and curvature of h on 0 <= eta <= 1: 15/8 and 10/sqrt(3).
 SLOPE, BEND = 1.875, 5.7735
 #: Iterations that may pass without progress, and that are made at most.
@@ -90,6 +93,8 @@ class Equilibrium:
         held, _ = load(0.0)
         self._body = [0, 1, 5] if thin else list(range(6))
         self._free = [c for c in self._body if held[c] is None]
+        #: Whether all axes of the grid are periodic, which lets kernels know the signs of wavenumbers. Shears that a wall makes odd.
+        self._periodic, self._odd = False, set[int]()
         apart = dim < 3 and not thin and not self._coupled(held)
         #: Axes that displacements have components along, and Mandel components of the strain that vary.
         self._along = list(range(dim)) if thin or apart else [0, 1, 2]
@@ -97,6 +102,13 @@ class Equilibrium:
             c for c, pair in enumerate(tensors.PAIRS) if set(pair) <= set(self._along) and min(pair) < dim
         ]
         self._shears = {c: f"elastic_{tensors.NAMES[c]}" for c in self._varying if c > 2}
+
+    def between(self, grid: Grid) -> None:
+        """Takes note of the boundaries. About walls a shear is odd: its mean over the mirror images is 0, that of its stress too."""
+        walls = {axis for axis, boundary in enumerate(grid.boundary) if boundary != "periodic"}
+        self._periodic = not walls
+        self._odd = {c for c, pair in enumerate(tensors.PAIRS) if c > 2 and walls & set(pair)}
+        self._free = [c for c in self._free if c not in self._odd]
 
     def _coupled(self, held: Sequence[float | None]) -> bool:
         """Whether displacements across a plane (or a line) follow from strains in it."""
@@ -361,7 +373,9 @@ class Equilibrium:
         """z = G r, reducing z . r by components."""
         arg, along, count = self._argument, self._along, len(self._along)
         constants = self._constants
-        square = [k2 * waves.inverse for k2 in waves.along]
+        # The highest mode of an even number of cells has no derivative, which signed wavenumbers know.
+        along_axes = [k**2 for k in waves.signed] if self._periodic else waves.along
+        square = [k2 * waves.inverse for k2 in along_axes]
         diagonal = {
             i: sum((arg(f"elastic_r_{i}{j}") * square[j] for j in range(self._dim)), sp.S.Zero) for i in along
         }
@@ -386,6 +400,11 @@ class Equilibrium:
                 cross[j, m] = mixed(j, m) * diagonal[i] - mixed(i, j) * mixed(i, m) * square[i]
                 determinant -= diagonal[i] * mixed(j, m) ** 2 * square[j] * square[m]
         size = arg("elastic_r_scale")
+
+        def green(over: sp.Expr) -> sp.Expr:
+            """What a mode is multiplied by: nothing is left of those that no derivative sees."""
+            return PerMode(sp.Piecewise((over / determinant / size, determinant > _NOTHING), (0, True)))
+
         r, place = [array_symbol(_R, n) for n in range(count)], {axis: n for n, axis in enumerate(along)}
         out: list[Operation] = []
         inner = [i for i in along if i < self._dim]
@@ -393,7 +412,7 @@ class Equilibrium:
             outputs = []
             for i in along:
                 terms = [
-                    PerMode(waves.uniform(0, cross[min(i, j), max(i, j)] / determinant * waves.inverse**2 / size))
+                    green(cross[min(i, j), max(i, j)] * waves.inverse**2)
                     * Derivative(r[place[j]], j, 1)
                     for j in inner
                     if i in inner and j != i
@@ -402,7 +421,7 @@ class Equilibrium:
             out.append(modes("cross", {_R: count, _Q: count}, {_Q: outputs}))
         for i in along:
             n = place[i]
-            here = PerMode(waves.uniform(0, own[i] / determinant * waves.inverse / size)) * r[n]
+            here = green(own[i] * waves.inverse) * r[n]
             if i in inner and len(inner) > 1:
                 here += Derivative(array_symbol(_Q, n), i, 1)
             outputs = [None] * count
@@ -475,7 +494,7 @@ class Equilibrium:
             energy = found["energy"] / found["cells"]
         _, given = self._load(t)
         work = sum(given[a] * strain[a] for a in self._free)
-        return {"modes_elastic": energy - work - rho / 2, "elastic_iterations": float(count)}
+        return {"modes_elastic": float(energy - work - rho / 2)}
 
     def _product(self, found: Sums) -> float:
         return sum(found[f"product_{i}"] for i in self._along)
@@ -493,6 +512,7 @@ class Equilibrium:
         mean, stress = self._means(found)
         strain = self._relaxed(mean, stress, scalars.get("t", 0.0))
         stress = stress + mean @ strain
+        stress[list(self._odd)] = 0.0
         told = {}
         for a, name in enumerate(tensors.NAMES):
             told[f"elastic_mean_stress_{name}"] = float(stress[a] / tensors.FACTOR[a]) if a in self._body else 0.0

@@ -141,6 +141,8 @@ class Elastic(Term):
         return bool(self._members) or self._elasticity is not None
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+        if self._solved is not None:
+            self._solved.between(grid)
         if "fixed" in grid.boundary:
             raise ConfigError(
                 "grid.boundary", "is fixed along an axis, which an elastic energy cannot be", "periodic or no-flux can"
