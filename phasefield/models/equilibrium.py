@@ -93,8 +93,8 @@ class Equilibrium:
         held, _ = load(0.0)
         self._body = [0, 1, 5] if thin else list(range(6))
         self._free = [c for c in self._body if held[c] is None]
-        #: Whether all axes of the grid are periodic, which lets kernels know the signs of wavenumbers. Shears that a wall makes odd.
-        self._periodic, self._odd = False, set[int]()
+        #: Squared wavenumbers beyond which a mode along an axis has no derivative. Shears that a wall makes odd.
+        self._tops, self._odd = [math.inf] * dim, set[int]()
         apart = dim < 3 and not thin and not self._coupled(held)
         #: Axes that displacements have components along, and Mandel components of the strain that vary.
         self._along = list(range(dim)) if thin or apart else [0, 1, 2]
@@ -106,7 +106,9 @@ class Equilibrium:
     def between(self, grid: Grid) -> None:
         """Takes note of the boundaries. About walls a shear is odd: its mean over the mirror images is 0, that of its stress too."""
         walls = {axis for axis, boundary in enumerate(grid.boundary) if boundary != "periodic"}
-        self._periodic = not walls
+        cycles = [(1 if axis in walls else 2) * math.pi / length for axis, length in enumerate(grid.lengths)]
+        highest = [n if axis in walls else n // 2 if n % 2 == 0 and n > 1 else math.inf for axis, n in enumerate(grid.shape)]
+        self._tops = [(cycle * (mode - 0.5)) ** 2 for cycle, mode in zip(cycles, highest, strict=True)]
         self._odd = {c for c, pair in enumerate(tensors.PAIRS) if c > 2 and walls & set(pair)}
         self._free = [c for c in self._free if c not in self._odd]
 
@@ -158,6 +160,7 @@ class Equilibrium:
         for p, part in enumerate(self._parts):
             found |= {f"elastic_e{p}_{a}": float(part.strain[a]) for a in self._body if part.strain[a]}
         reference = self._reference()
+        reference |= {f"top_{axis}": top for axis, top in enumerate(self._tops) if math.isfinite(top)}
         return found | {f"elastic_r_{name}": v for name, v in reference.items()}
 
     def _reference(self) -> dict[str, float]:
@@ -373,9 +376,12 @@ class Equilibrium:
         """z = G r, reducing z . r by components."""
         arg, along, count = self._argument, self._along, len(self._along)
         constants = self._constants
-        # The highest mode of an even number of cells has no derivative, which signed wavenumbers know.
-        along_axes = [k**2 for k in waves.signed] if self._periodic else waves.along
-        square = [k2 * waves.inverse for k2 in along_axes]
+        # The highest mode, of an even number of cells or of sines, has no derivative.
+        seen = [
+            sp.Piecewise((k2, k2 < arg(f"elastic_r_top_{axis}")), (0, True)) if math.isfinite(self._tops[axis]) else k2
+            for axis, k2 in enumerate(waves.along[: self._dim])
+        ]
+        square = [k2 * waves.inverse for k2 in seen] + [sp.S.Zero] * (3 - self._dim)
         diagonal = {
             i: sum((arg(f"elastic_r_{i}{j}") * square[j] for j in range(self._dim)), sp.S.Zero) for i in along
         }
