@@ -1,10 +1,12 @@
 """Mechanical equilibrium of a body whose stiffness follows the fields, as operations of a step.
 
-    C(x) = C_0 + sum_p phi_p(x) (C_p - C_0),   e0(x) = sum_p phi_p(x) e_p,   sigma = C : (E + D u - e0),   div sigma = 0
+    C(x) = C_0 + sum_p g(phi_p(x)) (C_p - C_0),   e0(x) = sum_p phi_p(x) e_p,   sigma = C : (E + D u - e0),   div sigma = 0
+
+where g(phi) is phi from 0 to 1 and bends beyond, so that a field that overshoots makes no stiffness indefinite.
 
 The displacement u is kept in modes, D and div are the grid's own derivatives (`phasefield.codegen.Derivative`), which are each
 other's negative transposes: the discrete energy W = <1/2 (strain - e0) : sigma> - (work of the load) is stationary in u and E,
-so that its variation by phi_p is 1/2 e : (C_p - C_0) : e - sigma : e_p in every cell, exactly (e the elastic strain). Between
+so that its variation by phi_p is g'/2 e : (C_p - C_0) : e - sigma : e_p in every cell, exactly (e the elastic strain). Between
 walls u_i is odd across those along i and even across the others. This is the spectral treatment of Moulinec and Suquet (Comput.
 Methods Appl. Mech. Eng. 157 (1998) 69) for phase fields (Hu and Chen, Acta Mater. 49 (2001) 1879), with conjugate gradients (Zeman,
 Vondrejc, Novak and Marek, J. Comput. Phys. 229 (2010) 8065).
@@ -22,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +42,8 @@ Sums = Mapping[str, float]
 
 #: Arrays: displacement now and before, in modes; its residual, what the preconditioner makes of it, direction and what the
 #: preconditioner needs; strain and stress; what the energy changes by phi_p.
-_U, _OLD, _R, _Z, _P, _Q = (f"elastic_{name}" for name in ("u", "u_old", "residual", "z", "direction", "q"))
+_U, _OLD, _OLDER = "elastic_u", "elastic_u_old", "elastic_u_old2"
+_R, _Z, _P, _Q = (f"elastic_{name}" for name in ("residual", "z", "direction", "q"))
 _NORMAL, FORCE = "elastic_normal", "elastic_field"
 
 #: Error of the displacement, against what the step changed it by: energy norm.
@@ -48,6 +52,8 @@ _TOLERANCE = 0.01
 _COLD = 1e-8
 #: Squared error against the body's energy that is round-off, in double and in single precision.
 _ROUND_OFF = 1e-24
+#: Beyond 0 and 1, the most that the interpolation of stiffness goes on.
+_MARGIN = 0.1
 #: Determinant of the Green operator's inverse, of unit waves in units of the stiffness, below which there is no wave.
 _NOTHING = 1e-30
 #: Largest slope and curvature of h on 0 <= eta <= 1: 15/8 and 10/sqrt(3).
@@ -126,12 +132,25 @@ class Equilibrium:
     def _stiffnesses(self) -> list[Array]:
         return [self._matrix, *(part.stiffness for part in self._parts)]
 
+    def _weight(self, part: Part, phi: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+        """g and its derivative: at most a margin of phi beyond 0 and 1, half of what a stiffness bears."""
+        contrast = 1.0
+        body = np.ix_(self._body, self._body)
+        for one, other in ((self._matrix, part.stiffness), (part.stiffness, self._matrix)):
+            root = np.linalg.inv(np.linalg.cholesky(one[body]))
+            contrast = max(contrast, float(np.linalg.eigvalsh(root @ other[body] @ root.T)[-1]))
+        margin = min(_MARGIN, 0.5 / (len(self._parts) * max(contrast - 1.0, 1e-9)))
+        below, above = 1 / (1 - phi / margin), 1 / (1 + (phi - 1) / margin)
+        value = sp.Piecewise((phi * below, phi < 0), (1 + (phi - 1) * above, phi > 1), (phi, True))
+        slope = sp.Piecewise((below**2, phi < 0), (above**2, phi > 1), (1, True))
+        return value, slope
+
     # -- arrays and arguments ------------------------------------------------------------------------------------------
 
     @property
     def memory(self) -> dict[str, int]:
-        """Warm starts: displacements of the last two evaluations, in modes."""
-        return {_U: len(self._along), _OLD: len(self._along)}
+        """Warm starts: displacements of the last three evaluations, in modes."""
+        return dict.fromkeys((_U, _OLD, _OLDER), len(self._along))
 
     @property
     def temporaries(self) -> dict[str, int]:
@@ -162,6 +181,17 @@ class Equilibrium:
         reference = self._reference()
         reference |= {f"top_{axis}": top for axis, top in enumerate(self._tops) if math.isfinite(top)}
         return found | {f"elastic_r_{name}": v for name, v in reference.items()}
+
+    @cached_property
+    def _stiffest(self) -> float:
+        """The largest number that a phase is stiffer by than the reference: a bound of the spectrum with its Green operator."""
+        reference, places = np.zeros((6, 6)), [(i, j) for i in range(6) for j in range(6) if i == j or max(i, j) < 3]
+        for place in places:
+            reference[place] = np.mean(self._stiffnesses, axis=0)[place]
+        body = np.ix_(self._body, self._body)
+        root = np.linalg.inv(np.linalg.cholesky(reference[body]))
+        most = max(float(np.linalg.eigvalsh(root @ c[body] @ root.T)[-1]) for c in self._stiffnesses)
+        return most * (1 + _MARGIN)
 
     def _reference(self) -> dict[str, float]:
         """Orthotropic part of the mean of the stiffnesses, over its largest entry: what the Green operator is of."""
@@ -256,9 +286,11 @@ class Equilibrium:
     def _made(self, array: str, waves: Waves) -> dict[str, list[Operation]]:
         self._constants = self.constants
         shift = [f"elastic_mean_{a}" for a in self._body]
-        self._names = [*self._constants, *shift, "elastic_alpha", "elastic_beta", "elastic_ahead", waves.scale.name]
+        self._names = [*self._constants, *shift, "elastic_alpha", "elastic_beta", "elastic_ahead", "elastic_bend", waves.scale.name]
         arg, count, along = self._argument, len(self._along), self._along
         phis = [part.phi.xreplace({s: array_symbol("state", i) for i, s in enumerate(self._unknowns)}) for part in self._parts]
+        weights = [self._weight(part, phi) for part, phi in zip(self._parts, phis, strict=True)]
+        shares_of = [value for value, _ in weights]
         state = {"state": len(self._unknowns)}
         strains, zero = self._strains, sp.S.Zero
         free_strain = {
@@ -271,12 +303,12 @@ class Equilibrium:
         bare = {a: local[a] - free_strain[a] for a in self._body}
         elastic = {a: bare[a] + mean[a] for a in self._body}
         turned = {a: local[a] + (mean[a] if a in self._free else zero) for a in self._body}
-        shares = {f"share_{p}": phi for p, phi in enumerate(phis)}
-        bare_stress, _ = self._stress(bare, phis)
-        stress, each = self._stress(elastic, phis)
+        shares = {f"share_{p}": share for p, share in enumerate(shares_of)}
+        bare_stress, _ = self._stress(bare, shares_of)
+        stress, each = self._stress(elastic, shares_of)
         energy = sum((elastic[a] * stress[a] for a in self._body), zero) / 2
         forces = [
-            sum((elastic[a] * part[a] for a in self._body), zero) / 2
+            weights[p][1] * sum((elastic[a] * part[a] for a in self._body), zero) / 2
             - sum((stress[a] * arg(key) for a in self._body if (key := f"elastic_e{p}_{a}") in self._constants), zero)
             for p, part in enumerate(each)
         ]
@@ -292,9 +324,9 @@ class Equilibrium:
             {"energy": energy, **one},
         )
         force = self._cells("force", {**state, **strains, FORCE: len(forces)}, {FORCE: forces}, {"energy": energy, **one})
-        line_stress, _ = self._stress(local, phis)
+        line_stress, _ = self._stress(local, shares_of)
         lines = self._cells("lines", {**state, **strains}, {}, {f"stress_{a}": line_stress[a] for a in self._free} | one)
-        turned_stress, _ = self._stress(turned, phis)
+        turned_stress, _ = self._stress(turned, shares_of)
         work = sum((local[a] * turned_stress[a] for a in self._varying), zero)
         multiply = self._cells("multiply", {**state, **strains}, self._outputs(turned_stress), {"curvature": work, **one})
         to_cells: list[Operation] = [Inverse(_NORMAL, strains[_NORMAL])]
@@ -310,12 +342,13 @@ class Equilibrium:
             reductions = {key: Reduction("sum", e) for key, e in (sums or {}).items()}
             return Apply(Kernel(f"elastic_{name}", "spectral", arrays, outputs, reductions, self._names), flips=flips)
 
-        u, old, r, z, p = ([array_symbol(a, i) for i in range(count)] for a in (_U, _OLD, _R, _Z, _P))
+        u, old, older, r, z, p = ([array_symbol(a, i) for i in range(count)] for a in (_U, _OLD, _OLDER, _R, _Z, _P))
         ahead = [arg("elastic_ahead") * (a - b) for a, b in zip(u, old, strict=True)]
+        bend = [arg("elastic_bend") * (b - c) for b, c in zip(old, older, strict=True)]
         start = modes(
             "start",
-            {_U: count, _OLD: count},
-            {_U: [a + d for a, d in zip(u, ahead, strict=True)], _OLD: u},
+            {_U: count, _OLD: count, _OLDER: count},
+            {_U: [a + d - e for a, d, e in zip(u, ahead, bend, strict=True)], _OLD: u, _OLDER: old},
             {"change": PerMode(waves.weight * waves.k2 * arg("elastic_r_scale")) * sum(d**2 for d in ahead)},
         )
         divergence = [waves.scale * e for e in self._divergence()]
@@ -463,8 +496,8 @@ class Equilibrium:
 
     def _steer(self, scalars: Mapping[str, float]) -> Generator[tuple[str, Sums], Sums, Sums]:
         """Conjugate gradients from the displacement that the last ones lead to."""
-        t, ahead = scalars.get("t", 0.0), min(scalars.get("w", 0.0), 2.0)
-        found = yield "start", {"elastic_ahead": ahead}
+        t, (ahead, bend) = scalars.get("t", 0.0), extrapolation(scalars.get("w", 0.0), scalars.get("w_old", 0.0))
+        found = yield "start", {"elastic_ahead": ahead, "elastic_bend": bend}
         change = found["change"]
         mean, stress = self._means(found)
         strain = self._relaxed(mean, stress, t)
@@ -500,7 +533,8 @@ class Equilibrium:
             energy = found["energy"] / found["cells"]
         _, given = self._load(t)
         work = sum(given[a] * strain[a] for a in self._free)
-        return {"modes_elastic": float(energy - work - rho / 2)}
+        # What is left of the error makes the energy too large by at least this.
+        return {"modes_elastic": float(energy - work - rho / (2 * self._stiffest))}
 
     def _product(self, found: Sums) -> float:
         return sum(found[f"product_{i}"] for i in self._along)
@@ -524,3 +558,16 @@ class Equilibrium:
             told[f"elastic_mean_stress_{name}"] = float(stress[a] / tensors.FACTOR[a]) if a in self._body else 0.0
             told[f"elastic_mean_strain_{name}"] = float(strain[a] / tensors.FACTOR[a]) if a in self._body else math.nan
         return told
+
+
+def extrapolation(ratio: float, before: float) -> tuple[float, float]:
+    """Factors a, b of u + a (u - u_old) - b (u_old - u_old2), the parabola through the last three solutions; a line through two.
+
+    Args:
+        ratio: of the step to be taken to the last one. before: of the last one to that before; 0 where there is none.
+    """
+    step = min(ratio, 2.0)  # a longer one is no guess
+    if not before:
+        return step, 0.0
+    curved = step * (step + 1) / (1 + 1 / before)
+    return step + curved, curved * before

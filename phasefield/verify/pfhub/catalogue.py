@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import manufactured, nucleation, spinodal
+from . import manufactured, nucleation, precipitate, spinodal
 from .benchmark import Benchmark
 
 #: Benchmarks that are not built, and what they would take.
@@ -12,14 +12,6 @@ NOT_BUILT = {
     "2c": "a T-shaped domain",
     "2d": "the surface of a sphere",
     "3a": "an anisotropic gradient energy",
-    "4a": "elastic energy along a run",
-    "4b": "elastic energy along a run",
-    "4c": "elastic energy along a run",
-    "4d": "elastic energy along a run",
-    "4e": "elastic energy along a run",
-    "4f": "elastic energy along a run",
-    "4g": "elastic energy along a run",
-    "4h": "elastic energy along a run",
     "5a": "Stokes flow",
     "5b": "Stokes flow",
     "6a": "electrostatic energy",
@@ -30,4 +22,4 @@ NOT_BUILT = {
 
 def benchmarks() -> list[Benchmark]:
     """Those that can be run, by name."""
-    return sorted((b for m in (spinodal, manufactured, nucleation) for b in m.benchmarks()), key=lambda b: b.name)
+    return sorted((b for m in (spinodal, manufactured, nucleation, precipitate) for b in m.benchmarks()), key=lambda b: b.name)
