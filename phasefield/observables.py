@@ -186,7 +186,7 @@ def of_term(model: EnergyModel, grid: Grid, term: Term) -> Observable:
     """What a term of the model tells of itself, from means over the cells."""
     names = model.on("u")
     return Observable(
-        lambda v: term.measures({name: v[name] / grid.cells for name in term.means}),
+        lambda v: term.measures({**v, **{name: v[name] / grid.cells for name in term.means}}),
         {name: Reduction("sum", mean.xreplace(names)) for name, mean in term.means.items()},
         attrs=term.variables,
     )
@@ -267,19 +267,25 @@ class Observer:
         return {name: tuple(o.attrs) for name, o in self.observables.items() if o.measure is not None}
 
     def __call__(
-        self, cells: Any, modes: Any, measure: bool = True, known: Mapping[str, float] | None = None, t: float = 0.0
+        self,
+        cells: Any,
+        modes: Any,
+        measure: bool = True,
+        known: Mapping[str, float] | None = None,
+        t: float = 0.0,
+        told: Mapping[str, float] | None = None,
     ) -> dict[str, Any]:
         """Variables of a state given both as cells and as modes; those that are measured on the host are NaN unless asked for.
 
         Args:
-            known: parts of its energy, for those that no reduction of the state gives. t: its time.
+            known: parts of its energy, for those that no reduction of the state gives. t: its time. told: what terms tell of it.
         """
         scalars = {**self._model.scalars, **self._model.moving(t), "t": t}
         values: dict[str, float] = {}
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, scalars)
         out: dict[str, Any] = {}
-        given = {f"known_{part}": e for part, e in (known or {}).items()}
+        given = {**(told or {}), **{f"known_{part}": e for part, e in (known or {}).items()}}
         given["rounding"] = float(np.finfo(self._backend.dtype).eps)
         for o, observable in self.observables.items():
             own = {k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")}

@@ -33,6 +33,7 @@ from .models import (
 from .models.parameters import telling
 from .models.resolution import Resolution, resolution
 from .models.spectrum import Spectrum
+from .models.waves import WAVES
 from .nucleation import nucleators
 from .observables import Factory, Observer, continuation, of_term
 from .pace import adaptive_steps
@@ -149,6 +150,8 @@ class Simulation:
                 names.append(term.name)
                 more[term.name] = partial(of_term, term=term)
         self.observer = Observer(names, self.model, self.layout, self.backend, more)
+        looks = [operation for term in self.model.terms for operation in term.look("u", WAVES)]
+        self._looks = self.backend.program(self.layout, looks) if looks else None
         self._to_modes = self.backend.program(self.layout, self.split.modes("u"))
         self._to_cells = self.backend.program(self.layout, self.split.cells("u"))
         ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.varies else []
@@ -232,7 +235,8 @@ class Simulation:
     def observe(self, carry: Carry, measure: bool = True) -> tuple[Any, dict[str, Any]]:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self._cells(carry)
-        values = self.observer(scratch, carry.u, measure, carry.energies, carry.t)
+        told = self.integrator.look(self._looks, scratch, carry) if self._looks is not None else {}
+        values = self.observer(scratch, carry.u, measure, carry.energies, carry.t, told)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
     def _cells(self, carry: Carry) -> Any:

@@ -6,7 +6,7 @@ This package is the only place that knows which device runs; nothing else import
 from .cache import cache_folder
 from .layout import Layout, cells_of
 from .memory import host_memory_available
-from .operations import Apply, Forward, Host, Inverse, Operation, Transform, traffic
+from .operations import Apply, Forward, Host, Inverse, Operation, Solve, Transform, traffic
 from .protocol import DTYPES, Backend, Compiled, Precision, Program, put_cells
 from .ranks import World, together, world
 from .rehearsal import Rehearsal
@@ -26,6 +26,7 @@ __all__ = [
     "Precision",
     "Program",
     "Rehearsal",
+    "Solve",
     "Transform",
     "World",
     "cache_folder",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..errors import DeviceError
 from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
 from .layout import Layout
-from .operations import Apply, Host, Operation, Transform, kernels_of, names_of, transforms_of
+from .operations import Apply, Host, Operation, Solve, Transform, kernels_of, names_of, transforms_of
 from .workers import Job, Workers, address, native
 
 #: Bindings of a program to arrays that are kept; steps rotate through two or three.
@@ -101,22 +102,30 @@ class CpuProgram:
         self._workers = crew
         self._names = names_of(operations)
         self._layout, self._dtype = layout, dtype
-        components = max([1, *(t.components for t in transforms_of(operations))])
-        self._components = max([components, *(n for k in kernels_of(operations) for n in k.arrays.values())])
+        alone = [o for o in operations if not isinstance(o, Solve)]
+        components = max([1, *(t.components for t in transforms_of(alone))])
+        self._components = max([components, *(n for k in kernels_of(alone) for n in k.arrays.values())])
         self._plans_of, self._exchange = plans, exchange
-        self._sections: list[_Phases | Host | _Move] = []
+        self._part = partial(CpuProgram, layout, dtype=dtype, crew=crew, plans=plans, exchange=exchange)
+        self._sections: list[_Phases | Host | _Solver | _Move] = []
         for operation in operations:
             self._add(operation)
         pieces = [p for section in self._sections if isinstance(section, list) for phase in section for p in phase]
-        self.kernels = [p.kernel for p in pieces if p.kernel is not None and not p.table]
+        self._solvers = [section for section in self._sections if isinstance(section, _Solver)]
+        self._own = [p.kernel for p in pieces if p.kernel is not None and not p.table]
+        self.kernels = [*self._own, *(k for s in self._solvers for p in s.programs.values() for k in p.kernels)]
         #: Kernels with reductions, in the order of the program.
-        self.reducing = [k for k in self.kernels if k.kernel.reductions]
+        self.reducing = [k for k in self._own if k.kernel.reductions]
         self._bindings: dict[tuple[int, ...], _Binding] = {}
 
     def _add(self, operation: Operation) -> None:
         """Appends an operation; what touches only its own rows goes through the tile of the piece before."""
         if isinstance(operation, Host):
             self._sections.append(operation)
+            return
+        if isinstance(operation, Solve):
+            programs = {name: self._part(operations=part) for name, part in operation.parts.items()}
+            self._sections.append(_Solver(operation, programs))
             return
         for piece in self._passes(operation) if isinstance(operation, Apply) else self._transform(operation):
             if isinstance(piece, _Move):
@@ -139,7 +148,7 @@ class CpuProgram:
                     f"{operation.kernel.name}: derivatives along {axis} with walls need modes of other ranks\n"
                     "  run it as one process, or with ranks that share memory"
                 )
-        kernel = LoopKernel(operation.kernel, self._layout, self._dtype)
+        kernel = LoopKernel(operation.kernel, self._layout.flipped(operation.flips), self._dtype)
         names = tuple(operation.arrays)
         # Neighbours and mirror images lie outside of a tile.
         local = operation.kernel.space == "real" and not operation.kernel.gradients
@@ -183,7 +192,7 @@ class CpuProgram:
         given, scalars = [arrays[name] for name in self._names], scalars or {}
         key = tuple(map(id, given))
         binding = self._bindings.get(key) or self._bind(key, given)
-        for kernel in self.kernels:
+        for kernel in self._own:
             stale = kernel.prepare(scalars)
             if kernel.tabulate is not None:
                 job, phase, tiles = binding.tables[id(kernel)]
@@ -194,6 +203,8 @@ class CpuProgram:
         if self._exchange is None:  # else a part knows but its own share
             for kernel in self.reducing:
                 found.update(kernel.reduce())
+        for solver in self._solvers:
+            found.update(solver.found)
         return found
 
     def _bind(self, key: tuple[int, ...], given: list[np.ndarray]) -> _Binding:
@@ -203,12 +214,29 @@ class CpuProgram:
                 binding.call(section)
             elif isinstance(section, _Move):
                 binding.move(section)
+            elif isinstance(section, _Solver):
+                binding.solve(section)
             else:
                 binding.run(self._workers, section, None if self._exchange is None else self._exchange.work)
         if len(self._bindings) >= _BINDINGS:
             del self._bindings[next(iter(self._bindings))]
         self._bindings[key] = binding
         return binding
+
+
+class _Solver:
+    """An iteration with the programs of its parts.
+
+    Attributes:
+        found: the sums that it told the last time.
+    """
+
+    def __init__(self, solve: Solve, programs: Mapping[str, CpuProgram]) -> None:
+        self._solve, self.programs = solve, programs
+        self.found: Mapping[str, float] = {}
+
+    def run(self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float]) -> None:
+        self.found = self._solve.run(scalars, {name: partial(p, arrays) for name, p in self.programs.items()})
 
 
 class _Binding:
@@ -257,3 +285,7 @@ class _Binding:
         for name in views.keys() - set(host.writes):
             views[name].flags.writeable = False
         self.steps.append(lambda scalars: host.function(views, scalars))
+
+    def solve(self, solver: _Solver) -> None:
+        """Adds an iteration."""
+        self.steps.append(lambda scalars: solver.run(self._arrays, scalars))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, embedded
 from .cuda_device import CudaDevice, DeviceArray, Graph, PlannedTransform, Stream
 from .cuda_errors import first_line, of_cupy, on_stream
 from .layout import Layout
-from .operations import Apply, Host, Operation, Transform, kernels_of, names_of
+from .operations import Apply, Host, Operation, Solve, Transform, names_of
 
 log = logging.getLogger("phasefield")
 
@@ -150,12 +151,14 @@ class CudaProgram:
     def __init__(self, backend: CudaDevice, layout: Layout, operations: Sequence[Operation]) -> None:
         self.stream, self.operations = backend.stream, list(operations)
         self._backend = backend
-        self.kernels = [CudaKernel(backend, kernel, layout) for kernel in kernels_of(operations)]
-        self._scalars = Scalars(backend, [name for k in self.kernels for name in k.scalars])
+        own = [CudaKernel(backend, o.kernel, layout.flipped(o.flips)) for o in operations if isinstance(o, Apply)]
+        self.kernels = list(own)
+        self._scalars = Scalars(backend, [name for k in own for name in k.scalars])
         self._prepare_reductions()
+        self._told: dict[str, float] = {}
         self._steps: list[_Step] = []
         scalar = row = 0
-        kernels = iter(self.kernels)
+        kernels = iter(own)
         for operation in operations:
             if isinstance(operation, Apply):
                 kernel = next(kernels)
@@ -164,11 +167,15 @@ class CudaProgram:
                 scalar, row = scalar + len(kernel.scalars), row + kernel.rows
             elif isinstance(operation, Host):
                 self._steps.append(self._call(operation))
+            elif isinstance(operation, Solve):
+                parts = {name: CudaProgram(backend, layout, part) for name, part in operation.parts.items()}
+                self.kernels += [k for part in parts.values() for k in part.kernels]
+                self._steps.append(self._solve(operation, parts))
             else:
                 plans = backend.transform(layout.flipped(operation.flips), operation.components)
                 self._steps.append(self._transform(plans, operation))
         self._names = names_of(operations)
-        alone = layout.parts == 2 and not any(isinstance(o, Host) for o in operations)
+        alone = layout.parts == 2 and not any(isinstance(o, Host | Solve) for o in operations)
         self._recorder = Recorder(self.stream, backend.graphs and alone)
 
     def _prepare_reductions(self) -> None:
@@ -213,6 +220,14 @@ class CudaProgram:
 
         return step
 
+    def _solve(self, solve: Solve, parts: Mapping[str, CudaProgram]) -> _Step:
+        """An iteration; each of its parts is a program, recorded by itself."""
+
+        def step(arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float]) -> None:
+            self._told |= solve.run(scalars, {name: partial(part, arrays) for name, part in parts.items()})
+
+        return step
+
     @staticmethod
     def _transform(plans: PlannedTransform, operation: Transform) -> _Step:
         execute = plans.forward if operation.forward else plans.inverse
@@ -231,7 +246,8 @@ class CudaProgram:
         self._scalars.set(scalars)
         key = tuple([self._backend.address(arrays[name]) for name in self._names])
         self._recorder.run(key, lambda: self._queue(arrays, scalars))
-        return self._reduced() if self._reductions else {}
+        found = self._reduced() if self._reductions else {}
+        return found | self._told if self._told else found
 
     def _queue(self, arrays: Mapping[str, DeviceArray], scalars: Mapping[str, float]) -> None:
         for step in self._steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -14,10 +14,16 @@ from .layout import Layout
 
 @dataclass(frozen=True)
 class Apply:
-    """One pass of a kernel. ``names`` says what a kernel's array is called in the program, where that differs."""
+    """One pass of a kernel.
+
+    Attributes:
+        names: what a kernel's array is called in the program, where that differs.
+        flips: axes of the grid along which the modes that it visits are those of the other basis, as of a `Transform`.
+    """
 
     kernel: Kernel
     names: Mapping[str, str] = field(default_factory=dict)
+    flips: tuple[int, ...] = ()
 
     @property
     def arrays(self) -> list[str]:
@@ -82,15 +88,69 @@ class Host:
         return list(dict.fromkeys([*self.reads, *self.writes]))
 
 
-Operation = Apply | Forward | Inverse | Host
+#: What steers a `Solve`: given the program's scalars, it yields the name of a part with scalars of its own, is sent what the part
+#: reduced, and returns sums that are told as if kernels of the program had reduced them.
+Steering = Callable[
+    [Mapping[str, float]],
+    Generator[tuple[str, Mapping[str, float]], Mapping[str, float], Mapping[str, float]],
+]
+
+
+@dataclass(frozen=True)
+class Solve:
+    """An iteration on the device: parts that run in an order, and as often, as what they reduce asks for.
+
+    Attributes:
+        steer: says which part comes next. It keeps nothing from one call to the next. parts: name -> operations.
+        told: names of the sums that it returns.
+    """
+
+    steer: Steering
+    parts: Mapping[str, Sequence[Operation]]
+    told: Sequence[str] = ()
+
+    @property
+    def arrays(self) -> list[str]:
+        return names_of(self.within)
+
+    @property
+    def within(self) -> list[Operation]:
+        """The operations of all parts."""
+        return [operation for operations in self.parts.values() for operation in operations]
+
+    def run(
+        self,
+        scalars: Mapping[str, float],
+        programs: Mapping[str, Callable[[Mapping[str, float]], Mapping[str, float]]],
+    ) -> Mapping[str, float]:
+        """Goes through the iteration. ``programs``: of the parts, by name, each a function of the scalars."""
+        steering = self.steer(scalars)
+        part, own = next(steering)
+        while True:
+            found = programs[part]({**scalars, **own})
+            try:
+                part, own = steering.send(found)
+            except StopIteration as end:
+                return dict(end.value or {})
+
+
+Operation = Apply | Forward | Inverse | Host | Solve
+
+
+def flattened(operations: Sequence[Operation]) -> list[Apply | Forward | Inverse | Host]:
+    """Operations with those of the parts of every `Solve`, each once."""
+    out: list[Apply | Forward | Inverse | Host] = []
+    for operation in operations:
+        out += flattened(operation.within) if isinstance(operation, Solve) else [operation]
+    return out
 
 
 def kernels_of(operations: Sequence[Operation]) -> list[Kernel]:
-    return [o.kernel for o in operations if isinstance(o, Apply)]
+    return [o.kernel for o in flattened(operations) if isinstance(o, Apply)]
 
 
 def transforms_of(operations: Sequence[Operation]) -> list[Transform]:
-    return [o for o in operations if isinstance(o, Transform)]
+    return [o for o in flattened(operations) if isinstance(o, Transform)]
 
 
 def names_of(operations: Sequence[Operation]) -> list[str]:
@@ -102,7 +162,8 @@ def traffic(layout: Layout, operations: Sequence[Operation]) -> int:
     """Real fields that operations read or write in the device's memory, if every pass goes through it.
 
     A kernel reads and writes every array component it uses once. A transform reads and writes its components once per axis.
-    Not counted: padding, 1-D arrays, partial reductions, what a transform's library moves beyond that, functions on the host.
+    Not counted: padding, 1-D arrays, partial reductions, what a transform's library moves beyond that, functions on the host;
+    of what is repeated, all but the first time.
     """
     passes = sum(kernel.touches for kernel in kernels_of(operations))
     return passes + sum(2 * layout.grid.dim * t.components for t in transforms_of(operations))

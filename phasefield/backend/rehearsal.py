@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .layout import Layout
-from .operations import Host, Operation, kernels_of, transforms_of
+from .operations import Host, Operation, Solve, flattened, kernels_of, transforms_of
 from .protocol import Backend, Compiled, Program
 
 
@@ -106,7 +106,8 @@ class _Motions:
 
     def __init__(self, operations: Sequence[Operation], fetch: Callable[[np.ndarray], np.ndarray] | None) -> None:
         self._found = {name: 0.0 for kernel in kernels_of(operations) for name in kernel.reductions}
-        self._calls = [o for o in operations if isinstance(o, Host)]
+        self._found |= {name: 0.0 for o in operations if isinstance(o, Solve) for name in o.told}
+        self._calls = [o for o in flattened(operations) if isinstance(o, Host)]
         self._fetch = fetch
 
     def __call__(self, arrays: Mapping[str, Any], scalars: Mapping[str, float] | None = None) -> dict[str, float]:

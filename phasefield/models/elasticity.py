@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 KEY = "model.elastic"
 NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 INTERPOLATIONS = ("linear", "smooth")
-_KEYS = ("stiffness", "material", "phase", "orientation", "unit", "load", "plane")
+_KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane")
 #: A number with a unit behind it, which no expression is.
 _UNITED = re.compile(r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*[A-Za-zµ]")
 
 Strain = tuple[float, ...]
+Stiffness = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,21 @@ class Elasticity:
     """Elasticity of a model.
 
     Attributes:
-        stiffness: rows of the (6, 6) Mandel matrix, in the model's unit of energy density. load: what holds the body.
-        thin: a sheet without stress across it. axes: of the grid, along which alone there are waves.
+        stiffness: rows of the (6, 6) Mandel matrix, in the model's unit of energy density, of the matrix where phases differ.
+        load: what holds the body. thin: a sheet without stress across it. axes: of the grid, along which alone there are waves.
+        phases: name and stiffness of what fields are where they are 1: one for all, or one for every field with a stress-free
+            strain; empty where there is one stiffness.
     """
 
-    stiffness: tuple[tuple[float, ...], ...]
+    stiffness: Stiffness
     load: Load
     thin: bool
     axes: int
+    phases: tuple[tuple[str, Stiffness], ...] = ()
 
     def __str__(self) -> str:
-        return f"stiffness {self.stiffness}, {self.load}, thin {self.thin}"
+        told = f"stiffness {self.stiffness}, {self.load}, thin {self.thin}"
+        return told + (f", phases {self.phases}" if self.phases else "")
 
 
 # -- stress-free strains -----------------------------------------------------------------------------------------------
@@ -144,10 +149,13 @@ def read_elasticity(given: Any, axes: int, reader: Reader) -> Elasticity | None:
     if plane is not None and axes != 2:
         raise ConfigError(f"{KEY}.plane", f"is {plane}, on a grid of {axes} axes", "leave it out: it is for two axes")
     unit = _unit(given.get("unit"))
-    stiffness = _stiffness(given, unit)
+    (_, first), *phases = [(name, _rows(tensor)) for name, tensor in _stiffnesses(given, unit)]
     load = _load(given.get("load"), unit, axes == 2, plane == "stress", reader)
-    rows = tuple(tuple(float(v) for v in row) for row in stiffness)
-    return Elasticity(rows, load, plane == "stress", axes)
+    return Elasticity(first, load, plane == "stress", axes, tuple(phases))
+
+
+def _rows(tensor: Any) -> Stiffness:
+    return tuple(tuple(float(v) for v in row) for row in tensor)
 
 
 def _unit(value: Any) -> float | None:
@@ -177,54 +185,74 @@ def _in_unit(value: float, united: bool | None, unit: float | None, key: str) ->
     return value / unit
 
 
-def _stiffness(given: Mapping[str, Any], unit: float | None) -> Any:
-    from ..mechanics import tensors
-    from ..mechanics.constants import check_definite, read_orientation, read_stiffness
-    from ..mechanics.properties import PROPERTIES
-
+def _stiffnesses(given: Mapping[str, Any], unit: float | None) -> list[tuple[str, Any]]:
+    """Name and stiffness of the phases, (6, 6) Mandel: one, or the matrix and what fields are where they are 1."""
     material, constants = given.get("material"), given.get("stiffness")
     if (material is None) == (constants is None):
         problem = "gives both stiffness and material" if material is not None else "has no stiffness"
         raise ConfigError(KEY, problem, "give one: stiffness: {E: 200, nu: 0.3}, or material: NAME")
     if constants is None:
         return _material(given, unit)
+    for key in ("phase", "phases"):
+        if given.get(key) is not None:
+            raise ConfigError(f"{KEY}.{key}", "is of a material, and a stiffness is given", f"give {KEY}.material")
+    return [("", _constants(constants, given.get("orientation"), unit))]
+
+
+def _constants(constants: Any, orientation: Any, unit: float | None) -> Any:
+    """The stiffness of constants."""
+    from ..mechanics import tensors
+    from ..mechanics.constants import check_definite, read_orientation, read_stiffness
+    from ..mechanics.properties import PROPERTIES
+
     key = f"{KEY}.stiffness"
     made, united = read_stiffness(constants, key)
     if isinstance(made, float):
         raise ConfigError(key, f"is {constants!r}; a stiffness that is finite and not 0 is expected")
     tensor = made.tensor(key)
     check_definite(tensor, PROPERTIES["stiffness"], key, bool(united))
-    rotation = read_orientation(given.get("orientation"), KEY)
+    rotation = read_orientation(orientation, KEY)
     tensor = tensor if rotation is None else tensors.rotate(tensor, rotation)
     return tensor * _in_unit(1.0, united, unit, key)
 
 
-def _material(given: Mapping[str, Any], unit: float | None) -> Any:
-    """The stiffness of one phase of a material."""
+def _material(given: Mapping[str, Any], unit: float | None) -> list[tuple[str, Any]]:
+    """The stiffness of one phase of a material, or of several."""
     from ..mechanics.materials import system_of
 
-    key = f"{KEY}.material"
     if given.get("orientation") is not None:
         raise ConfigError(f"{KEY}.orientation", "is for stiffness; a phase of a material has its own")
+    if given.get("phase") is not None and given.get("phases") is not None:
+        raise ConfigError(f"{KEY}.phases", f"is given, and {KEY}.phase too", "give phase for one stiffness everywhere")
     try:
         system = system_of(given["material"])
         names = [phase.name for phase in system.phases]
-        name = given.get("phase")
-        if name is None and len(names) > 1:
-            raise ConfigError(
-                f"{KEY}.phase",
-                f"is missing: the material has {', '.join(names)}, and the body has one stiffness everywhere",
-                f"e.g. {KEY}.phase={names[0]}",
-            )
-        phase = system.phase(str(name)) if name is not None else system.phases[0]
-        tensor = phase.tensor("stiffness")
+        if (one := given.get("phase")) is not None:
+            chosen = [str(one)]
+        elif (some := given.get("phases")) is not None:
+            if not isinstance(some, list | tuple) or len(some) < 2:
+                raise ConfigError(
+                    f"{KEY}.phases",
+                    f"is {some!r}; two or more are expected: the matrix, and what fields are where they are 1",
+                    f"e.g. {KEY}.phases=[{', '.join((names * 2)[:2])}]",
+                )
+            chosen = [str(name) for name in some]
+        else:
+            chosen = names
+        found = []
+        for name in chosen:
+            phase = system.phase(name)
+            tensor = phase.tensor("stiffness")
+            if isinstance(tensor, float):
+                raise ConfigError(
+                    f"{KEY}.material", f"phase {name} is void or rigid; a finite stiffness is expected", "take a soft one"
+                )
+            found.append((name, tensor * _in_unit(1.0, phase.united, unit, f"{KEY}.material")))
     except ConfigError as error:
         if error.key.startswith("material"):
             raise ConfigError(f"model.elastic.{error.key}", error.problem, error.hint) from None
         raise
-    if isinstance(tensor, float):
-        raise ConfigError(key, f"phase {phase.name} is void or rigid; a finite stiffness is expected")
-    return tensor * _in_unit(1.0, phase.united, unit, key)
+    return found
 
 
 def _load(given: Any, unit: float | None, flat: bool, thin: bool, reader: Reader) -> Load:

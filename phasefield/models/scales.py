@@ -20,10 +20,24 @@ def energy_terms(model: EnergyModel, cells: np.ndarray) -> float:
     """
     flat = cells.reshape(len(cells), -1)
     points = flat[:, np.unique(np.linspace(0, flat.shape[1] - 1, 64).astype(int))].astype(float)
-    terms = np.abs(model.evaluate([*sp.Add.make_args(model.energy), *model.potentials], points))
+    terms = np.abs(model.evaluate([*_summands(model.energy), *model.potentials], points))
     terms[-len(points) :] *= np.abs(points)
     finite = np.isfinite(terms)
     return float(np.where(finite, terms, 0.0).sum() / max(points.shape[1], 1))
+
+
+def _summands(expr: sp.Expr) -> list[sp.Expr]:
+    """The terms of a sum, those of a sum that is a factor of one as well: w (a - b) rounds as w a - w b does."""
+    found = []
+    for term in sp.Add.make_args(expr):
+        factors = sp.Mul.make_args(term)
+        within = next((f for f in factors if f.is_Add), None)
+        if within is None:
+            found.append(term)
+        else:
+            rest = sp.Mul(*(f for f in factors if f is not within))
+            found += [rest * part for part in _summands(within)]
+    return found
 
 
 def energy_noise(

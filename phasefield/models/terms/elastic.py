@@ -1,7 +1,8 @@
-"""The elastic term: the energy of a coherent body of one stiffness, whose fields carry stress-free strains.
+"""The elastic term: the energy of a coherent body whose fields carry stress-free strains.
 
-With phi_p = c or h(eta) the energy is 1/2 sum_k B_pq(n) phi_p^ phi_q^* and what the load makes of the means, see
-`phasefield.mechanics.coherent` (Khachaturyan and Shatalov, Sov. Phys. JETP 29 (1969) 557; Cahn, Acta Metall. 9 (1961) 795).
+With one stiffness and phi_p = c or h(eta) the energy is 1/2 sum_k B_pq(n) phi_p^ phi_q^* and what the load makes of the means, see
+`phasefield.mechanics.coherent` (Khachaturyan and Shatalov, Sov. Phys. JETP 29 (1969) 557; Cahn, Acta Metall. 9 (1961) 795). Where
+phases differ in stiffness, equilibrium is solved for at every evaluation, see `phasefield.models.equilibrium`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ...grid import Grid
     from ...mechanics.coherent import CoherentBody, Polynomial
     from ..energy import EnergyModel, Reader
+    from ..equilibrium import Equilibrium
 
 #: Largest slope of h, 15/8, and of (h^2)''/2 = h'^2 + h h'', 4.0, on 0 <= eta <= 1.
 _SLOPE, _BEND = 1.875, 4.0
@@ -50,7 +52,7 @@ class Elastic(Term):
         elastic: Any = _key(
             None,
             "elasticity of fields with an eigenstrain: {stiffness: {E: , nu: } | {C11: , C12: , C44: } | 6 x 6, load: {strain: , "
-            "stress: }, plane: strain|stress}, or material: NAME with unit: '1 GPa'",
+            "stress: }, plane: strain|stress}, or material: NAME with unit: '1 GPa', its phases those of the matrix and of fields at 1",
             value="tree",
         )
 
@@ -88,18 +90,66 @@ class Elastic(Term):
                 f"model.fields.{name}.eigenstrain", f"needs {KEY}", f"e.g. {KEY}={{stiffness: {{E: 200, nu: 0.3}}}}"
             )
 
+        if self._members and self._elasticity is not None and self._elasticity.phases:
+            self._check_phases(self._elasticity)
+
+    def _check_phases(self, elasticity: Elasticity) -> None:
+        """Refuses another number of phases than one for the matrix and one for all fields, or for each."""
+        names = list(dict.fromkeys(self.model.components[i][0].name for i, _, _ in self._members))
+        if len(elasticity.phases) not in (1, len(names)):
+            told = ", ".join(name for name, _ in elasticity.phases)
+            raise ConfigError(
+                f"{KEY}.phases",
+                f"says besides the matrix {told}, and the fields with an eigenstrain are {', '.join(names)}",
+                "give one phase for all of them, or one for each: model.elastic.phases=[MATRIX, PHASE, ...]",
+            )
+
+    @cached_property
+    def _solved(self) -> Equilibrium | None:
+        """The body whose phases differ in stiffness; None for one stiffness, which has a closed form."""
+        if self._elasticity is None or not self._elasticity.phases:
+            return None
+        from ...mechanics import tensors
+        from ..equilibrium import Equilibrium, Part
+
+        given = self._elasticity
+        names = list(dict.fromkeys(self.model.components[i][0].name for i, _, _ in self._members))
+
+        def of_sheet(rows: Any) -> np.ndarray:
+            solid = np.array(rows)
+            return tensors.embed_plane(tensors.plane_stress(solid)) if given.thin else solid
+
+        parts = []
+        for p, (i, _, strain) in enumerate(self._members):
+            number = names.index(self.model.components[i][0].name) if len(given.phases) > 1 else 0
+            parts.append(Part(self._part(p), np.array(strain) * tensors.FACTOR, of_sheet(given.phases[number][1])))
+        strains = given.load.strain
+        held = [None if v is None else v * f for v, f in zip(strains, tensors.FACTOR, strict=True)]
+        stress = [(v or 0.0) * f for v, f in zip(given.load.stress, tensors.FACTOR, strict=True)]
+        return Equilibrium(
+            of_sheet(given.stiffness),
+            parts,
+            lambda t: (held, stress),
+            given.axes,
+            given.thin,
+            self.model.unknowns,
+            self.model.argument,
+        )
+
     @property
     def active(self) -> bool:
         return bool(self._members) or self._elasticity is not None
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
+        if self._solved is not None:
+            self._solved.between(grid)
         if any("fixed" in boundary for boundary in grid.boundary):
             raise ConfigError(
                 "grid.boundary", "is fixed along an axis, which an elastic energy cannot be", "periodic or no-flux can"
             )
         if "no-flux" in grid.boundary:
             for axis, name in enumerate(grid.names):
-                if not self.body.mirrored(axis):
+                if not all(body.mirrored(axis) for body in self._bodies):
                     raise ConfigError(
                         "grid.boundary",
                         "has walls, which are planes of symmetry to elasticity; stiffness, eigenstrains or load have none across "
@@ -108,13 +158,21 @@ class Elastic(Term):
                     )
 
     @cached_property
-    def body(self) -> CoherentBody:
+    def _bodies(self) -> list[CoherentBody]:
+        """The body of each stiffness."""
         from ...mechanics import tensors
         from ...mechanics.coherent import CoherentBody
 
         assert self._elasticity is not None
+        given = self._elasticity
         strains = np.array([strain for _, _, strain in self._members]) * tensors.FACTOR
-        return CoherentBody(np.array(self._elasticity.stiffness), strains, self._elasticity.load, self._elasticity.thin)
+        stiffnesses = [given.stiffness, *(stiffness for _, stiffness in given.phases)]
+        return [CoherentBody(np.array(c), strains, given.load, given.thin) for c in stiffnesses]
+
+    @property
+    def body(self) -> CoherentBody:
+        """That of one stiffness, or of the matrix."""
+        return self._bodies[0]
 
     # -- B in kernels --------------------------------------------------------------------------------------------------
 
@@ -153,6 +211,8 @@ class Elastic(Term):
 
     @cached_property
     def constants(self) -> dict[str, float]:  # type: ignore[override]
+        if self._solved is not None:
+            return self._solved.constants
         found = {f"elastic_load_{p}": float(b) for p, b in enumerate(self.body.mean_force)}
         found["elastic_held"] = self.body.mean_energy
         numerators, denominator = self._polynomials
@@ -187,7 +247,7 @@ class Elastic(Term):
 
     @property
     def _direct(self) -> bool:
-        return len(self._members) == 1 and self._members[0][1] == "linear"
+        return self._solved is None and len(self._members) == 1 and self._members[0][1] == "linear"
 
     def symbol(self, i: int, waves: Waves) -> Any | None:
         return self._modulus(0, 0, waves) if self._direct and i == self._members[0][0] else None
@@ -196,13 +256,23 @@ class Elastic(Term):
 
     @property
     def temporaries(self) -> Mapping[str, int]:  # type: ignore[override]
+        if self._solved is not None:
+            return self._solved.temporaries
         return {} if self._direct else {"elastic_field": len(self._members)}
 
     @property
+    def memory(self) -> Mapping[str, int]:  # type: ignore[override]
+        return {} if self._solved is None else self._solved.memory
+
+    @property
     def reduced(self) -> Sequence[str]:  # type: ignore[override]
+        if self._solved is not None:
+            return ("modes_elastic",)
         return () if self._direct else ("cells_elastic", "modes_elastic")[0 if self._loaded is not None else 1 :]
 
     def prepare(self, array: str, waves: Waves) -> list[Operation]:
+        if self._solved is not None:
+            return self._solved.operations(array, waves)
         if self._direct:
             return []
         from ...backend import Apply, Forward, Inverse
@@ -239,7 +309,7 @@ class Elastic(Term):
 
     def force(self, i: int) -> Any | None:
         unknown = self.model.unknowns[i]
-        local = None if self._loaded is None else self._loaded.diff(unknown)
+        local = None if self._loaded is None else self._loaded.diff(unknown)  # None where it is solved for
         if self._direct or (p := next((p for p, m in enumerate(self._members) if m[0] == i), None)) is None:
             return local
         from ...codegen import array_symbol
@@ -266,7 +336,9 @@ class Elastic(Term):
 
     @cached_property
     def _loaded(self) -> Any | None:
-        """Energy density that the load adds, linear in phi_p; None without one."""
+        """Energy density that the load adds, linear in phi_p; None without one, and where equilibrium is solved for."""
+        if self._solved is not None:
+            return None
         forces = self.body.mean_force
         if not forces.any() and not self.body.mean_energy:
             return None
@@ -277,6 +349,8 @@ class Elastic(Term):
         """What covers the forces of the modes of phi_p, h'_p B_pq h'_q and h''_p times them, row by row."""
         if self._direct or (p := next((p for p, m in enumerate(self._members) if m[0] == i), None)) is None:
             return 0.0
+        if self._solved is not None:
+            return self._solved.slope(p, [kind == "linear" for _, kind, _ in self._members])
         roots = np.sqrt(np.maximum(self._largest, 0.0))
         slopes = np.array([1.0 if kind == "linear" else _SLOPE for _, kind, _ in self._members])
         others = float(roots[p] * slopes[p] * (roots @ slopes - roots[p] * slopes[p]))
@@ -284,9 +358,14 @@ class Elastic(Term):
 
     @property
     def means(self) -> Mapping[str, Any]:  # type: ignore[override]
-        return {f"part_{p}": self._part(p) for p in range(len(self._members))}
+        return {} if self._solved is not None else {f"part_{p}": self._part(p) for p in range(len(self._members))}
+
+    def look(self, array: str, waves: Waves) -> list[Operation]:
+        return [] if self._solved is None else self._solved.looking(array, waves)
 
     def measures(self, means: Mapping[str, float]) -> dict[str, float]:
+        if self._solved is not None:
+            return {name: means[f"elastic_{name}"] for name in self.variables}
         from ...mechanics import tensors
 
         parts = np.array([means[f"part_{p}"] for p in range(len(self._members))])

@@ -159,7 +159,7 @@ class Term:
         return 0.0
 
     def measures(self, means: Mapping[str, float]) -> dict[str, float]:
-        """The ``variables`` from the ``means``."""
+        """The ``variables`` from the ``means``, and from what `look` told."""
         return {}
 
     def prepare(self, array: str, waves: Waves) -> list[Operation]:
@@ -179,6 +179,12 @@ class Term:
     def potential(self, i: int) -> Any | None:
         """What the term adds to dF/du_i in modes, not scaled as a forward transform leaves it, of the arrays of `ahead`."""
         return None
+
+    def look(self, array: str, waves: Waves) -> list[Operation]:
+        """Operations that tell what `measures` needs besides means: from the cells of a state in ``array`` and the memory that it was
+        accepted with, both of which they leave alone. Temporaries are free to use.
+        """
+        return []
 
     def force(self, i: int) -> Any | None:
         """What the term adds to dF/du_i in cells, in the model's symbols and the arrays of `prepare`."""

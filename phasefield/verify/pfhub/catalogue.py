@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import charge, manufactured, nucleation, spinodal
+from . import charge, manufactured, nucleation, precipitate, spinodal
 from .benchmark import Benchmark
 
 #: Benchmarks that are not built, and what they would take.
@@ -12,14 +12,6 @@ NOT_BUILT = {
     "2c": "a T-shaped domain",
     "2d": "the surface of a sphere",
     "3a": "an anisotropic gradient energy",
-    "4a": "elastic energy along a run",
-    "4b": "elastic energy along a run",
-    "4c": "elastic energy along a run",
-    "4d": "elastic energy along a run",
-    "4e": "elastic energy along a run",
-    "4f": "elastic energy along a run",
-    "4g": "elastic energy along a run",
-    "4h": "elastic energy along a run",
     "5a": "Stokes flow",
     "5b": "Stokes flow",
     "6b": "a half disc at one side of the domain",
@@ -29,6 +21,5 @@ NOT_BUILT = {
 
 def benchmarks() -> list[Benchmark]:
     """Those that can be run, by name."""
-    return sorted(
-        (b for m in (spinodal, manufactured, charge, nucleation) for b in m.benchmarks()), key=lambda b: b.name
-    )
+    topics = spinodal, manufactured, precipitate, charge, nucleation
+    return sorted((b for topic in topics for b in topic.benchmarks()), key=lambda b: b.name)
