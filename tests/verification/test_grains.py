@@ -126,7 +126,7 @@ def three(eta: np.ndarray) -> np.ndarray:
 
 @cache
 def rates(n: int, radius: float, length: float, start: float, end: float, *more: str) -> tuple[float, float]:
-    """dA/dt of a regular grain in units of (pi/3) L kappa (n - 6), as it is and without what junctions add at constant mobility."""
+    """dA/dt of a regular grain in units of (pi/3) L kappa (n - 6), as it is and without the push of junctions of constant mobility."""
     sim, middle, parts = grain(n, radius, length, *more)
     (old, old_reach), (new, new_reach) = ((area(run(sim, t), parts), reach(sim, middle)) for t in (start, end))
     push = 2 / math.sqrt(3) * junction()[0] * n * (new_reach - old_reach)
