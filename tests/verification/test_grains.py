@@ -126,7 +126,7 @@ def three(eta: np.ndarray) -> np.ndarray:
 
 @cache
 def rates(n: int, radius: float, length: float, start: float, end: float, *more: str) -> tuple[float, float]:
-    """dA/dt of a regular grain in units of (pi/3) L kappa (n - 6), as it is and without the push of junctions of constant mobility."""
+    """dA/dt of a regular grain in units of (pi/3) L kappa (n - 6), as it is and without what junctions add."""
     sim, middle, parts = grain(n, radius, length, *more)
     (old, old_reach), (new, new_reach) = ((area(run(sim, t), parts), reach(sim, middle)) for t in (start, end))
     push = 2 / math.sqrt(3) * junction()[0] * n * (new_reach - old_reach)
@@ -204,7 +204,8 @@ def test_grain_of_six_faces(more: tuple[str, ...], excess: float) -> None:
     """
     out, length = "(1 + tanh((sqrt(x**2 + y**2 + z**2) - 22)/2))/2", 34
     sectors = [
-        f"{out}*(1 + tanh(({a} - {b})/sqrt(8)))/2*(1 + tanh(({a} - {c})/sqrt(8)))/2" for a, b, c in ("xyz", "yxz", "zxy")
+        f"{out}*(1 + tanh(({a} - {b})/sqrt(8)))/2*(1 + tanh(({a} - {c})/sqrt(8)))/2"
+        for a, b, c in ("xyz", "yxz", "zxy")
     ]
     start = [f"1 - {out}", *sectors]
     sim = simulation((length,) * 3, (length,) * 3, start, 4, "no-flux", *more)  # an eighth
