@@ -465,7 +465,10 @@ class Reader:
         if isinstance(value, str):
             expr = self._constant(key, parse(value, key, Symbols(self._fields, tuple(self._parameters), ("t",))))
             if not {s.name for s in expr.free_symbols} <= set(self._parameters):
-                return expr
+                reduced = mobilities.reduced(expr, self._parameters)
+                if reduced is None:
+                    return expr
+                expr = reduced
             value = expr
         return self._number(key, value)
 

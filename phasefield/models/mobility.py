@@ -105,6 +105,22 @@ def read(key: str, value: Any, kinetics: Kinetics, reader: Reader) -> tuple[floa
     return max(references), Law(entries, tuple(str(part) for part in parts), references)
 
 
+def reduced(expr: sp.Expr, parameters: Mapping[str, float]) -> sp.Expr | None:
+    """An expression as one of the parameters alone, where all else in it cancels; None where it does not.
+
+    So a law that lowers the mobility where three order parameters meet is a constant, and costs what a constant does, for two.
+    """
+    known = {sp.Symbol(name, real=True): sp.Float(value, 17) for name, value in parameters.items()}
+    free = sorted(expr.free_symbols - known.keys(), key=str)
+    points = [(np.arange(2) + 1 + 3 * i) / (17 + i) for i in range(len(free))]
+    with np.errstate(all="ignore"):
+        one, other = np.broadcast_to(sp.lambdify(free, expr.xreplace(known), modules="numpy")(*points), 2)
+    if not abs(one - other) <= 1e-12 * abs(one):  # nan as well
+        return None
+    found = sp.cancel(expr)
+    return found if found.free_symbols <= known.keys() else None
+
+
 def check_axes(model: EnergyModel, grid: Grid) -> None:
     """Refuses as many entries as the grid has no axes.
 
