@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
-from ..tasks import started
 from .cache import cache_folder
 from .control_groups import MEMBERSHIPS, ROOT, groups
 from .protocol import Backend, Precision
+from .ranks import leading, world
 
 log = logging.getLogger("phasefield")
 
@@ -118,7 +118,7 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
     Raises:
         DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
     """
-    if started() > 1:
+    if leading():
         return _of_ranks(device, precision, threads)
     if gpu_wanted(device):
         from .cuda import CudaBackend
@@ -130,7 +130,6 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
 
 
 def _of_ranks(device: str, precision: Precision, threads: int | None) -> Backend[Any]:
-    from .ranks import world
     from .ranks.backend import backend_of_ranks
 
     if device == "gpu":

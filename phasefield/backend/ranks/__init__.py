@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .world import World, world
+from .world import World, leading, world
 
-__all__ = ["World", "together", "world"]
+__all__ = ["World", "leading", "together", "world"]
 
 
 def together(work: Callable[[], Any]) -> Any:

@@ -23,17 +23,13 @@ _END = "end"
 
 
 class Team:
-    """All ranks, led from rank 0.
-
-    Attributes:
-        leading: whether the others do what is said.
-    """
+    """All ranks, led from rank 0."""
 
     def __init__(self, of: World) -> None:
         self.world, self._own = of, Member(of)
         self._numbers = 0
         self._dropped: list[int] = []
-        self._busy = self.leading = False
+        self._busy = False
 
     @property
     def own(self) -> Member:
@@ -166,16 +162,15 @@ def together(work: Callable[[], Any]) -> Any:
     here = world()
     if here.rank != 0:
         return serve()
-    if here.size == 1 or team().leading:
+    if here.size == 1 or here.leading:
         return work()
-    lead = team()
-    lead.leading = True
+    lead, here.leading = team(), True
     try:
         result = work()
     except BaseException as error:
         lead.end(None, (str(error), getattr(error, "exit_code", 1)))
         raise
     finally:
-        lead.leading = False
+        here.leading = False
     lead.end(result)
     return result

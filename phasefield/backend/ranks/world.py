@@ -27,7 +27,10 @@ class World:
 
     Attributes:
         rank: which one this is, from 0 on. size: how many there are. comm: the communicator of mpi4py, None where there is one.
+        leading: whether the others do what this one says, see `team`.
     """
+
+    leading = False
 
     def __init__(self, comm: Any = None) -> None:
         self.comm = comm
@@ -127,3 +130,8 @@ def world() -> World:
             "  with Slurm: srun --mpi=pmi2 (or the kind that `srun --mpi=list` shows for it); else its own mpirun"
         )
     return found
+
+
+def leading() -> bool:
+    """Whether this process leads others; nothing is asked of MPI."""
+    return world.cache_info().currsize > 0 and world().leading
