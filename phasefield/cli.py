@@ -10,7 +10,7 @@ import sys
 from . import commands
 from .console import LEVEL, console, finish, give_up
 from .errors import PhasefieldError
-from .signals import listening
+from .signals import Stopped, check, held, listening
 from .tasks import OneOfMany, check_alone, first, started
 from .wall import WANTS_MORE
 
@@ -49,10 +49,9 @@ def _main(given: list[str], debug: bool) -> int:
         print(f"phasefield: error: out of memory: {error}\n  use fewer cells or precision=single", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
-        number = getattr(error, "number", signal.SIGINT)
-        # The notice of a batch system may come while kernels are compiled: the same command is to be run again all the same.
-        return WANTS_MORE if number == signal.SIGUSR1 and _goes_on(given) else 128 + number
+        if first():
+            print(f"phasefield: {error or 'interrupted'}", file=sys.stderr)
+        return _stopped(error, given)
     except BrokenPipeError:
         give_up()
         return 0
@@ -64,6 +63,13 @@ def _main(given: list[str], debug: bool) -> int:
         return 2
 
 
+def _stopped(error: KeyboardInterrupt, given: list[str]) -> int:
+    """The exit code after a signal."""
+    number = getattr(error, "number", signal.SIGINT)
+    # The notice of a batch system may come while kernels are compiled: the same command is to be run again all the same.
+    return WANTS_MORE if number == signal.SIGUSR1 and _goes_on(given) else 128 + number
+
+
 def _goes_on(given: list[str]) -> bool:
     """Whether the same command goes on with what it has begun."""
     return any(word.lstrip("+").replace(" ", "") == "output.resume=auto" for word in given)
@@ -72,7 +78,9 @@ def _goes_on(given: list[str]) -> bool:
 def _dispatch(given: list[str]) -> int:
     known = commands.names()
     if {"-h", "--help"} & set(given) or given[:1] == ["help"]:
-        return _help(given, known)
+        return _help(given, known) if first() else 0
+    if "--version" in given and not first():
+        return 0
     if "--version" in given:
         from .about import about
 
@@ -89,17 +97,48 @@ def _dispatch(given: list[str]) -> int:
     return _call(name, given)
 
 
-#: Commands that several processes do together.
-_OVER_RANKS = ("run", "resume")
-
-
 def _together(name: str, given: list[str]) -> int:
-    """A command of several processes: rank 0 does it with the help of the others."""
-    if name not in _OVER_RANKS or {"-m", "--multirun"} & set(given):
-        check_alone()
-    from .backend import together
+    """A command of several processes: rank 0 does it with the help of the others.
 
-    return together(lambda: _call(name, given))
+    Raises:
+        PhasefieldError: it is not for several, or they were not given the same.
+    """
+    if not commands.find(name).ranks or {"-m", "--multirun"} & set(given):
+        check_alone()
+    from .backend import together, world
+    from .provenance import version
+
+    asked = shlex.join(["phasefield", *given])
+
+    def work() -> int:
+        try:
+            check()
+            return _call(name, given)
+        except Stopped as error:
+            error.exit_code = _stopped(error, given)
+            raise
+
+    with held():  # a rank that left now would be waited for
+        _check_same(world().everywhere((asked, version())))
+        if not first():
+            return together(work)
+    return together(work)
+
+
+def _check_same(asked: list[tuple[str, str]]) -> None:
+    """Whether all ranks were given one command and have one version of the program. Raises PhasefieldError."""
+    command, version = asked[0]
+    for rank, (theirs, of) in enumerate(asked):
+        if theirs != command:
+            raise PhasefieldError(
+                f"the ranks were not given the same: rank 0 `{command}`, rank {rank} `{theirs}`\n"
+                "  start all with one command: mpirun -n N phasefield run ..."
+            )
+        if of != version:
+            raise PhasefieldError(
+                f"the ranks have not the same phasefield: rank 0 version {version}, rank {rank} {of}\n"
+                "  every rank needs the same environment"
+            )
 
 
 def _call(name: str, given: list[str]) -> int:

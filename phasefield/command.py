@@ -24,6 +24,7 @@ class Command:
         others: whose keys it takes besides, unread (`Call.rest`): a command's name, or ``*`` for anything.
         sweeps: whether ``-m`` runs all combinations. folder: the key that names the folder of the results then;
             again: the key that, being ``auto``, takes up the sweep that this folder holds.
+        ranks: whether several processes (MPI) do it together; others are refused to be one of several.
         validate: what can be said of a call without doing it, in one line; `PhasefieldError` if it will not do.
     """
 
@@ -35,6 +36,7 @@ class Command:
     sweeps: bool = False
     folder: str = ""
     again: str = ""
+    ranks: bool = False
     validate: Callable[[Call], str] | None = None
 
 

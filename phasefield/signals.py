@@ -26,6 +26,8 @@ class Stopped(KeyboardInterrupt):
         number: of the signal. meanwhile: what became of the work.
     """
 
+    exit_code: int | None = None  # where it is not that of the signal
+
     def __init__(self, number: int, meanwhile: str = "") -> None:
         self.number = number
         super().__init__(f"stopped by signal {number}" + (f"; {meanwhile}" if meanwhile else ""))
@@ -56,6 +58,10 @@ class Stop:
         """Raises a signal that was noted, unless it has to wait."""
         if self.received is not None and not self._deferred:
             raise Stopped(self.received, self.meanwhile)
+
+    def note(self, number: int) -> None:
+        """Notes a signal that another process was sent, to be raised or looked for like one of this process's own."""
+        self.received = self.received or number
 
     def __enter__(self) -> Stop:
         global _current
@@ -114,6 +120,14 @@ def deferred() -> Iterator[Stop]:
     """
     with listening() as stop:
         stop.check()
+        with held():
+            yield stop
+
+
+@contextmanager
+def held() -> Iterator[Stop]:
+    """Signals are noted only, those that were noted before as well; nothing is raised here or afterwards."""
+    with listening() as stop:
         stop._deferred += 1
         try:
             yield stop

@@ -1,10 +1,12 @@
-"""Where the limits of the control groups that this process is in lie, of version 1 or 2, inside a container or out of it.
+"""Cores that this process is bound to, and where the limits of the control groups that it is in lie, of version 1 or 2, inside a
+container or out of it.
 
 The folders follow cgroups(7): version 1 has a tree for each controller, version 2 one for all.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,3 +32,8 @@ def groups(controller: str, root: Path = ROOT, memberships: Path = MEMBERSHIPS) 
             if base not in (group, *group.parents):
                 break
             yield (1 if controllers else 2), group
+
+
+def bound_to() -> set[int]:
+    """The cores that this process is bound to, by number."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import DeviceError
 from .cache import cache_folder
-from .control_groups import MEMBERSHIPS, ROOT, groups
+from .control_groups import MEMBERSHIPS, ROOT, bound_to, groups
 from .protocol import Backend, Precision
 from .ranks import leading, world
 
@@ -42,13 +42,16 @@ def cpu_threads(requested: int | None = None) -> int:
     return cores_at_hand()
 
 
-def cores_at_hand(root: Path = ROOT, memberships: Path = MEMBERSHIPS) -> int:
+def cores_at_hand(root: Path = ROOT, memberships: Path = MEMBERSHIPS, bound: int | None = None) -> int:
     """Cores that this process may use: those it is bound to, and no more than its control groups grant time on.
+
+    Args:
+        bound: how many cores processes are bound to that use them together; None for this one's own.
 
     A container with ``--cpus=1.5`` sees all cores of its host and may compute 1.5 s in a second: two threads, for one could not
     use it all.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = bound or len(bound_to())
     return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root, memberships))]))
 
 
@@ -134,12 +137,19 @@ def _of_ranks(device: str, precision: Precision, threads: int | None) -> Backend
 
     if device == "gpu":
         raise DeviceError("device=gpu: a run over several processes is for CPUs\n  start one process for a GPU")
-    # Ranks of one machine share its cores, which no launcher has to have bound them to.
-    own = (
-        max(1, cpu_threads() // world().neighbours) if threads is None and not _threads_said() else cpu_threads(threads)
-    )
-    return backend_of_ranks(precision, own)
+    return backend_of_ranks(precision, cpu_threads(threads) if threads else threads_of_rank())
 
 
-def _threads_said() -> bool:
-    return any(os.environ.get(name, "").split(",")[0].isdigit() for name in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"))
+def threads_of_rank() -> int:
+    """Threads of each rank where nobody asks for a number: ``OMP_NUM_THREADS``, else those of Slurm's cpus-per-task, but not more
+    than a fair share of the machine's cores, which no launcher has to have bound its ranks to.
+
+    Raises:
+        DeviceError: more than `MOST_THREADS`.
+    """
+    from .ranks import world
+
+    if os.environ.get("OMP_NUM_THREADS", "").split(",")[0].isdigit():
+        return cpu_threads()
+    here = world()
+    return max(1, min(cpu_threads(), cores_at_hand(bound=here.cores) // here.neighbours))

@@ -79,4 +79,4 @@ def _again(call: Call, name: str, words: list[str], path: list[str]) -> int:
     return sweep.again(call.words[0], go)
 
 
-COMMAND = Command(Resume, resume, words={"DIR": "the run folder"}, others="run")
+COMMAND = Command(Resume, resume, words={"DIR": "the run folder"}, others="run", ranks=True)

@@ -71,5 +71,11 @@ def validate(call: Call) -> str:
 
 
 COMMAND = Command(
-    "phasefield.specs:RunSpec", run, sweeps=True, folder="output.dir", again="output.resume", validate=validate
+    "phasefield.specs:RunSpec",
+    run,
+    sweeps=True,
+    folder="output.dir",
+    again="output.resume",
+    ranks=True,
+    validate=validate,
 )

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import DeviceError, PhasefieldError
-from ...signals import SIGNALS, deferred
+from ...signals import SIGNALS, Stop, Stopped, deferred, held
+from .guard import Guard
 from .member import Member
 from .world import World, world
 
@@ -55,7 +56,8 @@ class Team:
 
         Something that fails on one rank and not on others ends them all, for they wait for it.
         """
-        with deferred():  # what comes meanwhile is heard with the next word
+        with deferred() as stop:  # what comes meanwhile is heard with the next word
+            self._heed(stop)
             self._say(what, arguments, False)
             found = getattr(self._own, what)(*arguments, **own)
             self._busy = False
@@ -67,13 +69,19 @@ class Team:
         self.world.say((dropped, what, arguments, trial))
         self._own.drop(dropped)
 
+    def _heed(self, stop: Stop) -> None:
+        """Notes signals that other ranks were sent."""
+        for number in self.world.notices():
+            stop.note(number)
+
     def try_to(self, what: str, *arguments: Any) -> None:
         """The same for what may fail here or there, and needs no other rank, or fails on all.
 
         Raises:
             PhasefieldError: of the first rank that failed.
         """
-        with deferred():
+        with deferred() as stop:
+            self._heed(stop)
             self._say(what, arguments, True)
             found = self.world.gather(_tried(self._own, what, arguments))
             self._busy = False
@@ -86,18 +94,17 @@ class Team:
         """Lets the others go, with a result or with what went wrong and its exit code."""
         if self._busy:
             self.world.abort(failure[0] if failure else "interrupted", failure[1] if failure else 1)
-        self.world.say((self._dropped, _END, (result, failure), False))
-        self._dropped = []
+        with held():
+            self.world.say((self._dropped, _END, (result, failure), False))
+            self._dropped, self.world.leading = [], False
 
 
 def _tried(member: Member, what: str, arguments: tuple[Any, ...]) -> str | None:
     """What went wrong, if anything."""
     try:
         getattr(member, what)(*arguments)
-    except PhasefieldError as error:
-        return str(error)
-    except MemoryError as error:
-        return f"out of memory: {error}\n  use fewer cells or precision=single"
+    except (PhasefieldError, MemoryError, ImportError, OSError) as error:
+        return told_of(error)[0]
     return None
 
 
@@ -122,14 +129,22 @@ class Elsewhere(PhasefieldError):
 def serve() -> Any:
     """Does what rank 0 says until it ends; what that gave.
 
-    Signals are rank 0's to hear: what they mean for the run is told like all else.
+    Signals are rank 0's to obey, which is told of them: what they mean for the run is said like all else.
 
     Raises:
         Elsewhere: it failed.
     """
     here = world()
     member = Member(here)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    with held() as stop:
+        if stop.received is not None:
+            here.notify(stop.received)
+            stop.received = None
+    before = {
+        number: signal.signal(number, lambda number, frame: here.notify(number))
+        for number in SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         while True:
             dropped, what, arguments, trial = here.hear()
@@ -138,12 +153,13 @@ def serve() -> Any:
                 break
             if trial:
                 here.gather(_tried(member, what, arguments))
-                continue
-            try:
+            else:
                 getattr(member, what)(*arguments)
-            except BaseException as error:
-                traceback.print_exc()
-                here.abort(f"{type(error).__name__}: {error}")
+    except BaseException as error:
+        told, code = told_of(error)
+        if code == 1:
+            traceback.print_exc()
+        here.abort(told, code)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -153,24 +169,56 @@ def serve() -> Any:
     return result
 
 
+def told_of(error: BaseException) -> tuple[str, int]:
+    """What is said of an error, and its exit code: 1, as of any Python program, for those that nobody has foreseen."""
+    code = getattr(error, "exit_code", None)
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}\n  use fewer cells or precision=single", 2
+    if isinstance(error, ImportError):
+        return f"{error}\n  every rank needs the same environment", 2
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror or error}", 2
+    if isinstance(error, Stopped):
+        return str(error), 128 + error.number if code is None else code
+    return (f"{type(error).__name__}: {error}", 1) if code is None else (str(error), code)
+
+
 def together(work: Callable[[], Any]) -> Any:
     """What ``work`` gives, done at rank 0 with the help of all, and then known to all.
+
+    If a rank of this machine ends meanwhile, all do.
 
     Raises:
         whatever ``work`` raises, at rank 0; `Elsewhere` at the others.
     """
     here = world()
-    if here.rank != 0:
-        return serve()
     if here.size == 1 or here.leading:
         return work()
-    lead, here.leading = team(), True
+    with held():
+        guard = Guard(here)
+        if here.rank != 0:
+            try:
+                return serve()
+            finally:
+                guard.dismissed()
+    try:
+        return _lead(work)
+    except BaseException as error:
+        if here.leading:  # the others were not let go
+            here.abort(*told_of(error))
+        raise
+    finally:
+        guard.dismissed()
+
+
+def _lead(work: Callable[[], Any]) -> Any:
+    lead = team()
+    lead.world.leading = True
     try:
         result = work()
     except BaseException as error:
-        lead.end(None, (str(error), getattr(error, "exit_code", 1)))
+        lead.end(None, told_of(error))
         raise
-    finally:
-        here.leading = False
     lead.end(result)
     return result

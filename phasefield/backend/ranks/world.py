@@ -7,17 +7,20 @@ import os
 import pickle
 import sys
 import time
+import warnings
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ...errors import DeviceError
 from ...tasks import started
+from ..control_groups import bound_to
 
 #: Bytes of a message that most words fit into.
 _SHORT = 4096
 #: Looks for a word after which the core is offered to others, then left; longest nap in seconds.
 _SPINS, _LOOKS, _NAP = 100, 20000, 1e-3
+_ONE = "start one process: srun --ntasks=1 --cpus-per-task=N phasefield run ..."
 
 
 class World:
@@ -28,6 +31,7 @@ class World:
     Attributes:
         rank: which one this is, from 0 on. size: how many there are. comm: the communicator of mpi4py, None where there is one.
         leading: whether the others do what this one says, see `team`.
+        node: that of the ranks that share this one's memory. cores: how many cores these are bound to, together.
     """
 
     leading = False
@@ -37,13 +41,16 @@ class World:
         self.rank: int = 0 if comm is None else comm.Get_rank()
         self.size: int = 1 if comm is None else comm.Get_size()
         self._words = np.empty(_SHORT, np.uint8)
+        self.node: Any = None
+        self.cores = len(bound_to())
+        if comm is not None:
+            from mpi4py import MPI
 
-    @functools.cached_property
-    def node(self) -> Any:
-        """The communicator of the ranks that share this one's memory."""
-        from mpi4py import MPI
-
-        return self.comm.Split_type(MPI.COMM_TYPE_SHARED)
+            # Here, where all ranks come by, for they make communicators together.
+            self.node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+            self.cores = len(set().union(*self.node.allgather(bound_to())))
+            self._notices = comm.Dup()
+            self._sent: list[Any] = []
 
     @property
     def neighbours(self) -> int:
@@ -82,6 +89,22 @@ class World:
         self.comm.Bcast(data)
         return pickle.loads(data.tobytes())
 
+    def notify(self, number: int) -> None:
+        """Tells rank 0, whatever it does, of a signal that it will find by `notices`."""
+        self._sent.append(self._notices.isend(number, 0))
+
+    def notices(self) -> list[int]:
+        """Signals that other ranks have told this one of since it last asked; waits for none."""
+        found = []
+        while self._notices.iprobe():
+            found.append(self._notices.recv())
+        return found
+
+    def wait_for_all(self) -> None:
+        """Comes back when all ranks have called this."""
+        if self.comm is not None:
+            self.comm.Barrier()
+
     def gather(self, value: Any) -> list[Any] | None:
         """What all hand in, by rank, at rank 0; None elsewhere."""
         return [value] if self.comm is None else self.comm.gather(value)
@@ -95,7 +118,11 @@ class World:
         return len(set(self.everywhere(value))) == 1
 
     def abort(self, message: str, code: int = 1) -> NoReturn:
-        """Ends all ranks at once, after a message: the last resort, for others may wait for what will never come."""
+        """Ends all ranks at once, after a message: the last resort, for others may wait for what will never come.
+
+        Args:
+            code: the exit code; launchers may give another for it.
+        """
         sys.stderr.write(f"phasefield: error: rank {self.rank} of {self.size}: {message}\n")
         sys.stderr.flush()
         if self.comm is not None:
@@ -114,22 +141,26 @@ def world() -> World:
     if count == 1:
         return World()
     try:
-        import mpi4py
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a launcher that is another MPI's, which is told below
+            import mpi4py
 
-        mpi4py.rc.thread_level = "funneled"  # only the main thread sends anything
-        from mpi4py import MPI
+            mpi4py.rc.thread_level = "funneled"  # only the main thread sends anything
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise DeviceError(
             f"{count} tasks were started, and MPI, by which they would compute together, cannot be used: {error}\n"
-            "  pip install 'phasefield[mpi]', or start one: srun --ntasks=1 --cpus-per-task=N phasefield run ..."
+            f"  pip install 'phasefield[mpi]', or {_ONE}"
         ) from error
-    found = World(MPI.COMM_WORLD)
-    if found.size != count:
+    if (size := MPI.COMM_WORLD.Get_size()) != count:
+        name, version = MPI.get_vendor()
         raise DeviceError(
-            f"{count} tasks were started, but MPI knows of {found.size}: the launcher is not that of this MPI\n"
-            "  with Slurm: srun --mpi=pmi2 (or the kind that `srun --mpi=list` shows for it); else its own mpirun"
+            f"{count} tasks were started, but MPI knows of {size}: the launcher is not that of this MPI, "
+            f"{name} {'.'.join(map(str, version))}\n"
+            "  with Slurm: srun --mpi=pmi2 (or the kind that `srun --mpi=list` shows for it); else its own mpirun\n"
+            f"  or {_ONE}"
         )
-    return found
+    return World(MPI.COMM_WORLD)
 
 
 def leading() -> bool:
