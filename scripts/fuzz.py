@@ -1,6 +1,10 @@
 """Tries to break the program with inputs that nobody would write, and keeps what did.
 
-    python scripts/fuzz.py configurations|expressions|files [--count 10000] [--seed 1] [--json FILE]
+    python scripts/fuzz.py configurations|expressions|files [--count 1000] [--seed 1] [--json FILE]
+    python scripts/fuzz.py expressions --count 10000 --record FILE [--slice 500] [--processes 2] [--minutes 9]
+
+With --record the inputs are tried slice by slice, each with a seed and a process of its own, and a line is written for each:
+the same command goes on where it was broken off, until all slices together have tried --count inputs.
 
 An input is handled well if it is taken or refused with a message of ours, within ten seconds, no process is started, and
 nothing is written where it was not told to. What is not is made as small as it gets and printed; add it to tests/data/fuzz,
@@ -11,17 +15,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -303,13 +310,71 @@ def attack(kind: str, count: int, start: int, folder: Path) -> dict[str, Any]:
     return {"kind": kind, "inputs": told["taken"] + told["refused"], "seed": start, **told, "fault": faulty or None}
 
 
+@dataclass
+class Ledger:
+    """The slices of a kind that are done, a line of JSON each."""
+
+    path: Path
+    kind: str
+
+    def done(self) -> list[dict[str, Any]]:
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        return [entry for entry in map(json.loads, lines) if entry["kind"] == self.kind]
+
+    def put(self, entry: dict[str, Any]) -> None:
+        with open(self.path, "a") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def slices(ledger: Ledger, count: int, size: int, processes: int, minutes: float) -> int:
+    """Tries slices until ``count`` inputs are recorded or the time is over; the exit code: 1 of faults, 75 if more is left."""
+    end = time.monotonic() + 60 * minutes
+    used = {entry["seed"] for entry in ledger.done()}
+    going: dict[int, subprocess.Popen[str]] = {}
+    tried = sum(entry["inputs"] for entry in ledger.done())
+    seeds = (n for n in itertools.count(1) if n not in used)
+    while going or (tried < count and time.monotonic() < end):
+        while len(going) < processes and tried + size * len(going) < count and time.monotonic() < end:
+            number = next(seeds)
+            words = [sys.executable, __file__, ledger.kind, "--count", str(size), "--seed", str(number)]
+            going[number] = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        for number, process in list(going.items()):
+            if process.poll() is not None:
+                said = process.stdout.read() if process.stdout else ""
+                entry = (
+                    json.loads(said) if said else {"kind": ledger.kind, "inputs": 0, "seed": number, "fault": "killed"}
+                )
+                ledger.put(entry)
+                tried += entry["inputs"]
+                del going[number]
+        time.sleep(0.1)
+    entries = ledger.done()
+    faults = [e["fault"] for e in entries if e["fault"]]
+    sums = {key: sum(e.get(key, 0) for e in entries) for key in ("inputs", "taken", "refused")}
+    slowest = max((e.get("slowest_s", 0.0) for e in entries), default=0.0)
+    print(
+        json.dumps(
+            {"kind": ledger.kind, "slices": len(entries), **sums, "slowest_s": slowest, "faults": faults}, indent=1
+        )
+    )
+    return 1 if faults or any(e.get("left_behind") for e in entries) else 0 if tried >= count else 75
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=["configurations", "expressions", "files"])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="the file to write the result to")
+    parser.add_argument("--record", type=Path, help="the file to which each slice adds a line")
+    parser.add_argument("--slice", type=int, default=500, help="inputs of a slice")
+    parser.add_argument("--processes", type=int, default=1, help="slices at a time")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no slice after so many")
     given = parser.parse_args()
+    if given.record:
+        return slices(
+            Ledger(given.record.absolute(), given.kind), given.count, given.slice, given.processes, given.minutes
+        )
     report = given.json and given.json.absolute()
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name:
