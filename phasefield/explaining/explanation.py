@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class FieldFacts:
     """A field as configured; mobility and kappas as numbers, in the model's units (`phasefield.models.OrderParameter`).
 
-    A mobility that varies, whose expression is ``law``, stands for the largest value in the initial state. Of a kappa that depends
-    on the normal, whose expression is ``anisotropy``, ``kappas`` holds the least; ``directions`` says what it does.
+    A mobility that varies, whose expression is ``law``, stands for the largest value in the initial state. Of a kappa that
+    depends on the normal, whose expression is ``anisotropy``, ``kappas`` holds the least; ``directions`` says what it does.
     """
 
     name: str

@@ -52,8 +52,8 @@ class Anisotropy:
         least, most: of kappa over all directions, energy density x length^2.
         weakest, stiffest: the least and the largest eigenvalue of the Hessian of e over all directions, in the same unit.
         worst: the direction of the former.
-        mirrored: for every axis of the grid, whether kappa is the same on both sides of a plane across it. turned: the same of half a
-            turn about the axis.
+        mirrored: for every axis of the grid, whether kappa is the same on both sides of a plane across it. turned: the same of
+            half a turn about the axis.
         numbers: kappa, force and Hessian in numbers.
     """
 
@@ -413,14 +413,9 @@ def directions(axes: int) -> Array:
     heights = 1 - (2 * np.arange(_SPHERE) + 1) / _SPHERE
     angles = math.pi * (3 - math.sqrt(5)) * np.arange(_SPHERE)
     ring = np.sqrt(1 - heights**2)
-    special = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if x or y or z], float)
-    return np.concatenate(
-        [
-            special.T / np.linalg.norm(special, axis=1),
-            np.stack([ring * np.cos(angles), ring * np.sin(angles), heights]),
-        ],
-        axis=1,
-    )
+    rest = np.stack([ring * np.cos(angles), ring * np.sin(angles), heights])
+    corners = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if x or y or z]).T
+    return np.concatenate([corners / np.linalg.norm(corners, axis=0), rest], axis=1)
 
 
 def _around(n: Array, reach: float) -> Array:

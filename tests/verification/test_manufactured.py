@@ -58,7 +58,11 @@ def check(preset: str, boundary: tuple[str, ...], cells: int, offset: bool = Tru
     assert error < TOLERANCE
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+#: A kappa that depends on the normal has no value where the gradient vanishes, as it must in any such solution (test_normals.py).
+SMOOTH = [p for p in PRESETS if all(f.anisotropy is None for f in model_of(p).order_parameters)]
+
+
+@pytest.mark.parametrize("preset", SMOOTH)
 def test_every_preset(preset: str) -> None:
     check(preset, ("periodic", "periodic"), 32)
 
