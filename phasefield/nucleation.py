@@ -72,7 +72,7 @@ class Nucleator:
             placed += self._place(cells, [int(i) for i in where], stream, cell)
         self.placed += placed
         if placed:
-            log.info("%d nuclei of %s at time %g, %d so far", placed, self.field.name, t, self.placed)
+            log.info("nuclei of %s at time %g: %d, %d so far", self.field.name, t, placed, self.placed)
         return placed
 
     def _drawn(self, cells: np.ndarray, t: float, interval: float, stream: str) -> list[tuple[int, float]]:

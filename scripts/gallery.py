@@ -38,6 +38,7 @@ GROUPS = {
     "Interfaces, nuclei and grains": [
         "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
         "crystal_shape",
+        "capillary_waves", "transformation",
     ],
     "Effective properties": ["laminate", "disk_array", "polycrystal", "expansion", "micrograph"],
     "Upward": ["rve", "real_inputs", "plate_with_hole", "fe2", "scales"],

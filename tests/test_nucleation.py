@@ -157,6 +157,7 @@ def test_transformation_as_johnson_mehl_avrami_and_kolmogorov_say(
         ("rate: 1, radius: 2, every: 1, size: 3", r"nucleation: there is no key 'size'|nucleation\.size"),
         ("rate: z, radius: 2, every: 1", r"nucleation\.rate: .*coordinate z does not exist"),
         ("rate: q, radius: 2, every: 1", r"nucleation\.rate"),
+        ("rate: -1e-3, radius: 2, every: 1", r"nucleation\.rate: is -0\.001; a rate >= 0"),
     ],
 )
 def test_bad_laws(law: str, message: str) -> None:

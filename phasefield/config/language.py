@@ -14,7 +14,7 @@ from ..specs import EXPRESSIONS, RunSpec
 
 #: How fields of a model and their initial conditions are read, whatever their names are.
 _EXPRESSION = (
-    rf"model\.energy|model\.parameters\.\w+|model\.fields\.\w+\.({'|'.join(EXPRESSIONS)})",
+    rf"model\.energy|model\.parameters\.\w+|model\.fields\.\w+\.({'|'.join(EXPRESSIONS)})(\.\w+)*",
     r"model\.fields\.\w+\.walls(\.\w+)*",
     r"initial\.\w+(\.\w+)*|model\.fields\.\w+\.initial(\.\w+)*",
 )

@@ -78,6 +78,10 @@ def read_nucleation(key: str, value: Any, conserved: bool, reader: Reader) -> Nu
             raise ConfigError(f"{key}.{name}", f"is {numbers[name]:g}; a number > 0 is expected")
     text = str(value["rate"])
     (rate,) = reader.expressions(f"{key}.rate", text, 1)
+    if rate.is_negative:
+        raise ConfigError(
+            f"{key}.rate", f"is {text}; a rate >= 0 is expected, where an expression is negative none appear"
+        )
     found = {"width": numbers["radius"] / 3, "inside": 1.0, "outside": 0.0, "clearance": 0.0, **numbers}
     if found["inside"] == found["outside"]:
         raise ConfigError(f"{key}.inside", f"is {found['inside']:g}, and so is outside: nothing would appear")

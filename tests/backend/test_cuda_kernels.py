@@ -91,6 +91,15 @@ def directed(precision: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("precision", ["double", "single"])
+def test_noise_compiles(precision: str) -> None:
+    spec = spec_of("model=cahn_hilliard", "model.fields.c.noise=1e-3", f"precision={precision}")
+    fixed = [s for s in variants(spec) if not s.time.adaptive and SCHEMES[s.time.scheme].spread is not None]
+    for name, usage in compiled(numbered(map(kernel_texts, fixed))).items():
+        assert usage.spilled == 0, name
+        assert usage.registers <= 128, name
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
 def test_directions_compile(precision: str) -> None:
     for name, usage in compiled(directed(precision)).items():
         assert usage.spilled == 0, name

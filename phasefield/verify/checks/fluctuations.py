@@ -153,7 +153,9 @@ def capillary(machine: Machine, samples: int = 1500) -> tuple[Array, Array]:
     phases = depth * kT / (4 * length * (2 + k**2))
     sigma = kT / (k**2 * length * (power / samples - phases))
     # A wave forgets as exp(-k^2 t); two numbers a wave.
-    return sigma / (2 * math.sqrt(2) / 3), np.sqrt((1 + np.exp(-2 * k**2 * apart)) / (1 - np.exp(-2 * k**2 * apart)) / samples)
+    return sigma / (2 * math.sqrt(2) / 3), np.sqrt(
+        (1 + np.exp(-2 * k**2 * apart)) / (1 - np.exp(-2 * k**2 * apart)) / samples
+    )
 
 
 def _worst(machine: Machine, kinetics: str, *keys: str) -> float:
