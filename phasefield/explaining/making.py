@@ -120,6 +120,8 @@ def _facts(spec: RunSpec, model: EnergyModel) -> list[FieldFacts]:
             f.kappas,
             _shown(initial_condition(spec, f.name)),
             "" if f.law is None else f.law.text,
+            str(f.values.get("walls") or ""),
+            "" if model.lifting is None else model.lifting.told(f.name),
         )
         for f in model.order_parameters
     ]

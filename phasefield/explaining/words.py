@@ -102,6 +102,8 @@ def _fields(e: Explanation) -> Section:
         parts.insert(1, f"{f.components} components" if f.components is not None else "")
         found.add(f.name, "; ".join(filter(None, parts)))
         found.add("", f"starts as {f.initial}")
+        if f.walls:
+            found.add("", f"walls hold {f.walls}{f'; {f.supply}' if f.supply else ''}")
     return found
 
 
