@@ -20,6 +20,7 @@ class FieldFacts:
 
     A mobility that varies, whose expression is ``law``, stands for the largest value in the initial state. Of a kappa that
     depends on the normal, whose expression is ``anisotropy``, ``kappas`` holds the least; ``directions`` says what it does.
+    ``walls``: what they hold, ``supply``: what is told of how.
     """
 
     name: str
@@ -33,6 +34,8 @@ class FieldFacts:
     law: str = ""
     anisotropy: str = ""
     directions: str = ""
+    walls: str = ""
+    supply: str = ""
 
 
 @dataclass(frozen=True)

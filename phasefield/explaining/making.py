@@ -122,6 +122,8 @@ def _facts(spec: RunSpec, model: EnergyModel) -> list[FieldFacts]:
             "" if f.law is None else f.law.text,
             "" if f.anisotropy is None else f.anisotropy.text,
             "" if f.anisotropy is None else f.anisotropy.words,
+            str(f.values.get("walls") or ""),
+            "" if model.lifting is None else model.lifting.told(f.name),
         )
         for f in model.order_parameters
     ]

@@ -105,6 +105,8 @@ def _fields(e: Explanation) -> Section:
         if f.directions:
             found.add("", f.directions)
         found.add("", f"starts as {f.initial}")
+        if f.walls:
+            found.add("", f"walls hold {f.walls}{f'; {f.supply}' if f.supply else ''}")
     return found
 
 

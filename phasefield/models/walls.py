@@ -459,6 +459,14 @@ class Lifting:
             for w, m, deposited in zip(self.values, self.potentials, self._deposited, strict=True)
         )
 
+    def told(self, field: str) -> str:
+        """What a user should know of how a field meets its data."""
+        part = range(len(self.values))[self._model.slices()[field]]
+        layer = "fluxes go into the layer of cells at the wall" if any(self._deposited[i] for i in part) else ""
+        work = any(self.potentials[i] != 0 or self._deposited[i] or TIME in self.values[i].free_symbols for i in part)
+        free = "walls do work, so that the free energy may rise and no step is refused for it" if work else ""
+        return "; ".join(filter(None, (layer, free)))
+
     @property
     def rates(self) -> list[sp.Expr]:
         """Data that depend on time, whose changes steps must not jump over."""
