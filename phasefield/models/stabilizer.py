@@ -16,6 +16,7 @@ every field by itself, S_i = margin * lambda * max H_ii, with lambda the largest
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ _CELLS, _MIXTURES = 48, 48
 _DESCENT = 200
 #: How far beyond a well, from the mean, patterns of a nonlocal energy are taken to reach.
 _BEYOND = 1.5
+#: Ratio of mobilities from which on one field is taken to follow another at once.
+_FASTER = 10.0
 #: Fractions of the way from a cell to its well at which the curvature is looked at.
 _WAY = np.arange(1, 8) / 8
 
@@ -74,6 +77,7 @@ class Stabilizer:
         self._patterned = not spectrum.plain
         self._lowest = spectrum.lowest()[:, None]
         self._conserved = np.array([[f.kinetics.conserved] for f, _ in model.components])
+        self._order = _order(model)
         self._others = [sum(term.curvature(i) for term in model.terms) for i in range(len(model.components))]
         self._fields = [list(range(len(model.components)))[part] for part in model.slices().values()]
 
@@ -86,8 +90,13 @@ class Stabilizer:
             return Curvature(nothing, nothing, start)
         center = flat.mean(axis=1, keepdims=True)
         mean = self._force(center)
-        wells, arrived = self._descend(start, np.where(np.isfinite(mean), mean, 0.0) * self._conserved, center)
-        way = [start + (wells - start) * part for part in _WAY]
+        tilt = np.where(np.isfinite(mean), mean, 0.0) * self._conserved
+        corners, arrived = [start], np.ones(start.shape[1], dtype=bool)
+        for moving in self._order:
+            there, settled = self._descend(corners[-1], tilt, center, moving)
+            corners, arrived = [*corners, there], arrived & settled
+        wells = corners[-1]
+        way = [a + (b - a) * part for a, b in pairwise(corners) for part in _WAY] + corners[1:-1]
         ends = wells[:, arrived]
         rest = np.concatenate([ends, _mixtures(ends, _MIXTURES)], axis=1)
         if self._patterned:
@@ -149,8 +158,10 @@ class Stabilizer:
     def _inside(self, points: Array) -> Array:
         return points[:, np.isfinite(np.concatenate([self._energy(points), self._force(points)])).all(axis=0)]
 
-    def _descend(self, start: Array, tilt: Array, center: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Where points end on the tilted energy, and which of them have arrived there.
+    def _descend(
+        self, start: Array, tilt: Array, center: Array, moving: NDArray[np.bool_]
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Where points end on the tilted energy, and which of them have arrived there, if these components may move.
 
         The wave that another term's symbol favours most sees f with the least A about the mean, ``center``.
         """
@@ -165,7 +176,7 @@ class Stabilizer:
         rate, away = np.ones(points.shape[1]), np.ones(points.shape[1])
         for _ in range(_DESCENT):
             second = self._diagonal(points) + low
-            slope = self._force(points) - tilt + low * (points - center)
+            slope = (self._force(points) - tilt + low * (points - center)) * moving
             extent = np.ptp(np.concatenate([start, points], axis=1), axis=1, keepdims=True)
             with np.errstate(all="ignore"):
                 stride = np.where(second != 0, -slope / np.abs(second), 0.0)
@@ -232,6 +243,18 @@ class Stabilizer:
 def stabilizers(model: EnergyModel, initial: Array, margin: float = 1.0) -> list[float]:
     """S of every component for a run from ``initial``, shape ``(components, ...)``; see `Stabilizer`."""
     return Stabilizer(model, margin)(initial).visited
+
+
+def _order(model: EnergyModel) -> list[NDArray[np.bool_]]:
+    """Which components relax before the others, shape ``(components, 1)``, ever more of them until all do.
+
+    A field that is not conserved follows those of a far smaller mobility at once, and there the curvature may be larger than on
+    the straight way to the wells.
+    """
+    speeds = np.array([[np.nan if f.kinetics.conserved else f.mobility] for f, _ in model.components])
+    levels = sorted({float(v) for v in speeds.flat if not np.isnan(v)}, reverse=True)
+    sooner = [speeds >= a for a, b in pairwise(levels) if a > _FASTER * b]
+    return [*sooner, np.ones_like(speeds, dtype=bool)]
 
 
 def _moved(points: NDArray, i: int, change: NDArray | complex) -> NDArray:

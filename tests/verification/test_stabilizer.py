@@ -220,3 +220,18 @@ def test_precipitates_are_not_stiff() -> None:
     np.testing.assert_allclose(field_values(sim), field_values(exact), atol=1e-4)
     for state in (sim, exact):
         assert shares(sim.model, sim.stabilizers, field_values(state).reshape(2, -1)).max() <= 1.05
+
+
+@pytest.mark.parametrize(("slow", "most"), [(1e-5, 1.29), (0.0, 1.29), (1.0, 1.03)])
+def test_a_field_that_relaxes_first_takes_another_way(slow: float, most: float) -> None:
+    """From 0.3 eta comes to rest at 0.873, where f'' = 3 eta^2 - 0.996, long before q moves; together they take a straighter way.
+
+    S = 1.03 has kept such a run at steps of 3.5 for good: eta was a little unstable beyond.
+    """
+    fields = [
+        {"name": n, "kinetics": "nonconserved", "mobility": m, "kappa": 1.0} for n, m in (("eta", 1.0), ("q", slow))
+    ]
+    energy = "(1 - eta**2)**2/4 + (1 - q**2)**2/4 + 0.1*eta**2*q**2 + 0.2*eta"
+    model = EnergyModel.build("test", energy, fields, {})
+    found = stabilizers(model, np.array([[[0.3]], [[0.2]]]))[0]
+    assert most <= found < 1.1 * most
