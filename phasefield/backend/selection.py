@@ -147,7 +147,6 @@ def threads_of_rank() -> int:
     Raises:
         DeviceError: more than `MOST_THREADS`.
     """
-    from .ranks import world
 
     if os.environ.get("OMP_NUM_THREADS", "").split(",")[0].isdigit():
         return cpu_threads()

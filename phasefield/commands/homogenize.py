@@ -49,4 +49,5 @@ COMMAND = Command(
     sweeps=True,
     folder="output",
     validate=validate,
+    ranks=True,
 )

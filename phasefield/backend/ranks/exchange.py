@@ -53,11 +53,14 @@ class AllToAll:
         self._first, self._last = slice(0, row), slice((n0 - 1) * row, n0 * row)
         self._above, self._below = slice(n0 * row, (n0 + 1) * row), slice((n0 + 1) * row, (n0 + 2) * row)
 
-    def to_modes(self, component: np.ndarray) -> None:
-        self._comm.Alltoallw((component, self._once, self._rows), (self.work, self._once, self._columns))
+    def to_modes(self, component: np.ndarray, columns: np.ndarray | None = None) -> None:
+        """``columns``: where they go, `work` unless told."""
+        columns = self.work if columns is None else columns
+        self._comm.Alltoallw((component, self._once, self._rows), (columns, self._once, self._columns))
 
-    def to_cells(self, component: np.ndarray) -> None:
-        self._comm.Alltoallw((self.work, self._once, self._columns), (component, self._once, self._rows))
+    def to_cells(self, component: np.ndarray, columns: np.ndarray | None = None) -> None:
+        columns = self.work if columns is None else columns
+        self._comm.Alltoallw((columns, self._once, self._columns), (component, self._once, self._rows))
 
     def neighbours(self, component: np.ndarray) -> None:
         self._comm.Sendrecv(component[self._first], self._down, recvbuf=component[self._above], source=self._up)

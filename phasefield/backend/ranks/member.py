@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,14 @@ from .world import World
 
 #: An array of a program: its name, the number of a buffer, and how many of that one's components it has.
 Given = tuple[str, int, int]
+
+
+class Slice(NamedTuple):
+    """An object that every rank has, by its number, or part of its first axis."""
+
+    number: int
+    start: int = 0
+    stop: int | None = None
 
 
 class _PartBackend(CpuBackend):
@@ -65,6 +73,7 @@ class Member:
             self._objects.pop(number, None)
             self._layouts.pop(number, None)
         self._view.cache_clear()
+        self._slice.cache_clear()
 
     def backend(self, number: int, precision: Precision, threads: int, sharing: bool) -> None:
         """Raises MemoryError: memory was to be shared and cannot be."""
@@ -85,6 +94,26 @@ class Member:
     def settle(self, number: int, backend: int) -> None:
         """Lets the ranks share what a program leaves for later. Raises MemoryError."""
         self._objects[backend].settle(self._objects[number])
+
+    def make(self, number: int, factory: Callable[..., Any], *arguments: Any) -> None:
+        """An object of a kind of its own: what a factory makes of the ranks and arguments."""
+        self._objects[number] = factory(self._world, *arguments)
+
+    def ask(self, number: int, method: str, *arguments: Any, **own: Any) -> Any:
+        """Calls a method of it; a `Slice` among the arguments stands for an array."""
+        return getattr(self._objects[number], method)(*map(self._meant, arguments), **own)
+
+    def derive(self, number: int, source: int, method: str, *arguments: Any, **own: Any) -> None:
+        """An object that such a method gives."""
+        self._objects[number] = self.ask(source, method, *arguments, **own)
+
+    def _meant(self, argument: Any) -> Any:
+        return self._slice(argument) if isinstance(argument, Slice) else argument
+
+    @functools.lru_cache(256)  # noqa: B019 - one member lives as long as its process
+    def _slice(self, of: Slice) -> Any:
+        whole = self._objects[of.number]
+        return whole if of.stop is None else whole[of.start : of.stop]
 
     def object_of(self, number: int) -> Any:
         return self._objects[number]

@@ -17,7 +17,8 @@ import math
 from typing import Any
 
 from ...errors import DeviceError
-from ..selection import gpu_wanted
+from ..ranks import leading, world
+from ..selection import gpu_wanted, threads_of_rank
 from .protocol import VoxelOperators
 from .tensor_field import HostTensorField, TensorField, pack, reference_table, unpack
 
@@ -46,6 +47,8 @@ def voxel_operators(
     Raises:
         DeviceError: ``gpu`` was asked for and there is none, or not enough of its memory.
     """
+    if leading():
+        return _of_ranks(boundary, shape, spacing, components, precision, full, threads)
     if gpu_wanted(device):
         backend = _gpu(precision)
         need, free = device_bytes(shape, components, precision), backend.memory_available()
@@ -55,11 +58,45 @@ def voxel_operators(
         if device == "gpu":
             raise DeviceError(f"device=gpu: {short}\n  Use device=cpu, or single precision.")
         log.info("%s; computing on the CPU", short)
+    return _on_cpu(boundary, shape, spacing, components, precision, full, threads)
+
+
+def _on_cpu(
+    boundary: str,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    components: int,
+    precision: str,
+    full: bool,
+    threads: int | None,
+) -> VoxelOperators[Any, Any]:
     from .cpu import CpuVoxelOperators, CpuWalledOperators
 
     dtype = "float64" if precision == "double" else "float32"
     shared = (shape, spacing, components, dtype, full, threads)
     return CpuVoxelOperators(*shared) if boundary == "periodic" else CpuWalledOperators(boundary, *shared)
+
+
+def _of_ranks(
+    boundary: str,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    components: int,
+    precision: str,
+    full: bool,
+    threads: int | None,
+) -> VoxelOperators[Any, Any]:
+    """Those of all ranks, if each can have a part, else of rank 0 alone."""
+    modes = shape[1] if shape[1] > 1 else shape[2] // 2 + 1
+    if boundary != "periodic" or world().size > min(shape[0], modes):
+        log.info(
+            "%s: rank 0 alone computes", "walls" if boundary != "periodic" else f"{shape} is too small for the ranks"
+        )
+        return _on_cpu(boundary, shape, spacing, components, precision, full, threads)
+    from .ranks import RanksVoxelOperators
+
+    dtype = "float64" if precision == "double" else "float32"
+    return RanksVoxelOperators(shape, spacing, components, dtype, full, threads or threads_of_rank())
 
 
 def on_gpu(

@@ -128,6 +128,7 @@ class CpuVoxelOperators:
         self.dtype = np.dtype(dtype)
         self.voxels = int(np.prod(shape))
         self.threads = cpu_threads(threads)
+        self.rows = shape[0]  #: planes of nodes that loops run over
         # Derivatives in voxel coordinates -1..1; energies are means over the voxels, so volumes drop out.
         self.g = np.array([2.0 / h for h in spacing], self.dtype)
         self.symbols = np.ascontiguousarray(np.stack(symbols(shape, self.g, full)), self.dtype)
@@ -155,11 +156,12 @@ class CpuVoxelOperators:
         sums: int = 0,
         n: int | None = None,
     ) -> Call:
-        """A loop of ``loops.py`` or ``surface_loops.py`` over ``n`` indices, n0 unless told; arrays are contiguous."""
-        n = self.shape[0] if n is None else n
+        """A loop of ``loops.py`` or ``surface_loops.py`` over ``n`` indices, `rows` unless told; arrays are contiguous."""
+        room = self.shape[0] if n is None else n
+        n = self.rows if n is None else n
         crew = self.crew(loads)
         each = max(1, -(-n // (_SHARES * crew.threads if crew.threads > 1 else 1)))
-        context = self.context(arrays, integers, loads, scalars, (loads, sums, n))
+        context = self.context(arrays, integers, loads, scalars, (loads, sums, room))
         row = [native().KERNEL, entry.address, address(context.words), each, n, 0, 0, 0, 0]
         return Call(Job(crew, [([row], -(-n // each))], (entry, arrays, context)), context.scalars, context.partial)
 
@@ -238,14 +240,18 @@ class CpuVoxelOperators:
         """``w = K u``; returns ``u . w`` (loads,) and the sum of the stress (loads, 6) or flux (loads, 3) over the voxels, both
         for voxels of volume 1.
         """
+        call = self.apply_call(u, w, tensors)
+        call.run()
+        total = call.partial.sum(axis=2)
+        return total[:, 0], total[:, 1:]
+
+    def apply_call(self, u: np.ndarray, w: np.ndarray, tensors: RowTensorField) -> Call:
+        """The loop of `apply`, ready to run; its sums are of ``u w`` and of the stress, by plane of voxels."""
         m = tensors
         arrays = (u, w, m.index, m.iso, m.rows, m.where, m.tensor, m.whole, self.g)
         sums = 4 if self.components == 1 else 7
         integers = (len(m.where), len(m.tensor))
-        call = self.kept(self._loops.apply, arrays, integers, loads=len(u), sums=sums)
-        call.run()
-        total = call.partial.sum(axis=2)
-        return total[:, 0], total[:, 1:]
+        return self.kept(self._loops.apply, arrays, integers, loads=len(u), sums=sums)
 
     def every_voxel(self) -> np.ndarray:
         return np.arange(self.voxels, dtype=np.int32).reshape(self.shape)
@@ -258,7 +264,7 @@ class CpuVoxelOperators:
 
     def corner_mean(self, tensors: RowTensorField, value: np.ndarray, power: float = 1.0) -> np.ndarray:
         """Mean of ``value[index]`` over the eight voxels around each node, to a power; shape of the grid."""
-        out = np.empty(self.shape, self.dtype)
+        out = np.ones(self.shape, self.dtype)
         value = np.ascontiguousarray(value, float)
         self.call(self._loops.corner_mean, (out, tensors.index, value), (len(value),)).run()
         return out if power == 1 else out**power
@@ -292,6 +298,15 @@ class CpuVoxelOperators:
         call.run()
         return np.asarray(call.partial.sum(axis=1))
 
+    def green_context(
+        self, w: np.ndarray, modes: tuple[int, int, int], medium: np.ndarray, width: int, tiles: int
+    ) -> Context:
+        """What the loop ``green`` finds; ``modes``: of the shape of w, (loads, components, *modes) in complex numbers."""
+        words = (*modes, self.symbols.shape[2], width, tiles)
+        context = self.context((w, self.symbols, medium, self.weight), words, len(w), 1, (len(w), tiles))
+        context.scalars[0] = 1 / self.voxels
+        return context
+
     def _green(self, w: np.ndarray, reference: np.ndarray) -> Call:
         """Rows to modes; then columns to modes, the operator, and back while they are in cache; then rows back."""
         loads, together = len(w), self.components
@@ -307,20 +322,9 @@ class CpuVoxelOperators:
 
         tiles = -(-plans.columns // plans.width)
         medium = np.ascontiguousarray(reference, self.dtype)
-        integers = (self.symbols.shape[2], plans.width, tiles)
-        context = self.context((w, self.symbols, medium, self.weight), integers, loads, 0, (loads, tiles))
+        context = self.green_context(w, (*self.shape[:2], len(self.weight)), medium, plans.width, tiles)
         operator = self._loops.green
-        row = [
-            native().KERNEL,
-            operator.address,
-            address(context.words),
-            plans.width,
-            loads * tiles * plans.width,
-            0,
-            0,
-            0,
-            0,
-        ]
+        row = [native().KERNEL, operator.address, address(context.words), plans.width, loads * tiles * plans.width]
         columns = [row]
         if layout.grid.dim > 1:
             columns = [transform("columns", True, together)[0], row, transform("columns", False, together)[0]]

@@ -359,20 +359,19 @@ def dot(lo, hi, context):
 def green(lo, hi, context):
     """``w = G w`` on one tile of columns of modes of one load; sums of ``conj(w) G w`` by tile.
 
-    Context: w, symbols (3, 3, length), reference medium, weights of the modes of a row; length, columns of a tile, tiles of a
-    load.
+    Context: w, symbols (3, 3, length), reference medium, weights of the modes of a row; the three lengths of w in modes, length,
+    columns of a tile, tiles of a load. Scalars: what the operator is multiplied by, as transforms are not normalised.
     """
     at = _context(context)
-    nz, width, tiles = at[2] // 2 + 1, at[11], at[12]
-    table = carray(pointer(at[7]), (3, 3, at[10]), REAL)
+    n0, n1, nz, width, tiles = at[10], at[11], at[12], at[14], at[15]
+    table = carray(pointer(at[7]), (3, 3, at[13]), REAL)
     medium = carray(pointer(at[8]), (36 if COMPONENTS == 3 else 6,), REAL)
     weight = carray(pointer(at[9]), (nz,), REAL)
     partial = carray(pointer(at[5]), (at[3] * tiles,), float64)
     tile = lo // width
     load, first = tile // tiles, tile % tiles * width
-    size = COMPONENTS * at[0] * at[1] * 2 * nz * BYTES
-    w = carray(pointer(at[6] + load * size), (COMPONENTS, at[0], at[1] * 2 * nz), REAL)
-    last = min(first + width, at[1] * nz)
-    partial[tile] = green_columns(
-        first, last, w, nz, table[0], table[1], table[2], medium, weight, REAL(1.0 / (at[0] * at[1] * at[2]))
-    )
+    size = COMPONENTS * n0 * n1 * 2 * nz * BYTES
+    w = carray(pointer(at[6] + load * size), (COMPONENTS, n0, n1 * 2 * nz), REAL)
+    last = min(first + width, n1 * nz)
+    scale = REAL(carray(pointer(at[4]), (1,), float64)[0])
+    partial[tile] = green_columns(first, last, w, nz, table[0], table[1], table[2], medium, weight, scale)

@@ -1,0 +1,193 @@
+"""What one of several ranks does of the operators on voxels: those of a slab of nodes, with the planes beyond its ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyfftw
+
+from ...grid import Grid
+from ..cpu_plans import Plans, span_of
+from ..layout import Layout, Part
+from ..ranks.exchange import AllToAll
+from ..workers import Job, address, native
+from .cpu import CpuVoxelOperators, RowTensorField
+from .symbols import symbols
+
+
+class Slab(CpuVoxelOperators):
+    """The operators on planes of nodes of a periodic grid, which the ranks share along axis 0.
+
+    Fields have two planes more than the slab: the one above its end, then the one below its beginning, which is where loops look
+    for both as if the slab were periodic. All ranks call the same methods at the same time. Sums are rank 0's alone: those of all
+    planes in their order, so that they do not depend on how planes are shared.
+
+    Args:
+        world: the ranks. whole: voxels of the grid. Others as for `CpuVoxelOperators`.
+    """
+
+    def __init__(
+        self,
+        world: Any,
+        whole: tuple[int, int, int],
+        spacing: tuple[float, float, float],
+        components: int,
+        dtype: str,
+        full: bool,
+        threads: int,
+    ) -> None:
+        self._world, self._comm = world, world.comm
+        self._part = Part(world.rank, world.size)
+        own = self._part.of(whole[0])
+        super().__init__((own.stop - own.start + 2, *whole[1:]), spacing, components, dtype, full, threads)
+        self.rows, self.voxels, self._first, self._whole = own.stop - own.start, int(np.prod(whole)), own.start, whole
+
+        axes = whole[:2] if whole[1] > 1 else whole[:1]
+        self._layout = Layout(
+            Grid((*axes, whole[2]), (1.0,) * (len(axes) + 1), ("periodic",) * (len(axes) + 1)), self._part
+        )
+        cut, share = self._layout.cut, self._part.of(self._layout.whole.modes[self._layout.cut])
+        table = np.stack(symbols(whole, self.g, full))
+        table[:, cut, : share.stop - share.start] = table[:, cut, share].copy()
+        self.symbols = np.ascontiguousarray(table, self.dtype)
+        if cut == 2:
+            self.weight = np.ascontiguousarray(self.weight[share])
+        lengths = self._layout.lengths("spectral")
+        self._modes = pyfftw.zeros_aligned((components, *lengths), self.dtype, n=64)
+        self._exchange = AllToAll(self._comm, self._layout, self._modes[0].reshape(-1))
+        size = int(np.prod(self._layout.buffer_shape(1)))
+        work = pyfftw.zeros_aligned(size, self.dtype, n=64)
+        self._jobs: dict[tuple[int, bytes], tuple[Job, Job, Job, np.ndarray]] = {}
+        self._plans = Plans(self.dtype.name, work, self._layout, span_of(self._layout, 1, self.dtype.name), components)
+
+    @property
+    def scratch_bytes(self) -> int:
+        return super().scratch_bytes + int(self._modes.nbytes)
+
+    # -- between ranks ---------------------------------------------------------------------------------------------
+
+    def _gathered(self, partial: np.ndarray) -> np.ndarray | None:
+        """Sums of all planes, at rank 0, of those (loads, sums, planes) of each."""
+        parts = self._comm.gather(np.ascontiguousarray(partial[:, :, : self.rows]))
+        return None if parts is None else np.concatenate(parts, axis=2)
+
+    def _beyond(self, u: np.ndarray) -> None:
+        """Brings the planes beyond the slab's ends."""
+        n, count = self.rows, self._part.ranks
+        up, down = (self._part.rank + 1) % count, (self._part.rank - 1) % count
+        plane = np.empty_like(u[:, :, 0])
+        for source, target, to, at in ((0, down, up, n), (n - 1, up, down, n + 1)):
+            self._comm.Sendrecv(np.ascontiguousarray(u[:, :, source]), target, recvbuf=plane, source=to)
+            u[:, :, at] = plane
+
+    def _planes(self, rank: int, beyond: bool) -> np.ndarray:
+        """Numbers of a rank's planes in the grid."""
+        own = Part(rank, self._part.ranks).of(self._whole[0])
+        planes = np.arange(own.start, own.stop + (2 if beyond else 0))
+        if beyond:
+            planes[-1] = own.start - 1
+        return planes % self._whole[0]
+
+    def _handed_out(self, values: np.ndarray | None, shape: tuple[int, ...], dtype: Any, beyond: bool) -> np.ndarray:
+        """This rank's planes of an array of rank 0's, whose third axis from the end counts them."""
+        if self._world.rank != 0:
+            out = np.empty(shape, dtype)
+            self._comm.Recv(out, 0)
+            return out
+        assert values is not None
+        for rank in range(1, self._part.ranks):
+            self._comm.Send(np.ascontiguousarray(np.take(values, self._planes(rank, beyond), -3), dtype), rank)
+        return np.ascontiguousarray(np.take(values, self._planes(0, beyond), -3), dtype)
+
+    # -- arrays ----------------------------------------------------------------------------------------------------
+
+    def tensors(self, packed: np.ndarray, cut: np.ndarray | None, index: np.ndarray | None = None) -> RowTensorField:
+        """``index``: of all voxels, at rank 0."""
+        return self.tensor_field(self._handed_out(index, self.shape, np.int32, True), packed, cut)
+
+    def every_voxel(self) -> np.ndarray:
+        """Numbers in the whole grid."""
+        plane = self._whole[1] * self._whole[2]
+        first = self._planes(self._world.rank, True)[:, None] * plane
+        return (first + np.arange(plane)).astype(np.int32).reshape(self.shape)
+
+    def index_of(self, tensors: RowTensorField) -> np.ndarray:
+        return tensors.index
+
+    def clear(self, field: np.ndarray) -> None:
+        field[...] = 0.0
+
+    def put(self, field: np.ndarray, values: np.ndarray | None = None) -> None:
+        """Assigns one load from rank 0's values."""
+        shape = (self.components, self.rows, *self.shape[1:])
+        target = field.reshape(-1, *field.shape[-4:])[0]
+        target[:, : self.rows, :, : self.shape[2]] = self._handed_out(values, shape, self.dtype, False)
+
+    def fetch(self, field: np.ndarray, into: np.ndarray | None = None) -> None:
+        """Nodal values of one load into an array of rank 0's, (components, n0, n1, n2)."""
+        own = np.ascontiguousarray(field[..., : self.rows, :, : self.shape[2]])
+        if into is None:
+            self._comm.Send(own, 0)
+            return
+        into[..., self._planes(0, False), :, :] = own
+        for rank in range(1, self._part.ranks):
+            planes = self._planes(rank, False)
+            part = np.empty((*into.shape[:-3], len(planes), *into.shape[-2:]), self.dtype)
+            self._comm.Recv(part, rank)
+            into[..., planes, :, :] = part
+
+    # -- operators -------------------------------------------------------------------------------------------------
+
+    def partial_apply(self, u: np.ndarray, w: np.ndarray, tensors: RowTensorField) -> np.ndarray | None:
+        """``w = K u``; the sums of `apply`, by plane."""
+        self._beyond(u)
+        call = self.apply_call(u, w, tensors)
+        call.run()
+        return self._gathered(call.partial)
+
+    def partial_dot(self, u: np.ndarray, w: np.ndarray) -> np.ndarray | None:
+        call = self.kept(self._loops.dot, (u, w), loads=len(u), sums=1)
+        call.run()
+        return self._gathered(call.partial)
+
+    def partial_green(self, w: np.ndarray, reference: np.ndarray) -> np.ndarray | None:
+        """``w = G w``; sums by rank and tile of columns, (loads, sums)."""
+        found = []
+        for each in w:
+            key = address(each), reference.tobytes()
+            if key not in self._jobs:
+                self._jobs[key] = self._green_jobs(each, reference)
+            forth, columns, back, sums = self._jobs[key]
+            forth()
+            for component, modes in zip(each, self._modes, strict=True):
+                self._exchange.to_modes(component.reshape(-1), modes.reshape(-1))
+            columns()
+            for component, modes in zip(each, self._modes, strict=True):
+                self._exchange.to_cells(component.reshape(-1), modes.reshape(-1))
+            back()
+            found.append(sums[0].copy())
+        parts = self._comm.gather(np.stack(found))
+        return None if parts is None else np.concatenate(parts, axis=1)
+
+    def _green_jobs(self, w: np.ndarray, reference: np.ndarray) -> tuple[Job, Job, Job, np.ndarray]:
+        """Rows to modes; columns to modes, the operator, and back while they are in cache; rows back; and the sums."""
+        plans, crew = self._plans, self.crew(1)
+
+        def transform(part: str, forward: bool, components: int, array: np.ndarray) -> tuple[list[int], int]:
+            row, tiles = plans.operation(part, forward, native().TRANSFORM, components)
+            row[4], row[7] = address(array), array.strides[0]
+            return row, tiles
+
+        medium, tiles = np.ascontiguousarray(reference, self.dtype), -(-plans.columns // plans.width)
+        n0, n1, _ = self._layout.lengths("spectral")
+        context = self.green_context(self._modes[None], (n0, n1, len(self.weight)), medium, plans.width, tiles)
+        operator = self._loops.green
+        row = [native().KERNEL, operator.address, address(context.words), plans.width, tiles * plans.width]
+        (forth, count), (back, _) = (transform("rows", forward, 1, w) for forward in (True, False))
+        down, up = (transform("columns", forward, self.components, self._modes)[0] for forward in (True, False))
+        every = self.components * count
+        kept = w, medium, context, operator
+        forward = Job(crew, [([forth], every)], kept)
+        middle, backward = Job(crew, [([down, row, up], tiles)], kept), Job(crew, [([back], every)], kept)
+        return forward, middle, backward, context.partial
