@@ -121,13 +121,14 @@ def world() -> World:
     except (ImportError, RuntimeError) as error:
         raise DeviceError(
             f"{count} tasks were started, and MPI, by which they would compute together, cannot be used: {error}\n"
-            "  pip install 'phasefield[mpi]', or start one: srun --ntasks=1 --cpus-per-task=N phasefield run ..."
+            "  pip install 'phasefield[mpi]', or start one process: srun --ntasks=1 --cpus-per-task=N phasefield run ..."
         ) from error
     found = World(MPI.COMM_WORLD)
     if found.size != count:
         raise DeviceError(
             f"{count} tasks were started, but MPI knows of {found.size}: the launcher is not that of this MPI\n"
-            "  with Slurm: srun --mpi=pmi2 (or the kind that `srun --mpi=list` shows for it); else its own mpirun"
+            "  one run over N processes: srun --mpi=pmi2 (see srun --mpi=list), or the mpirun of the MPI that mpi4py uses\n"
+            "  one process on N cores: srun --ntasks=1 --cpus-per-task=N phasefield run ..."
         )
     return found
 
