@@ -79,13 +79,10 @@ def _dispatch(given: list[str]) -> int:
     known = commands.names()
     if {"-h", "--help"} & set(given) or given[:1] == ["help"]:
         return _help(given, known) if first() else 0
-    if "--version" in given and not first():
-        return 0
     if "--version" in given:
-        from .about import about
+        from .backend import together
 
-        print(about())
-        return 0
+        return together(_version)
     if {"-sc", "--shell-completion", "--hydra-help", "--info", "-i"} & set(given):
         from . import completion
 
@@ -153,6 +150,13 @@ def _call(name: str, given: list[str]) -> int:
             "  add -m: phasefield run -m KEY=VALUE,VALUE hydra/launcher=slurm; others take the sweep's folder"
         )
     return call.command.execute(call)
+
+
+def _version() -> int:
+    from .about import about
+
+    print(about())
+    return 0
 
 
 def _help(given: list[str], known: list[str]) -> int:

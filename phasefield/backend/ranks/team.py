@@ -93,7 +93,10 @@ class Team:
     def end(self, result: Any, failure: tuple[str, int] | None = None) -> None:
         """Lets the others go, with a result or with what went wrong and its exit code."""
         if self._busy:
-            self.world.abort(failure[0] if failure else "interrupted", failure[1] if failure else 1)
+            message, code = failure or ("interrupted", 1)
+            if code == 1:
+                traceback.print_exc()
+            self.world.abort(message, code)
         with held():
             self.world.say((self._dropped, _END, (result, failure), False))
             self._dropped, self.world.leading = [], False

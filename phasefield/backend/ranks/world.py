@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import DeviceError
 from ...tasks import started
 from ..control_groups import bound_to
+from .beginning import all_come
 
 #: Bytes of a message that most words fit into.
 _SHORT = 4096
@@ -146,7 +147,8 @@ def world() -> World:
             import mpi4py
 
             mpi4py.rc.thread_level = "funneled"  # only the main thread sends anything
-            from mpi4py import MPI
+            with all_come(count):
+                from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise DeviceError(
             f"{count} tasks were started, and MPI, by which they would compute together, cannot be used: {error}\n"
