@@ -20,7 +20,7 @@ def written(text: str, path: Path) -> str:
     before, found, rest = text.partition(start)
     if not found or end not in rest:
         raise SystemExit(f"the page has no block {start} ... {end}")
-    made = f"{content['source']}, {content['device']}, {content['precision']} precision, {content['created'][:10]}"
+    made = f"{content['device']}, {content['precision']} precision, {content['created'][:10]}"
     seconds = sum(o.seconds for o in content["checks"])
     lines = [
         f"Made by `phasefield verify {content['ladder']}`: {made}; {seconds:.0f} s.",

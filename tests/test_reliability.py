@@ -18,7 +18,7 @@ import reliability_trials as trials
 from reliability_faults import Fault
 
 import phasefield as pf
-from phasefield import api, cli
+from phasefield import cli, running
 from phasefield.backend.cache import cache_folder
 from phasefield.errors import OutputError
 from phasefield.store import RunFolder, write_new
@@ -169,7 +169,7 @@ def test_a_notice_during_the_start_wants_a_requeue_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str, code: int
 ) -> None:
     """Kernels may take half a minute to compile, and a job may be preempted meanwhile."""
-    monkeypatch.setattr(api, "simulation_of", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    monkeypatch.setattr(running, "simulation_of", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
     with pytest.raises(SystemExit) as stop:
         cli.main(["model=allen_cahn", f"output.dir={tmp_path}/run", f"output.resume={resume}"])
     assert stop.value.code == code

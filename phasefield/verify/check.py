@@ -14,6 +14,12 @@ from .problems import Machine
 Verdict = Literal["within", "outside", "failed", "skipped"]
 
 
+def judged(got: float, expected: float, allowed: float, relative: bool) -> Verdict:
+    """Whether a number is as near to the expected one as is allowed; NaN never is."""
+    scale = abs(expected) if relative else 1.0
+    return "within" if abs(got - expected) <= allowed * scale else "outside"
+
+
 class Skip(Exception):
     """Raised by a measurement that cannot be made on this machine; says why."""
 
@@ -61,8 +67,7 @@ class Check:
         else:
             try:
                 got = float(self.measure(machine))
-                scale = abs(self.expected) if self.relative else 1.0
-                verdict = "within" if abs(got - self.expected) <= allowed * scale else "outside"
+                verdict = judged(got, self.expected, allowed, self.relative)
             except Skip as reason:
                 verdict, note = "skipped", str(reason)
             except PhasefieldError as error:

@@ -16,7 +16,7 @@ from ...running import new_folder
 from ...store import expanded, write_bytes
 from .. import command, page, record
 from .. import folder as folders
-from ..check import Outcome, Verdict
+from ..check import Outcome, Verdict, judged
 from ..ladder import choose
 from ..record import Record
 from ..settings import Settings
@@ -103,8 +103,7 @@ def _answer(question: Question, runs: dict[str, Made], problem: str) -> Outcome:
     if not problem:
         try:
             got, expected = question.found(runs), question.expected(runs)
-            scale = abs(expected) if question.relative else 1.0
-            verdict = "within" if abs(got - expected) <= question.allowed * scale else "outside"
+            verdict = judged(got, expected, question.allowed, question.relative)
             note = question.note(runs) if question.note else ""
         except Exception as error:
             note = f"{type(error).__name__}: {error}"
