@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class FieldFacts:
     """A field as configured; mobility and kappas as numbers, in the model's units (`phasefield.models.OrderParameter`).
 
-    A mobility that varies, whose expression is ``law``, stands for the largest value in the initial state.
+    A mobility that varies, whose expression is ``law``, stands for the largest value in the initial state. ``noise`` is kT and
+    ``nucleation`` its law, both in words, empty where there is none.
     """
 
     name: str
@@ -30,6 +31,8 @@ class FieldFacts:
     kappas: tuple[float, ...]
     initial: str
     law: str = ""
+    noise: str = ""
+    nucleation: str = ""
 
 
 @dataclass(frozen=True)

@@ -120,9 +120,16 @@ def _facts(spec: RunSpec, model: EnergyModel) -> list[FieldFacts]:
             f.kappas,
             _shown(initial_condition(spec, f.name)),
             "" if f.law is None else f.law.text,
+            _given(f.values["noise"]),
+            _given(f.values["nucleation"]),
         )
         for f in model.order_parameters
     ]
+
+
+def _given(value: Any) -> str:
+    """A key of a field in words, nothing where it asks for nothing."""
+    return "" if not value else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shown(condition: Any) -> str:
