@@ -100,8 +100,11 @@ def bits(sim: Simulation) -> Any:
     return {k: v.tobytes() for k, v in arrays.items()}, numbers["nucleation"], numbers["carry"]["t"]
 
 
-@pytest.mark.parametrize("keys", [(), ("time.adaptive=false", "time.dt=0.04", "time.scheme=etdms2")])
+@pytest.mark.parametrize(
+    "keys", [(), ("time.adaptive=false", "time.dt=0.05", "model.fields.c.noise=1e-5", "model.fields.eta.noise=1e-5")]
+)
 def test_resumed_anywhere_the_same_nuclei_appear(keys: tuple[str, ...]) -> None:
+    """With adaptive steps, and with fixed ones, which start anew by another scheme, and with noise."""
     whole, other = (Simulation(spec_of(*KEYS, *keys)) for _ in range(2))
     amount = whole.carry.u[0, 0, 0, 0]
     while other.carry.t < 3.0:

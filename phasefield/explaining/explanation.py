@@ -21,6 +21,7 @@ class FieldFacts:
     A mobility that varies, whose expression is ``law``, stands for the largest value in the initial state. Of a kappa that
     depends on the normal, whose expression is ``anisotropy``, ``kappas`` holds the least; ``directions`` says what it does.
     ``walls``: what they hold, ``supply``: what is told of how.
+    ``noise`` is kT and ``nucleation`` its law, both in words, empty where there is none.
     """
 
     name: str
@@ -36,6 +37,8 @@ class FieldFacts:
     directions: str = ""
     walls: str = ""
     supply: str = ""
+    noise: str = ""
+    nucleation: str = ""
 
 
 @dataclass(frozen=True)

@@ -124,9 +124,16 @@ def _facts(spec: RunSpec, model: EnergyModel) -> list[FieldFacts]:
             "" if f.anisotropy is None else f.anisotropy.words,
             str(f.values.get("walls") or ""),
             "" if model.lifting is None else model.lifting.told(f.name),
+            _given(f.values["noise"]),
+            _given(f.values["nucleation"]),
         )
         for f in model.order_parameters
     ]
+
+
+def _given(value: Any) -> str:
+    """A key of a field in words, nothing where it asks for nothing."""
+    return "" if not value else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shown(condition: Any) -> str:

@@ -101,6 +101,10 @@ def _fields(e: Explanation) -> Section:
         )
         parts = [what, kind, f"M_{f.name} = {f.law or format(f.mobility, 'g')}", f"kappa_{f.name} = {kappas}"]
         parts.insert(1, f"{f.components} components" if f.components is not None else "")
+        parts += [
+            f"thermal noise, kT = {f.noise}" if f.noise else "",
+            f"nuclei: {f.nucleation}" if f.nucleation else "",
+        ]
         found.add(f.name, "; ".join(filter(None, parts)))
         if f.directions:
             found.add("", f.directions)

@@ -68,8 +68,9 @@ class Integrator:
             self._first_error = backend.program(layout, [Apply(self._kernel("first_error", {}, **reductions))])
         self._drift = backend.program(layout, [Apply(self._drift_kernel(scheme))]) if adaptive else None
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
-        self._starter = self._compile(SCHEMES[scheme.starter]) if scheme.starter and not adaptive else None
-        self._stages = [self._buffer(split.channels) for _ in range(scheme.stage_buffers(adaptive))]
+        self._starts = SCHEMES[scheme.starter] if scheme.starter and not adaptive else None
+        self._starter, self._stays = None if self._starts is None else self._compile(self._starts), False
+        self._stages = self._stage_buffers()
         # The spare buffers of `attempt`; in fixed steps one of them serves observables as scratch space.
         self.scratch = self._buffer(split.channels)
         if adaptive:
@@ -90,6 +91,9 @@ class Integrator:
 
     def _buffer(self, components: int) -> Any:
         return self.backend.buffer(self.layout, components)
+
+    def _stage_buffers(self) -> list[Any]:
+        return [self._buffer(self.split.channels) for _ in range(self.scheme.stage_buffers(self.adaptive))]
 
     def _tables(self) -> dict[str, Any]:
         tables = {}
@@ -281,10 +285,12 @@ class Integrator:
     def step(self, carry: Carry, size: float, t_new: float) -> None:
         """One step of ``size`` to time ``t_new`` (given separately so that times do not drift), in place."""
         method = self._method
-        if self._starter is not None:
+        if self._starts is not None:
             if len(carry.sizes) < self._memory:
+                if self._starter is None:  # a new start, which more may follow
+                    self._starter, self._stages, self._stays = self._compile(self._starts), self._stage_buffers(), True
                 method = self._starter
-            else:  # its work is done; what it holds is worth more free
+            elif not self._stays:  # its work is done; what it holds is worth more free
                 self._starter, self._stages = None, []
         arrays = self._arrays(method, carry, size, carry.memory)
         found = method.update(arrays, self._scalars(carry, size, t_new))

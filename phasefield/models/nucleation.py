@@ -27,8 +27,8 @@ class Nucleation:
     Attributes:
         rate: nuclei per volume and time, an expression in the fields, x, y, z, t and the parameters. text: as it is written.
         radius: of a nucleus, where its profile is half. width: w in its profile (1 - tanh((r - radius)/(sqrt(2) w)))/2.
-        every: time between two moments at which nuclei appear. inside, outside: the field within one, and where none has been; what
-            is beyond their middle counts as transformed.
+        every: time between two moments at which nuclei appear.
+        inside, outside: the field within one, and where none has been; beyond their middle it counts as transformed.
         clearance: how far the centre has to be from what has transformed already.
     """
 
