@@ -3,8 +3,8 @@
     F = ∫ (1 - φ²)²/4 + κ(n)/2 |∇φ|² dV,   κ(n) = γ(θ)²,   γ = 1 + δ cos 4(θ - 30°),   surface r(v) = min γ(n)/(n·v)
 
 Up to δ = 1/15 every orientation of the surface is stable. Beyond, some are missing from the shape, which has corners in their
-place; convexify gives them the energy of the two that they would part into (Eggleston, McFadden and Voorhees, Physica D 150 (2001)
-91). The crystals are turned against the grid, and begin as circles.
+place; convexify gives them the energy of the two that they would part into (Eggleston, McFadden and Voorhees, Physica D 150
+(2001) 91). The crystals are turned against the grid, and begin as circles.
 
 Run time: 6 s on 2 cores. Picture: crystal_shape.png
 """

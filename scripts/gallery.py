@@ -37,7 +37,7 @@ GROUPS = {
     ],
     "Interfaces, nuclei and grains": [
         "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
-        "crystal_shape",
+        "crystal_shape", "dendrite",
         "capillary_waves", "transformation",
     ],
     "Effective properties": ["laminate", "disk_array", "polycrystal", "expansion", "micrograph"],
@@ -48,7 +48,6 @@ GROUPS = {
 
 #: What cannot be built yet, and what it waits for.
 COMES = {
-    "Dendrites": "gradient energies that depend on the direction",
     "Rafts, precipitates harder than their matrix": "a stiffness for each phase",
     "Dealloying": "mobilities that couple fields",
     "Drops and films of any contact angle": "an energy of the walls",

@@ -411,9 +411,9 @@ def directions(axes: int) -> Array:
         return np.stack([np.cos(angles), np.sin(angles)])
     # A spiral of the golden angle covers the sphere evenly.
     heights = 1 - (2 * np.arange(_SPHERE) + 1) / _SPHERE
-    angles = math.pi * (3 - math.sqrt(5)) * np.arange(_SPHERE)
+    turns = math.pi * (3 - math.sqrt(5)) * np.arange(_SPHERE)
     ring = np.sqrt(1 - heights**2)
-    rest = np.stack([ring * np.cos(angles), ring * np.sin(angles), heights])
+    rest = np.stack([ring * np.cos(turns), ring * np.sin(turns), heights])
     corners = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if x or y or z]).T
     return np.concatenate([corners / np.linalg.norm(corners, axis=0), rest], axis=1)
 
