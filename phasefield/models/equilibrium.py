@@ -54,7 +54,8 @@ _COLD = 1e-8
 _ROUND_OFF = 1e-24
 #: Beyond 0 and 1, the most that the interpolation of stiffness goes on.
 _MARGIN = 0.1
-#: Determinant of the Green operator's inverse, of unit waves in units of the stiffness, below which there is no wave.
+#: Added to the determinant of the Green operator's inverse, of unit waves in units of the stiffness: where no derivative sees a mode
+#: its cofactors are 0 as well.
 _NOTHING = 1e-30
 #: Largest slope and curvature of h on 0 <= eta <= 1: 15/8 and 10/sqrt(3).
 SLOPE, BEND = 1.875, 5.7735
@@ -442,7 +443,7 @@ class Equilibrium:
 
         def green(over: sp.Expr) -> sp.Expr:
             """What a mode is multiplied by: nothing is left of those that no derivative sees."""
-            return PerMode(sp.Piecewise((over / determinant / size, determinant > _NOTHING), (0, True)))
+            return PerMode(over / (determinant + _NOTHING) / size)
 
         r, place = [array_symbol(_R, n) for n in range(count)], {axis: n for n, axis in enumerate(along)}
         out: list[Operation] = []
