@@ -76,7 +76,10 @@ class CpuProgram:
         pieces = [p for section in self._sections if isinstance(section, list) for phase in section for p in phase]
         self._solvers = [section for section in self._sections if isinstance(section, _Solver)]
         self._own = [p.kernel for p in pieces if p.kernel is not None and not p.table]
-        self.kernels = [*self._own, *(k for s in self._solvers for p in s.programs.values() for k in p.kernels)]
+        self.kernels: list[LoopKernel] = [
+            *self._own,
+            *(k for s in self._solvers for p in s.programs.values() for k in p.kernels),
+        ]
         self._reducing = [k for k in self._own if k.kernel.reductions]
         self._bindings: dict[tuple[int, ...], _Binding] = {}
 

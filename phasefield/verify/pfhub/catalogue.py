@@ -22,4 +22,6 @@ NOT_BUILT = {
 
 def benchmarks() -> list[Benchmark]:
     """Those that can be run, by name."""
-    return sorted((b for m in (spinodal, manufactured, nucleation, precipitate) for b in m.benchmarks()), key=lambda b: b.name)
+    return sorted(
+        (b for m in (spinodal, manufactured, nucleation, precipitate) for b in m.benchmarks()), key=lambda b: b.name
+    )

@@ -17,7 +17,7 @@ from .benchmark import Benchmark, Case, Curve, Made, Panel, Question, Runs, Tabl
 
 Array = np.ndarray
 
-#: Nominal radius in nm, whether the precipitate is stiffer, whether it begins as an ellipse; edge of the quarter, nm; end; minutes.
+#: Nominal radius in nm, whether the precipitate is stiffer, whether it begins as an ellipse.
 _PROBLEMS = {
     "4a": (20, False, False),
     "4b": (75, False, False),
@@ -45,8 +45,14 @@ def benchmarks() -> Iterator[Benchmark]:
             return Case(label, (key, f"grid.shape=[{n},{n}]", *more))
 
         across = "model.fields.eta.eigenstrain={strain: [0.005,0.005,0.005], interpolation: smooth}"
-        cases = [case("default", cells), case("finer", fine), case("coarser", coarse), case("misfit_across", cells, across)]
-        title = f"a misfitting {'ellipse' if oval else 'disk'} of {radius} nm{', a tenth stiffer than its matrix' if stiffer else ''}"
+        cases = [
+            case("default", cells),
+            case("finer", fine),
+            case("coarser", coarse),
+            case("misfit_across", cells, across),
+        ]
+        title = f"a misfitting {'ellipse' if oval else 'disk'} of {radius} nm"
+        title += ", a tenth stiffer than its matrix" if stiffer else ""
         yield Benchmark(
             name,
             1,
@@ -102,7 +108,9 @@ def sizes(run: Made, last: bool = False) -> dict[str, Array]:
             rows["a_d"].append(float(np.interp(math.atan2(radii[-1], radii[0]), angles, radii)))
             # The contour is even about both axes: the trapezoidal rule converges like a Fourier series.
             squares = radii**2
-            rows["precipitate_area"].append(float(2 * (angles[1] - angles[0]) * (squares.sum() - (squares[0] + squares[-1]) / 2)))
+            rows["precipitate_area"].append(
+                float(2 * (angles[1] - angles[0]) * (squares.sum() - (squares[0] + squares[-1]) / 2))
+            )
     return {name: np.array(values) for name, values in rows.items()}
 
 
@@ -135,8 +143,8 @@ def _questions(name: str) -> list[Question]:
             lambda runs: of(runs["finer"]),
             _ALLOWED,
             note=lambda runs: (
-                f"on a coarser grid {of(runs['coarser']):.7g}; with the misfit across the plane too {of(runs['misfit_across']):.5g}"
-                + _uploads(name, key)
+                f"on a coarser grid {of(runs['coarser']):.7g}; "
+                f"with the misfit across the plane too {of(runs['misfit_across']):.5g}" + _uploads(name, key)
             ),
         )
 
