@@ -335,7 +335,7 @@ class Integrator:
         return [self.backend.to_host(cells[pick]) for pick in picks]
 
     def look(self, program: Program, cells: Any, carry: Carry) -> dict[str, float]:
-        """What a program tells of an accepted state, from its cells in the array ``u`` and from its memory, which it leaves alone."""
+        """What a program tells of an accepted state, from its cells in the array ``u`` and its memory, which it leaves alone."""
         return program({"u": cells, **self._own, **carry.memory}, self.split.scalars(carry.t))
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:

@@ -245,7 +245,9 @@ def _material(given: Mapping[str, Any], unit: float | None) -> list[tuple[str, A
             tensor = phase.tensor("stiffness")
             if isinstance(tensor, float):
                 raise ConfigError(
-                    f"{KEY}.material", f"phase {name} is void or rigid; a finite stiffness is expected", "take a soft one"
+                    f"{KEY}.material",
+                    f"phase {name} is void or rigid; a finite stiffness is expected",
+                    "take a soft one",
                 )
             found.append((name, tensor * _in_unit(1.0, phase.united, unit, f"{KEY}.material")))
     except ConfigError as error:

@@ -8,8 +8,8 @@ The displacement u is kept in modes, D and div are the grid's own derivatives (`
 other's negative transposes: the discrete energy W = <1/2 (strain - e0) : sigma> - (work of the load) is stationary in u and E,
 so that its variation by phi_p is g'/2 e : (C_p - C_0) : e - sigma : e_p in every cell, exactly (e the elastic strain). Between
 walls u_i is odd across those along i and even across the others. This is the spectral treatment of Moulinec and Suquet (Comput.
-Methods Appl. Mech. Eng. 157 (1998) 69) for phase fields (Hu and Chen, Acta Mater. 49 (2001) 1879), with conjugate gradients (Zeman,
-Vondrejc, Novak and Marek, J. Comput. Phys. 229 (2010) 8065).
+Methods Appl. Mech. Eng. 157 (1998) 69) for phase fields (Hu and Chen, Acta Mater. 49 (2001) 1879), with conjugate gradients
+(Zeman, Vondrejc, Novak and Marek, J. Comput. Phys. 229 (2010) 8065).
 
 Components of the mean strain E that are free are eliminated: whatever u is, E is such that the mean stress is the given one. What
 is iterated for is u alone, preconditioned by the Green operator of the orthotropic part of the mean stiffness. It is
@@ -25,7 +25,7 @@ import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import sympy as sp
@@ -50,11 +50,12 @@ _NORMAL, FORCE = "elastic_normal", "elastic_field"
 _TOLERANCE = 0.01
 #: The same where nothing is known to compare with, against the first guess.
 _COLD = 1e-8
-#: Squared error against the body's energy that is round-off, in double and in single precision.
-_ROUND_OFF = 1e-24
+#: Squared error against the body's energy that is round-off, and that is no more than it where iterations make no progress.
+_ROUND_OFF, _STALLED = 1e-24, 1e-10
 #: Beyond 0 and 1, the most that the interpolation of stiffness goes on.
 _MARGIN = 0.1
-#: Determinant of the Green operator's inverse, of unit waves in units of the stiffness, below which there is no wave.
+#: Added to the determinant of the Green operator's inverse, of unit waves in units of the stiffness: where no derivative sees a
+#: mode its cofactors are 0 as well.
 _NOTHING = 1e-30
 #: Largest slope and curvature of h on 0 <= eta <= 1: 15/8 and 10/sqrt(3).
 SLOPE, BEND = 1.875, 5.7735
@@ -104,16 +105,16 @@ class Equilibrium:
         apart = dim < 3 and not thin and not self._coupled(held)
         #: Axes that displacements have components along, and Mandel components of the strain that vary.
         self._along = list(range(dim)) if thin or apart else [0, 1, 2]
-        self._varying = [
-            c for c, pair in enumerate(tensors.PAIRS) if set(pair) <= set(self._along) and min(pair) < dim
-        ]
+        self._varying = [c for c, pair in enumerate(tensors.PAIRS) if set(pair) <= set(self._along) and min(pair) < dim]
         self._shears = {c: f"elastic_{tensors.NAMES[c]}" for c in self._varying if c > 2}
 
     def between(self, grid: Grid) -> None:
-        """Takes note of the boundaries. About walls a shear is odd: its mean over the mirror images is 0, that of its stress too."""
+        """Takes note of the boundaries. About walls a shear is odd: its mean over the mirror images is 0, its stress's too."""
         walls = {axis for axis, boundary in enumerate(grid.boundary) if boundary != "periodic"}
         cycles = [(1 if axis in walls else 2) * math.pi / length for axis, length in enumerate(grid.lengths)]
-        highest = [n if axis in walls else n // 2 if n % 2 == 0 and n > 1 else math.inf for axis, n in enumerate(grid.shape)]
+        highest = [
+            n if axis in walls else n // 2 if n % 2 == 0 and n > 1 else math.inf for axis, n in enumerate(grid.shape)
+        ]
         self._tops = [(cycle * (mode - 0.5)) ** 2 for cycle, mode in zip(cycles, highest, strict=True)]
         self._odd = {c for c, pair in enumerate(tensors.PAIRS) if c > 2 and walls & set(pair)}
         self._free = [c for c in self._free if c not in self._odd]
@@ -155,8 +156,13 @@ class Equilibrium:
     @property
     def temporaries(self) -> dict[str, int]:
         count = len(self._along)
-        vectors = {name: count for name in (_R, _Z, _P, *((_Q,) if count > 1 else ()))}
-        return {**vectors, _NORMAL: min(self._dim, 3), **dict.fromkeys(self._shears.values(), 1), FORCE: len(self._parts)}
+        vectors = dict.fromkeys((_R, _Z, _P, *((_Q,) if count > 1 else ())), count)
+        return {
+            **vectors,
+            _NORMAL: min(self._dim, 3),
+            **dict.fromkeys(self._shears.values(), 1),
+            FORCE: len(self._parts),
+        }
 
     @property
     def _strains(self) -> dict[str, int]:
@@ -170,7 +176,10 @@ class Equilibrium:
     def constants(self) -> dict[str, float]:
         """Kernel arguments: stiffness of the matrix, what phases differ by, stress-free strains."""
         found: dict[str, float] = {}
-        for name, tensor in (("0", self._matrix), *((str(p + 1), part.stiffness - self._matrix) for p, part in enumerate(self._parts))):
+        for name, tensor in (
+            ("0", self._matrix),
+            *((str(p + 1), part.stiffness - self._matrix) for p, part in enumerate(self._parts)),
+        ):
             scale = max(np.abs(c).max() for c in self._stiffnesses)
             for a in self._body:
                 for b in self._body:
@@ -197,7 +206,9 @@ class Equilibrium:
         """Orthotropic part of the mean of the stiffnesses, over its largest entry: what the Green operator is of."""
         mean = np.mean(self._stiffnesses, axis=0)
         full = tensors.to_voigt(mean)
-        place = {pair: c for c, pair in enumerate(tensors.PAIRS)} | {(j, i): c for c, (i, j) in enumerate(tensors.PAIRS)}
+        place = {pair: c for c, pair in enumerate(tensors.PAIRS)} | {
+            (j, i): c for c, (i, j) in enumerate(tensors.PAIRS)
+        }
         scale = float(np.abs(full).max())
         found = {"scale": scale}
         for i in self._along:
@@ -253,7 +264,9 @@ class Equilibrium:
 
     # -- kernels in cells ----------------------------------------------------------------------------------------------
 
-    def _stress(self, elastic: Mapping[int, sp.Expr], phis: Sequence[sp.Expr]) -> tuple[dict[int, sp.Expr], list[dict[int, sp.Expr]]]:
+    def _stress(
+        self, elastic: Mapping[int, sp.Expr], phis: Sequence[sp.Expr]
+    ) -> tuple[dict[int, sp.Expr], list[dict[int, sp.Expr]]]:
         """Stress of an elastic strain, and what each part adds to it where phi_p is 1."""
         parts = [self._tensor(str(p + 1), elastic) for p in range(len(self._parts))]
         whole = self._tensor("0", elastic)
@@ -261,7 +274,9 @@ class Equilibrium:
             whole = {a: s + phi * part[a] for a, s in whole.items()}
         return whole, parts
 
-    def _cells(self, name: str, array: Mapping[str, int], outputs: Mapping[str, Any], sums: Mapping[str, sp.Expr]) -> Kernel:
+    def _cells(
+        self, name: str, array: Mapping[str, int], outputs: Mapping[str, Any], sums: Mapping[str, sp.Expr]
+    ) -> Kernel:
         reductions = {key: Reduction("sum", e) for key, e in sums.items()}
         return Kernel(f"elastic_{name}", "real", array, outputs, reductions, self._names)
 
@@ -286,15 +301,28 @@ class Equilibrium:
     def _made(self, array: str, waves: Waves) -> dict[str, list[Operation]]:
         self._constants = self.constants
         shift = [f"elastic_mean_{a}" for a in self._body]
-        self._names = [*self._constants, *shift, "elastic_alpha", "elastic_beta", "elastic_ahead", "elastic_bend", waves.scale.name]
-        arg, count, along = self._argument, len(self._along), self._along
-        phis = [part.phi.xreplace({s: array_symbol("state", i) for i, s in enumerate(self._unknowns)}) for part in self._parts]
+        self._names = [
+            *self._constants,
+            *shift,
+            "elastic_alpha",
+            "elastic_beta",
+            "elastic_ahead",
+            "elastic_bend",
+            waves.scale.name,
+        ]
+        arg, count = self._argument, len(self._along)
+        phis = [
+            part.phi.xreplace({s: array_symbol("state", i) for i, s in enumerate(self._unknowns)})
+            for part in self._parts
+        ]
         weights = [self._weight(part, phi) for part, phi in zip(self._parts, phis, strict=True)]
         shares_of = [value for value, _ in weights]
         state = {"state": len(self._unknowns)}
         strains, zero = self._strains, sp.S.Zero
         free_strain = {
-            a: sum((phi * arg(key) for p, phi in enumerate(phis) if (key := f"elastic_e{p}_{a}") in self._constants), zero)
+            a: sum(
+                (phi * arg(key) for p, phi in enumerate(phis) if (key := f"elastic_e{p}_{a}") in self._constants), zero
+            )
             for a in self._body
         }
         mean = {a: arg(f"elastic_mean_{a}") for a in self._body}
@@ -323,12 +351,18 @@ class Equilibrium:
             {**self._outputs(stress), FORCE: forces},
             {"energy": energy, **one},
         )
-        force = self._cells("force", {**state, **strains, FORCE: len(forces)}, {FORCE: forces}, {"energy": energy, **one})
+        force = self._cells(
+            "force", {**state, **strains, FORCE: len(forces)}, {FORCE: forces}, {"energy": energy, **one}
+        )
         line_stress, _ = self._stress(local, shares_of)
-        lines = self._cells("lines", {**state, **strains}, {}, {f"stress_{a}": line_stress[a] for a in self._free} | one)
+        lines = self._cells(
+            "lines", {**state, **strains}, {}, {f"stress_{a}": line_stress[a] for a in self._free} | one
+        )
         turned_stress, _ = self._stress(turned, shares_of)
         work = sum((local[a] * turned_stress[a] for a in self._varying), zero)
-        multiply = self._cells("multiply", {**state, **strains}, self._outputs(turned_stress), {"curvature": work, **one})
+        multiply = self._cells(
+            "multiply", {**state, **strains}, self._outputs(turned_stress), {"curvature": work, **one}
+        )
         to_cells: list[Operation] = [Inverse(_NORMAL, strains[_NORMAL])]
         to_modes: list[Operation] = [Forward(_NORMAL, strains[_NORMAL])]
         for c, name in self._shears.items():
@@ -338,7 +372,13 @@ class Equilibrium:
         gradient = Apply(self._gradient(), {"displacement": _U})
         vectors = {_R: count, _Z: count, _P: count, _U: count}
 
-        def modes(name: str, arrays: Mapping[str, int], outputs: Mapping[str, Any], sums: Mapping[str, sp.Expr] | None = None, flips: tuple[int, ...] = ()) -> Apply:
+        def modes(
+            name: str,
+            arrays: Mapping[str, int],
+            outputs: Mapping[str, Any],
+            sums: Mapping[str, sp.Expr] | None = None,
+            flips: tuple[int, ...] = (),
+        ) -> Apply:
             reductions = {key: Reduction("sum", e) for key, e in (sums or {}).items()}
             return Apply(Kernel(f"elastic_{name}", "spectral", arrays, outputs, reductions, self._names), flips=flips)
 
@@ -358,7 +398,10 @@ class Equilibrium:
         advance = modes(
             "advance",
             {**strains, **vectors},
-            {_U: [a + step * b for a, b in zip(u, p, strict=True)], _R: [a + step * e for a, e in zip(r, divergence, strict=True)]},
+            {
+                _U: [a + step * b for a, b in zip(u, p, strict=True)],
+                _R: [a + step * e for a, e in zip(r, divergence, strict=True)],
+            },
         )
         turn = modes("turn", vectors, {_P: [a + arg("elastic_beta") * b for a, b in zip(z, p, strict=True)]})
         first = modes("first", vectors, {_P: z})
@@ -394,7 +437,9 @@ class Equilibrium:
 
     def _divergence(self) -> list[sp.Expr]:
         """Divergence of the stress, in modes, before scaling."""
-        place = {pair: c for c, pair in enumerate(tensors.PAIRS)} | {(j, i): c for c, (i, j) in enumerate(tensors.PAIRS)}
+        place = {pair: c for c, pair in enumerate(tensors.PAIRS)} | {
+            (j, i): c for c, (i, j) in enumerate(tensors.PAIRS)
+        }
         out = []
         for i in self._along:
             terms = []
@@ -415,9 +460,7 @@ class Equilibrium:
             for axis, k2 in enumerate(waves.along[: self._dim])
         ]
         square = [k2 * waves.inverse for k2 in seen] + [sp.S.Zero] * (3 - self._dim)
-        diagonal = {
-            i: sum((arg(f"elastic_r_{i}{j}") * square[j] for j in range(self._dim)), sp.S.Zero) for i in along
-        }
+        diagonal = {i: sum((arg(f"elastic_r_{i}{j}") * square[j] for j in range(self._dim)), sp.S.Zero) for i in along}
 
         def mixed(i: int, j: int) -> sp.Expr:
             key = f"elastic_r_m{min(i, j)}{max(i, j)}"
@@ -442,7 +485,7 @@ class Equilibrium:
 
         def green(over: sp.Expr) -> sp.Expr:
             """What a mode is multiplied by: nothing is left of those that no derivative sees."""
-            return PerMode(sp.Piecewise((over / determinant / size, determinant > _NOTHING), (0, True)))
+            return PerMode(over / (determinant + _NOTHING) / size)
 
         r, place = [array_symbol(_R, n) for n in range(count)], {axis: n for n, axis in enumerate(along)}
         out: list[Operation] = []
@@ -451,8 +494,7 @@ class Equilibrium:
             outputs = []
             for i in along:
                 terms = [
-                    green(cross[min(i, j), max(i, j)] * waves.inverse**2)
-                    * Derivative(r[place[j]], j, 1)
+                    green(cross[min(i, j), max(i, j)] * waves.inverse**2) * Derivative(r[place[j]], j, 1)
                     for j in inner
                     if i in inner and j != i
                 ]
@@ -505,7 +547,10 @@ class Equilibrium:
         energy = found["energy"] / found["cells"]
         rho = first = self._product(found)
         # What is left of the error, squared: a part of what the step changed.
-        wanted = max(_TOLERANCE**2 * (change if ahead else first) if "w" in scalars else _COLD**2 * first, _ROUND_OFF * abs(energy))
+        wanted = max(
+            _TOLERANCE**2 * (change if ahead else first) if "w" in scalars else _COLD**2 * first,
+            _ROUND_OFF * abs(energy),
+        )
         beta, best, since, count = 0.0, rho, 0, 0
         while rho > wanted:
             found = yield ("turn" if count else "first"), {"elastic_beta": beta}
@@ -517,17 +562,17 @@ class Equilibrium:
             found = yield "multiply", self._shift(turn)
             curvature = found["curvature"] / found["cells"]
             if not curvature > 0:
-                self._give_up(count, "a direction without stiffness: the stiffness is not positive definite somewhere")
+                self._give_up("a direction without stiffness: the stiffness is not positive definite somewhere")
             alpha = rho / curvature
             found = yield "advance", {"elastic_alpha": alpha}
             strain = strain + alpha * turn
             after = self._product(found)
             beta, rho, count = after / rho, after, count + 1
             best, since = (rho, 0) if rho < 0.9 * best else (best, since + 1)
-            if since >= _PATIENCE and rho <= 1e-10 * abs(energy):
+            if since >= _PATIENCE and rho <= _STALLED * abs(energy):
                 break  # round-off
             if since >= _PATIENCE or count >= _MOST or not math.isfinite(rho):
-                self._give_up(count, f"{count} iterations without an end")
+                self._give_up(f"{count} iterations without an end")
         if count:
             found = yield "force", self._shift(strain)
             energy = found["energy"] / found["cells"]
@@ -539,7 +584,7 @@ class Equilibrium:
     def _product(self, found: Sums) -> float:
         return sum(found[f"product_{i}"] for i in self._along)
 
-    def _give_up(self, count: int, why: str) -> None:
+    def _give_up(self, why: str) -> NoReturn:
         raise NotConverged(
             f"model.elastic: no mechanical equilibrium was found: {why}",
             "check the stiffness of the phases, and that fields stay between them (0 to 1)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 import sympy as sp
 from host_cuda import HAS_COMPILER, HostCuda
 
-from phasefield.backend import Apply, Forward, Host, Inverse, Layout, Rehearsal, cells_of, traffic
+from phasefield.backend import Apply, Forward, Host, Inverse, Layout, Rehearsal, Solve, cells_of, traffic
 from phasefield.backend.cpu import CpuBackend
 from phasefield.codegen import K2, Kernel, PerMode, Phi, Reduction, array_symbol
 from phasefield.grid import Grid
@@ -66,6 +66,40 @@ def test_a_function_in_the_middle_of_a_program(make: Any) -> None:
     assert [c["a"] for c in calls] == [0.5, 0.25, 0.25, 2e-4]
     assert len(program.kernels) == 3
     assert traffic(LAYOUT, operations) == traffic(LAYOUT, [o for o in operations if not isinstance(o, Host)])
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=["cpu", "gpu"])
+def test_an_iteration_goes_on_until_what_it_reduces_says_so(make: Any) -> None:
+    """Within a program, with the program's scalars and its own, through modes; what it tells is told by the program."""
+    backend, count = make(), itertools.count(1)
+    Sums = Mapping[str, float]
+
+    def steer(scalars: Sums) -> Generator[tuple[str, Sums], Sums, Sums]:
+        most = (yield "look", {})["most"]
+        number = 0
+        while most > scalars["a"]:
+            most, number = (yield "shrink", {"b": 0.5})["most"], number + 1
+        next(count)
+        return {"times": float(number)}
+
+    b, largest = sp.Symbol("b", real=True), {"most": Reduction("max", u)}
+    shrink = Kernel("shrink", "spectral", {"u": 1}, {"u": [b * u / LAYOUT.grid.cells]}, scalars=["b"])
+    look = Apply(Kernel("look", "real", {"u": 1}, {}, largest))
+    iteration = Solve(
+        steer, {"look": [look], "shrink": [Forward("u", 1), Apply(shrink), Inverse("u", 1), look]}, ("times",)
+    )
+    after = Kernel("after", "real", {"u": 1}, {"u": [a * u]}, {"sum": Reduction("sum", u)}, scalars=["a"])
+    program, (buffers, cells) = backend.program(LAYOUT, [iteration, Apply(after)]), start(backend)
+    for limit, times in ((cells.max() / 5, 3.0), (cells.max(), 0.0)):
+        found = program(buffers, {"a": limit})
+        cells = cells * 0.5**times
+        assert found == pytest.approx({"times": times, "sum": cells.sum()}, rel=1e-10)
+        cells = limit * cells
+        got = cells_of(LAYOUT, backend.to_host(buffers["u"]))[0]
+        np.testing.assert_allclose(got, cells, rtol=0, atol=1e-13 * np.abs(cells).max())
+    assert next(count) == 3
+    assert len(program.kernels) == 4  # ``look`` is in both parts
+    assert Rehearsal(backend).program(LAYOUT, [iteration])({}) == {"most": 0.0, "times": 0.0}
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=["cpu", "gpu"])

@@ -334,7 +334,7 @@ def test_the_variant_that_a_stress_favours_grows() -> None:
         (["model.elastic={stiffness: void}"], "model.elastic.stiffness", "not 0"),
         (["model.elastic={}"], "model.fields.c.eigenstrain", "needs model.elastic"),
         (["model.elastic={stifness: {E: 1, nu: 0.3}}"], "model.elastic", "did you mean"),
-        (["model.elastic={material: ni_ni3al, unit: 1 GPa}"], "model.elastic.phase", "gamma_prime"),
+        (["model.elastic={material: ni_ni3al, phase: gama, unit: 1 GPa}"], "model.elastic.material.phases", "gamma_prime"),
         (["model.elastic={material: al}"], "model.elastic.material", "has a unit"),
         (["model.elastic.load={strain: {xx: 0}, stress: {xx: 1}}"], "model.elastic.load.strain.xx", "give one of them"),
         (["model.elastic.load={stress: [1,2,3,4]}"], "model.elastic.load.stress", "4 entries"),

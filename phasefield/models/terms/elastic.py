@@ -1,8 +1,8 @@
 """The elastic term: the energy of a coherent body whose fields carry stress-free strains.
 
-With one stiffness and phi_p = c or h(eta) the energy is 1/2 sum_k B_pq(n) phi_p^ phi_q^* and what the load makes of the means, see
-`phasefield.mechanics.coherent` (Khachaturyan and Shatalov, Sov. Phys. JETP 29 (1969) 557; Cahn, Acta Metall. 9 (1961) 795). Where
-phases differ in stiffness, equilibrium is solved for at every evaluation, see `phasefield.models.equilibrium`.
+With one stiffness and phi_p = c or h(eta) the energy is 1/2 sum_k B_pq(n) phi_p^ phi_q^* and what the load makes of the means,
+see `phasefield.mechanics.coherent` (Khachaturyan and Shatalov, Sov. Phys. JETP 29 (1969) 557; Cahn, Acta Metall. 9 (1961) 795).
+Where phases differ in stiffness, equilibrium is solved for at every evaluation, see `phasefield.models.equilibrium`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Elastic(Term):
         elastic: Any = _key(
             None,
             "elasticity of fields with an eigenstrain: {stiffness: {E: , nu: } | {C11: , C12: , C44: } | 6 x 6, load: {strain: , "
-            "stress: }, plane: strain|stress}, or material: NAME with unit: '1 GPa', its phases those of the matrix and of fields at 1",
+            "stress: }, plane: strain|stress}, or material: NAME with unit: '1 GPa', phases: [MATRIX, WHERE FIELDS ARE 1]",
             value="tree",
         )
 

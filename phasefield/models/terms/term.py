@@ -181,8 +181,8 @@ class Term:
         return None
 
     def look(self, array: str, waves: Waves) -> list[Operation]:
-        """Operations that tell what `measures` needs besides means: from the cells of a state in ``array`` and the memory that it was
-        accepted with, both of which they leave alone. Temporaries are free to use.
+        """Operations that tell what `measures` needs besides means: from the cells of a state in ``array`` and the memory that it
+        was accepted with, both of which they leave alone. Temporaries are free to use.
         """
         return []
 
