@@ -59,8 +59,8 @@ for ax, angle in zip(axes[0], ANGLES, strict=True):
     )
     circle = np.linspace(0, np.pi, 100)
     ax.plot(RADIUS * np.cos(circle), RADIUS * np.sin(circle), "r--", lw=0.8)
-    ax.set(title=f"θ = {angle}°: {found:.2f}°", xlabel="x")
-axes[0, 0].set_ylabel("y (dashed: the start)")
+    ax.set(title=f"θ = {angle}°: {found:.2f}°", xlabel="x (dashed: the start)")
+axes[0, 0].set_ylabel("y")
 figure.savefig("wetting.png", dpi=150)
 
 print(f"largest error of a contact angle: {max(errors):.2f} degrees, expected 0 within 1")

@@ -215,6 +215,8 @@ def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Gi
                     "give what is smooth, e.g. with tanh",
                 )
     f = next(f for f in model.order_parameters if f.name == field)
+    if "flux" in given.conditions and f.law is None and not f.mobility:
+        raise ConfigError(f"{at}.flux", f"goes into a field whose mobility is {f.mobility:g}", "give a mobility > 0")
     if "flux" in given.conditions and not f.kinetics.conserved and (f.law is not None or not f.kappa):
         raise ConfigError(
             f"{at}.flux",
@@ -227,10 +229,27 @@ def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Gi
             "is known for a model of one field without components and with kappa > 0 alone",
             "give the energy of the wall",
         )
+    if "angle" in given.conditions and (moving := {s.name for s in model.energy.free_symbols} & set(model.courses)):
+        raise ConfigError(
+            f"{at}.angle",
+            f"follows from the energy, whose parameter {min(moving)} depends on time",
+            "give the energy of the wall",
+        )
 
 
 def _walls_of(grid: Grid) -> list[str]:
     return [name for name, (axis, _) in WALLS.items() if axis < grid.dim]
+
+
+#: Phases and interface energy of scalar models, by what they follow from.
+_found: dict[Any, tuple[float, float, float]] = {}
+
+
+def _coexisting(model: EnergyModel) -> tuple[float, float, float]:
+    from .analysis import binodal, interface_energy
+
+    a, b = binodal(model)
+    return a, b, interface_energy(model, a, b)
 
 
 class Lifting:
@@ -512,11 +531,12 @@ class Lifting:
     @cached_property
     def _phases(self) -> tuple[float, float, float]:
         """The two phases of a scalar model and the energy of their interface."""
-        from .analysis import binodal, interface_energy
-
+        model = self._model
+        key = model.energy, tuple(sorted(model.parameters.items())), model.components[0][0].kappas
         try:
-            a, b = binodal(self._model)
-            return a, b, interface_energy(self._model, a, b)
+            if key not in _found:  # a run makes its model several times
+                _found[key] = _coexisting(model)
+            return _found[key]
         except (NotConverged, ConfigError) as error:
             raise ConfigError(
                 f"model.fields.{self._model.components[0][0].name}.walls",
@@ -524,14 +544,22 @@ class Lifting:
                 "give the energy of the wall",
             ) from error
 
+    @property
+    def _range(self) -> tuple[float, float]:
+        """The phases of a scalar model; else 0 and 1."""
+        try:
+            return self._phases[:2] if len(self._model.components) == 1 else (0.0, 1.0)
+        except ConfigError:
+            return 0.0, 1.0
+
     def curvature(self, i: int) -> float:
-        """The largest slope of the force of walls, energy density, between the phases, or over the states that walls name."""
+        """The largest slope of the force of walls between the phases, energy density."""
         total = 0.0
         for wall in _walls_of(self._grid):
             gamma = self.wetting(i, wall)
             if gamma is None:
                 continue
-            low, high = self._phases[:2] if self.given(i, wall, "angle") is not None else (0.0, 1.0)
+            low, high = self._range
             span = np.tile(np.linspace(low, high, 65), (len(self._model.components), 1))
             bends = self._model.evaluate([sp.diff(gamma, self._model.unknowns[i], 2)], span)
             total = max(total, float(np.nanmax(bends, initial=0.0)) / self._grid.axes[WALLS[wall][0]].spacing)
