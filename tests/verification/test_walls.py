@@ -15,7 +15,7 @@ from verify import T, X, Y, field_values, run, solve, specify, steps
 
 from phasefield.errors import ConfigError
 from phasefield.models.analysis import manufactured_source
-from phasefield.models.walls import WALLS, conditions_of
+from phasefield.models.wall_data import WALLS, conditions_of
 from phasefield.simulation import Simulation, build_model, footprint
 from phasefield.verify.problems import text_of
 
