@@ -1,9 +1,10 @@
 """Battery particle: lithium goes in through one face, the particle comes apart into two phases, and the voltage stays.
 
-    dc/dt = M ∇² μ + j(x),   μ = ln(c/(1 - c)) + Ω (1 - 2c) - κ ∇²c,   c̄(t) = c̄₀ + j̄ t,   V = V₀ - (kT/e) μ
+    dc/dt = M ∇² μ,   M ∂μ/∂n = j at x = 0,   μ = ln(c/(1 - c)) + Ω (1 - 2c) - κ ∇²c,   c̄(t) = c̄₀ + j̄ t,   V = V₀ - (kT/e) μ
 
-A regular solution on the lattice of the electrode (Han et al., Electrochim. Acta 49 (2004) 4691). The walls let nothing through,
-so the mean is what the source has put in; slowly charged, the potential follows Maxwell's construction, a plateau at μ = 0.
+A regular solution on the lattice of the electrode (Han et al., Electrochim. Acta 49 (2004) 4691). One wall lets lithium in, the
+others nothing through, so the mean is what has flown in; slowly charged, the potential follows Maxwell's construction, a plateau
+at μ = 0.
 
 Run time: 7 s on 2 cores. Picture: battery_particle.png
 """
@@ -19,13 +20,13 @@ QUICK = "--quick" in sys.argv  # smaller, for the tests of this project
 NX, NY, END = (32, 16, 2000.0) if QUICK else (128, 64, 40000.0)
 START, CHARGED = 0.02, 0.95
 OMEGA, KAPPA = 3.0, 2.0
-CURRENT = (CHARGED - START) / END * NX  # into the first layer of cells, one wide
+CURRENT = (CHARGED - START) / END * NX  # through a unit of area
 
 run = pf.run(
     "model=flory_huggins",  # with N_A = N_B = 1 the same energy: phi is the filling of the lattice
     f"model.parameters.chi={OMEGA}",
     f"model.fields.phi.kappa={KAPPA}",
-    f"model.fields.phi.source='piecewise({CURRENT}, x < 1, 0)'",
+    f"model.fields.phi.walls.left.flux={CURRENT}",
     f"grid.shape=[{NX},{NY}]",
     "grid.boundary=no-flux",
     f"initial.phi={{kind: noise, mean: {START}, amplitude: 0.001}}",

@@ -247,7 +247,7 @@ class RunSpec:
         ModelSpec,
         "NAME or FILE.yaml; then model.energy (free-energy density: + - * / **, exp log sqrt sin cos tanh abs min max piecewise "
         "sum), model.parameters.P (a number, an expression in t or {kind: table, path: FILE}), "
-        "model.fields.F.(kinetics|mobility|kappa|operator|components|source|units)",
+        "model.fields.F.(kinetics|mobility|kappa|operator|walls|components|source|units)",
         presets="model",
     )
     initial: dict[str, Any] = key(

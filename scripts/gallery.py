@@ -32,8 +32,8 @@ WIDTH, LARGEST = 600, 60_000  # of a picture: pixels, bytes
 #: The order of the page. Every example is in one of these.
 GROUPS = {
     "Phase separation": [
-        "spinodal", "flory_huggins", "ripening", "coarsening_3d", "battery_particle", "sessile_drop", "surface_diffusion",
-        "quench",
+        "spinodal", "flory_huggins", "ripening", "coarsening_3d", "battery_particle", "sessile_drop", "wetting",
+        "surface_diffusion", "quench", "double_layer",
     ],
     "Interfaces, nuclei and grains": [
         "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
@@ -50,7 +50,6 @@ GROUPS = {
 COMES = {
     "Rafts, precipitates harder than their matrix": "a stiffness for each phase",
     "Dealloying": "mobilities that couple fields",
-    "Drops and films of any contact angle": "an energy of the walls",
 }
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, unknown
 from .parameters import TIME
-from .walls import WALLS, conditions_of
+from .wall_data import WALLS, conditions_of
 
 if TYPE_CHECKING:
     from ..grid import Axis, Grid

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,205 +31,24 @@ from ..backend import Apply
 from ..codegen import Kernel, array_symbol
 from ..errors import ConfigError, NotConverged
 from .parameters import TIME
+from .wall_data import COORDINATES as _X
+from .wall_data import ROUGH, WALLS, Data, conditions_of, walls_of
 
 if TYPE_CHECKING:
     from ..grid import Grid
-    from .energy import EnergyModel, Reader
+    from .energy import EnergyModel
 
-#: Name of a wall -> its axis and side, as meshes of boxes name them (MOOSE's GeneratedMesh).
-WALLS = {"left": (0, 0), "right": (0, 1), "bottom": (1, 0), "top": (1, 1), "back": (2, 0), "front": (2, 1)}
-#: What stands at a wall, by the kind of its condition.
-_FIXED, _FREE = ("value", "potential"), ("slope", "flux", "energy", "angle")
-_X = sp.symbols("x y z", real=True)
-_ROUGH = (sp.Piecewise, sp.Abs, sp.Min, sp.Max, sp.sign, sp.Heaviside)
 #: Mismatch of the data where walls meet, against their size, that counts; positions and times at which it is looked for.
 _MISMATCH, _PLACES = 1e-6, 9
-_EXAMPLE = "e.g. {left: {value: 1}, right: {value: 'sin(t)'}}"
+#: Phases and interface energy of scalar models, by what they follow from.
+_found: dict[Any, tuple[float, float, float]] = {}
 
 
-@dataclass(frozen=True)
-class Given:
-    """What is given for one field on one wall: expressions by the name of the condition, one for every component."""
+def _coexisting(model: EnergyModel) -> tuple[float, float, float]:
+    from .analysis import binodal, interface_energy
 
-    conditions: Mapping[str, tuple[sp.Expr, ...]]
-    texts: Mapping[str, str]
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {text}" for name, text in self.texts.items())
-
-
-def read(key: str, given: Any, components: int, conserved: bool, reader: Reader) -> Data:
-    """The data of a field's walls.
-
-    Args:
-        key: where they stand. given: wall -> condition -> number, expression, or one for every component.
-
-    Raises:
-        ConfigError, ExpressionError: another form, an unknown wall or condition, or two data of one kind.
-    """
-    if not isinstance(given, Mapping):
-        raise ConfigError(key, f"is {given!r}; a mapping from walls to conditions is expected", _EXAMPLE)
-    found = {}
-    for wall, conditions in given.items():
-        at = f"{key}.{wall}"
-        if wall not in WALLS:
-            raise ConfigError(at, "there is no such wall", f"walls: {', '.join(WALLS)}")
-        if conditions is None:
-            continue
-        if not isinstance(conditions, Mapping):
-            raise ConfigError(at, f"is {conditions!r}; a mapping is expected", _EXAMPLE)
-        asked = {name: value for name, value in conditions.items() if value is not None}
-        if unknown := [name for name in asked if name not in (*_FIXED, *_FREE)]:
-            raise ConfigError(
-                f"{at}.{unknown[0]}", "there is no such condition", f"conditions: {', '.join((*_FIXED, *_FREE))}"
-            )
-        _check_number(at, list(asked), conserved)
-        expressions = {
-            name: _expressions(f"{at}.{name}", name, value, components, reader) for name, value in asked.items()
-        }
-        found[wall] = Given(expressions, {name: str(value) for name, value in asked.items()})
-        _check_own(at, wall, found[wall])
-    return Data(found) if any(g.conditions for g in found.values()) else None  # type: ignore[return-value]
-
-
-class Data(dict[str, Given]):
-    """Wall -> what is given there."""
-
-    def __str__(self) -> str:
-        return "; ".join(f"{wall}: {given}" for wall, given in self.items())
-
-
-def _check_number(at: str, names: Sequence[str], conserved: bool) -> None:
-    """One datum on a wall; of a conserved field one for the field and one for its potential."""
-    own = [n for n in names if n not in ("potential", "flux")] if conserved else [n for n in names if n != "potential"]
-    second = [n for n in names if n not in own]
-    if (
-        len(own) > 1
-        or len(second) > 1
-        or {"value", "flux"} <= set(names)
-        or ("potential" in names and "value" not in names)
-    ):
-        what = f"has {' and '.join(names)}; one datum is expected" if len(names) > 1 else f"has {names[0]} alone"
-        more = (
-            ", for a conserved field a flux beside a slope, energy or angle, or a potential beside a value"
-            if conserved
-            else ""
-        )
-        raise ConfigError(at, what + more)
-    if "potential" in names and not conserved:
-        raise ConfigError(
-            f"{at}.potential", "is of a field that is not conserved, which has no flux", "give a value alone"
-        )
-
-
-def _expressions(key: str, name: str, value: Any, components: int, reader: Reader) -> tuple[sp.Expr, ...]:
-    if name == "angle":
-        angle = reader.number(key, value)
-        if angle > 180:
-            raise ConfigError(key, f"is {angle:g}; degrees from 0 to 180 are expected")
-        found: tuple[sp.Expr, ...] = (sp.Float(angle, 17),)
-    elif name == "energy":
-        found = reader.expressions(key, value, 1)
-        if {*_X, TIME} & found[0].free_symbols:
-            raise ConfigError(key, f"{value} depends on place or time; an expression in the fields is expected")
-    else:
-        found = reader.data(key, value, components)
-    return found if len(found) == components else found * components
-
-
-def _check_own(at: str, wall: str, given: Given) -> None:
-    axis, side = WALLS[wall]
-    for name, expressions in given.conditions.items():
-        if any(_X[axis] in e.free_symbols for e in expressions):
-            where = "where it is 0" if side == 0 else "where it is the length of the grid"
-            raise ConfigError(
-                f"{at}.{name}",
-                f"{given.texts[name]} depends on {'xyz'[axis]}, along which the wall has one place",
-                where,
-            )
-
-
-def conditions_of(boundary: str) -> tuple[str, str]:
-    """What the two walls of an axis hold: ``value`` or ``slope``; empty where there are none."""
-    return {
-        "periodic": ("", ""),
-        "no-flux": ("slope", "slope"),
-        "fixed": ("value", "value"),
-        "fixed-no-flux": ("value", "slope"),
-        "no-flux-fixed": ("slope", "value"),
-    }[boundary]
-
-
-def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuses data that do not fit a grid, each other, or the energy.
-
-    Raises:
-        ConfigError, ExpressionError: with the key at fault.
-    """
-    for f in model.order_parameters:
-        data: Data | None = f.values.get("walls")
-        for wall, found in (data or {}).items():
-            _check_wall(model, grid, f.name, wall, found)
-    lifting = model.lifting
-    assert lifting is not None
-    for i, (f, _) in enumerate(model.components):
-        key = f"model.fields.{f.name}.walls"
-        lifting.check_seams(i, key)
-        if lifting.values[i] != 0 and (f.values.get("operator") is not None or f.values.get("eigenstrain") is not None):
-            name = "operator" if f.values.get("operator") is not None else "eigenstrain"
-            raise ConfigError(
-                key, f"holds values or slopes of a field with an {name}, whose energy is known in modes alone",
-                "fluxes, wall energies and angles can stand beside it",
-            )  # fmt: skip
-    lifting.check_values()
-
-
-def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Given) -> None:
-    axis, side = WALLS[wall]
-    at = f"model.fields.{field}.walls.{wall}"
-    if axis >= grid.dim:
-        raise ConfigError(at, f"does not exist on a {grid.dim}-D grid; its walls: {', '.join(_walls_of(grid))}")
-    kind = conditions_of(grid.boundary[axis])[side]
-    if not kind:
-        raise ConfigError(
-            at,
-            f"holds data, but the grid is periodic along {'xyz'[axis]}",
-            "set grid.boundary of this axis to no-flux or fixed",
-        )
-    allowed = _FIXED if kind == "value" else _FREE
-    for name, expressions in given.conditions.items():
-        if name not in allowed:
-            other = "fixed" if name in _FIXED else "no-flux"
-            raise ConfigError(
-                f"{at}.{name}",
-                f"is no datum of a {grid.boundary[axis]} axis",
-                f"{name} needs grid.boundary={other} there",
-            )
-        for e in expressions:
-            grid.check_coordinates((s.name for s in e.free_symbols), f"{at}.{name}", given.texts[name])
-            if name in ("value", "slope", "potential") and e.has(*_ROUGH) and e.free_symbols & set(_X):
-                raise ConfigError(
-                    f"{at}.{name}",
-                    f"{given.texts[name]} may jump or bend along the wall",
-                    "give what is smooth, e.g. with tanh",
-                )
-    f = next(f for f in model.order_parameters if f.name == field)
-    if "flux" in given.conditions and not f.kinetics.conserved and (f.law is not None or not f.kappa):
-        raise ConfigError(
-            f"{at}.flux",
-            "needs a constant mobility and kappa > 0 in a field that is not conserved",
-            "give the slope instead",
-        )
-    if "angle" in given.conditions and (len(model.components) > 1 or not f.kappa):
-        raise ConfigError(
-            f"{at}.angle",
-            "is known for a model of one field without components and with kappa > 0 alone",
-            "give the energy of the wall",
-        )
-
-
-def _walls_of(grid: Grid) -> list[str]:
-    return [name for name, (axis, _) in WALLS.items() if axis < grid.dim]
+    a, b = binodal(model)
+    return a, b, interface_energy(model, a, b)
 
 
 class Lifting:
@@ -250,7 +68,7 @@ class Lifting:
         self._lengths = [self._argument(f"wall_length_{name}") for name in grid.names]
         self._cells = [self._argument(f"wall_cell_{name}") for name in grid.names]
         count = len(model.components)
-        self.values = [self._lift({wall: self._held(i, wall) for wall in _walls_of(grid)}) for i in range(count)]
+        self.values = [self._lift({wall: self._held(i, wall) for wall in walls_of(grid)}) for i in range(count)]
         self._deposited = [False] * count
         self._deposited = [self._rough(i) for i in range(count)]
         self.potentials = [self._lift(self._second(i), self._deposited[i]) for i in range(count)]
@@ -293,7 +111,7 @@ class Lifting:
         from .transport import mobilities  # which imports the model's parts
 
         found = {}
-        for wall in _walls_of(self._grid):
+        for wall in walls_of(self._grid):
             axis, side = WALLS[wall]
             kind = conditions_of(self._grid.boundary[axis])[side]
             if kind == "value":
@@ -318,12 +136,12 @@ class Lifting:
     def _rough(self, i: int) -> bool:
         """Whether fluxes into a component go into the layer of cells at the wall, for no m meets them."""
         f, _ = self._model.components[i]
-        fluxes = [e for wall in _walls_of(self._grid) if (e := self.given(i, wall, "flux")) is not None]
+        fluxes = [e for wall in walls_of(self._grid) if (e := self.given(i, wall, "flux")) is not None]
         if not f.kinetics.conserved or not fluxes:
             return False
         if f.law is not None and f.law.varies:
             return True
-        if any(e.has(*_ROUGH) and e.free_symbols & set(_X) for e in fluxes):
+        if any(e.has(*ROUGH) and e.free_symbols & set(_X) for e in fluxes):
             return True
         held = self._second(i)
         return self._mismatch(self._lift(held), held) is not None
@@ -406,7 +224,7 @@ class Lifting:
             along = along * self._grid.dim if len(along) == 1 else along
             rate += sum((a * sp.expand(sp.diff(m, x, 2)) for a, x in zip(along, _X, strict=False)), sp.S.Zero)
         if self._deposited[i]:
-            for wall in _walls_of(self._grid):
+            for wall in walls_of(self._grid):
                 axis, side = WALLS[wall]
                 if conditions_of(self._grid.boundary[axis])[side] == "slope":
                     along = mobilities(self._model, i)
@@ -441,12 +259,12 @@ class Lifting:
                 for k, x in zip(names, _X, strict=False):
                     total += self._model.scalar(k, i) / 2 * sp.diff(w, x) ** 2
                 total += (u - w) * self._bent(i)
-                for wall in _walls_of(self._grid):
+                for wall in walls_of(self._grid):
                     axis, side = WALLS[wall]
                     if conditions_of(self._grid.boundary[axis])[side] == "slope" and (held := self._held(i, wall)) != 0:
                         at = w.xreplace({_X[axis]: self._lengths[axis] if side else sp.S.Zero})
                         total -= self._model.scalar(names[axis], i) * held * at * self._layer(wall)
-            for wall in _walls_of(self._grid):
+            for wall in walls_of(self._grid):
                 if (gamma := self.wetting(i, wall)) is not None:
                     total += gamma * self._layer(wall)
         return None if total == 0 else total
@@ -472,7 +290,7 @@ class Lifting:
         """Data that depend on time, whose changes steps must not jump over."""
         found = []
         for i in range(len(self._model.components)):
-            for wall in _walls_of(self._grid):
+            for wall in walls_of(self._grid):
                 found += [
                     e for n in ("value", "slope", "flux", "potential") if (e := self.given(i, wall, n)) is not None
                 ]
@@ -512,11 +330,12 @@ class Lifting:
     @cached_property
     def _phases(self) -> tuple[float, float, float]:
         """The two phases of a scalar model and the energy of their interface."""
-        from .analysis import binodal, interface_energy
-
+        model = self._model
+        key = model.energy, tuple(sorted(model.parameters.items())), model.components[0][0].kappas
         try:
-            a, b = binodal(self._model)
-            return a, b, interface_energy(self._model, a, b)
+            if key not in _found:  # a run makes its model several times
+                _found[key] = _coexisting(model)
+            return _found[key]
         except (NotConverged, ConfigError) as error:
             raise ConfigError(
                 f"model.fields.{self._model.components[0][0].name}.walls",
@@ -524,14 +343,22 @@ class Lifting:
                 "give the energy of the wall",
             ) from error
 
+    @property
+    def _range(self) -> tuple[float, float]:
+        """The phases of a scalar model; else 0 and 1."""
+        try:
+            return self._phases[:2] if len(self._model.components) == 1 else (0.0, 1.0)
+        except ConfigError:
+            return 0.0, 1.0
+
     def curvature(self, i: int) -> float:
-        """The largest slope of the force of walls, energy density, between the phases, or over the states that walls name."""
+        """The largest slope of the force of walls between the phases, energy density."""
         total = 0.0
-        for wall in _walls_of(self._grid):
+        for wall in walls_of(self._grid):
             gamma = self.wetting(i, wall)
             if gamma is None:
                 continue
-            low, high = self._phases[:2] if self.given(i, wall, "angle") is not None else (0.0, 1.0)
+            low, high = self._range
             span = np.tile(np.linspace(low, high, 65), (len(self._model.components), 1))
             bends = self._model.evaluate([sp.diff(gamma, self._model.unknowns[i], 2)], span)
             total = max(total, float(np.nanmax(bends, initial=0.0)) / self._grid.axes[WALLS[wall][0]].spacing)
@@ -571,7 +398,7 @@ class Lifting:
 
     def _mismatch(self, w: sp.Expr, held: Mapping[str, sp.Expr]) -> tuple[str, np.ndarray, float, float] | None:
         """A wall that a function does not meet the data of: the wall, the place, what it should hold and what it does."""
-        for wall in _walls_of(self._grid):
+        for wall in walls_of(self._grid):
             axis, side = WALLS[wall]
             if not conditions_of(self._grid.boundary[axis])[side]:
                 continue
@@ -585,7 +412,7 @@ class Lifting:
 
     def check_seams(self, i: int, key: str) -> None:
         """Refuses values and slopes that do not agree where walls meet."""
-        held = {wall: self._held(i, wall) for wall in _walls_of(self._grid)}
+        held = {wall: self._held(i, wall) for wall in walls_of(self._grid)}
         if (seen := self._mismatch(self.values[i], held)) is not None:
             wall, place, wanted, found = seen
             where = ", ".join(f"{n} = {c:.6g}" for n, c in zip(self._grid.names, place, strict=True))
@@ -597,7 +424,7 @@ class Lifting:
 
     def check_values(self) -> None:
         """Refuses values outside of the energy's domain."""
-        for wall in _walls_of(self._grid):
+        for wall in walls_of(self._grid):
             axis, side = WALLS[wall]
             if conditions_of(self._grid.boundary[axis])[side] != "value":
                 continue
@@ -616,7 +443,7 @@ class Lifting:
     def states(self, times: Sequence[float]) -> np.ndarray:
         """States that fixed walls hold, shape ``(components, n)``; no columns where there are none."""
         walls = [
-            w for w in _walls_of(self._grid) if conditions_of(self._grid.boundary[WALLS[w][0]])[WALLS[w][1]] == "value"
+            w for w in walls_of(self._grid) if conditions_of(self._grid.boundary[WALLS[w][0]])[WALLS[w][1]] == "value"
         ]
         found = [self.evaluate(self.values, self._places(wall), t) for wall in walls for t in times]
         return np.unique(np.concatenate([np.empty((len(self.values), 0)), *found], axis=1), axis=1)

@@ -15,7 +15,7 @@ from verify import T, X, Y, field_values, run, solve, specify, steps
 
 from phasefield.errors import ConfigError
 from phasefield.models.analysis import manufactured_source
-from phasefield.models.walls import WALLS, conditions_of
+from phasefield.models.wall_data import WALLS, conditions_of
 from phasefield.simulation import Simulation, build_model, footprint
 from phasefield.verify.problems import text_of
 
@@ -323,6 +323,8 @@ def test_a_resumed_run_has_the_same_bits(tmp_path: Path) -> None:
         ("walls.left.value=abs(y-8) grid.boundary=[fixed,no-flux]", "walls.left.value", "may jump or bend"),
         ("walls.left.value=1 grid.boundary=[fixed,no-flux] model.fields.c.operator=1/k2", "walls", "with an operator"),
         ("walls.left.angle=60 grid.boundary=no-flux model.energy=c**2/2", "walls", "has an angle, but"),
+        ("walls.left.angle=60 grid.boundary=no-flux model.parameters.W=1+t", "walls.left.angle", "W depends on time"),
+        ("walls.left.flux=1 grid.boundary=no-flux model.fields.c.mobility=0", "walls.left.flux", "mobility is 0"),
         ("walls.left.value=0 grid.boundary=[fixed,no-flux] model.energy=c*log(c)", "walls.left", "no finite potential at c = 0"),
     ],
 )  # fmt: skip

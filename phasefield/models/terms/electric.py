@@ -61,7 +61,7 @@ class Electric(Term):
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
         from ..electric import KEY, flips, parts
-        from ..walls import WALLS
+        from ..wall_data import WALLS
 
         assert self._charged is not None
         flips(grid, self._charged.electrodes)

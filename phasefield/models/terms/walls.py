@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Walls(Term):
     """What walls prescribe. Its energy is that of the walls, and what the gradient term does not know of the field's lift.
 
-    How a field meets its data: `phasefield.models.walls`; there the split finds what it adds to L and N.
+    What is written of walls: `phasefield.models.wall_data`. How a field meets it: `phasefield.models.walls`, where the split
+    finds what that adds to N.
     """
 
     name, title = "walls", "part of the walls"
@@ -35,13 +36,13 @@ class Walls(Term):
         value = given.get("walls")
         if not value:
             return {"walls": None}
-        from ..walls import read  # which needs SymPy
+        from ..wall_data import read  # which needs SymPy
 
         conserved = given.get("kinetics") == "conserved"
         return {"walls": read(f"{key}.walls", value, given.get("components") or 1, conserved, reader)}
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
-        from ..walls import check
+        from ..wall_data import check
 
         check(self.model, grid, given)
 
