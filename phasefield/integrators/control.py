@@ -63,7 +63,7 @@ class Controller:
         rejected: number of rejected steps so far.
         rates: rate of change of every field (root mean square) and supply over the last steps, decaying.
         peaks: largest root mean square of every field so far.
-        longest: the longest step accepted so far. first: the first one tried, short enough for what starts from nothing.
+        longest: the longest step accepted so far. first: the first one tried, short also for what starts from 0.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
         ahead: likewise from that of what lies in an unstable state, for a front to invade.
         resting: whether the state does not change as it would if it grew like that: phases in equilibrium are no fluctuations.
@@ -120,7 +120,7 @@ class Controller:
             allowed = self.tolerance * max(change, self.memory * rate * size) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
             if rate == 0 and state <= _ALL * change and size <= self.first:
-                # A field leaves zero as a power of time, and what a step gets wrong is a part of what it does however short it is.
+                # A field leaves zero as a power of time: what a step gets wrong is part of what it does, however short it is.
                 ratio = min(ratio, 1.0) if math.isfinite(error) else ratio
             if not ratio <= worst:  # a NaN stays
                 worst = ratio
