@@ -32,6 +32,8 @@ _REMAINS = 0.9
 _LOOK, _SELDOM, _NEAR = 8, 16, 2.0
 #: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
 _ABRUPT = 0.1
+#: Size of a field against its change in a step up to which it was zero before.
+_ALL = 1.001
 #: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
 _RESTING = 1e-4
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
@@ -61,7 +63,7 @@ class Controller:
         rejected: number of rejected steps so far.
         rates: rate of change of every field (root mean square) and supply over the last steps, decaying.
         peaks: largest root mean square of every field so far.
-        longest: the longest step accepted so far.
+        longest: the longest step accepted so far. first: the first one tried, short also for what starts from 0.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
         ahead: likewise from that of what lies in an unstable state, for a front to invade.
         resting: whether the state does not change as it would if it grew like that: phases in equilibrium are no fluctuations.
@@ -84,6 +86,7 @@ class Controller:
     rates: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     longest: float = 0.0
+    first: float = 0.0
     limit: float = math.inf
     ahead: float = math.inf
     resting: bool = False
@@ -93,6 +96,9 @@ class Controller:
     drifts: list[tuple[float, float, float]] = field(default_factory=list)
     holds: float = math.inf
     unseen: int = _SELDOM
+
+    def __post_init__(self) -> None:
+        self.first = self.first or self.dt
 
     #: The trial that was judged last, and the verdict.
     _verdict: tuple[Trial | None, list[tuple[float, float, float]]] = field(default=(None, []), init=False, repr=False)
@@ -113,6 +119,9 @@ class Controller:
         for (error, change, state), rate in zip(judged, self.rates or [0.0] * len(judged), strict=True):
             allowed = self.tolerance * max(change, self.memory * rate * size) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
+            if rate == 0 and state <= _ALL * change and size <= self.first:
+                # A field leaves zero as a power of time: what a step gets wrong is part of what it does, however short it is.
+                ratio = min(ratio, 1.0) if math.isfinite(error) else ratio
             if not ratio <= worst:  # a NaN stays
                 worst = ratio
         return worst
@@ -236,6 +245,7 @@ class Controller:
         "rates",
         "peaks",
         "longest",
+        "first",
         "limit",
         "ahead",
         "resting",

@@ -364,6 +364,10 @@ class EnergyModel:
         return cls(name, expression, tuple(built), start, energy, settings=kept, courses=courses)
 
 
+#: Corners of tables in time that an expression which kernels evaluate may have.
+_MOST_PIECES = 100
+
+
 class Reader:
     """Reads what stands at the keys of a model's fields.
 
@@ -393,7 +397,7 @@ class Reader:
             raise ConfigError(
                 key,
                 f"depends on time by the parameter {moving[0]}, and is part of what schemes integrate exactly, a constant",
-                "parameters in t may stand in model.energy and in model.fields.F.source",
+                "parameters in t may stand in model.energy, and in mobility and source of model.fields.F",
             )
         return expr
 
@@ -457,13 +461,20 @@ class Reader:
         return self._constant(key, read(key, str(value), self._parameters))
 
     def law(self, key: str, value: Any) -> float | sp.Expr:
-        """A finite number >= 0, or an expression that depends on the fields or on t.
+        """A finite number >= 0, or an expression that depends on the fields or on t, in which parameters in time are written out.
 
         Raises:
             ConfigError, ExpressionError: it is neither.
         """
         if isinstance(value, str):
-            expr = self._constant(key, parse(value, key, Symbols(self._fields, tuple(self._parameters), ("t",))))
+            expr = parse(value, key, Symbols(self._fields, tuple(self._parameters), ("t",)))
+            expr = expr.xreplace({sp.Symbol(k, real=True): course.expr for k, course in self._courses.items()})
+            if (pieces := len(expr.atoms(sp.Piecewise))) > _MOST_PIECES:
+                raise ConfigError(
+                    key,
+                    f"depends on a table of some {pieces} rows; a mobility takes {_MOST_PIECES}",
+                    "thin the table out, or write the parameter as an expression in t",
+                )
             if not {s.name for s in expr.free_symbols} <= set(self._parameters):
                 reduced = mobilities.reduced(expr, self._parameters)
                 if reduced is None:

@@ -142,7 +142,16 @@ def test_a_run_goes_on_without_the_file_of_its_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "key", "said"),
     [
-        (("parameters.W=1+t", "fields.c.mobility=W"), "model.fields.c.mobility", "depends on time by the parameter W"),
+        (
+            ("parameters.W=1+t", "fields.c.stabilizer=W"),
+            "model.fields.c.stabilizer",
+            "depends on time by the parameter W",
+        ),
+        (
+            (f"parameters.W={{kind: table, points: {[[i, i % 2] for i in range(200)]}}}", "fields.c.mobility=W"),
+            "model.fields.c.mobility",
+            "a table of some 200 rows",
+        ),
         (("parameters.W=1+t", "fields.c.kappa=2*W"), "model.fields.c.kappa", "depends on time"),
         (("parameters.W=1+t", "fields.c.operator=W*k2"), "model.fields.c.operator", "depends on time"),
         (("parameters.W=1+c",), "model.parameters.W", "an expression in t"),
@@ -157,3 +166,22 @@ def test_what_is_no_parameter_is_refused(keys: tuple[str, ...], key: str, said: 
     with pytest.raises(ConfigError, match=said) as caught:
         build_model(specify("model=cahn_hilliard", *(f"model.{k}" for k in keys)))
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("course", "integral"), [("exp(-t)", 1 - math.exp(-3)), ("{kind: table, points: [[0, 1], [1, 1], [2, 0.2]]}", 1.8)]
+)
+def test_a_mobility_takes_parameters_in_time(course: str, integral: float) -> None:
+    """eta' = -2 M(t) eta, the reference that L has of M included."""
+    sim = Simulation(
+        specify(
+            "model=allen_cahn",
+            "model.energy=eta**2",
+            f"+model.parameters.M={course}",
+            "model.fields.eta.mobility=M",
+            "grid.shape=[8]",
+            "initial.eta=1",
+            "time.end=3",
+        )
+    )
+    assert float(field_values(run(sim, 3.0)).mean()) == pytest.approx(math.exp(-2 * integral), rel=5e-3)

@@ -267,3 +267,21 @@ def test_what_waits_is_found_ahead_of_fronts_and_not_across_interfaces(unit: flo
     assert waiting(np.maximum(front, 1e-30)) == pytest.approx(1.0, rel=0.01)
     assert waiting(np.tanh((x - 30) / math.sqrt(2))) == 0
     assert waiting(np.prod([np.tanh((x - at) / math.sqrt(2)) for at in (8, 20, 30, 44, 56)], axis=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "exact"),
+    [
+        (("model=allen_cahn", "model.energy=eta**2/2", "model.fields.eta.source=sin(t)"), -0.042421),
+        (("model=allen_cahn", "model.energy=eta**2/2 - h*eta", "+model.parameters.h=sin(t)"), -0.042421),
+        (("model=allen_cahn", "model.energy=eta**2/2", "model.fields.eta.source=max(t - 1, 0)"), 2 + math.exp(-3)),
+        (("model=cahn_hilliard", "model.energy=c**2/2", "model.fields.c.source=t**2"), 64 / 3),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["etdms3", "etdrk4"])
+def test_what_is_driven_out_of_nothing(model: tuple[str, ...], exact: float, scheme: str) -> None:
+    """A field that is zero, and whose rate is: no step is short enough for its first error to be small beside its change."""
+    field = "c" if "cahn_hilliard" in model[0] else "eta"
+    sim = Simulation(specify(*model, "grid.shape=[8]", f"initial.{field}=0", "time.end=4", f"time.scheme={scheme}"))
+    assert float(field_values(run(sim, 4.0)).mean()) == pytest.approx(exact, abs=2e-3)
+    assert sim.carry.step < 150
