@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ...errors import ConfigError, DeviceError
 from ..cpu import CpuBackend
 from ..cpu_plans import cpu_name
 from ..layout import Layout
-from ..operations import Apply, Host, Operation, Transform, names_of
+from ..operations import Apply, Host, Operation, Solve, Transform, names_of
 from ..protocol import DTYPES, Compiled, Precision
 from ..workers import address
 from .memory import owner
@@ -66,14 +67,14 @@ class _Place:
         self.buffer, self.index = buffer, index
 
 
-_Stretch = list[Operation] | Host
+_Stretch = list[Operation] | Host | Solve
 
 
 def _stretches(operations: Sequence[Operation]) -> list[_Stretch]:
-    """Operations parted where a function on the host is called."""
+    """Operations parted where a function on the host is called, or an iteration goes on for as long as it has to."""
     found: list[_Stretch] = []
     for operation in operations:
-        if isinstance(operation, Host):
+        if isinstance(operation, Host | Solve):
             found.append(operation)
         elif found and isinstance(found[-1], list):
             found[-1].append(operation)
@@ -83,33 +84,47 @@ def _stretches(operations: Sequence[Operation]) -> list[_Stretch]:
 
 
 class _Program:
-    """A program of several ranks; functions on the host are called by rank 0 alone, between two stretches of it."""
+    """A program of several ranks; what rank 0 alone does or decides, on the host, lies between two stretches of it."""
 
-    def __init__(self, crew: Team, backend: int, layout: Layout, operations: Sequence[Operation], settle: bool) -> None:
+    def __init__(self, crew: Team, backend: Any, layout: Layout, operations: Sequence[Operation], settle: bool) -> None:
         self._team = crew
+        self._solvers: dict[int, dict[str, Any]] = {}
         self.kernels: list[Compiled] = []
         self._sections: list[tuple[int, list[str], _Stretch]] = []
         for stretch in _stretches(operations):
             number = crew.number()
             if isinstance(stretch, list):
-                crew.try_to("program", number, backend, layout, stretch)
+                crew.try_to("program", number, backend.number, layout, stretch)
                 weakref.finalize(self, crew.drop, number).atexit = False
                 if settle:
-                    crew.try_to("settle", number, backend)
+                    crew.try_to("settle", number, backend.number)
                 self.kernels += crew.own.object_of(number).kernels
                 self._sections.append((number, names_of(stretch), stretch))
+            elif isinstance(stretch, Solve):
+                parts = {name: backend.program(layout, part) for name, part in stretch.parts.items()}
+                self.kernels += [kernel for part in parts.values() for kernel in part.kernels]
+                self._solvers[number] = parts
+                self._sections.append((number, stretch.arrays, stretch))
             else:
                 self._sections.append((number, stretch.arrays, stretch))
+
+    def _solve(
+        self, number: int, solve: Solve, arrays: Mapping[str, Any], scalars: Mapping[str, float]
+    ) -> Mapping[str, float]:
+        """Goes through an iteration, whose course rank 0 decides."""
+        return solve.run(scalars, {name: partial(part, arrays) for name, part in self._solvers[number].items()})
 
 
 class RanksProgram(_Program):
     """Every rank runs it on its parts."""
 
     def __init__(self, crew: Team, backend: RanksBackend, layout: Layout, operations: Sequence[Operation]) -> None:
-        super().__init__(crew, backend.number, layout, operations, settle=False)
+        super().__init__(crew, backend, layout, operations, settle=False)
         self._backend = backend
-        later = [_spaces(o) if isinstance(o, list) else _spaces_next(o, operations) for *_, o in self._sections]
-        self._spaces = later
+        self._spaces = [
+            _spaces(o) if isinstance(o, list) else _spaces_next(o, operations) if isinstance(o, Host) else {}
+            for *_, o in self._sections
+        ]
 
     def __call__(
         self, arrays: Mapping[str, RanksBuffer], scalars: Mapping[str, float] | None = None
@@ -118,6 +133,9 @@ class RanksProgram(_Program):
         for (number, names, stretch), spaces in zip(self._sections, self._spaces, strict=True):
             if isinstance(stretch, Host):
                 self._call(stretch, arrays, scalars, spaces)
+                continue
+            if isinstance(stretch, Solve):
+                found.update(self._solve(number, stretch, arrays, scalars))
                 continue
             given = [(name, arrays[name].parts.number, arrays[name].components) for name in names]
             found.update(self._team.do("run", number, given, scalars))
@@ -139,7 +157,7 @@ class SharedProgram(_Program):
     """Every rank does tiles of it on arrays that all share."""
 
     def __init__(self, crew: Team, backend: SharedBackend, layout: Layout, operations: Sequence[Operation]) -> None:
-        super().__init__(crew, backend.number, layout, operations, settle=True)
+        super().__init__(crew, backend, layout, operations, settle=True)
         self._number_of = backend.number_of
 
     def __call__(
@@ -152,6 +170,9 @@ class SharedProgram(_Program):
                 for name in views.keys() - set(stretch.writes):
                     views[name].flags.writeable = False
                 stretch.function(views, scalars)
+                continue
+            if isinstance(stretch, Solve):
+                found.update(self._solve(number, stretch, arrays, scalars))
                 continue
             given = [(name, self._number_of(arrays[name]), len(arrays[name])) for name in names]
             own = {name: arrays[name] for name in names}
