@@ -92,6 +92,7 @@ NOT_RUN = {
     r"ssh -L ": "from another machine",
     r"sbatch ": "test_slurm.py runs them where a Slurm answers",
     r"srun ": "likewise",
+    r"mpirun ": "tests/backend/test_ranks.py starts them",
     r"phasefield run -m .* hydra/launcher=slurm": "likewise",
     r"export PHASEFIELD_CACHE|squeue |tail |phasefield report runs/seeds": "before and after that sweep",
     r"\$ docker ": "scripts/container_check.sh and container_slurm.sh run images, where there is an engine",

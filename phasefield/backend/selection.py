@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceError
-from ..tasks import started
 from .cache import cache_folder
 from .control_groups import MEMBERSHIPS, ROOT, bound_to, groups
 from .protocol import Backend, Precision
+from .ranks import leading, world
 
 log = logging.getLogger("phasefield")
 
@@ -121,7 +121,7 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
     Raises:
         DeviceError: ``gpu`` was asked for and there is none, or CuPy is missing.
     """
-    if started() > 1:
+    if leading():
         return _of_ranks(device, precision, threads)
     if gpu_wanted(device):
         from .cuda import CudaBackend
@@ -147,7 +147,6 @@ def threads_of_rank() -> int:
     Raises:
         DeviceError: more than `MOST_THREADS`.
     """
-    from .ranks import world
 
     if os.environ.get("OMP_NUM_THREADS", "").split(",")[0].isdigit():
         return cpu_threads()

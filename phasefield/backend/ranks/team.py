@@ -24,17 +24,13 @@ _END = "end"
 
 
 class Team:
-    """All ranks, led from rank 0.
-
-    Attributes:
-        leading: whether the others do what is said.
-    """
+    """All ranks, led from rank 0."""
 
     def __init__(self, of: World) -> None:
         self.world, self._own = of, Member(of)
         self._numbers = 0
         self._dropped: list[int] = []
-        self._busy = self.leading = False
+        self._busy = False
 
     @property
     def own(self) -> Member:
@@ -103,7 +99,7 @@ class Team:
             self.world.abort(message, code)
         with held():
             self.world.say((self._dropped, _END, (result, failure), False))
-            self._dropped, self.leading = [], False
+            self._dropped, self.world.leading = [], False
 
 
 def _tried(member: Member, what: str, arguments: tuple[Any, ...]) -> str | None:
@@ -200,7 +196,7 @@ def together(work: Callable[[], Any]) -> Any:
         whatever ``work`` raises, at rank 0; `Elsewhere` at the others.
     """
     here = world()
-    if here.size == 1 or (here.rank == 0 and team().leading):
+    if here.size == 1 or (here.rank == 0 and here.leading):
         return work()
     with held():
         guard = Guard(here)
@@ -212,7 +208,7 @@ def together(work: Callable[[], Any]) -> Any:
     try:
         return _lead(work)
     except BaseException as error:
-        if team().leading:  # the others were not let go
+        if here.leading:  # the others were not let go
             here.abort(*told_of(error))
         raise
     finally:
@@ -221,7 +217,7 @@ def together(work: Callable[[], Any]) -> Any:
 
 def _lead(work: Callable[[], Any]) -> Any:
     lead = team()
-    lead.leading = True
+    lead.world.leading = True
     try:
         result = work()
     except BaseException as error:
