@@ -163,3 +163,8 @@ def world() -> World:
             f"  or {_ONE}"
         )
     return World(MPI.COMM_WORLD)
+
+
+def leading() -> bool:
+    """Whether this process leads others; nothing is asked of MPI."""
+    return world.cache_info().currsize > 0 and world().leading
