@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import reliability_faults as faults
+import reliability_ranks as ranked
 import reliability_trials as trials
 from reliability_faults import ERRORS, Fault
 from reliability_trials import Found
@@ -256,6 +257,40 @@ def crowds(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{starts} in one folder, {name}", told(bench.run(work))
 
 
+def ranks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Runs over two processes: kills, signals and limits at random moments, full disks, a slow rank."""
+    if ranked.mpirun() is None:
+        return
+    right, lasts = bench.whole("long"), bench.ask(ranked.lasting, bench.cache)
+    seeds = list(range(bench.seed, bench.seed + 10))
+    each = 1 if bench.quick else 5
+    found = bench.run(
+        [partial(ranked.killed, bench.cache, s, each, 1.1 * lasts, right) for s in bench.some(seeds, 1)], fresh=True
+    )
+    moments = collections.Counter(moment for f in found for moment in f.what.split(", "))
+    kinds: list[tuple[str, list[Trial]]] = [
+        (
+            name,
+            [partial(ranked.signalled, SIGNALS[name], bench.cache, s, lasts, right) for s in bench.some(seeds[:5], 1)],
+        )
+        for name in ("SIGTERM", "SIGUSR1")
+    ]
+    slowest = max(f.figures["slowest"] for f in found)
+    yield "SIGKILL of a random rank", told(found, kills=each * len(found), moments=dict(moments), slowest=slowest)
+    for name, work in kinds:
+        found = bench.run(work, fresh=True)
+        yield f"{name} to mpirun or a random rank", told(found, slowest=max(f.figures.get("slowest", 0) for f in found))
+    found = bench.run(
+        [partial(ranked.walled, bench.cache, s, lasts, right) for s in bench.some(seeds[:5], 1)], fresh=True
+    )
+    yield "time.wall", told(found, stops=sum(int(f.figures.get("stops", 0)) for f in found))
+    if bench.ask(trials.can_mount):
+        pages = bench.some(list(range(2, 60, 6)), 1)
+        yield "a full tmpfs", told(bench.run([partial(ranked.full, bench.cache, n, right) for n in pages], fresh=True))
+    (slow,) = bench.run([partial(ranked.delayed, bench.cache, right)], fresh=True)
+    yield "a rank a hundred times slower", told([slow], **slow.figures)
+
+
 def endurance(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     """Very many steps: memory, open files, the cost of a row."""
     for steps, size, rows in ((10**6, 16, 100), (10**5, 16, 10**5)):
@@ -267,7 +302,7 @@ def endurance(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 PARTS: dict[str, Callable[[Bench], Iterator[tuple[str, dict[str, Any]]]]] = {
     part.__name__: part
-    for part in (kills, operations, signals, walls, handlers, disks, reports, late, clocks, crowds, endurance)
+    for part in (kills, operations, signals, walls, handlers, disks, reports, late, clocks, crowds, ranks, endurance)
 }
 
 

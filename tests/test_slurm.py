@@ -104,6 +104,21 @@ class TestUnderSlurm:
         assert "time.wall is over" in queue.text()
         assert float(pf.open_run(tmp_path / "run").fields.time[-1]) == 6000
 
+    def test_several_ranks_are_preempted_and_requeued_to_the_bits_of_one(self, tmp_path: Path) -> None:
+        pytest.importorskip("mpi4py")
+        queue = Queue(tmp_path)
+        keys = [*MODEL, "time.end=15000", "output.every=3000"]
+        whole = ["phasefield", *keys, "output.dir=whole", "threads.cpu=1"]
+        subprocess.run(whole, cwd=tmp_path, env=queue.env, check=True, capture_output=True)
+        queue.submit("--partition=preempt", SCRIPTS / "mpi.sbatch", *keys, "output.dir=run")
+        queue.until((tmp_path / "run" / "checkpoint.npz").exists)
+        queue.submit("--exclusive", "--partition=main", "--wrap=sleep 2")
+        queue.until(queue.idle)
+        assert "stopped by signal" in queue.text(), "it was over before it was preempted"
+        assert "2 ranks with 1 thread each" in queue.text()
+        run, alone = (pf.open_run(tmp_path / name).fields.c.values.tobytes() for name in ("run", "whole"))
+        assert run == alone
+
 
 #: A sweep of two.
 PAIR = [*MODEL, "time.end=30000", "output.every=3000", "threads.cpu=1", "seed=1,2"]

@@ -196,7 +196,7 @@ def together(work: Callable[[], Any]) -> Any:
         whatever ``work`` raises, at rank 0; `Elsewhere` at the others.
     """
     here = world()
-    if here.size == 1 or here.leading:
+    if here.size == 1 or (here.rank == 0 and here.leading):
         return work()
     with held():
         guard = Guard(here)

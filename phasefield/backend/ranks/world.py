@@ -31,8 +31,8 @@ class World:
 
     Attributes:
         rank: which one this is, from 0 on. size: how many there are. comm: the communicator of mpi4py, None where there is one.
-        leading: whether the others do what this one says, see `team`.
         node: that of the ranks that share this one's memory. cores: how many cores these are bound to, together.
+        leading: whether the others do what this one says, see `team`.
     """
 
     leading = False
@@ -159,7 +159,7 @@ def world() -> World:
         raise DeviceError(
             f"{count} tasks were started, but MPI knows of {size}: the launcher is not that of this MPI, "
             f"{name} {'.'.join(map(str, version))}\n"
-            "  with Slurm: srun --mpi=pmi2 (or the kind that `srun --mpi=list` shows for it); else its own mpirun\n"
+            "  one run over N processes: srun --mpi=pmi2 (see srun --mpi=list), or the mpirun of the MPI that mpi4py uses\n"
             f"  or {_ONE}"
         )
     return World(MPI.COMM_WORLD)
