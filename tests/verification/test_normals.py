@@ -25,9 +25,9 @@ TURNED = f"(1 + {DELTA}*cos(4*(theta - pi/6)))**2"
 CUBIC = "(1 - 3*0.05 + 4*0.05*(n_x**4 + n_y**4 + n_z**4))**2"
 
 
-def in_turns(schemes: Any, always: tuple[str, ...]) -> list[Any]:
-    """Schemes, of which those that are not run ``always`` are marked slow."""
-    return [pytest.param(scheme, marks=() if scheme in always else pytest.mark.slow) for scheme in schemes]
+def in_turns(cases: Any) -> list[Any]:
+    """Cases that are marked slow."""
+    return [pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 def relaxing(*keys: str) -> Simulation:
@@ -60,10 +60,8 @@ def droplet(shape: tuple[int, ...], radius: float, law: str, *keys: str, more: s
 @pytest.mark.parametrize(
     "boundary",
     [
-        ("periodic", "periodic"),
         ("no-flux", "fixed"),
-        ("fixed",),
-        pytest.param(("no-flux", "periodic", "fixed"), marks=pytest.mark.slow),
+        *in_turns([("periodic", "periodic"), ("fixed",), ("no-flux", "periodic", "fixed")]),
     ],
     ids=str,
 )
@@ -91,14 +89,14 @@ def test_a_quadratic_law_is_numbers_for_the_axes(boundary: tuple[str, ...]) -> N
     ("shape", "boundary", "law"),
     [
         ("[24,20]", "periodic", "1 + 0.2*n_x*n_y + 0.3*n_x"),
-        ("[24,20]", "[no-flux,periodic]", FOURFOLD),
+        pytest.param("[24,20]", "[no-flux,periodic]", FOURFOLD, marks=pytest.mark.slow),
         pytest.param("[12,10,8]", "no-flux", CUBIC, marks=pytest.mark.slow),
     ],
 )
 def test_the_field_follows_the_energy_that_is_told(shape: str, boundary: str, law: str) -> None:
     """dF/dt = -int (du/dt)^2/M, by differences of the energies and states of a run; also for a law that is not even."""
     sim = relaxing(
-        f"grid.shape={shape}", f"grid.boundary={boundary}", f"model.fields.eta.kappa={law}", "time.scheme=etdrk4",
+        f"grid.shape={shape}", f"grid.boundary={boundary}", f"model.fields.eta.kappa={law}", "time.scheme=etdrk2",
         "time.adaptive=false", "time.dt=1e-4", "time.end=1", "initial.eta={kind: noise, mean: 0.2, amplitude: 0.5}",
     )  # fmt: skip
     energies, states = [], []
@@ -125,7 +123,8 @@ def relaxed(scheme: str, dt: float) -> np.ndarray:
     return field_values(run(sim, 2.0))[0]
 
 
-@pytest.mark.parametrize("scheme", in_turns(SCHEMES, ("etdms3",)))
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_order_in_time(scheme: str, reference: np.ndarray) -> None:
     order = SCHEMES[scheme].order
     errors = [np.abs(relaxed(scheme, (1 / 32 if order > 2 else 1 / 64) / 2**i) - reference).max() for i in (0, 1)]
@@ -175,7 +174,7 @@ def test_large_steps_are_stable(scheme: str, law: str) -> None:
 # -- interfaces --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("p", "q"), [(1, 0), (2, 1), pytest.param(1, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("p", "q"), [(2, 1), *(pytest.param(*n, marks=pytest.mark.slow) for n in ((1, 0), (1, 1)))])
 def test_a_flat_interface_of_any_orientation(p: int, q: int) -> None:
     """Energy 2 sqrt(2 kappa(n))/3 and profile tanh(s/sqrt(2 kappa(n))), from one that is too wide."""
     length, size = 48, math.hypot(p, q)
@@ -199,7 +198,7 @@ def test_a_flat_interface_of_any_orientation(p: int, q: int) -> None:
     assert width == pytest.approx(math.sqrt(2 * kappa), rel=1e-3)
 
 
-@pytest.mark.parametrize("sign", ["+", pytest.param("-", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sign", in_turns("+-"))
 def test_a_wavy_interface_flattens_by_its_stiffness(sign: str) -> None:
     """M gamma (gamma + gamma'') k^2, gamma = 1 +- delta cos(4 theta): 0.106 and 1.786 times the rate without anisotropy."""
     gamma, stiffness = (1 + DELTA, 1 - 15 * DELTA) if sign == "+" else (1 - DELTA, 1 + 15 * DELTA)
@@ -342,6 +341,7 @@ def test_an_energy_of_curvature_rounds_corners() -> None:
 # -- units, resuming, precision, other terms ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_units_do_not_matter() -> None:
     """Fields, energies and lengths in units that leave the range of single precision."""
     found = []
@@ -361,8 +361,7 @@ def test_units_do_not_matter() -> None:
     "keys",
     [
         (),
-        ("time.adaptive=false", "time.dt=0.5", "grid.boundary=no-flux"),
-        pytest.param(("precision=single",), marks=pytest.mark.slow),
+        *in_turns([("time.adaptive=false", "time.dt=0.5", "grid.boundary=no-flux"), ("precision=single",)]),
     ],
     ids=str,
 )
@@ -389,6 +388,7 @@ def test_single_precision_agrees() -> None:
     assert np.abs(double - single).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinetics", ["conserved", "nonconserved"])
 def test_with_a_mobility_that_varies(kinetics: str) -> None:
     """One that is constant but for what cannot be seen moves the field as the constant; a real one lowers the energy."""
@@ -426,7 +426,7 @@ def test_with_other_fields_and_elastic_energy() -> None:
     assert set(sim.carry.energies) == {"bulk", "gradient", "elastic"}
 
 
-@pytest.mark.parametrize("boundary", [("no-flux",), ("periodic", "fixed"), ("periodic",) * 3], ids=str)
+@pytest.mark.parametrize("boundary", [("periodic", "fixed"), *in_turns([("no-flux",), ("periodic",) * 3])], ids=str)
 def test_transforms_and_memory_of_a_step(boundary: tuple[str, ...]) -> None:
     """2 + 2 d transforms and d arrays more, which the check before a run knows."""
     dim = len(boundary)
