@@ -142,7 +142,7 @@ def test_walls_are_planes_of_symmetry(boundary: str) -> None:
 
 def inclusion(dim: int, cells: int, radius: float, ratio: float) -> tuple[float, float, float, float]:
     """Strain along x within a dilating cylinder or sphere of another stiffness, and its energy per volume of the inclusion, each
-    followed by what is expected: in the middle of a cylinder or sphere of the matrix that is free of traction outside and of which
+    followed by what is expected: in the middle of a cylinder or sphere of the matrix that is free of traction outside, of which
     it is the same share as of the periodic cell (Eshelby, Proc. R. Soc. A 241 (1957) 376).
     """
     e, young, nu = 0.01, 100.0, 0.3
@@ -259,3 +259,5 @@ def test_what_makes_no_sense_is_refused(elastic: str, key: str, words: str) -> N
         Simulation(specify(*common, f"model.elastic={elastic}"))
     assert told.value.key.startswith(key)
     assert words in str(told.value)
+    with pytest.raises(ConfigError, match="mobility: varies"):
+        Simulation(specify(*common, f"model.elastic={{{_TWO_PHASES}}}", "model.fields.c.mobility=1+c**2"))

@@ -143,6 +143,13 @@ class Elastic(Term):
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
         if self._solved is not None:
             self._solved.between(grid)
+            for f in self.model.order_parameters:
+                if f.law is not None and f.law.varies:
+                    raise ConfigError(
+                        f"model.fields.{f.name}.mobility",
+                        "varies, and phases differ in stiffness, which do not go together yet",
+                        "give a constant mobility, or one stiffness: model.elastic.phase",
+                    )
         if any("fixed" in boundary for boundary in grid.boundary):
             raise ConfigError(
                 "grid.boundary", "is fixed along an axis, which an elastic energy cannot be", "periodic or no-flux can"
