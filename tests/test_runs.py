@@ -86,7 +86,7 @@ def test_grain_growth_from_a_voronoi_structure(shape: list[int], tmp_path: Path)
         "model.fields.eta.components=6" if len(shape) == 2 else "model.fields.eta.components=12",
         "model.fields.eta.initial.grains=12",
         f"grid.shape={shape}",
-        "time.end=30",
+        "time.end=40",
         f"output.dir={tmp_path}/run",
     )
     history, eta = run.history, run.fields.eta
