@@ -275,14 +275,14 @@ class Simulation:
     def _nucleate(self) -> None:
         """Places the nuclei that are due; only fields that have got some change."""
         carry, scratch = self.carry, self._cells(self.carry)
-        host = self.backend.lend(scratch)
-        cells, reached = cells_of(self.layout, host), self.reached
+        cells, reached = cells_of(self.layout, np.asarray(self.backend.lend(scratch))), self.reached
         due = [nucleator for nucleator in self._nucleating if nucleator.due(reached)]
         changed = [nucleator.part for nucleator in due if nucleator(cells, carry.t, reached)]
         if not changed:
             return
-        host /= self.grid.norm
-        self.backend.from_host(host, scratch)
+        cells /= self.grid.norm
+        for rows in slabs(self.grid):
+            put_cells(self.backend, self.layout, scratch, rows, cells[:, rows])
         self._to_modes({"u": scratch})
         for part in changed:
             self.backend.copy(scratch[part], carry.u[part])

@@ -6,7 +6,7 @@ This package is the only place that knows which device runs; nothing else import
 from .cache import cache_folder
 from .layout import Layout, cells_of
 from .memory import host_memory_available
-from .operations import Apply, Forward, Host, Inverse, Operation, Solve, Transform, traffic
+from .operations import Apply, Forward, Host, Inverse, Operation, Solve, Transform, kernels_of, traffic
 from .protocol import DTYPES, Backend, Compiled, Precision, Program, put_cells
 from .ranks import World, together, world
 from .rehearsal import Rehearsal
@@ -34,6 +34,7 @@ __all__ = [
     "cpu_threads",
     "gpu_wanted",
     "host_memory_available",
+    "kernels_of",
     "put_cells",
     "select",
     "together",

@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from ..backend import Apply, Backend, Compiled, Layout, Program
+from ..backend import Apply, Backend, Compiled, Layout, Program, kernels_of, put_cells
 from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol, step_scalars, white, white_scalars
 from ..models.split import Split
 from .schemes import RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
@@ -96,10 +96,15 @@ class Integrator:
         return [self._buffer(self.split.channels) for _ in range(self.scheme.stage_buffers(self.adaptive))]
 
     def _tables(self) -> dict[str, Any]:
+        kernels = kernels_of(self.split.operations("u"))
+        cells = {name for kernel in kernels if kernel.space == "real" for name in kernel.arrays}
         tables = {}
         for name, values in self.split.tables.items():
             tables[name] = self._buffer(len(values))
-            self.backend.from_host(values.astype(self.backend.dtype), tables[name])
+            if name in cells:
+                put_cells(self.backend, self.layout, tables[name], slice(0, self.layout.grid.shape[0]), values)
+            else:
+                self.backend.from_host(values.astype(self.backend.dtype), tables[name])
         return tables
 
     def _compile(self, scheme: Scheme) -> _Method:

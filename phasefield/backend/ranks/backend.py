@@ -44,8 +44,8 @@ class RanksBuffer:
     Indexing gives some of its components, or, with an index for every axis, a place to fetch numbers from or to put them.
     """
 
-    def __init__(self, parts: _Parts, components: int, dtype: np.dtype[Any]) -> None:
-        self.parts, self.components, self.dtype = parts, components, dtype
+    def __init__(self, parts: _Parts, components: int, dtype: np.dtype[Any], first: int = 0) -> None:
+        self.parts, self.components, self.dtype, self.first = parts, components, dtype, first
         self.shape = parts.layout.buffer_shape(components)
 
     @property
@@ -55,8 +55,8 @@ class RanksBuffer:
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
             start, stop, step = key.indices(self.components)
-            assert (start, step) == (0, 1), "components from the first on"
-            return RanksBuffer(self.parts, stop, self.dtype)
+            assert step == 1
+            return RanksBuffer(self.parts, stop - start, self.dtype, self.first + start)
         return _Place(self, key)
 
 
@@ -137,6 +137,7 @@ class RanksProgram(_Program):
             if isinstance(stretch, Solve):
                 found.update(self._solve(number, stretch, arrays, scalars))
                 continue
+            assert all(arrays[name].first == 0 for name in names), "components from the first on"
             given = [(name, arrays[name].parts.number, arrays[name].components) for name in names]
             found.update(self._team.do("run", number, given, scalars))
             for name, space in spaces.items():
@@ -279,7 +280,8 @@ class RanksBackend:
                 self._team.do("store", number, c, space, low, high, values=component[low:high])
 
     def copy(self, source: RanksBuffer, target: RanksBuffer) -> None:
-        self._team.do("copy", source.parts.number, target.parts.number, source.components)
+        ends = (source.parts.number, source.first), (target.parts.number, target.first)
+        self._team.do("copy", *ends, source.components)
         target.parts.space = source.parts.space
 
     def synchronize(self) -> None:

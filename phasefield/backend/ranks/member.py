@@ -151,8 +151,10 @@ class Member:
                 found.update(kernel.reduce(np.ascontiguousarray(np.concatenate(parts, axis=1))))
         return found
 
-    def copy(self, source: int, target: int, components: int) -> None:
-        np.copyto(self._view(target, components), self._view(source, components))
+    def copy(self, source: tuple[int, int], target: tuple[int, int], components: int) -> None:
+        """From a buffer, from some component on, to another."""
+        (one, start), (other, end) = source, target
+        np.copyto(self._objects[other][end : end + components], self._objects[one][start : start + components])
 
     def _block(self, number: int, component: int, space: str) -> np.ndarray:
         """A component of a buffer as it holds cells or modes, shape `Layout.region`."""
