@@ -79,6 +79,9 @@ IN_TURNS = [
         r"verification/test_resolution\.py::test_coupled_fields",
         r"test_docs\.py::test_page\[docs/(cluster|extending|record|upward)\.md",
         r"test_extending\.py::test_a_term_is_one_file",
+        r"test_docs\.py::test_page\[docs/(boundaries|charge|noise|anisotropy|ranks|scaling)\.md",
+        r"test_examples\.py::test_example\[(dendrite|crystal_shape|wetting|double_layer|capillary_waves|transformation)",
+        r"test_renamed\.py",
         r"test_ensemble\.py::test_who_is_killed",
         r"test_console\.py::test_results_survive_a_disk_that_is_full\[(0|1000000000)\]",
     )
