@@ -10,7 +10,7 @@ import sys
 from . import commands
 from .console import LEVEL, console, finish, give_up
 from .errors import PhasefieldError
-from .signals import Stopped, check, held, listening
+from .signals import Stopped, check, done, held, listening
 from .tasks import OneOfMany, check_alone, first, started
 from .wall import WANTS_MORE
 
@@ -29,6 +29,8 @@ def _main(given: list[str], debug: bool) -> int:
     try:
         with listening():
             code = _dispatch(given)
+        if started() > 1:  # ranks leave together, which takes them some tenths of a second
+            done()
         finish()
         return code
     except OneOfMany as error:

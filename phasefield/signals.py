@@ -144,6 +144,12 @@ def forked() -> None:
     _current = None
 
 
+def done() -> None:
+    """From here on signals change nothing, for what is left to do is to leave."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def check() -> None:
     """Raises a signal that was noted, unless it has to wait; to be called now and then in work that takes long."""
     if _current is not None and _current.received is not None and _main():

@@ -93,6 +93,7 @@ NOT_RUN = {
     r"sbatch ": "test_slurm.py runs them where a Slurm answers",
     r"srun ": "likewise",
     r"mpirun ": "tests/backend/test_ranks.py starts them",
+    r"for n in 1 2 4; do mpirun |python scripts/scaling_model\.py": "test_scaling.py has what came of it",
     r"phasefield run -m .* hydra/launcher=slurm": "likewise",
     r"export PHASEFIELD_CACHE|squeue |tail |phasefield report runs/seeds": "before and after that sweep",
     r"\$ docker ": "scripts/container_check.sh and container_slurm.sh run images, where there is an engine",
