@@ -8,10 +8,10 @@
 #
 # Run time: 16 s on 2 cores. Picture: resume.png
 set -euo pipefail
-cells=256 end=100
-[ "${1:-}" = --quick ] && cells=96 end=50 # smaller, for the tests of this project
+cells=256 end=100 step=0.02
+[ "${1:-}" = --quick ] && cells=96 end=50 step=0.001 # smaller and longer, for the tests of this project
 
-keys=("grid.shape=[$cells,$cells]" "time.end=$end" time.adaptive=false time.dt=0.02 "output.every=$((end / 10))")
+keys=("grid.shape=[$cells,$cells]" "time.end=$end" time.adaptive=false time.dt=$step "output.every=$((end / 10))")
 runs=$(mktemp -d)
 trap 'rm -rf "$runs"' EXIT
 

@@ -29,8 +29,11 @@ def _main(given: list[str], debug: bool) -> int:
     try:
         with listening():
             code = _dispatch(given)
-        if started() > 1:  # ranks leave together, which takes them some tenths of a second
-            done()
+        if started() > 1:
+            from .backend.ranks import met
+
+            if met():  # ranks leave together, which takes them some tenths of a second
+                done()
         finish()
         return code
     except OneOfMany as error:
@@ -82,9 +85,7 @@ def _dispatch(given: list[str]) -> int:
     if {"-h", "--help"} & set(given) or given[:1] == ["help"]:
         return _help(given, known) if first() else 0
     if "--version" in given:
-        from .backend import together
-
-        return together(_version)
+        return _version() if first() else 0
     if {"-sc", "--shell-completion", "--hydra-help", "--info", "-i"} & set(given):
         from . import completion
 

@@ -283,7 +283,7 @@ class Simulation:
         cells /= self.grid.norm
         for rows in slabs(self.grid):
             put_cells(self.backend, self.layout, scratch, rows, cells[:, rows])
-        self._to_modes({"u": scratch})
+        self._to_modes({"u": scratch}, self.split.scalars(carry.t))
         for part in changed:
             self.backend.copy(scratch[part], carry.u[part])
         # The past belongs to another state, and the phase that has come may ask for another S.

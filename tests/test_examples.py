@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import gallery
-import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pytest
 from PIL import Image

@@ -118,6 +118,19 @@ def test_resumed_anywhere_the_same_nuclei_appear(keys: tuple[str, ...]) -> None:
     assert whole.carry.u[0, 0, 0, 0] == amount, "nuclei of eta leave the amount of c alone"
 
 
+def test_nuclei_appear_between_walls_with_data() -> None:
+    """The state then is what is left of the field without what the walls hold, which placing nuclei has to take off again."""
+    walls = "grid.boundary=[no-flux,periodic]", "model.fields.eta.walls={left: {slope: 0.01*sin(t)}}"
+    sim = Simulation(spec_of("experiment=nucleation_growth", "grid.shape=[64,64]", "time.end=30", *walls))
+    while not sim.nuclei["eta"]:
+        before = sim.observe(sim.carry)[0].copy()
+        sim.advance(30.0)
+    after = sim.observe(sim.carry)[0]
+    assert after.max() > 0.9 > before.max()
+    far = np.abs(after[0, :, 0, :64] - before[0, :, 0, :64])
+    assert np.median(far) < 0.02, "elsewhere the field is as it was"
+
+
 def test_the_gpu_has_the_same_nuclei() -> None:
     sys.path.insert(0, str(Path(__file__).parent / "backend"))
     host_cuda = pytest.importorskip("host_cuda")

@@ -32,8 +32,8 @@ _REMAINS = 0.9
 _LOOK, _SELDOM, _NEAR = 8, 16, 2.0
 #: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
 _ABRUPT = 0.1
-#: Size of a field against its change in a step up to which it was zero before.
-_ALL = 1.001
+#: Share by which a field's size and its change in a step may differ where it was zero before.
+_ALL = 1e-3
 #: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
 _RESTING = 1e-4
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
@@ -119,7 +119,7 @@ class Controller:
         for (error, change, state), rate in zip(judged, self.rates or [0.0] * len(judged), strict=True):
             allowed = self.tolerance * max(change, self.memory * rate * size) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
-            if rate == 0 and state <= _ALL * change and size <= self.first:
+            if rate == 0 and abs(state - change) <= _ALL * change and size <= self.first:
                 # A field leaves zero as a power of time: what a step gets wrong is part of what it does, however short it is.
                 ratio = min(ratio, 1.0) if math.isfinite(error) else ratio
             if not ratio <= worst:  # a NaN stays

@@ -101,7 +101,7 @@ class Integrator:
         tables = {}
         for name, values in self.split.tables.items():
             tables[name] = self._buffer(len(values))
-            if name in cells:
+            if self.backend.in_parts and name in cells:
                 put_cells(self.backend, self.layout, tables[name], slice(0, self.layout.grid.shape[0]), values)
             else:
                 self.backend.from_host(values.astype(self.backend.dtype), tables[name])

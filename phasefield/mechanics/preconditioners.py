@@ -146,7 +146,11 @@ def choice(wanted: str, medium: Medium, surface: bool) -> str:
         if wanted != "green" and used.min() <= 0:
             raise ConfigError("solver.preconditioner", f"is {wanted}, which cannot be used with voids", "use green")
         if wanted == "green-schwarz" and not surface:
-            raise ConfigError("solver.preconditioner", f"is {wanted}, which the Fourier scheme lacks", "use green")
+            raise ConfigError(
+                "solver.preconditioner",
+                f"is {wanted}, which the Fourier scheme and several processes lack",
+                "use green",
+            )
         return wanted
     if used.min() <= 0 or used.max() < 3 * used.min():
         return "green"

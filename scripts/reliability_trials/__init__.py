@@ -8,9 +8,9 @@ gone, ends with 0 and the bits of a run that nothing happened to (`bits`).
 from __future__ import annotations
 
 from .clocks import clocked
-from .common import KINDS, LONG, MEMBERS, SHORT, Found, bits, operations, whole, workshop
+from .common import KINDS, LONG, MEMBERS, SHORT, Found, bits, complain, operations, said, state, whole, workshop
 from .crowds import together
-from .disks import can_mount, full, reported
+from .disks import can_mount, full, reported, small_disk
 from .endurance import endures
 from .kills import at_moments, at_operation, real
 from .networks import cache_late, held_elsewhere, seen_late
@@ -28,14 +28,18 @@ __all__ = [
     "cache_late",
     "can_mount",
     "clocked",
+    "complain",
     "endures",
     "full",
     "held_elsewhere",
     "operations",
     "real",
     "reported",
+    "said",
     "seen_late",
     "signalled",
+    "small_disk",
+    "state",
     "together",
     "walled",
     "whole",

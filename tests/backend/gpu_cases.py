@@ -75,7 +75,7 @@ NOISY = {
         "grid.shape=[9,10,8]",
         "grid.boundary=[fixed,periodic,no-flux]",
     ),
-    "grains": (*GRAINS, "model.fields.eta.noise=0.01", "grid.shape=[16,18]"),
+    "grains": (*GRAINS, "model.fields.eta.mobility=1", "model.fields.eta.noise=0.01", "grid.shape=[16,18]"),
 }
 
 

@@ -38,6 +38,28 @@ CASES: dict[str, tuple[str, ...]] = {
     "cuboids": ("model=cuboids", "grid.shape=[32,32]", "time.end=1"),
     "landau": ("model=cahn_hilliard_landau", "grid.shape=[32,32]"),
     "allen": ("model=allen_cahn", "grid.shape=[32,32]"),
+    "phases": (
+        "model=cahn_hilliard",
+        "grid.shape=[24,20]",
+        "model.elastic={material: ni_ni3al, unit: 1 GPa}",
+        "model.fields.c.eigenstrain=0.01",
+        "time.max_steps=5",
+    ),
+    "normal": ("model=crystal_shape", "grid.shape=[32,32]", "time.max_steps=10"),
+    "noise": ("experiment=thermal_noise", "grid.shape=[32,32]", "time.max_steps=10"),
+    "nuclei": ("experiment=nucleation_growth", "grid.shape=[48,48]", "time.max_steps=30", "time.end=60"),
+    "walls": (
+        "model=cahn_hilliard",
+        "grid.shape=[20,18]",
+        "grid.boundary=[fixed-no-flux,no-flux]",
+        "model.fields.c.walls={left: {value: 0.3+0.1*sin(t)}, right: {flux: 0.01}, top: {angle: 60}}",
+    ),
+    "electrodes": (
+        "model=cahn_hilliard",
+        "grid.shape=[20,18]",
+        "grid.boundary=no-flux",
+        "model.electric={charge: 0.3*c, permittivity: 2, potential: {left: 0, right: sin(y/4)*cos(t)}}",
+    ),
 }
 
 

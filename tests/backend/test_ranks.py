@@ -14,7 +14,7 @@ import pytest
 import ranks_cases
 
 import phasefield as pf
-from phasefield.store import load_checkpoint
+from phasefield.store import load_checkpoint, open_dataset
 
 MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 HERE = Path(__file__).parent
@@ -135,3 +135,33 @@ def test_what_ranks_do_not_do_is_told_once(tmp_path: Path) -> None:
         assert done.stderr.count("phasefield: error:") == 1
         assert told in done.stderr
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_homogenization_over_ranks(tmp_path: Path) -> None:
+    """A smooth image of uneven sides with mixed voxels, and a picture."""
+    x, y, z = np.meshgrid(np.arange(18), np.arange(12), np.arange(10), indexing="ij")
+    smooth = (
+        np.sin(2 * np.pi * x / 18)
+        + np.cos(2 * np.pi * (y / 12 + z / 10))
+        + 0.3 * np.sin(2 * np.pi * (2 * y / 12 - x / 18))
+    )
+    np.save(tmp_path / "body.npy", 0.5 + 0.5 * np.tanh(smooth))
+    np.save(tmp_path / "picture.npy", (smooth[:, :, 0] > 0.2).astype(np.uint8))
+    stiffness = "{a: {level: 0, stiffness: {E: 70, nu: 0.3}}, b: {level: 1, stiffness: {E: 700, nu: 0.2}}}"
+    for name in ("body", "picture"):
+        words = (
+            "homogenize",
+            str(tmp_path / f"{name}.npy"),
+            f"material={{phases: {stiffness}}}",
+            "levels=[0,1]",
+            "solver.tolerance=1e-9",
+        )
+        for count in (1, 2, 3):
+            done = phasefield(count, *words, f"output={tmp_path}/{name}{count}.nc")
+            assert done.returncode == 0, done.stdout + done.stderr
+        of = [open_dataset(tmp_path / f"{name}{count}.nc")["stiffness"].load() for count in (1, 2, 3)]
+        assert float(abs(of[0]).max()) > 0
+        for other in of[1:]:
+            assert float(abs(other - of[0]).max() / abs(of[0]).max()) < 1e-10, name

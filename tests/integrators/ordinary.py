@@ -23,7 +23,7 @@ def phi(order: Any, z: Any) -> Any:
 class Plain:
     """Arrays of shape ``(components, 1)``; a program is evaluated expression by expression."""
 
-    name, dtype, readback_every = "numpy", "float64", 1
+    name, dtype, readback_every, in_parts = "numpy", "float64", 1, False
 
     def buffer(self, layout: None, components: int) -> np.ndarray:
         return np.zeros((components, 1))

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import DeviceError
-from .world import World, leading, world
+from .world import World, leading, met, world
 
-__all__ = ["World", "leading", "together", "world"]
+__all__ = ["World", "leading", "met", "together", "world"]
 
 
 def together(work: Callable[[], Any]) -> Any:

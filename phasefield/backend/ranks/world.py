@@ -168,3 +168,8 @@ def world() -> World:
 def leading() -> bool:
     """Whether this process leads others; nothing is asked of MPI."""
     return world.cache_info().currsize > 0 and world().leading
+
+
+def met() -> bool:
+    """Whether this process has met others; nothing is asked of MPI."""
+    return world.cache_info().currsize > 0 and world().size > 1

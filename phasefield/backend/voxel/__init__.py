@@ -39,7 +39,8 @@ def voxel_operators(
 ) -> VoxelOperators[Any, Any]:
     """The operators of one voxel grid on ``device`` = ``auto``, ``cpu`` or ``gpu``, see `VoxelOperators`.
 
-    ``auto`` takes a GPU if there is one with room for the solver.
+    ``auto`` takes a GPU if there is one with room for the solver. Where several processes compute together the operators are
+    theirs, if each can have a part of a periodic grid.
 
     Args:
         boundary: ``periodic``, ``kinematic`` or ``static``.
@@ -47,9 +48,19 @@ def voxel_operators(
     Raises:
         DeviceError: ``gpu`` was asked for and there is none, or not enough of its memory.
     """
+    dtype = "float64" if precision == "double" else "float32"
+    shared = (shape, spacing, components, dtype, full)
     if leading():
-        return _of_ranks(boundary, shape, spacing, components, precision, full, threads)
-    if gpu_wanted(device):
+        if device == "gpu":
+            raise DeviceError("device=gpu: several processes compute on CPUs\n  start one process for a GPU")
+        if boundary == "periodic" and world().size <= min(shape[0], shape[1] if shape[1] > 1 else shape[2] // 2 + 1):
+            from .ranks import RanksVoxelOperators
+
+            return RanksVoxelOperators(*shared, threads or threads_of_rank())
+        log.info(
+            "%s cannot be parted among the ranks: rank 0 alone computes", "walls" if boundary != "periodic" else shape
+        )
+    elif gpu_wanted(device):
         backend = _gpu(precision)
         need, free = device_bytes(shape, components, precision), backend.memory_available()
         if need <= free:
@@ -58,45 +69,13 @@ def voxel_operators(
         if device == "gpu":
             raise DeviceError(f"device=gpu: {short}\n  Use device=cpu, or single precision.")
         log.info("%s; computing on the CPU", short)
-    return _on_cpu(boundary, shape, spacing, components, precision, full, threads)
-
-
-def _on_cpu(
-    boundary: str,
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    components: int,
-    precision: str,
-    full: bool,
-    threads: int | None,
-) -> VoxelOperators[Any, Any]:
     from .cpu import CpuVoxelOperators, CpuWalledOperators
 
-    dtype = "float64" if precision == "double" else "float32"
-    shared = (shape, spacing, components, dtype, full, threads)
-    return CpuVoxelOperators(*shared) if boundary == "periodic" else CpuWalledOperators(boundary, *shared)
-
-
-def _of_ranks(
-    boundary: str,
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    components: int,
-    precision: str,
-    full: bool,
-    threads: int | None,
-) -> VoxelOperators[Any, Any]:
-    """Those of all ranks, if each can have a part, else of rank 0 alone."""
-    modes = shape[1] if shape[1] > 1 else shape[2] // 2 + 1
-    if boundary != "periodic" or world().size > min(shape[0], modes):
-        log.info(
-            "%s: rank 0 alone computes", "walls" if boundary != "periodic" else f"{shape} is too small for the ranks"
-        )
-        return _on_cpu(boundary, shape, spacing, components, precision, full, threads)
-    from .ranks import RanksVoxelOperators
-
-    dtype = "float64" if precision == "double" else "float32"
-    return RanksVoxelOperators(shape, spacing, components, dtype, full, threads or threads_of_rank())
+    return (
+        CpuVoxelOperators(*shared, threads)
+        if boundary == "periodic"
+        else CpuWalledOperators(boundary, *shared, threads)
+    )
 
 
 def on_gpu(

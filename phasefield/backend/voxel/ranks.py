@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import DeviceError
 from ..ranks.member import Slice
 from ..ranks.team import Team, team
 from .nodes import centre_gradient
@@ -172,4 +173,6 @@ class RanksVoxelOperators:
         self._ask("direction", beta, p.slice, w.slice, None if scaling is None else scaling.slice)
 
     def surface(self, tensors: RanksTensorField, stiff: np.ndarray) -> Any:
-        raise NotImplementedError("has_surface says so")
+        raise DeviceError(
+            "solver.preconditioner: green-schwarz is not for several processes\n  use green or green-jacobi"
+        )
