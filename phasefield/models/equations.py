@@ -48,6 +48,8 @@ def _rate(model: EnergyModel, i: int) -> str:
     f, s = model.components[i]
     mobility, mu = sp.Symbol(f"M_{f.name}"), sp.Symbol(f"mu_{s.name}")
     law = f"div(M_{f.name}*grad({mu}))" if f.law is not None and f.kinetics.conserved else ""
+    cross = {} if f.law is None else f.law.cross
+    law += "".join(f" + div(M_{f.name}_{other}*grad(mu_{other}))" for other in cross)
     law = law or _text(f.kinetics.law(mobility, mu, sp.Function("lap")))
     sources = (found for term in model.terms if (found := term.source(i)) is not None)
     return " + ".join([f"d{s.name}/dt = {law}", *map(_text, sources)])
