@@ -17,6 +17,7 @@ from ..errors import ConfigError, NotConverged
 from . import onsager
 from .anisotropy import potential as bent
 from .energy import COORDINATES, EnergyModel, OrderParameter
+from .normal import NORMAL
 from .parameters import TIME
 from .spectrum import Spectrum
 from .terms import Gradient
@@ -315,12 +316,20 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
         if f.law is None:
             rate = f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
         else:
-            entries = [model.values(m).xreplace(table) for m in f.law.entries]
+            turned = _normal(table[s]) if f.law.normal else {}
+            entries = [model.values(m).xreplace(table).xreplace(turned) for m in f.law.entries]
             rate = f.kinetics.motion(entries * (3 // len(entries) or 1), mu, _derivative)
             for other, entry in f.law.cross.items():
                 rate += f.kinetics.motion([model.values(entry).xreplace(table)] * 3, potentials[other], _derivative)
         sources[s.name] = sp.diff(table[s], TIME) - rate
     return sources
+
+
+def _normal(u: sp.Expr) -> dict[sp.Expr, sp.Expr]:
+    """The normal of a field in closed form."""
+    p = [_derivative(u, axis) for axis in range(len(NORMAL))]
+    length = sp.sqrt(sum(q**2 for q in p))
+    return {n: -q / length for n, q in zip(NORMAL, p, strict=True)}
 
 
 def _bent(f: OrderParameter, u: sp.Expr) -> sp.Expr:

@@ -24,8 +24,9 @@ from ..symbolic import Symbols, check_names, component_symbols, differentiate, p
 from . import mobility as mobilities
 from . import onsager
 from . import parameters as given_parameters
-from .anisotropy import Anisotropy, read, uses_normal
+from .anisotropy import Anisotropy, read
 from .kinetics import KINETICS, Kinetics
+from .normal import uses_normal
 from .parameters import Course
 from .terms import TERMS, Term
 from .walls import Lifting
@@ -211,7 +212,8 @@ class EnergyModel:
         bodies: list[set[int]] = []
         for i, part in enumerate(slices):
             law = self.order_parameters[i].law
-            laws = [e for e in (*self.potentials[part], *self.sources[part]) if e is not None]
+            forces = self.order_parameters[i].values.get("force") or ()
+            laws = [e for e in (*self.potentials[part], *self.sources[part], *forces) if e is not None]
             laws += () if law is None else (*law.entries, *law.cross.values(), *map(self._symbol_of, law.cross))
             body = {i, *(owner[s] for e in laws for s in e.free_symbols if s in owner)}
             joined = [b for b in bodies if b & body]
@@ -239,8 +241,13 @@ class EnergyModel:
 
     @property
     def varies(self) -> bool:
-        """Whether the mobility of some field depends on the fields or on time."""
+        """Whether the mobility of some field depends on the fields, on time or on the normal."""
         return any(f.law is not None and f.law.varies for f in self.order_parameters)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether a run may change the range of some mobility."""
+        return any(f.law is not None and f.law.varies and not f.law.normal for f in self.order_parameters)
 
     def slices(self) -> dict[str, slice]:
         """Buffer components of every field."""
@@ -464,6 +471,19 @@ class Reader:
         from .wulff import convexified
 
         return convexified(law, self._parameters, key)
+
+    def uses_normal(self, key: str, value: Any) -> bool:
+        """Whether a value is an expression in the normal, see `phasefield.models.normal.uses_normal`."""
+        return uses_normal(value, key, list(self._parameters))
+
+    def kinetic(self, key: str, value: Any) -> mobilities.Law | tuple[float, None]:
+        """A mobility that depends on the normal, see `phasefield.models.kinetic.read`, which tells what it raises; a number where
+        nothing of it is left."""
+        from .kinetic import read as read_kinetic  # which makes operations
+
+        names = [s.name for s in self.unknowns]
+        found = read_kinetic(key, str(value), self._parameters, list(self._courses), self._axes, names)
+        return found if isinstance(found, mobilities.Law) else (self._number(key, found), None)
 
     def operator(self, key: str, value: Any) -> sp.Expr:
         """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from .kinetics import Kinetics
+from .normal import NORMAL
 
 if TYPE_CHECKING:
     from ..grid import Grid
@@ -52,6 +53,11 @@ class Law:
     @property
     def varies(self) -> bool:
         return any(not entry.is_number for entry in (*self.entries, *self.cross.values()))
+
+    @property
+    def normal(self) -> bool:
+        """Whether it depends on the normal of the interface (`phasefield.models.kinetic`)."""
+        return bool(self.entries[0].free_symbols & set(NORMAL))
 
     @property
     def partial(self) -> bool:
@@ -101,6 +107,15 @@ def read(key: str, value: Any, kinetics: Kinetics, reader: Reader) -> tuple[floa
         if not 1 <= len(value) <= 3:
             raise ConfigError(key, f"has {len(value)} entries", "give one number or expression, or one per axis")
     parts = list(value) if isinstance(value, list | tuple) else [value]
+    if len(parts) == 1 and reader.uses_normal(key, parts[0]):
+        if kinetics.conserved:
+            raise ConfigError(
+                key,
+                f"{parts[0]} depends on the normal, and the field is conserved",
+                "a mobility of the normal is for fields that are not conserved; a conserved one takes an entry per axis",
+            )
+        kinetic = reader.kinetic(key, parts[0])
+        return kinetic if isinstance(kinetic, tuple) else (max(kinetic.references), kinetic)
     found = [reader.law(key, part) for part in parts]
     if all(isinstance(part, float) for part in found) and len(found) == 1:
         return float(found[0]), None

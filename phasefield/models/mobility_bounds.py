@@ -47,6 +47,9 @@ def references(
         if f.law is None:
             found.append(None)
             continue
+        if f.law.normal:  # known since it was read, and the same in every state
+            found.append(f.law.references)
+            continue
         values = tuple(_largest(model, f, i, states, end, follow) for i in range(len(f.law.entries)))
         if f.law.cross:
             values = (onsager.largest(model, n, states, _times(model, end), follow),)
@@ -97,6 +100,11 @@ def _function(model: EnergyModel, entry: sp.Expr) -> Any:
 # -- along a run -------------------------------------------------------------------------------------------------------
 
 
+def _watched(f: OrderParameter) -> tuple[sp.Expr, ...]:
+    """Mobilities that a run may change; one of the normal is known in all directions."""
+    return () if f.law is None or f.law.normal else f.law.entries
+
+
 def range_kernel(model: EnergyModel, scalars: Sequence[str]) -> Kernel:
     """Sums up the cells of a state in ``work``: the least and the largest value of every entry, as ``least_FIELD_ENTRY``, ...
 
@@ -105,7 +113,7 @@ def range_kernel(model: EnergyModel, scalars: Sequence[str]) -> Kernel:
     """
     names, found = model.on("work"), {}
     for n, f in enumerate(model.order_parameters):
-        for e, entry in enumerate(f.law.entries if f.law is not None else ()):
+        for e, entry in enumerate(_watched(f)):
             found[f"least_{n}_{e}"] = Reduction("min", entry.xreplace(names))
             bound = onsager.bounds(model, n) if f.law is not None and f.law.cross else entry
             found[f"most_{n}_{e}"] = Reduction("max", bound.xreplace(names))
@@ -118,8 +126,8 @@ def followed(model: EnergyModel, found: Mapping[str, float]) -> list[tuple[float
     """New references where some entry has come to exceed its own by more than L bears, or has fallen in time; else None."""
     now: list[tuple[float, ...] | None] = []
     for n, f in enumerate(model.order_parameters):
-        if f.law is None:
-            now.append(None)
+        if f.law is None or f.law.normal:
+            now.append(None if f.law is None else f.law.references)
             continue
         values = []
         for e, (entry, reference) in enumerate(zip(f.law.entries, f.law.references, strict=True)):
@@ -138,7 +146,7 @@ def negative(model: EnergyModel, found: Mapping[str, float], cells: Any, t: floa
         cells: gives the state, shape ``(components, *grid.shape)``; called only where there is something to find.
     """
     for n, f in enumerate(model.order_parameters):
-        for e, entry in enumerate(f.law.entries if f.law is not None else ()):
+        for e, entry in enumerate(_watched(f)):
             least = found[f"least_{n}_{e}"]
             assert f.law is not None
             if math.isnan(least) or least >= -NEGATIVE * f.law.references[e] or least >= 0:

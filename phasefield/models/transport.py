@@ -8,7 +8,8 @@ A constant reference M_ref stays in L; with mu the whole variational derivative,
 The sum with L u is div(M grad mu) + s, or -M mu + s, whatever M_ref is. Gradient and divergence are each other's negative
 transposes on every grid (`phasefield.codegen.Derivative`), so that the discrete energy falls: its rate is -<grad mu, M grad mu>,
 and what the grid's highest modes, whose derivative vanishes, lose besides by M_ref. The mean is not touched. A component takes
-2 + 2 d transforms in d dimensions, one that is not conserved 3.
+2 + 2 d transforms in d dimensions, one that is not conserved 3, and more where M depends on the normal
+(`phasefield.models.kinetic`).
 
 Where fields are coupled (`phasefield.models.onsager`), the flux of one has the gradients of the others' mu besides. With numbers
 alone none of it leaves the modes, and no transform is added:
@@ -31,6 +32,7 @@ import sympy as sp
 
 from ..backend import Apply, Forward, Inverse, Operation
 from ..codegen import Derivative, Kernel, PerMode, array_symbol
+from . import kinetic
 from .onsager import limited
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Transport:
         partial = [i for i, (f, _) in enumerate(model.components) if f.law is not None and f.law.partial]
         self.divergences = [i for i in partial if model.components[i][0].kinetics.conserved]
         self._relaxing = [i for i in partial if i not in self.divergences]
+        self._turned = kinetic.members(model)
         self._cross = {i: self._coupled(i) for i in self.divergences}
         # Rows of numbers stay in modes. The others flow by gradients of their own and of those that they are coupled to.
         flowing = [i for i in self.divergences if self._law(i).varies]
@@ -84,7 +87,8 @@ class Transport:
             _LINEAR: len(self.divergences),
             **{self._flux(a): len(self._sloped) for a in self._axes},
         }
-        self.temporaries: Mapping[str, int] = {name: count for name, count in counts.items() if count}
+        found = {name: count for name, count in counts.items() if count}
+        self.temporaries: Mapping[str, int] = {**found, **kinetic.temporaries(model, dim)}
 
     def _entries(self, name: str) -> int:
         return next(len(f.law.entries) for f in self._model.order_parameters if f.name == name and f.law is not None)
@@ -121,7 +125,10 @@ class Transport:
         """What a mobility that varies adds to the channel of a component that is not conserved; 0 for all others."""
         if i not in self._relaxing:
             return sp.S.Zero
-        (excess,) = self._excess(i)
+        if i in self._turned:
+            excess: sp.Expr = array_symbol(kinetic.MOBILITY, self._turned.index(i))
+        else:
+            (excess,) = self._excess(i)
         return excess * (force + array_symbol(_BEND, self._relaxing.index(i)))
 
     def cells(self) -> dict[str, list[sp.Expr]]:
@@ -152,7 +159,8 @@ class Transport:
         arrays |= {name: n for term in self._model.terms for name, n in term.temporaries.items()}
         kernel = Kernel("flow_potential", "spectral", arrays, outputs, scalars=scalars)
         bend = [Inverse(_BEND, len(self._relaxing))] if self._relaxing else []
-        return [Apply(kernel, {"state": array}), *bend]
+        turned = kinetic.operations(self._model, array, len(self._axes), scalars)
+        return [Apply(kernel, {"state": array}), *bend, *turned]
 
     def _driven(self, i: int, axis: int) -> sp.Expr:
         """What walls add to the gradient of mu along an axis, in cells."""
