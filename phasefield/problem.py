@@ -17,6 +17,7 @@ from .grid import AXIS_NAMES, Grid
 from .initial import Rows, Sample, initial_rows, merge_initial, slabs
 from .keys.renamed import of_earlier
 from .models import EnergyModel, check_axes, referenced, references
+from .models.kinetic import check as check_kinetic
 from .models.resolution import Resolution, resolution
 from .pace import check_noise
 from .specs import ARRAY, FieldSpec, RunSpec
@@ -110,6 +111,7 @@ def check_terms(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
         ConfigError, ExpressionError: there is one.
     """
     check_axes(model, grid)
+    check_kinetic(model, grid)
     for term in model.terms:
         term.check(grid, {name: vars(f) for name, f in spec.model.fields.items()})
     check_noise(spec.time, model)

@@ -154,7 +154,7 @@ class Simulation:
         self._looks = self.backend.program(self.layout, looks) if looks else None
         self._to_modes = self.backend.program(self.layout, self.split.modes("u"))
         self._to_cells = self.backend.program(self.layout, self.split.cells("u"))
-        ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.varies else []
+        ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.drifts else []
         self._mobilities = self.backend.program(self.layout, ranges) if ranges else None
         self._nucleating = nucleators(self.model, self.grid, spec.seed)
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)

@@ -179,7 +179,7 @@ def test_a_benchmark_goes_on_and_is_handed_in(phasefield: Command, tmp_path: Pat
 def test_the_catalogue() -> None:
     made = benchmarks()
     assert [b.name for b in made] == [
-        *("1a", "1b", "2a", "2b"),
+        *("1a", "1b", "2a", "2b", "3a"),
         *(f"4{c}" for c in "abcdefgh"),
         "6a",
         "7a",

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from .energy import EnergyModel, OrderParameter
     from .growth import Amplification
     from .kinetics import KINETICS, Kinetics
-    from .mobility import check_axes, followed, negative, range_kernel, referenced, references
+    from .mobility import check_axes, referenced
+    from .mobility_bounds import followed, negative, range_kernel, references
     from .scales import energy_noise, energy_terms
     from .split import SpectralSplit, Split
     from .stabilizer import Curvature, Stabilizer, stabilizers
@@ -33,11 +34,11 @@ _WHERE = {
     "energy_noise": "scales",
     "energy_terms": "scales",
     "check_axes": "mobility",
-    "followed": "mobility",
-    "negative": "mobility",
-    "range_kernel": "mobility",
+    "followed": "mobility_bounds",
+    "negative": "mobility_bounds",
+    "range_kernel": "mobility_bounds",
     "referenced": "mobility",
-    "references": "mobility",
+    "references": "mobility_bounds",
     "stabilizers": "stabilizer",
 }
 __all__ = [

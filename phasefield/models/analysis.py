@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..codegen import K2, K2_ALONG, K_ALONG
 from ..errors import ConfigError, NotConverged
+from . import onsager
 from .anisotropy import potential as bent
 from .energy import COORDINATES, EnergyModel, OrderParameter
+from .normal import NORMAL
 from .parameters import TIME
 from .spectrum import Spectrum
 from .terms import Gradient
@@ -153,13 +155,13 @@ def _hessian(model: EnergyModel, state: Mapping[str, float]) -> Array:
 
 
 def _growth_matrix(model: EnergyModel, spectrum: Spectrum, hessian: Array, k: float) -> tuple[Array, Array]:
-    """``-sqrt(Q) (H + diag(A(k))) sqrt(Q)``, symmetric and of the same eigenvalues, and its derivative in k."""
+    """``-sqrt(Q) (H + diag(A(k))) sqrt(Q)``, symmetric, with the eigenvalues of ``-Q (H + diag(A(k)))``, and its slope in k."""
     conserved = np.array([f.kinetics.conserved for f, _ in model.components])
-    root = np.sqrt([f.mobility for f, _ in model.components])
-    q, dq = np.where(conserved, root * k, root), np.where(conserved, root, 0.0)
+    root = onsager.root(model)
+    q, dq = root * np.where(conserved, k, 1.0), root * np.where(conserved, 1.0, 0.0)
     inner = hessian + np.diag(spectrum.along(np.array([k]))[0])
-    change = np.outer(dq, q) * inner + np.outer(q, dq) * inner + np.outer(q, q) * np.diag(spectrum.slope(k))
-    return -np.outer(q, q) * inner, -change
+    turned = q.T @ inner @ dq
+    return -(q.T @ inner @ q), -(turned + turned.T + q.T @ np.diag(spectrum.slope(k)) @ q)
 
 
 def _only_scalar(model: EnergyModel) -> OrderParameter:
@@ -299,7 +301,7 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
     def laplacian(expr: sp.Expr) -> sp.Expr:
         return sum((sp.diff(expr, sp.Symbol(x, real=True), 2) for x in COORDINATES), sp.Integer(0))
 
-    sources = {}
+    potentials = {}
     for (f, s), potential in zip(model.components, model.potentials, strict=True):
         u = table[s]
         mu = model.values(potential).xreplace(table) + model.values(_bent(f, u))
@@ -307,13 +309,27 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
         for term in model.terms:
             if not isinstance(term, Gradient) and (symbol := term.symbol(i, WAVES)) is not None:
                 mu += _filtered(symbol.xreplace({model.argument(n): v for n, v in model.scalars.items()}), u)
+        potentials[s.name] = mu
+    sources = {}
+    for f, s in model.components:
+        mu = potentials[s.name]
         if f.law is None:
             rate = f.kinetics.law(sp.Float(f.mobility, 17), mu, laplacian)
         else:
-            entries = [model.values(m).xreplace(table) for m in f.law.entries]
+            turned = _normal(table[s]) if f.law.normal else {}
+            entries = [model.values(m).xreplace(table).xreplace(turned) for m in f.law.entries]
             rate = f.kinetics.motion(entries * (3 // len(entries) or 1), mu, _derivative)
-        sources[s.name] = sp.diff(u, TIME) - rate
+            for other, entry in f.law.cross.items():
+                rate += f.kinetics.motion([model.values(entry).xreplace(table)] * 3, potentials[other], _derivative)
+        sources[s.name] = sp.diff(table[s], TIME) - rate
     return sources
+
+
+def _normal(u: sp.Expr) -> dict[sp.Expr, sp.Expr]:
+    """The normal of a field in closed form."""
+    p = [_derivative(u, axis) for axis in range(len(NORMAL))]
+    length = sp.sqrt(sum(q**2 for q in p))
+    return {n: -q / length for n, q in zip(NORMAL, p, strict=True)}
 
 
 def _bent(f: OrderParameter, u: sp.Expr) -> sp.Expr:

@@ -21,19 +21,17 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, ExpressionError
+from ..errors import ConfigError
 from ..grid import Grid
-from ..symbolic import Symbols, differentiate, parse
+from ..symbolic import differentiate
+from .normal import NORMAL, directions, expression, told, unit
 
 Array = NDArray[np.float64]
 
-NAMES = ("n_x", "n_y", "n_z", "theta")
-NORMAL = sp.symbols("n_x n_y n_z", real=True)
-_THETA = sp.Symbol("theta", real=True)
 _P = sp.symbols("p_x p_y p_z", real=True)
 
-#: Directions that are looked at: along a circle, and over a sphere, where the extremes are then followed in circles around them.
-_CIRCLE, _SPHERE, _AROUND, _ROUNDS = 7200, 12000, 96, 5
+#: Directions in a circle around an extreme, and circles that it is followed in.
+_AROUND, _ROUNDS = 96, 5
 #: Part of |p| over which the force is differentiated, and of the largest eigenvalue up to which a negative one is the error of
 #: that.
 _STEP, _ROUNDOFF = 1e-5, 1e-7
@@ -92,26 +90,6 @@ class Anisotropy:
         return self.weakest >= -_ROUNDOFF * self.stiffest
 
 
-def uses_normal(value: Any, key: str, parameters: Sequence[str]) -> bool:
-    """Whether a value of ``kappa`` is an expression in the normal.
-
-    Raises:
-        ConfigError: it is, and a parameter has one of these names.
-    """
-    if not isinstance(value, str):
-        return False
-    used = {name for name in NAMES if name in _words(value)}
-    if taken := sorted(used & set(parameters)):
-        raise ConfigError(
-            f"model.parameters.{taken[0]}", f"{key} uses this name for the normal of an interface", "rename it"
-        )
-    return bool(used)
-
-
-def _words(text: str) -> set[str]:
-    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
-
-
 def read(key: str, text: str, parameters: Mapping[str, float], moving: Sequence[str], axes: int) -> Anisotropy:
     """kappa(n) from a text.
 
@@ -130,23 +108,7 @@ def read(key: str, text: str, parameters: Mapping[str, float], moving: Sequence[
 @lru_cache(64)
 def _read(key: str, text: str, known: tuple[tuple[str, float], ...], moving: tuple[str, ...], axes: int) -> Anisotropy:
     parameters = dict(known)
-    expr = parse(text, key, Symbols({}, tuple(parameters), (*NAMES, "t")))
-    timed = {s.name for s in expr.free_symbols} & {"t", *moving}
-    if timed:
-        raise ConfigError(
-            key, f"depends on time by {min(timed)}; a coefficient that depends on the normal is a constant in time"
-        )
-    if _THETA in expr.free_symbols:
-        if axes == 3:
-            raise ConfigError(
-                key,
-                f"{text} has the angle theta, which is not defined at the poles of three dimensions",
-                "write it in n_x, n_y and n_z: (n_x**2 + n_y**2)**3*cos(6*theta) is n_x**6 - 15*n_x**4*n_y**2 + "
-                "15*n_x**2*n_y**4 - n_y**6",
-            )
-        expr = _without_angle(expr, key, text, parameters)
-    if axes < 3:
-        expr = expr.xreplace(dict.fromkeys(NORMAL[axes:], sp.S.Zero))
+    expr = expression(key, text, parameters, moving, axes)
     return made(expr, text, parameters, axes, key)
 
 
@@ -154,52 +116,6 @@ def made(expr: sp.Expr, text: str, parameters: Mapping[str, float], axes: int, k
     """The law of an expression in `NORMAL` and the parameters; raises what `read` does."""
     numbers = Numbers(expr, parameters, axes, key, text)
     return Anisotropy(expr, text, numbers=numbers, **numbers.found())
-
-
-def _without_angle(expr: sp.Expr, key: str, text: str, parameters: Mapping[str, float]) -> sp.Expr:
-    """Sines and cosines of multiples of theta as products of the normal's components."""
-    values = {sp.Symbol(name, real=True): sp.Float(v, 17) for name, v in parameters.items()}
-
-    def fail(problem: str) -> ExpressionError:
-        return ExpressionError(
-            key, text, max(0, text.find("theta")), problem, "write it as in 1 + 0.05*cos(4*(theta - 0.1))"
-        )
-
-    def rewritten(call: sp.Expr) -> sp.Expr:
-        argument = sp.expand(call.args[0])
-        times = argument.coeff(_THETA, 1)
-        phase = argument.coeff(_THETA, 0)
-        if sp.expand(argument - times * _THETA - phase) != 0 or not (times.free_symbols | phase.free_symbols) <= set(
-            values
-        ):
-            raise fail("the argument of a sine or cosine is not a multiple of theta plus a constant")
-        number = float(times.xreplace(values))
-        if abs(number - round(number)) > _DIFFERENT:
-            raise fail(
-                f"kappa would jump where the angle wraps around: theta is multiplied by {number:g}, no whole number"
-            )
-        cosine, sine = _multiple(round(number))
-        if isinstance(call, sp.cos):
-            return sp.cos(phase) * cosine - sp.sin(phase) * sine
-        return sp.sin(phase) * cosine + sp.cos(phase) * sine
-
-    found = expr.replace(lambda e: isinstance(e, sp.cos | sp.sin) and _THETA in e.free_symbols, rewritten)
-    if _THETA in found.free_symbols:
-        raise fail("theta stands outside of a sine or cosine, where kappa would jump as the angle wraps around")
-    return found
-
-
-def _multiple(m: int) -> tuple[sp.Expr, sp.Expr]:
-    """cos(m theta) and sin(m theta) from those of theta, n_x and n_y, by doubling: exact to round-off for any m."""
-    result, power = (sp.S.One, sp.S.Zero), (NORMAL[0], NORMAL[1])
-    for bit in reversed(bin(abs(m))[2:]):
-        if bit == "1":
-            result = (
-                result[0] * power[0] - result[1] * power[1],
-                result[0] * power[1] + result[1] * power[0],
-            )
-        power = (power[0] ** 2 - power[1] ** 2, 2 * power[0] * power[1])
-    return result[0], result[1] if m >= 0 else -result[1]
 
 
 def check(law: Anisotropy, key: str, grid: Grid, regular: bool) -> None:
@@ -224,26 +140,13 @@ def check(law: Anisotropy, key: str, grid: Grid, regular: bool) -> None:
         raise ConfigError(
             key,
             f"{law.text} is so strong that some orientations are unstable: the stiffness of an interface with "
-            f"{_direction(np.array(law.worst))} is negative, and the equation has no solution",
+            f"{told(np.array(law.worst))} is negative, and the equation has no solution",
             "make it weaker ((1 + delta*cos(m*theta))**2 needs delta <= 1/(m**2 - 1)); or set convexify: true, which leaves "
             "those orientations out in two dimensions; or bound the curvature of corners by operator: beta*k2**2 with beta > 0",
         )
 
 
 # -- forces ------------------------------------------------------------------------------------------------------------
-
-
-def unit(p: Sequence[sp.Expr]) -> tuple[list[sp.Expr], sp.Expr]:
-    """n = -p/|p| and |p| in a form that neither overflows nor loses digits, whatever unit p has; without a gradient n = -e_x.
-
-    kappa has no value there, but e and de/dp vanish with p.
-    """
-    most = sp.Max(*(sp.Abs(q) for q in p)) if len(p) > 1 else sp.Abs(p[0])
-    # Cases keep SymPy from multiplying powers out, so that every quotient is computed once.
-    scaled = [sp.Piecewise((q / most, most > 0), (sp.Integer(a == 0), True)) for a, q in enumerate(p)]
-    length = sp.sqrt(sum(q**2 for q in scaled))
-    normal = [sp.Piecewise((-q / length, most > 0), (-sp.Integer(a == 0), True)) for a, q in enumerate(scaled)]
-    return normal, most * length
 
 
 def excess(law: Anisotropy, p: Sequence[sp.Expr], reference: sp.Expr) -> tuple[list[sp.Expr], sp.Expr]:
@@ -324,12 +227,12 @@ class Numbers:
         n = directions(self._axes)
         kappa = self.kappa(n)
         if not np.isfinite(kappa).all():
-            raise ConfigError(self._key, f"{self._text} is not finite at {_direction(n[:, ~np.isfinite(kappa)][:, 0])}")
+            raise ConfigError(self._key, f"{self._text} is not finite at {told(n[:, ~np.isfinite(kappa)][:, 0])}")
         low, at = self._extreme(lambda n: self.kappa(n), n)
         if low <= 0:
             raise ConfigError(
                 self._key,
-                f"{self._text} is {low:.6g} at {_direction(at)}; it must be > 0 in every direction",
+                f"{self._text} is {low:.6g} at {told(at)}; it must be > 0 in every direction",
                 "make the anisotropy weaker",
             )
         high = -self._extreme(lambda n: -self.kappa(n), n)[0]
@@ -387,7 +290,7 @@ class Numbers:
             if before is not None and jump > _JUMP * before > 0:
                 raise ConfigError(
                     self._key,
-                    f"{self._text} has a kink at {_direction(start)}",
+                    f"{self._text} has a kink at {told(start)}",
                     "round it, as in sqrt(0.01 + n_x**2) in place of abs(n_x)",
                 )
 
@@ -400,22 +303,6 @@ def _function(symbols: Sequence[sp.Symbol], exprs: Sequence[sp.Expr]) -> Callabl
             return np.array([np.broadcast_to(np.asarray(v, dtype=float), n.shape[1:]) for v in compiled(*n)])
 
     return at
-
-
-def directions(axes: int) -> Array:
-    """Unit vectors all over a pair of points, a circle or a sphere, shape ``(axes, count)``."""
-    if axes == 1:
-        return np.array([[1.0, -1.0]])
-    if axes == 2:
-        angles = 2 * math.pi * np.arange(_CIRCLE) / _CIRCLE
-        return np.stack([np.cos(angles), np.sin(angles)])
-    # A spiral of the golden angle covers the sphere evenly.
-    heights = 1 - (2 * np.arange(_SPHERE) + 1) / _SPHERE
-    turns = math.pi * (3 - math.sqrt(5)) * np.arange(_SPHERE)
-    ring = np.sqrt(1 - heights**2)
-    rest = np.stack([ring * np.cos(turns), ring * np.sin(turns), heights])
-    corners = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if x or y or z]).T
-    return np.concatenate([corners / np.linalg.norm(corners, axis=0), rest], axis=1)
 
 
 def _around(n: Array, reach: float) -> Array:
@@ -438,7 +325,3 @@ def _circles(axes: int) -> list[Array]:
     rng = np.random.Generator(np.random.Philox(1))
     frames = [np.eye(3), *(np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(6))]
     return [frame[:, [a, b]] @ circle for frame in frames for a, b in ((0, 1), (1, 2), (0, 2))]
-
-
-def _direction(n: Array) -> str:
-    return "n = (" + ", ".join(f"{round(float(c), 4) + 0.0:.4g}" for c in n) + ")"

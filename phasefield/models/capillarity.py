@@ -22,6 +22,7 @@ import sympy as sp
 
 from ..backend import Apply, Forward, Inverse, Operation
 from ..codegen import Derivative, Kernel, PerMode, Reduction, array_symbol
+from . import kinetic
 from .anisotropy import Anisotropy, excess
 
 if TYPE_CHECKING:
@@ -67,11 +68,19 @@ def operations(
         for own, f in zip(forces, force, strict=True):
             own.append(f.xreplace(parameters))
         density += energy.xreplace(parameters)
+    outputs: dict[str, list[sp.Expr | None]] = {name: list(own) for name, own in zip(used, forces, strict=True)}
+    if any(i in kinetic.members(model) for i, _ in members):  # which the gradients, here at hand, tell as well
+        places = kinetic.members(model)
+        found: list[sp.Expr | None] = [None] * len(places)
+        for j, (i, _) in enumerate(members):
+            if i in places:
+                found[places.index(i)] = kinetic.excess(model, i, [array_symbol(name, j) for name in used])
+        outputs[kinetic.MOBILITY], sizes[kinetic.MOBILITY] = found, len(places)
     turn = Kernel(
         "gradient_force",
         "real",
         sizes,
-        dict(zip(used, forces, strict=True)),
+        outputs,
         {"cells_gradient": Reduction("sum", density)},
         names,
     )

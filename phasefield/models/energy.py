@@ -22,9 +22,11 @@ from ..errors import ConfigError
 from ..grid import Grid
 from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
 from . import mobility as mobilities
+from . import onsager
 from . import parameters as given_parameters
-from .anisotropy import Anisotropy, read, uses_normal
+from .anisotropy import Anisotropy, read
 from .kinetics import KINETICS, Kinetics
+from .normal import uses_normal
 from .parameters import Course
 from .terms import TERMS, Term
 from .walls import Lifting
@@ -210,12 +212,16 @@ class EnergyModel:
         bodies: list[set[int]] = []
         for i, part in enumerate(slices):
             law = self.order_parameters[i].law
-            laws = [e for e in (*self.potentials[part], *self.sources[part]) if e is not None]
-            laws += () if law is None else law.entries
+            forces = self.order_parameters[i].values.get("force") or ()
+            laws = [e for e in (*self.potentials[part], *self.sources[part], *forces) if e is not None]
+            laws += () if law is None else (*law.entries, *law.cross.values(), *map(self._symbol_of, law.cross))
             body = {i, *(owner[s] for e in laws for s in e.free_symbols if s in owner)}
             joined = [b for b in bodies if b & body]
             bodies = [*(b for b in bodies if b not in joined), body.union(*joined)]
         return [sorted(body) for body in bodies]
+
+    def _symbol_of(self, name: str) -> sp.Symbol:
+        return self.unknowns[self.slices()[name].start]
 
     @property
     def gradient_flow(self) -> bool:
@@ -235,8 +241,13 @@ class EnergyModel:
 
     @property
     def varies(self) -> bool:
-        """Whether the mobility of some field depends on the fields or on time."""
+        """Whether the mobility of some field depends on the fields, on time or on the normal."""
         return any(f.law is not None and f.law.varies for f in self.order_parameters)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether a run may change the range of some mobility."""
+        return any(f.law is not None and f.law.varies and not f.law.normal for f in self.order_parameters)
 
     def slices(self) -> dict[str, slice]:
         """Buffer components of every field."""
@@ -265,6 +276,10 @@ class EnergyModel:
                     values[f"{key}_{i}"] = value
                 elif isinstance(value, tuple) and all(isinstance(part, float) for part in value):
                     values |= {f"{key}_{axis}_{i}": part for axis, part in zip(COORDINATES, value, strict=False)}
+            if f.law is not None and f.law.cross and not f.law.varies:
+                values[f"coupling_{i}_{i}"] = float(f.law.entries[0])
+                places = {other.name: j for j, other in enumerate(self.order_parameters)}
+                values |= {f"coupling_{i}_{places[name]}": float(m) for name, m in f.law.cross.items()}
         for term in self.terms:
             values |= term.constants
         return values
@@ -343,7 +358,7 @@ class EnergyModel:
         check_names(symbols, "model")
         start, courses = given_parameters.read(parameters)
         reader = Reader(fields, start, courses, axes)
-        built = []
+        built, rows = [], {}
         for item in order_parameters:
             key = f"model.fields.{item['name']}"
             kinetics = KINETICS.get(str(item.get("kinetics")))
@@ -355,13 +370,16 @@ class EnergyModel:
                 raise ConfigError(
                     f"{key}.components", f"is {components}; expected a whole number >= 1, or null for a scalar field"
                 )
-            mobility, law = mobilities.read(f"{key}.mobility", item["mobility"], kinetics, reader)
+            at = f"{key}.mobility"
+            own, cross = onsager.row(at, item["mobility"], item["name"], list(fields))
+            mobility, law = mobilities.read(at, own, kinetics, reader)
+            rows[item["name"]] = {o: (sp.sympify(reader.law(at, m, signed=True)), str(m)) for o, m in cross.items()}
             values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
             built.append(OrderParameter(item["name"], kinetics, mobility, components, values, law=law, **about))
         kept = {k: v for term in TERMS for k, v in term.configure(settings or {}, axes, reader).items()}
         expression = parse(energy, "model.energy", symbols)
-        return cls(name, expression, tuple(built), start, energy, settings=kept, courses=courses)
+        return cls(name, expression, onsager.coupled(built, rows), start, energy, settings=kept, courses=courses)
 
 
 #: Corners of tables in time that an expression which kernels evaluate may have.
@@ -454,14 +472,28 @@ class Reader:
 
         return convexified(law, self._parameters, key)
 
+    def uses_normal(self, key: str, value: Any) -> bool:
+        """Whether a value is an expression in the normal, see `phasefield.models.normal.uses_normal`."""
+        return uses_normal(value, key, list(self._parameters))
+
+    def kinetic(self, key: str, value: Any) -> mobilities.Law | tuple[float, None]:
+        """A mobility that depends on the normal, see `phasefield.models.kinetic.read`, which tells what it raises; a number where
+        nothing of it is left."""
+        from .kinetic import read as read_kinetic  # which makes operations
+
+        names = [s.name for s in self.unknowns]
+        found = read_kinetic(key, str(value), self._parameters, list(self._courses), self._axes, names)
+        return found if isinstance(found, mobilities.Law) else (self._number(key, found), None)
+
     def operator(self, key: str, value: Any) -> sp.Expr:
         """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""
         from .operators import read  # which evaluates models
 
         return self._constant(key, read(key, str(value), self._parameters))
 
-    def law(self, key: str, value: Any) -> float | sp.Expr:
-        """A finite number >= 0, or an expression that depends on the fields or on t, in which parameters in time are written out.
+    def law(self, key: str, value: Any, signed: bool = False) -> float | sp.Expr:
+        """A finite number, >= 0 unless it may have a sign, or an expression in the fields, t and the parameters, with those that
+        depend on time written out.
 
         Raises:
             ConfigError, ExpressionError: it is neither.
@@ -481,7 +513,7 @@ class Reader:
                     return expr
                 expr = reduced
             value = expr
-        return self._number(key, value)
+        return self._number(key, value, signed)
 
     def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
         """One expression in x, y, z, t, the parameters and the fields, or one per component.

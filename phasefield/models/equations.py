@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from .energy import COORDINATES, EnergyModel
-from .terms import Elastic, Gradient, Operator, Walls
+from .terms import Driving, Elastic, Gradient, Operator, Walls
 from .waves import WAVES
 
 #: Operations of an expression up to which a shorter form of it is looked for: factoring takes long beyond.
@@ -48,6 +48,8 @@ def _rate(model: EnergyModel, i: int) -> str:
     f, s = model.components[i]
     mobility, mu = sp.Symbol(f"M_{f.name}"), sp.Symbol(f"mu_{s.name}")
     law = f"div(M_{f.name}*grad({mu}))" if f.law is not None and f.kinetics.conserved else ""
+    cross = {} if f.law is None else f.law.cross
+    law += "".join(f" + div(M_{f.name}_{other}*grad(mu_{other}))" for other in cross)
     law = law or _text(f.kinetics.law(mobility, mu, sp.Function("lap")))
     sources = (found for term in model.terms if (found := term.source(i)) is not None)
     return " + ".join([f"d{s.name}/dt = {law}", *map(_text, sources)])
@@ -67,6 +69,9 @@ def _potential(model: EnergyModel, i: int) -> str:
         elif isinstance(term, Operator):
             if (symbol := f.values["operator"]) is not None:
                 parts.append(f"+ G_{f.name}*{s.name}, G_{f.name} = {_text(_plain(symbol))} in modes")
+        elif isinstance(term, Driving):
+            if (minus := term.force(i)) is not None:
+                parts.append(f"- ({_text(-minus)})")
         elif term.energetic and (term.symbol(i, WAVES) is not None or term.force(i)):
             parts.append(f"+ dF_{term.name}/d{s.name}")
     return " ".join([f"mu_{s.name} =", _text(_shortest(local)), *parts])

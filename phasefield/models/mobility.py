@@ -9,18 +9,17 @@ complex, too; what schemes of high order make of that: `phasefield.integrators.s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from ..codegen import Kernel, Reduction
 from ..errors import ConfigError
 from .kinetics import Kinetics
+from .normal import NORMAL
 
 if TYPE_CHECKING:
     from ..grid import Grid
@@ -31,13 +30,6 @@ TIME = sp.Symbol("t", real=True)
 #: A field that overshoots a pure phase may make M = c (1 - c) a little negative, which counts as 0; by more than this part of the
 #: largest value it is a mistake.
 NEGATIVE = 0.1
-#: How far M may exceed its reference before L is made anew, and the new reference over M: the third order bears 8/7, growing
-#: steps less, and every new start costs some steps. A law that falls in time is followed down when it has fallen so far.
-_EXCESS, _AHEAD, _FALLEN = 1.05, 1.25, 0.25
-#: Times at which a law that depends on time is looked at.
-_TIMES = 65
-
-_HINT = "write a law that is not negative there, such as max(M, 0) or c**2*(1 - c)**2"
 
 
 @dataclass(frozen=True)
@@ -47,18 +39,36 @@ class Law:
     Attributes:
         entries: M in the model's symbols and t; one, or one along every axis. texts: as they are written.
         references: for every entry what L is made with; 1 until `referenced`.
+        name: of the field whose row of a matrix it is. cross: other fields -> what couples the field to them
+            (`phasefield.models.onsager`). cross_texts: as they are written.
     """
 
     entries: tuple[sp.Expr, ...]
     texts: tuple[str, ...]
     references: tuple[float, ...]
+    name: str = ""
+    cross: Mapping[str, sp.Expr] = field(default_factory=dict)
+    cross_texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def varies(self) -> bool:
-        return any(not entry.is_number for entry in self.entries)
+        return any(not entry.is_number for entry in (*self.entries, *self.cross.values()))
+
+    @property
+    def normal(self) -> bool:
+        """Whether it depends on the normal of the interface (`phasefield.models.kinetic`)."""
+        return bool(self.entries[0].free_symbols & set(NORMAL))
+
+    @property
+    def partial(self) -> bool:
+        """Whether L holds but a part of the motion."""
+        return self.varies or bool(self.cross)
 
     @property
     def text(self) -> str:
+        if self.cross:
+            row = {self.name: self.texts[0], **self.cross_texts}
+            return f"{{{', '.join(f'{name}: {text}' for name, text in row.items())}}}"
         return self.texts[0] if len(self.texts) == 1 else f"[{', '.join(self.texts)}]"
 
     @property
@@ -88,7 +98,7 @@ def read(key: str, value: Any, kinetics: Kinetics, reader: Reader) -> tuple[floa
             raise ConfigError(
                 key,
                 "is a matrix; one mobility, or one along every axis is expected",
-                "mobilities that couple fields, or axes with each other, are not implemented",
+                "what couples fields is written by their names, as in {a: 2, b: -0.5}; axes are not coupled",
             )
         if not kinetics.conserved:
             raise ConfigError(
@@ -97,6 +107,15 @@ def read(key: str, value: Any, kinetics: Kinetics, reader: Reader) -> tuple[floa
         if not 1 <= len(value) <= 3:
             raise ConfigError(key, f"has {len(value)} entries", "give one number or expression, or one per axis")
     parts = list(value) if isinstance(value, list | tuple) else [value]
+    if len(parts) == 1 and reader.uses_normal(key, parts[0]):
+        if kinetics.conserved:
+            raise ConfigError(
+                key,
+                f"{parts[0]} depends on the normal, and the field is conserved",
+                "a mobility of the normal is for fields that are not conserved; a conserved one takes an entry per axis",
+            )
+        kinetic = reader.kinetic(key, parts[0])
+        return kinetic if isinstance(kinetic, tuple) else (max(kinetic.references), kinetic)
     found = [reader.law(key, part) for part in parts]
     if all(isinstance(part, float) for part in found) and len(found) == 1:
         return float(found[0]), None
@@ -150,111 +169,5 @@ def referenced(model: EnergyModel, references: Sequence[Sequence[float] | None])
     return replace(model, order_parameters=tuple(parameters))
 
 
-def references(
-    model: EnergyModel, states: NDArray[np.float64], end: float = 0.0, follow: bool = True
-) -> list[tuple[float, ...] | None]:
-    """For every field the largest mobilities over the states that a run visits; None for those that are numbers.
-
-    Args:
-        states: shape ``(components, n)``. end: the last time, until which laws are checked. follow: whether references follow a
-            law in time along the run (`followed`); else they are the largest until the end.
-
-    Raises:
-        ConfigError: a mobility that is nowhere finite, or is negative by more than `NEGATIVE` of its largest value.
-    """
-    return [
-        None if f.law is None else tuple(_largest(model, f, i, states, end, follow) for i in range(len(f.law.entries)))
-        for f in model.order_parameters
-    ]
-
-
-def _largest(
-    model: EnergyModel, f: OrderParameter, i: int, states: NDArray[np.float64], end: float, follow: bool
-) -> float:
-    assert f.law is not None
-    key, entry = f"model.fields.{f.name}.mobility", f.law.entries[i]
-    times = np.linspace(0.0, end, _TIMES) if TIME in entry.free_symbols else np.zeros(1)
-    values = _function(model, entry)(states[:, None, :], times[:, None])
-    if not np.isfinite(values).any():
-        raise ConfigError(key, f"{f.law.texts[i]} is not finite in any state that the run visits")
-    if not np.isfinite(values[:, np.isfinite(values).any(axis=0)]).all():
-        raise ConfigError(key, f"{f.law.texts[i]} does not stay finite until time.end = {end:g}")
-    values = np.where(np.isfinite(values), values, 0.0)
-    most = float(values.max())
-    row, column = np.unravel_index(int(values.argmin()), values.shape)
-    if values[row, column] < -NEGATIVE * max(most, 0.0) and values[row, column] < 0:
-        at = f" and t = {times[row]:.6g}" if len(times) > 1 else ""
-        where = f"{state_text(model, states[:, column])}{at}, where the run may come"
-        raise ConfigError(key, f"{f.law.texts[i]} is {values[row, column]:.6g} at {where}; it must be >= 0", _HINT)
-    return max(float(values[0].max()) if follow else most, 0.0)
-
-
-def _function(model: EnergyModel, entry: sp.Expr) -> Any:
-    """An entry as a function of states ``(components, ..., n)`` and times that broadcast with these."""
-    function = sp.lambdify([*model.unknowns, TIME], model.values(entry), modules="numpy", cse=True)
-
-    def at(states: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
-        with np.errstate(all="ignore"):
-            shape = np.broadcast_shapes(states.shape[1:], times.shape)
-            return np.array(np.broadcast_to(function(*states, times), shape), dtype=float)
-
-    return at
-
-
 def state_text(model: EnergyModel, state: NDArray[np.float64]) -> str:
     return ", ".join(f"{s.name} = {value:.6g}" for s, value in zip(model.unknowns, state, strict=True))
-
-
-# -- along a run -------------------------------------------------------------------------------------------------------
-
-
-def range_kernel(model: EnergyModel, scalars: Sequence[str]) -> Kernel:
-    """Sums up the cells of a state in ``work``: the least and the largest value of every entry, as ``least_FIELD_ENTRY``, ...
-
-    Args:
-        scalars: the names of the arguments that kernels may get.
-    """
-    names, found = model.on("work"), {}
-    for n, f in enumerate(model.order_parameters):
-        for e, entry in enumerate(f.law.entries if f.law is not None else ()):
-            found[f"least_{n}_{e}"] = Reduction("min", entry.xreplace(names))
-            found[f"most_{n}_{e}"] = Reduction("max", entry.xreplace(names))
-    return Kernel("mobility_range", "real", {"work": len(model.components)}, {}, found, scalars)
-
-
-def followed(model: EnergyModel, found: Mapping[str, float]) -> list[tuple[float, ...] | None] | None:
-    """New references where some entry has come to exceed its own by more than L bears, or has fallen in time; else None."""
-    now: list[tuple[float, ...] | None] = []
-    for n, f in enumerate(model.order_parameters):
-        if f.law is None:
-            now.append(None)
-            continue
-        values = []
-        for e, (entry, reference) in enumerate(zip(f.law.entries, f.law.references, strict=True)):
-            most = found[f"most_{n}_{e}"]
-            fallen = TIME in entry.free_symbols and 0 < most < _FALLEN * reference
-            values.append(_AHEAD * most if most > _EXCESS * reference or fallen else reference)
-        now.append(tuple(values))
-    before = [None if f.law is None else f.law.references for f in model.order_parameters]
-    return None if now == before else now
-
-
-def negative(model: EnergyModel, found: Mapping[str, float], cells: Any, t: float) -> tuple[str, str, str] | None:
-    """Where a mobility has become negative by more than `NEGATIVE` of its reference: field, what was seen, what to do; or None.
-
-    Args:
-        cells: gives the state, shape ``(components, *grid.shape)``; called only where there is something to find.
-    """
-    for n, f in enumerate(model.order_parameters):
-        for e, entry in enumerate(f.law.entries if f.law is not None else ()):
-            least = found[f"least_{n}_{e}"]
-            assert f.law is not None
-            if math.isnan(least) or least >= -NEGATIVE * f.law.references[e] or least >= 0:
-                continue
-            state = np.asarray(cells(), dtype=float)
-            values = _function(model, entry)(state.reshape(len(state), -1), np.array([t]))
-            place = int(np.nanargmin(values))
-            cell = tuple(int(i) for i in np.unravel_index(place, state.shape[1:]))
-            at = state_text(model, state.reshape(len(state), -1)[:, place])
-            return f.name, f"the mobility {f.law.texts[e]} is {least:.6g} in cell {cell}, where {at}", _HINT
-    return None

@@ -26,6 +26,7 @@ import sympy as sp
 from ..backend import Apply, Forward, Inverse, Layout, Operation
 from ..codegen import K2, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..grid import Grid
+from . import onsager
 from .energy import EnergyModel
 from .spectrum import Spectrum
 from .terms import Term
@@ -191,7 +192,9 @@ class SpectralSplit:
         """
         if model is not None:
             self._constants |= {k: v for k, v in model.scalars.items() if k.startswith("mobility_")}
-        self.stabilizers = [s + depth for s, depth in zip(stabilizers, self._depths, strict=True)]
+        whole = [s + depth for s, depth in zip(stabilizers, self._depths, strict=True)]
+        mobilities = [self._constants[f"mobility_{i}"] for i in range(len(self.model.order_parameters))]
+        self.stabilizers = onsager.balanced(self.model, whole, mobilities)
         self._constants |= {self.model.scalar("stabilizer", i).name: s for i, s in enumerate(self.stabilizers)}
 
     def scalars(self, t: float) -> dict[str, float]:

@@ -280,7 +280,8 @@ class SourceResolution:
 
 def _rates(model: EnergyModel) -> list[sp.Expr]:
     """Sources, data of walls, and mobilities that vary, which scale a rate as a source adds to it."""
-    laws = [entry for f in model.order_parameters if f.law is not None for entry in f.law.entries]
+    found = [f.law for f in model.order_parameters if f.law is not None]
+    laws = [entry for law in found for entry in (*law.entries, *law.cross.values())]
     held = [rate for term in model.terms for rate in term.rates]
     return [*(s for s in model.sources if s is not None), *laws, *held]
 

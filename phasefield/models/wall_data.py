@@ -199,6 +199,12 @@ def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Gi
                     "give what is smooth, e.g. with tanh",
                 )
     f = next(f for f in model.order_parameters if f.name == field)
+    if f.law is not None and f.law.cross:
+        raise ConfigError(
+            at,
+            f"meets the mobility of {field}, which couples it to {', '.join(f.law.cross)}; the two do not go together yet",
+            "let walls hold nothing, or give mobilities that do not couple fields",
+        )
     if "flux" in given.conditions and f.law is None and not f.mobility:
         raise ConfigError(f"{at}.flux", f"goes into a field whose mobility is {f.mobility:g}", "give a mobility > 0")
     if "flux" in given.conditions and not f.kinetics.conserved and (f.law is not None or not f.kappa):

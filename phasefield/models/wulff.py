@@ -14,7 +14,8 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .anisotropy import NORMAL, Anisotropy, directions, made
+from .anisotropy import Anisotropy, made
+from .normal import NORMAL, directions
 
 Array = NDArray[np.float64]
 

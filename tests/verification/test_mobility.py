@@ -279,7 +279,7 @@ def test_two_fields_with_laws_of_each_other() -> None:
         ("[1 + c, 1, 1]", r"has 3 entries for 2 axes"),
         (
             "[[1, 0], [0, c]]",
-            "is a matrix; .*mobilities that couple fields, or axes with each other, are not implemented",
+            "is a matrix; .*what couples fields is written by their names, as in {a: 2, b: -0.5}; axes are not coupled",
         ),
         ("{x: 1, z: c}", "is for x, z"),
         ("[1, -1]", "is -1.0; a finite number >= 0"),

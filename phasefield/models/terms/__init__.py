@@ -1,6 +1,7 @@
 """The terms that models are made of, one file each. A new one is a file here and a line in `TERMS`."""
 
 from .bulk import Bulk
+from .driving import Driving
 from .elastic import Elastic
 from .electric import Electric, Electrodes
 from .gradient import Gradient
@@ -12,11 +13,24 @@ from .term import Term, Waves, keys_of
 from .walls import Walls
 
 #: All terms, in the order in which their energies are written.
-TERMS: list[type[Term]] = [Bulk, Gradient, Operator, Elastic, Electric, Electrodes, Walls, Source, Noise, Nucleating]
+TERMS: list[type[Term]] = [
+    Bulk,
+    Gradient,
+    Operator,
+    Elastic,
+    Electric,
+    Electrodes,
+    Walls,
+    Driving,
+    Source,
+    Noise,
+    Nucleating,
+]
 
 __all__ = [
     "TERMS",
     "Bulk",
+    "Driving",
     "Elastic",
     "Electric",
     "Electrodes",

@@ -144,10 +144,10 @@ class Elastic(Term):
         if self._solved is not None:
             self._solved.between(grid)
             for f in self.model.order_parameters:
-                if f.law is not None and f.law.varies:
+                if f.law is not None and f.law.partial:
                     raise ConfigError(
                         f"model.fields.{f.name}.mobility",
-                        "varies, and phases differ in stiffness, which do not go together yet",
+                        f"is {f.law.text}, and phases differ in stiffness, which do not go together yet",
                         "give a constant mobility, or one stiffness: model.elastic.phase",
                     )
         if any("fixed" in boundary for boundary in grid.boundary):

@@ -89,7 +89,7 @@ class Gradient(Term):
             return law.convex
         import numpy as np
 
-        from ..anisotropy import directions
+        from ..normal import directions
         from ..spectrum import Spectrum
 
         i = self.model.slices()[f.name].start

@@ -46,11 +46,11 @@ class Noise(Term):
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
         """Noise whose strength depends on the fields would be multiplicative, and its drift depend on how it is read."""
         for f in self.model.order_parameters:
-            if _given(f) and f.law is not None and f.law.varies:
+            if _given(f) and f.law is not None and f.law.partial:
                 raise ConfigError(
                     f"model.fields.{f.name}.noise",
                     f"needs a constant mobility, and model.fields.{f.name}.mobility is {f.law.text}",
-                    "noise that depends on the fields (multiplicative noise) is not implemented; give the mobility as a number",
+                    "noise that depends on the fields (multiplicative), or that fields share, is not implemented: give a number",
                 )
 
     def scalars(self, t: float) -> Mapping[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import charge, manufactured, nucleation, precipitate, spinodal
+from . import charge, dendrite, manufactured, nucleation, precipitate, spinodal
 from .benchmark import Benchmark
 
 #: Benchmarks that are not built, and what they would take.
@@ -11,7 +11,6 @@ NOT_BUILT = {
     "1d": "the surface of a sphere",
     "2c": "a T-shaped domain",
     "2d": "the surface of a sphere",
-    "3a": "an anisotropic gradient energy",
     "5a": "Stokes flow",
     "5b": "Stokes flow",
     "6b": "a half disc at one side of the domain",
@@ -21,5 +20,5 @@ NOT_BUILT = {
 
 def benchmarks() -> list[Benchmark]:
     """Those that can be run, by name."""
-    topics = spinodal, manufactured, precipitate, charge, nucleation
+    topics = spinodal, manufactured, dendrite, precipitate, charge, nucleation
     return sorted((b for topic in topics for b in topic.benchmarks()), key=lambda b: b.name)
