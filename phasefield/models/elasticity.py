@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 KEY = "model.elastic"
 NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 INTERPOLATIONS = ("linear", "smooth")
-_KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane")
+_KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane", "tolerance")
+#: Error of the displacement that a solve may leave where phases differ, against what the step changes it by: energy norm.
+TOLERANCE = 0.01
 #: A number with a unit behind it, which no expression is.
 _UNITED = re.compile(r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*[A-Za-zµ]")
 
@@ -56,7 +58,7 @@ class Elasticity:
         stiffness: rows of the (6, 6) Mandel matrix, in the model's unit of energy density, of the matrix where phases differ.
         load: what holds the body. thin: a sheet without stress across it. axes: of the grid, along which alone there are waves.
         phases: name and stiffness of what fields are where they are 1: one for all, or one for every field with a stress-free
-            strain; empty where there is one stiffness.
+            strain; empty where there is one stiffness. tolerance: of the solve where phases differ, see `TOLERANCE`.
     """
 
     stiffness: Stiffness
@@ -64,6 +66,7 @@ class Elasticity:
     thin: bool
     axes: int
     phases: tuple[tuple[str, Stiffness], ...] = ()
+    tolerance: float = TOLERANCE
 
     def __str__(self) -> str:
         told = f"stiffness {self.stiffness}, {self.load}, thin {self.thin}"
@@ -151,7 +154,19 @@ def read_elasticity(given: Any, axes: int, reader: Reader) -> Elasticity | None:
     unit = _unit(given.get("unit"))
     (_, first), *phases = [(name, _rows(tensor)) for name, tensor in _stiffnesses(given, unit)]
     load = _load(given.get("load"), unit, axes == 2, plane == "stress", reader)
-    return Elasticity(first, load, plane == "stress", axes, tuple(phases))
+    return Elasticity(first, load, plane == "stress", axes, tuple(phases), _tolerance(given, bool(phases), reader))
+
+
+def _tolerance(given: Mapping[str, Any], differ: bool, reader: Reader) -> float:
+    key, value = f"{KEY}.tolerance", given.get("tolerance")
+    if value is None:
+        return TOLERANCE
+    if not differ:
+        raise ConfigError(key, "is of phases that differ in stiffness, and there is one stiffness", "leave it out")
+    found = float(reader.number(key, value))
+    if not 0 < found < 1:
+        raise ConfigError(key, f"is {found:g}; a number between 0 and 1 is expected", f"the default is {TOLERANCE}")
+    return found
 
 
 def _rows(tensor: Any) -> Stiffness:

@@ -132,6 +132,7 @@ class Elastic(Term):
             lambda t: (held, stress),
             given.axes,
             given.thin,
+            given.tolerance,
             self.model.unknowns,
             self.model.argument,
         )
@@ -357,7 +358,7 @@ class Elastic(Term):
         if self._direct or (p := next((p for p, m in enumerate(self._members) if m[0] == i), None)) is None:
             return 0.0
         if self._solved is not None:
-            return self._solved.slope(p, [kind == "linear" for _, kind, _ in self._members])
+            return self._solved.body.slope(p, [kind == "linear" for _, kind, _ in self._members])
         roots = np.sqrt(np.maximum(self._largest, 0.0))
         slopes = np.array([1.0 if kind == "linear" else _SLOPE for _, kind, _ in self._members])
         others = float(roots[p] * slopes[p] * (roots @ slopes - roots[p] * slopes[p]))
