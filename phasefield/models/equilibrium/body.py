@@ -15,8 +15,9 @@ from ...mechanics import tensors
 
 Array = np.ndarray
 Sums = Mapping[str, float]
-#: At a time, the mean strains that are held (None where free) and the mean stresses given where they are, Mandel.
-Loading = Callable[[float], tuple[Sequence[float | None], Sequence[float]]]
+#: The mean strains that are held (None where free), and the mean stresses given where they are, Mandel; and those at a time.
+Held = tuple[Sequence[float | None], Sequence[float]]
+Loading = Callable[[float], Held]
 
 #: Beyond 0 and 1, the most that the interpolation of stiffness goes on.
 _MARGIN = 0.1
@@ -41,8 +42,8 @@ class Body:
     """What a body is made of and how it is held.
 
     Args:
-        matrix: C_0, Mandel (6, 6); in plane stress that of the sheet. parts: what it is made of. load: what holds it.
-        dim: of the grid. thin: plane stress.
+        matrix: C_0, Mandel (6, 6); in plane stress that of the sheet. parts: what it is made of. load: what holds it; ``moved``:
+            the same with something in every component that moves. dim: of the grid. thin: plane stress.
 
     Attributes:
         components: Mandel components that count. free: those of them whose mean strain is free. odd: shears that a wall makes
@@ -50,13 +51,13 @@ class Body:
         tops: squared wavenumbers beyond which a mode along an axis has no derivative.
     """
 
-    def __init__(self, matrix: Array, parts: Sequence[Part], load: Loading, dim: int, thin: bool) -> None:
+    def __init__(self, matrix: Array, parts: Sequence[Part], load: Loading, moved: Held, dim: int, thin: bool) -> None:
         self.matrix, self.parts, self.load, self.dim = matrix, parts, load, dim
-        held, _ = load(0.0)
+        held, stress = moved
         self.components = [0, 1, 5] if thin else list(range(6))
         self.free = [c for c in self.components if held[c] is None]
         self.tops, self.odd = [math.inf] * dim, set[int]()
-        apart = dim < 3 and not thin and not self._coupled(held)
+        apart = dim < 3 and not thin and not self._coupled(held, stress)
         self.along = list(range(dim)) if thin or apart else [0, 1, 2]
         self.varying = [c for c, pair in enumerate(tensors.PAIRS) if set(pair) <= set(self.along) and min(pair) < dim]
 
@@ -71,14 +72,13 @@ class Body:
         self.odd = {c for c, pair in enumerate(tensors.PAIRS) if c > 2 and walls & set(pair)}
         self.free = [c for c in self.free if c not in self.odd]
 
-    def _coupled(self, held: Sequence[float | None]) -> bool:
+    def _coupled(self, held: Sequence[float | None], stress: Sequence[float]) -> bool:
         """Whether displacements across a plane (or a line) follow from strains in it."""
         plane = [0, 1, 2, 5] if self.dim == 2 else [0, 1, 2, 3]
         across = [c for c in range(6) if c not in plane]
         scale = np.abs(self.matrix).max()
         stiff = any(np.abs(c[np.ix_(plane, across)]).max() > 1e-9 * scale for c in self.stiffnesses)
         strains = any(np.abs(part.strain[across]).max() > 0 for part in self.parts)
-        _, stress = self.load(0.0)
         return stiff or strains or any(held[c] for c in across) or any(stress[c] for c in across)
 
     @property
@@ -151,14 +151,13 @@ class Body:
                     found[f"m{i}{j}"] = float(full[i, j] + full[place[i, j], place[i, j]]) / scale
         return found
 
-    def slope(self, p: int, linear: Sequence[bool]) -> float:
+    def slope(self, p: int, linear: Sequence[bool], held: Sequence[float | None], stress: Sequence[float]) -> float:
         """A bound of the slope of the force on the field of a part: at strains that stay as they are, which is no less than when
         they follow, and as large as the misfit and the load make them.
 
         Args:
-            linear: of every part, whether phi_p is its field; else h of it.
+            linear: of every part, whether phi_p is its field; else h of it. held, stress: of the load.
         """
-        held, stress = self.load(0.0)
         body = np.ix_(self.components, self.components)
         softest = min(np.linalg.eigvalsh(c[body])[0] for c in self.stiffnesses)
         loaded = max(np.linalg.norm([v or 0.0 for v in held]), float(np.linalg.norm(stress)) / softest)

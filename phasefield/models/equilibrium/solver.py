@@ -12,7 +12,7 @@ from ...backend import Apply, Forward, Inverse, Operation, Solve
 from ...codegen import Kernel, PerMode, Reduction, array_symbol
 from ...grid import Grid
 from ..terms.term import Waves
-from .body import Array, Body, Loading, Part
+from .body import Array, Body, Held, Loading, Part
 from .iteration import Iteration
 from .modes import Tensors, divergence, gradient, preconditioned
 
@@ -43,7 +43,7 @@ class Equilibrium:
     """The operations of a body.
 
     Args:
-        matrix: C_0, Mandel (6, 6); in plane stress that of the sheet. parts: what it is made of. load: what holds it.
+        matrix: C_0, Mandel (6, 6); in plane stress that of the sheet. parts: what it is made of. load, moved: see `Body`.
         dim: of the grid. thin: plane stress. tolerance: of the displacement, against what a step changes it by: energy norm.
         unknowns: the model's symbols. argument: makes kernel arguments.
     """
@@ -53,13 +53,14 @@ class Equilibrium:
         matrix: Array,
         parts: Sequence[Part],
         load: Loading,
+        moved: Held,
         dim: int,
         thin: bool,
         tolerance: float,
         unknowns: Sequence[sp.Symbol],
         argument: Callable[[str], sp.Symbol],
     ) -> None:
-        self.body = Body(matrix, parts, load, dim, thin)
+        self.body = Body(matrix, parts, load, moved, dim, thin)
         self._unknowns, self._argument = unknowns, argument
         self._iteration = Iteration(self.body, tolerance)
         #: Strain of the displacement; that of a direction, and stresses.

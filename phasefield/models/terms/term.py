@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ...backend import Layout, Operation
     from ...grid import Grid
     from ..energy import EnergyModel, Reader
+    from ..parameters import Course
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,16 @@ class Term:
 
         Raises:
             ConfigError, ExpressionError: with the key at fault.
+        """
+        return {}
+
+    @classmethod
+    def courses(cls, settings: Mapping[str, Any]) -> Mapping[str, Course]:
+        """What among its keys under ``model`` depends on time: parameters beside those that are configured, by names that begin
+        with the term's. Steps follow them, and S covers their way: `EnergyModel.at` gives a model with their values.
+
+        Args:
+            settings: what `configure` has returned.
         """
         return {}
 
