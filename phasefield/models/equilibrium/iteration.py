@@ -105,6 +105,33 @@ class Iteration:
             "check the stiffness of the phases, and that fields stay between them (0 to 1)",
         )
 
+    def derive(self, scalars: Mapping[str, float]) -> Steps:
+        """The fields of the displacement at hand."""
+        yield "strain", {}
+        return (yield from self._derived(scalars))
+
+    def derive_cold(self, scalars: Mapping[str, float]) -> Steps:
+        """The same of a displacement that is solved for from nothing, where the program's scalars have nothing of the body."""
+
+        def whole() -> Steps:
+            yield "rest", {}
+            yield from self.steer(scalars)
+            return (yield from self._derived(scalars))
+
+        steps, constants = whole(), self._body.constants
+        part, own = next(steps)
+        while True:
+            found = yield part, {**constants, **own}
+            try:
+                part, own = steps.send(found)
+            except StopIteration:
+                return {}
+
+    def _derived(self, scalars: Mapping[str, float]) -> Steps:
+        found = yield "means", {}
+        yield "derived", self._shift(self._body.relaxed(*self._body.means(found), scalars.get("t", 0.0)))
+        return {}
+
     told = tuple(f"elastic_mean_{kind}_{name}" for kind in ("stress", "strain") for name in tensors.NAMES)
 
     def look(self, scalars: Mapping[str, float]) -> Steps:

@@ -11,6 +11,7 @@ import sympy as sp
 from ...backend import Apply, Forward, Inverse, Operation, Solve
 from ...codegen import Kernel, PerMode, Reduction, array_symbol
 from ...grid import Grid
+from ...mechanics import tensors
 from ..terms.term import Waves
 from .body import Array, Body, Held, Loading, Part
 from .iteration import Iteration
@@ -21,6 +22,15 @@ from .modes import Tensors, divergence, gradient, preconditioned
 _U, _OLD, _OLDER = "elastic_u", "elastic_u_old", "elastic_u_old2"
 _R, _Z, _P, _Q = (f"elastic_{name}" for name in ("residual", "z", "direction", "q"))
 FORCE = "elastic_field"
+
+
+VON_MISES = "stress_von_mises"
+
+
+def _von_mises(stress: Sequence[sp.Expr]) -> sp.Expr:
+    """The equivalent stress of six Mandel components: sqrt(3/2 s : s), s the deviator."""
+    mean = sum(stress[:3], sp.S.Zero) / 3
+    return sp.sqrt(1.5 * (sum((s - mean) ** 2 for s in stress[:3]) + sum(s**2 for s in stress[3:])))
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,31 @@ class Equilibrium:
         """What fills the strain by that of the displacement in memory, and tells the means; changes nothing else."""
         parts = self._made(array, waves)
         return [Solve(self._iteration.look, {name: parts[name] for name in ("strain", "means")}, self._iteration.told)]
+
+    def derived(self, names: Sequence[str], array: str, into: str, waves: Waves, cold: bool = False) -> list[Operation]:
+        """What fills an array by components of stress and strain in cells: ``stress_xx``, ``strain_xy``, ``stress_von_mises`` ...
+
+        Args:
+            cold: solves for the displacement first, instead of taking that in memory.
+        """
+        parts = self._made(array, waves)
+        here = self._here()
+        elastic = {a: here.local[a] - here.free[a] + here.mean[a] for a in self.body.components}
+        stress, _ = self._stress(elastic, here.shares)
+        found = {}
+        for a, name in enumerate(tensors.NAMES):
+            there = a in self.body.components
+            found[f"stress_{name}"] = stress[a] / tensors.FACTOR[a] if there else sp.S.Zero
+            found[f"strain_{name}"] = (here.local[a] + here.mean[a]) / tensors.FACTOR[a] if there else sp.nan
+        found[VON_MISES] = _von_mises([stress.get(a, sp.S.Zero) for a in range(6)])
+        whole = {"state": len(self._unknowns), **self._strain.arrays, into: len(names)}
+        kernel = Kernel("elastic_derived", "real", whole, {into: [found[name] for name in names]}, {}, self._names)
+        u = {_U: len(self.body.along)}
+        rest = Kernel("elastic_rest", "spectral", u, {_U: [sp.S.Zero] * len(self.body.along)})
+        parts |= {"derived": [Apply(kernel, {"state": array})], "rest": [Apply(rest)]}
+        if cold:
+            return [Solve(self._iteration.derive_cold, parts)]
+        return [Solve(self._iteration.derive, {name: parts[name] for name in ("strain", "means", "derived")})]
 
     # -- in cells ------------------------------------------------------------------------------------------------------
 

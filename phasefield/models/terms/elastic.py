@@ -108,12 +108,15 @@ class Elastic(Term):
     @cached_property
     def _solved(self) -> Equilibrium | None:
         """The body whose phases differ in stiffness; None for one stiffness, which has a closed form."""
-        if self._elasticity is None or not self._elasticity.phases:
-            return None
+        return self._equilibrium() if self._elasticity is not None and self._elasticity.phases else None
+
+    def _equilibrium(self) -> Equilibrium:
         from ...mechanics import tensors
         from ..equilibrium import Equilibrium, Part
 
+        assert self._elasticity is not None
         given = self._elasticity
+        phases = given.phases or (("", given.stiffness),)
         names = list(dict.fromkeys(self.model.components[i][0].name for i, _, _ in self._members))
 
         def of_sheet(rows: Any) -> np.ndarray:
@@ -122,8 +125,8 @@ class Elastic(Term):
 
         parts = []
         for p, (i, _, strain) in enumerate(self._members):
-            number = names.index(self.model.components[i][0].name) if len(given.phases) > 1 else 0
-            parts.append(Part(self._part(p), np.array(strain) * tensors.FACTOR, of_sheet(given.phases[number][1])))
+            number = names.index(self.model.components[i][0].name) if len(phases) > 1 else 0
+            parts.append(Part(self._part(p), np.array(strain) * tensors.FACTOR, of_sheet(phases[number][1])))
 
         body = Equilibrium(
             of_sheet(given.stiffness),
@@ -139,6 +142,29 @@ class Elastic(Term):
         if self.model.grid is not None:
             body.between(self.model.grid)
         return body
+
+    @cached_property
+    def _whole(self) -> Equilibrium:
+        """The body as one that is solved for, for what has no closed form: fields of stress and strain."""
+        return self._solved or self._equilibrium()
+
+    @property
+    def offers(self) -> Mapping[str, Mapping[str, Mapping[str, str]]]:  # type: ignore[override]
+        if self._elasticity is None or not self._members:
+            return {}
+        thin = self._elasticity.thin
+        names = [name for name in NAMES if not (thin and "z" in name)]
+        stress = {f"stress_{name}": {"long_name": f"stress, {name}", "units": "energy density"} for name in names}
+        strain = {f"strain_{name}": {"long_name": f"strain, {name}", "units": "1"} for name in names}
+        equivalent = {"long_name": "equivalent stress of von Mises", "units": "energy density"}
+        return {"stress": stress, "strain": strain, "von_mises": {"stress_von_mises": equivalent}}
+
+    @property
+    def deriving(self) -> Mapping[str, int]:  # type: ignore[override]
+        return {} if self._solved is not None else {**self._whole.memory, **self._whole.temporaries}
+
+    def derive(self, names: Sequence[str], array: str, into: str, waves: Waves) -> list[Operation]:
+        return self._whole.derived(names, array, into, waves, cold=self._solved is None)
 
     @property
     def active(self) -> bool:
