@@ -281,11 +281,14 @@ class Observer:
             known: parts of its energy, for those that no reduction of the state gives. t: its time. told: what terms tell of it.
         """
         scalars = {**self._model.scalars, **self._model.moving(t), "t": t}
+        for term in self._model.terms:
+            scalars |= term.scalars(t)
         values: dict[str, float] = {}
         for space, program in self._programs.items():
             values |= program({"u": cells if space == "real" else modes}, scalars)
         out: dict[str, Any] = {}
         given = {**(told or {}), **{f"known_{part}": e for part, e in (known or {}).items()}}
+        given["t"] = t
         given["rounding"] = float(np.finfo(self._backend.dtype).eps)
         for o, observable in self.observables.items():
             own = {k.removeprefix(f"{o}_"): v for k, v in values.items() if k.startswith(f"{o}_")}

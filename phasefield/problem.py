@@ -35,7 +35,8 @@ def build_model(spec: RunSpec) -> EnergyModel:
     fields = [{"name": name, **vars(f)} for name, f in spec.model.fields.items()]
     axes = len(spec.grid.shape)
     model = EnergyModel.build(spec.model.name, spec.model.energy, fields, spec.model.parameters, vars(spec.model), axes)
-    placed = any(f.values.get("walls") is not None for f in model.order_parameters) or model.settings.get("electric")
+    placed = any(f.values.get("walls") is not None for f in model.order_parameters)
+    placed = placed or any(model.settings.get(name) for name in ("electric", "elastic"))
     return replace(model, grid=spec.grid.build()) if placed else model
 
 

@@ -7,6 +7,7 @@ import math
 import time as clock
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -175,12 +176,14 @@ class Recorder:
     def _snapshot(self, cells: Any) -> None:
         sim, w = self.simulation, self.written
         self.send_rows()
-        if large := self.writer.large(cells.nbytes):
+        more = sim.derived(cells, sim.carry)
+        if large := self.writer.large(cells.nbytes + sum(array.nbytes for array in more)):
             self.writer.flush()
         if large and sim.backend.in_parts:  # brought and written piece by piece, for there is room for no more
-            self.files.append_fields(sim.carry.t, lambda: sim.backend.lend(cells))
+            self.files.append_fields(sim.carry.t, *(partial(sim.backend.lend, array) for array in (cells, *more)))
         else:
-            self.writer.submit(self.files.append_fields, sim.carry.t, sim.backend.snapshot(cells))
+            arrived = [sim.backend.snapshot(array) for array in (cells, *more)]
+            self.writer.submit(self.files.append_fields, sim.carry.t, *arrived)
         w.snapshots, w.snapshot_step = w.snapshots + 1, sim.carry.step
 
     @property

@@ -147,17 +147,30 @@ class RunFiles:
             dims = ("time", *(() if f.components is None else (f"component_{f.name}",)), *sim.grid.names)
             attributes = {"long_name": f.description or f.name, "units": f.units}
             variables.append(Variable(f.name, dims, sim.backend.dtype, attributes))
+        for name, about in sim.derived.variables.items():
+            variables.append(Variable(name, ("time", *sim.grid.names), sim.backend.dtype, dict(about)))
         return coords | self._component_axes(), variables
 
-    def append_fields(self, time: float, arrived: Callable[[], Any]) -> None:
-        """Appends a snapshot, which may still be on its way from the device; in the writer's thread, but for `Boxes`."""
-        model = self.simulation.model
-        host = cells_of(self.simulation.layout, arrived())
+    def append_fields(self, time: float, arrived: Callable[[], Any], *derived: Callable[[], Any]) -> None:
+        """Appends a snapshot, which may still be on its way from the device; in the writer's thread, but for `Boxes`.
+
+        Args:
+            arrived: waits for the state. derived: for what is derived from it.
+        """
+        model, layout = self.simulation.model, self.simulation.layout
+        host = cells_of(layout, arrived())
         record: dict[str, Any] = {"time": np.array([time])}
         for f in model.order_parameters:
             part = host[model.slices()[f.name]]
             record[f.name] = part if f.components is None else part[None]
+        parts = [part for wait in derived for whole in (cells_of(layout, wait()),) for part in _each(whole)]
+        record |= dict(zip(self.simulation.derived.variables, parts, strict=True))
         self.fields.append(record)
+
+
+def _each(whole: Any) -> list[Any]:
+    """The components of cells, each with an axis in front for time."""
+    return [whole[i : i + 1] for i in range(whole.shape[0])]
 
 
 def put_aside(path: Path) -> Path:

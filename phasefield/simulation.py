@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .backend import Apply, Backend, Layout, Rehearsal, cells_of, put_cells, select
+from .derived import Derived
 from .errors import Diverged
 from .footprint import Footprint, check_memory
 from .grid import Grid
@@ -152,6 +153,7 @@ class Simulation:
         self.observer = Observer(names, self.model, self.layout, self.backend, more)
         looks = [operation for term in self.model.terms for operation in term.look("u", WAVES)]
         self._looks = self.backend.program(self.layout, looks) if looks else None
+        self.derived = Derived(spec.output.fields, self.model, self.layout, self.backend, self.integrator)
         self._to_modes = self.backend.program(self.layout, self.split.modes("u"))
         self._to_cells = self.backend.program(self.layout, self.split.cells("u"))
         ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.drifts else []

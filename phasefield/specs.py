@@ -213,6 +213,11 @@ class OutputSpec:
         ["free_energy", "statistics", "interface_area", "characteristic_length"],
         "what the history holds; effective properties too, see homogenize",
     )
+    fields: list[str] = key(
+        [],
+        "what fields.nc holds besides the fields of the model: stress, strain and von_mises of an elastic one, or components of "
+        "them such as stress_xx",
+    )
     compression: int = key(0, "deflate level of fields.nc, 0 to 9")
     picture: bool = key(True, "draw the last snapshot")
     kernels: bool = key(True, "write the generated source of every kernel")

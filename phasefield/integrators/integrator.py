@@ -339,9 +339,15 @@ class Integrator:
         self._to_cells({"work": cells}, self.split.scalars(carry.t))
         return [self.backend.to_host(cells[pick]) for pick in picks]
 
-    def look(self, program: Program, cells: Any, carry: Carry) -> dict[str, float]:
-        """What a program tells of an accepted state, from its cells in the array ``u`` and its memory, which it leaves alone."""
-        return program({"u": cells, **self._own, **carry.memory}, self.split.scalars(carry.t))
+    def look(
+        self, program: Program, cells: Any, carry: Carry, more: Mapping[str, Any] | None = None
+    ) -> dict[str, float]:
+        """What a program tells of an accepted state, from its cells in the array ``u`` and its memory, which it leaves alone.
+
+        Args:
+            more: arrays of its own.
+        """
+        return program({"u": cells, **self._own, **carry.memory, **(more or {})}, self.split.scalars(carry.t))
 
     def accept(self, carry: Carry, trial: Trial, size: float, t_new: float) -> None:
         """Adopts the attempted step: buffers rotate, nothing is copied."""

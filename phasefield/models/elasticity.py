@@ -6,9 +6,10 @@ half the engineering one. Numbers may be expressions in the parameters.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, unknown
@@ -16,11 +17,14 @@ from ..errors import ConfigError, unknown
 if TYPE_CHECKING:
     from ..mechanics.coherent import Load
     from .energy import Reader
+    from .parameters import Course
 
 KEY = "model.elastic"
 NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 INTERPOLATIONS = ("linear", "smooth")
-_KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane")
+_KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane", "tolerance")
+#: Error of the displacement that a solve may leave where phases differ, against what the step changes it by: energy norm.
+TOLERANCE = 0.01
 #: A number with a unit behind it, which no expression is.
 _UNITED = re.compile(r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*[A-Za-zµ]")
 
@@ -56,7 +60,8 @@ class Elasticity:
         stiffness: rows of the (6, 6) Mandel matrix, in the model's unit of energy density, of the matrix where phases differ.
         load: what holds the body. thin: a sheet without stress across it. axes: of the grid, along which alone there are waves.
         phases: name and stiffness of what fields are where they are 1: one for all, or one for every field with a stress-free
-            strain; empty where there is one stiffness.
+            strain; empty where there is one stiffness. courses: components of the load that depend on time: name -> kind, number,
+            and how it does; ``load`` has their values at t = 0. tolerance: of the solve where phases differ, see `TOLERANCE`.
     """
 
     stiffness: Stiffness
@@ -64,6 +69,20 @@ class Elasticity:
     thin: bool
     axes: int
     phases: tuple[tuple[str, Stiffness], ...] = ()
+    tolerance: float = TOLERANCE
+    courses: Mapping[str, tuple[str, int, Course]] = field(default_factory=dict)
+
+    def load_at(self, t: float, values: Mapping[str, float] | None = None) -> Load:
+        """The load at time ``t``, or with the values of its moving components given by name."""
+        found = {"strain": list(self.load.strain), "stress": list(self.load.stress)}
+        for name, (kind, c, course) in self.courses.items():
+            found[kind][c] = course.at(t) if values is None else values[name]
+        return replace(self.load, strain=tuple(found["strain"]), stress=tuple(found["stress"]))
+
+    @property
+    def load_moved(self) -> Load:
+        """The load with something in every component that moves, wherever that begins."""
+        return self.load_at(0.0, dict.fromkeys(self.courses, 1.0))
 
     def __str__(self) -> str:
         told = f"stiffness {self.stiffness}, {self.load}, thin {self.thin}"
@@ -150,8 +169,21 @@ def read_elasticity(given: Any, axes: int, reader: Reader) -> Elasticity | None:
         raise ConfigError(f"{KEY}.plane", f"is {plane}, on a grid of {axes} axes", "leave it out: it is for two axes")
     unit = _unit(given.get("unit"))
     (_, first), *phases = [(name, _rows(tensor)) for name, tensor in _stiffnesses(given, unit)]
-    load = _load(given.get("load"), unit, axes == 2, plane == "stress", reader)
-    return Elasticity(first, load, plane == "stress", axes, tuple(phases))
+    load, courses = _load(given.get("load"), unit, axes == 2, plane == "stress", reader)
+    tolerance = _tolerance(given, bool(phases), reader)
+    return Elasticity(first, load, plane == "stress", axes, tuple(phases), tolerance, courses)
+
+
+def _tolerance(given: Mapping[str, Any], differ: bool, reader: Reader) -> float:
+    key, value = f"{KEY}.tolerance", given.get("tolerance")
+    if value is None:
+        return TOLERANCE
+    if not differ:
+        raise ConfigError(key, "is of phases that differ in stiffness, and there is one stiffness", "leave it out")
+    found = float(reader.number(key, value))
+    if not 0 < found < 1:
+        raise ConfigError(key, f"is {found:g}; a number between 0 and 1 is expected", f"the default is {TOLERANCE}")
+    return found
 
 
 def _rows(tensor: Any) -> Stiffness:
@@ -257,7 +289,10 @@ def _material(given: Mapping[str, Any], unit: float | None) -> list[tuple[str, A
     return found
 
 
-def _load(given: Any, unit: float | None, flat: bool, thin: bool, reader: Reader) -> Load:
+def _load(
+    given: Any, unit: float | None, flat: bool, thin: bool, reader: Reader
+) -> tuple[Load, dict[str, tuple[str, int, Course]]]:
+    """The load at t = 0, and the components of it that depend on time."""
     from ..mechanics.coherent import Load
 
     key = f"{KEY}.load"
@@ -269,15 +304,24 @@ def _load(given: Any, unit: float | None, flat: bool, thin: bool, reader: Reader
         if name not in ("strain", "stress"):
             raise unknown(key, str(name), ("strain", "stress"), "key")
 
+    courses: dict[str, tuple[str, int, Course]] = {}
+
     def strain(at: str, value: Any) -> float:
-        return float(reader.number(at, value, signed=True))
+        found = reader.course(at, value, signed=True)
+        if isinstance(found, int | float):
+            return float(found)
+        _, kind, name = at.rsplit(".", 2)
+        courses[f"elastic_load_{kind}_{name}"] = (kind, NAMES.index(name), found)
+        if not math.isfinite(start := found.at(0.0)):
+            raise ConfigError(at, f"is {start} at t = 0; a finite number is expected")
+        return start
 
     def stress(at: str, value: Any) -> float:
         if isinstance(value, str) and _UNITED.match(value):
             from ..units import quantity
 
             return _in_unit(*quantity(value, "Pa", at), unit, at)
-        return float(reader.number(at, value, signed=True))
+        return strain(at, value)
 
     strains = _components(f"{key}.strain", given.get("strain"), strain)
     stresses = _components(f"{key}.stress", given.get("stress"), stress)
@@ -288,7 +332,7 @@ def _load(given: Any, unit: float | None, flat: bool, thin: bool, reader: Reader
         raise ConfigError(key, "has components along z, where plane stress leaves the body free", "leave them out")
     if flat and not thin:
         strains = [0.0 if c in (2, 3, 4) and stresses[c] is None and v is None else v for c, v in enumerate(strains)]
-    return Load(tuple(strains), tuple(stresses))
+    return Load(tuple(strains), tuple(stresses)), courses
 
 
 def _components(key: str, given: Any, number: Any) -> Sequence[float | None]:

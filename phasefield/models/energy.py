@@ -378,6 +378,9 @@ class EnergyModel:
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
             built.append(OrderParameter(item["name"], kinetics, mobility, components, values, law=law, **about))
         kept = {k: v for term in TERMS for k, v in term.configure(settings or {}, axes, reader).items()}
+        moving = {name: course for term in TERMS for name, course in term.courses(kept).items()}
+        courses |= moving
+        start |= {name: course.at(0.0) for name, course in moving.items()}
         expression = parse(energy, "model.energy", symbols)
         return cls(name, expression, onsager.coupled(built, rows), start, energy, settings=kept, courses=courses)
 
@@ -440,8 +443,8 @@ class Reader:
             raise ConfigError(key, f"is {result}; a finite number{'' if signed else ' >= 0'} is expected")
         return result
 
-    def course(self, key: str, value: Any) -> float | Course:
-        """A finite number >= 0, or one that depends on time, from an expression in t and the parameters.
+    def course(self, key: str, value: Any, signed: bool = False) -> float | Course:
+        """A finite number, >= 0 unless it may have a sign, or one that depends on time, from an expression in t and parameters.
 
         Raises:
             ConfigError, ExpressionError: it is neither.
@@ -454,7 +457,7 @@ class Reader:
                 table |= {n: c.expr for n, c in self._courses.items()}
                 return Course(value, expr.xreplace({sp.Symbol(n, real=True): e for n, e in table.items()}))
             value = expr
-        return self._number(key, value)
+        return self._number(key, value, signed)
 
     def normal(self, key: str, value: Any, convexify: bool = False) -> Anisotropy | None:
         """A coefficient that depends on the normal, see `phasefield.models.anisotropy.read`, which tells what it raises; None for

@@ -16,18 +16,19 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...keys import key as _key
-from ..elasticity import KEY, NAMES, Eigenstrain, Elasticity, read_eigenstrain, read_elasticity
+from ..elasticity import KEY, NAMES, Eigenstrain, Elasticity, Stiffness, read_eigenstrain, read_elasticity
 from .term import Term, Waves
 
 if TYPE_CHECKING:
     from ...backend import Operation
     from ...grid import Grid
-    from ...mechanics.coherent import CoherentBody, Polynomial
+    from ...mechanics.coherent import CoherentBody, Load, Polynomial
     from ..energy import EnergyModel, Reader
     from ..equilibrium import Equilibrium
+    from ..parameters import Course
 
-#: Largest slope of h, 15/8, and of (h^2)''/2 = h'^2 + h h'', 4.0, on 0 <= eta <= 1.
-_SLOPE, _BEND = 1.875, 4.0
+#: Largest slope of h, 15/8, curvature of it, 10/sqrt(3), and of (h^2)''/2 = h'^2 + h h'', 4.0, on 0 <= eta <= 1.
+_SLOPE, _SECOND, _BEND = 1.875, 5.7735, 4.0
 
 
 class Elastic(Term):
@@ -107,12 +108,15 @@ class Elastic(Term):
     @cached_property
     def _solved(self) -> Equilibrium | None:
         """The body whose phases differ in stiffness; None for one stiffness, which has a closed form."""
-        if self._elasticity is None or not self._elasticity.phases:
-            return None
+        return self._equilibrium() if self._elasticity is not None and self._elasticity.phases else None
+
+    def _equilibrium(self) -> Equilibrium:
         from ...mechanics import tensors
         from ..equilibrium import Equilibrium, Part
 
+        assert self._elasticity is not None
         given = self._elasticity
+        phases = given.phases or (("", given.stiffness),)
         names = list(dict.fromkeys(self.model.components[i][0].name for i, _, _ in self._members))
 
         def of_sheet(rows: Any) -> np.ndarray:
@@ -121,35 +125,52 @@ class Elastic(Term):
 
         parts = []
         for p, (i, _, strain) in enumerate(self._members):
-            number = names.index(self.model.components[i][0].name) if len(given.phases) > 1 else 0
-            parts.append(Part(self._part(p), np.array(strain) * tensors.FACTOR, of_sheet(given.phases[number][1])))
-        strains = given.load.strain
-        held = [None if v is None else v * f for v, f in zip(strains, tensors.FACTOR, strict=True)]
-        stress = [(v or 0.0) * f for v, f in zip(given.load.stress, tensors.FACTOR, strict=True)]
-        return Equilibrium(
+            number = names.index(self.model.components[i][0].name) if len(phases) > 1 else 0
+            parts.append(Part(self._part(p), np.array(strain) * tensors.FACTOR, of_sheet(phases[number][1])))
+
+        body = Equilibrium(
             of_sheet(given.stiffness),
             parts,
-            lambda t: (held, stress),
+            lambda t: _mandel(given.load_at(t)),
+            _mandel(given.load_moved),
             given.axes,
             given.thin,
+            given.tolerance,
             self.model.unknowns,
             self.model.argument,
         )
+        if self.model.grid is not None:
+            body.between(self.model.grid)
+        return body
+
+    @cached_property
+    def _whole(self) -> Equilibrium:
+        """The body as one that is solved for, for what has no closed form: fields of stress and strain."""
+        return self._solved or self._equilibrium()
+
+    @property
+    def offers(self) -> Mapping[str, Mapping[str, Mapping[str, str]]]:  # type: ignore[override]
+        if self._elasticity is None or not self._members:
+            return {}
+        thin = self._elasticity.thin
+        names = [name for name in NAMES if not (thin and "z" in name)]
+        stress = {f"stress_{name}": {"long_name": f"stress, {name}", "units": "energy density"} for name in names}
+        strain = {f"strain_{name}": {"long_name": f"strain, {name}", "units": "1"} for name in names}
+        equivalent = {"long_name": "equivalent stress of von Mises", "units": "energy density"}
+        return {"stress": stress, "strain": strain, "von_mises": {"stress_von_mises": equivalent}}
+
+    @property
+    def deriving(self) -> Mapping[str, int]:  # type: ignore[override]
+        return {} if self._solved is not None else {**self._whole.memory, **self._whole.temporaries}
+
+    def derive(self, names: Sequence[str], array: str, into: str, waves: Waves) -> list[Operation]:
+        return self._whole.derived(names, array, into, waves, cold=self._solved is None)
 
     @property
     def active(self) -> bool:
         return bool(self._members) or self._elasticity is not None
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
-        if self._solved is not None:
-            self._solved.between(grid)
-            for f in self.model.order_parameters:
-                if f.law is not None and f.law.partial:
-                    raise ConfigError(
-                        f"model.fields.{f.name}.mobility",
-                        f"is {f.law.text}, and phases differ in stiffness, which do not go together yet",
-                        "give a constant mobility, or one stiffness: model.elastic.phase",
-                    )
         if any("fixed" in boundary for boundary in grid.boundary):
             raise ConfigError(
                 "grid.boundary", "is fixed along an axis, which an elastic energy cannot be", "periodic or no-flux can"
@@ -166,20 +187,30 @@ class Elastic(Term):
 
     @cached_property
     def _bodies(self) -> list[CoherentBody]:
-        """The body of each stiffness."""
+        """The body of each stiffness, with all that its load may have."""
+        assert self._elasticity is not None
+        given = self._elasticity
+        return [self._coherent(c, given.load_moved) for c in (given.stiffness, *(c for _, c in given.phases))]
+
+    def _coherent(self, stiffness: Stiffness, load: Load) -> CoherentBody:
         from ...mechanics import tensors
         from ...mechanics.coherent import CoherentBody
 
         assert self._elasticity is not None
-        given = self._elasticity
         strains = np.array([strain for _, _, strain in self._members]) * tensors.FACTOR
-        stiffnesses = [given.stiffness, *(stiffness for _, stiffness in given.phases)]
-        return [CoherentBody(np.array(c), strains, given.load, given.thin) for c in stiffnesses]
+        return CoherentBody(np.array(stiffness), strains, load, self._elasticity.thin)
 
-    @property
+    def _body_at(self, t: float) -> CoherentBody:
+        """That of one stiffness, under the load of time ``t``."""
+        assert self._elasticity is not None
+        given = self._elasticity
+        return self._coherent(given.stiffness, given.load_at(t)) if given.courses else self.body
+
+    @cached_property
     def body(self) -> CoherentBody:
-        """That of one stiffness, or of the matrix."""
-        return self._bodies[0]
+        """That of one stiffness, or of the matrix, under the load of the time at hand."""
+        assert self._elasticity is not None
+        return self._coherent(self._elasticity.stiffness, self._elasticity.load_at(0.0, self.model.parameters))
 
     # -- B in kernels --------------------------------------------------------------------------------------------------
 
@@ -220,8 +251,7 @@ class Elastic(Term):
     def constants(self) -> dict[str, float]:  # type: ignore[override]
         if self._solved is not None:
             return self._solved.constants
-        found = {f"elastic_load_{p}": float(b) for p, b in enumerate(self.body.mean_force)}
-        found["elastic_held"] = self.body.mean_energy
+        found = self._loads(self.body)
         numerators, denominator = self._polynomials
         found |= {_coefficient("under", m): c for m, c in denominator.items()}
         for p, q in self._pairs:
@@ -231,6 +261,27 @@ class Elastic(Term):
             else:
                 found |= {_coefficient(f"over_{p}_{q}", m): c for m, c in numerators[p][q].items()}
         return found
+
+    @staticmethod
+    def _loads(body: CoherentBody) -> dict[str, float]:
+        """Kernel arguments that the load sets."""
+        found = {f"elastic_load_{p}": float(b) for p, b in enumerate(body.mean_force)}
+        return {**found, "elastic_held": body.mean_energy}
+
+    def scalars(self, t: float) -> Mapping[str, float]:
+        if self._elasticity is None or not self._elasticity.courses or self._solved is not None:
+            return {}
+        return self._loads(self._body_at(t))
+
+    @classmethod
+    def courses(cls, settings: Mapping[str, Any]) -> Mapping[str, Course]:
+        given: Elasticity | None = settings.get("elastic")
+        return {} if given is None else {name: course for name, (_, _, course) in given.courses.items()}
+
+    @property
+    def driven(self) -> bool:  # type: ignore[override]
+        """A load that changes does work."""
+        return self._elasticity is not None and bool(self._elasticity.courses)
 
     def _modulus(self, p: int, q: int, waves: Waves) -> Any:
         """B_pq of a mode, A_pq of the mean; its numbers are kernel arguments."""
@@ -347,9 +398,10 @@ class Elastic(Term):
         if self._solved is not None:
             return None
         forces = self.body.mean_force
-        if not forces.any() and not self.body.mean_energy:
+        moving = self.driven
+        if not forces.any() and not self.body.mean_energy and not moving:
             return None
-        parts = (self._scalar(f"elastic_load_{p}") * self._part(p) for p, b in enumerate(forces) if b)
+        parts = (self._scalar(f"elastic_load_{p}") * self._part(p) for p, b in enumerate(forces) if b or moving)
         return sum(parts, self._scalar("elastic_held"))
 
     def curvature(self, i: int) -> float:
@@ -357,11 +409,14 @@ class Elastic(Term):
         if self._direct or (p := next((p for p, m in enumerate(self._members) if m[0] == i), None)) is None:
             return 0.0
         if self._solved is not None:
-            return self._solved.slope(p, [kind == "linear" for _, kind, _ in self._members])
+            now = self._elasticity.load_at(0.0, self.model.parameters)  # type: ignore[union-attr]
+            return self._solved.body.slope(p, [kind == "linear" for _, kind, _ in self._members], *_mandel(now))
         roots = np.sqrt(np.maximum(self._largest, 0.0))
         slopes = np.array([1.0 if kind == "linear" else _SLOPE for _, kind, _ in self._members])
         others = float(roots[p] * slopes[p] * (roots @ slopes - roots[p] * slopes[p]))
-        return others + float(roots[p] ** 2) * (1.0 if self._members[p][1] == "linear" else _BEND)
+        if self._members[p][1] == "linear":
+            return others + float(roots[p] ** 2)
+        return others + float(roots[p] ** 2) * _BEND + _SECOND * abs(float(self.body.mean_force[p]))
 
     @property
     def means(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -376,7 +431,8 @@ class Elastic(Term):
         from ...mechanics import tensors
 
         parts = np.array([means[f"part_{p}"] for p in range(len(self._members))])
-        found = {"stress": self.body.mean_stress(parts), "strain": self.body.mean_strain(parts)}
+        body = self._body_at(means["t"])
+        found = {"stress": body.mean_stress(parts), "strain": body.mean_strain(parts)}
         return {
             f"mean_{kind}_{name}": float(v / factor)
             for kind, vector in found.items()
@@ -391,6 +447,14 @@ class Elastic(Term):
             for kind, unit in units.items()
             for name in NAMES
         }
+
+
+def _mandel(load: Load) -> tuple[list[float | None], list[float]]:
+    """Strains held, None where free, and stresses given, 0 where not."""
+    from ...mechanics import tensors
+
+    held = [None if v is None else float(v * f) for v, f in zip(load.strain, tensors.FACTOR, strict=True)]
+    return held, [float((v or 0.0) * f) for v, f in zip(load.stress, tensors.FACTOR, strict=True)]
 
 
 def _coefficient(side: str, monomial: tuple[int, int, int]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ...backend import Layout, Operation
     from ...grid import Grid
     from ..energy import EnergyModel, Reader
+    from ..parameters import Course
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Term:
         constants: kernel arguments of its own that never change, name -> value; `EnergyModel.argument` is their symbol.
         means: name -> what its observables need the mean of, in the model's symbols. variables: what they are in history.nc, name
             -> attributes.
+        offers: fields that `derive` can make, for fields.nc: group -> name -> attributes. deriving: arrays that it uses besides
+            the temporaries and the memory, name -> components.
     """
 
     name: ClassVar[str]
@@ -77,6 +80,8 @@ class Term:
     constants: Mapping[str, float] = {}
     means: Mapping[str, Any] = {}
     variables: Mapping[str, Mapping[str, str]] = {}
+    offers: Mapping[str, Mapping[str, Mapping[str, str]]] = {}
+    deriving: Mapping[str, int] = {}
 
     def __init__(self, model: EnergyModel) -> None:
         self.model = model
@@ -102,6 +107,16 @@ class Term:
 
         Raises:
             ConfigError, ExpressionError: with the key at fault.
+        """
+        return {}
+
+    @classmethod
+    def courses(cls, settings: Mapping[str, Any]) -> Mapping[str, Course]:
+        """What among its keys under ``model`` depends on time: parameters beside those that are configured, by names that begin
+        with the term's. Steps follow them, and S covers their way: `EnergyModel.at` gives a model with their values.
+
+        Args:
+            settings: what `configure` has returned.
         """
         return {}
 
@@ -183,6 +198,12 @@ class Term:
     def look(self, array: str, waves: Waves) -> list[Operation]:
         """Operations that tell what `measures` needs besides means: from the cells of a state in ``array`` and the memory that it
         was accepted with, both of which they leave alone. Temporaries are free to use.
+        """
+        return []
+
+    def derive(self, names: Sequence[str], array: str, into: str, waves: Waves) -> list[Operation]:
+        """Operations that fill the components of the array ``into`` by the fields of these names, of those that it offers, in
+        cells; from the cells of a state and the memory that it was accepted with, as `look`.
         """
         return []
 
