@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .energy import EnergyModel, OrderParameter
     from .growth import Amplification
     from .kinetics import KINETICS, Kinetics
-    from .mobility import check_axes, followed, negative, range_kernel, referenced, references
+    from .mobility import check_axes, coming, followed, negative, range_kernel, referenced, references
     from .scales import energy_noise, energy_terms
     from .split import SpectralSplit, Split
     from .stabilizer import Curvature, Stabilizer, stabilizers
@@ -33,6 +33,7 @@ _WHERE = {
     "energy_noise": "scales",
     "energy_terms": "scales",
     "check_axes": "mobility",
+    "coming": "mobility",
     "followed": "mobility",
     "negative": "mobility",
     "range_kernel": "mobility",
@@ -54,6 +55,7 @@ __all__ = [
     "below",
     "bounds",
     "check_axes",
+    "coming",
     "continued",
     "energy_noise",
     "energy_terms",
