@@ -3,9 +3,9 @@
     dη_i/dt = -L (∂f/∂η_i - κ ∇²η_i),   dA/dt = (π/3) L κ (n - 6)
 
 The rate depends on the number of sides n alone, neither on size nor shape (von Neumann 1952; Mullins, J. Appl. Phys. 27 (1956)
-900), where boundaries are sharp. Junctions of finite width would run ahead of their boundaries; the preset's lower mobility
-there makes up for it (docs/theory.md; `model.fields.eta.mobility=1` shows the difference). Grains of Voronoi cells between
-walls; those at the walls are left out, those whose n changes meanwhile, and those with a junction that is about to meet another.
+900), where boundaries are sharp. Junctions of finite width would run ahead of their boundaries; the preset's energy makes up
+for it (docs/theory.md). Grains of Voronoi cells between walls; those at the walls are left out, those whose n changes
+meanwhile, and those with a junction that is about to meet another.
 
 Run time: 40 s on 2 cores. Picture: grain_growth.png
 """
@@ -20,7 +20,8 @@ import phasefield as pf
 
 QUICK = "--quick" in sys.argv  # smaller, for the tests of this project
 N, GRAINS, SEEDS, FROM, TO = (144, 24, [1], 20, 50) if QUICK else (240, 14, [2, 3, 4, 5], 50, 110)
-APART = 7.0 if QUICK else 12.0  # in widths √(κ/(2m)) = 1 of boundaries
+WIDTH = 1.25  # √(κ/(2m)) of boundaries, in cells
+APART = (7.0 if QUICK else 12.0) * WIDTH
 
 
 def grains(eta):
@@ -32,7 +33,7 @@ def grains(eta):
         number += np.where(pieces > 0, pieces + number.max(), 0)
     for grain in np.unique(number):
         inside = number == grain
-        reach = ndimage.binary_dilation(inside, iterations=8)  # as far as its order parameter does
+        reach = ndimage.binary_dilation(inside, iterations=10)  # as far as its order parameter does
         areas[grain] = float(eta.values[owner[inside][0]][reach].sum())
     return number, areas
 
@@ -41,7 +42,7 @@ def junctions(eta, number):
     """Grains that meet, and where, one pair for every place where some do."""
     squares = eta.values**2
     overlap = (squares.sum(0) ** 3 - 3 * squares.sum(0) * (squares**2).sum(0) + 2 * (squares**3).sum(0)) / 6
-    spots, count = ndimage.label(overlap > 3e-4)  # it is 0.002 in the middle of a junction and 0 across a boundary
+    spots, count = ndimage.label(overlap > 2e-4)  # it is 0.001 in the middle of a junction and 0 across a boundary
     places = ndimage.center_of_mass(overlap, spots, range(1, count + 1))
     return [(frozenset(np.unique(number[spots == i])), np.array(place)) for i, place in enumerate(places, 1)]
 
@@ -49,7 +50,8 @@ def junctions(eta, number):
 rows = []
 for seed in SEEDS:
     run = pf.run(
-        "model=grain_growth",  # L = 1, κ = 2, m = 1: boundaries of the width √(κ/(2m)) = 1
+        "model=grain_growth",  # L = 1, κ = 2
+        f"model.parameters.m={1 / WIDTH**2}",
         f"grid.shape=[{N},{N}]",
         "grid.boundary=no-flux",
         f"initial.eta={{kind: voronoi, grains: {GRAINS}, width: 1.5}}",

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ConfigError
 from .grid import Grid
-from .integrators import SCHEMES, AdaptiveSteps, Carry, Controller, Integrator, Trial
+from .integrators import OWN, SCHEMES, AdaptiveSteps, Carry, Controller, Integrator, Trial, recall
 from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_noise
 from .models.parameters import telling
 from .models.spectrum import Spectrum
@@ -17,7 +17,8 @@ from .specs import TimeSpec
 
 #: Fluctuations, and rises of an energy, that are round-off, in units of the precision's epsilon.
 _ROUNDOFF = 64.0
-#: Share of the tolerance with sources in t: what oscillates gains less from an order beyond the estimate's than what creeps.
+#: Share of the tolerance with sources in t where a scheme's error is that of a result which it improves upon: what oscillates
+#: gains less from the order beyond than what creeps. Estimates of a scheme's own error are what they are.
 _TIMED = 0.25
 
 
@@ -41,9 +42,12 @@ def adaptive_steps(
     highest = spectrum.bounds(grid)[1]
     epsilon = float(np.finfo(integrator.backend.dtype).eps)
     sources = SourceResolution.build(model, grid, samples, time.end)
+    scheme = integrator.scheme
+    improved = scheme.order >= scheme.error_order
+    tolerance = time.tolerance * (_TIMED if improved and sources is not None else 1.0)
     controller = Controller(
-        tolerance=time.tolerance * (1.0 if sources is None else _TIMED),
-        order=integrator.scheme.error_order - 1,
+        tolerance=tolerance,
+        order=scheme.error_order - 1,
         groups=list(model.slices().values()),
         epsilon=epsilon,
         dt=time.dt or first_step(model, spectrum, grid, split.stabilizers, time.end),
@@ -51,6 +55,7 @@ def adaptive_steps(
         dt_max=time.dt_max or math.inf,
         stiffness=stiffness(model, spectrum, grid, split.stabilizers),
         bodies=model.bodies,
+        recall=recall(tolerance if improved else tolerance / OWN, scheme.error_order - 1),
     )
 
     def noise(carry: Carry, trial: Trial, t_new: float) -> float:

@@ -23,6 +23,7 @@ from .models import (
     Stabilizer,
     below,
     bounds,
+    coming,
     continued,
     energy_terms,
     followed,
@@ -44,6 +45,8 @@ from .specs import RunSpec
 
 #: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
 _LOOK = 8
+#: Steps as long as the last one over which a mobility that depends on time is looked at ahead.
+_SOON = 64
 #: Times at which the values on walls are looked at.
 _TIMES = 17
 
@@ -254,6 +257,7 @@ class Simulation:
 
         Raises:
             Diverged: no acceptable step exists.
+            ValueError: the target is not ahead of the state, for adaptive steps.
         """
         try:
             self.steps.advance(self.carry, min([target, *(nucleator.next_time for nucleator in self._nucleating)]))
@@ -337,7 +341,9 @@ class Simulation:
 
         if (seen := negative(self.model, found, cells, carry.t)) is not None:
             raise Diverged(carry.step, carry.t, *seen)
-        if (larger := followed(self.model, found)) is not None:
+        soon = carry.t + carry.dt_old * np.linspace(0, _SOON, 2 * _TIMES)
+        rises = coming(self.model, self._samples, soon) if self.spec.time.adaptive else {}
+        if (larger := followed(self.model, found, rises)) is not None:
             self.model = referenced(self.model, larger)
             self.split.stabilize(self.stabilizers, self.model)
             self.integrator.restart(carry, carry.t)

@@ -1,10 +1,12 @@
 """Time integration: schemes as tables, one integrator, one place where steps are chosen, accepted and landed."""
 
-from .control import AdaptiveSteps, Controller, FixedSteps, NoWay, Steps, landing
+from .control import Controller, recall
 from .integrator import Integrator
-from .schemes import SCHEMES, Scheme
+from .schemes import OWN, SCHEMES, Scheme
 from .state import Carry, Trial
+from .steps import AdaptiveSteps, FixedSteps, NoWay, Steps, landing
 
 __all__ = [
-    "SCHEMES", "AdaptiveSteps", "Carry", "Controller", "FixedSteps", "Integrator", "NoWay", "Scheme", "Steps", "Trial", "landing",
+    "OWN", "SCHEMES", "AdaptiveSteps", "Carry", "Controller", "FixedSteps", "Integrator", "NoWay", "Scheme", "Steps", "Trial",
+    "landing", "recall",
 ]  # fmt: skip

@@ -1,23 +1,16 @@
-"""Where steps are chosen, accepted and landed: how long one may be, what makes it acceptable, and where it has to end."""
+"""Where the size of a step is chosen: how long one may be, and what makes it acceptable."""
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
-from ..schedule import Beat
-from .integrator import Integrator
-from .state import Carry, Trial
+from .state import Trial
 
 #: What `Integrator.drift` finds.
 Drift = Sequence[tuple[float, float]]
-
-log = logging.getLogger("phasefield")
 
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
@@ -25,20 +18,19 @@ _FOLLOWED = 0.07
 #: Steps between two looks at what waits in an unstable state, where that bounds them more than the growth of fluctuations by this
 #: factor; and at most, once their number has doubled often enough. A look costs half a step; of small grids, one or two.
 _WATCHED, _MORE, _WATCHED_FOR = 8, 1.05, 256
+#: Growth of fluctuations by the values that a state really takes, against that by a Gaussian's of their mean and size, from which
+#: on it counts instead; and by how much the latter may grow until it is looked at anew. Samples are small: what differs by less
+#: may be chance.
+_EASED, _STALE = 0.5, 1.5
 #: What is left after a step of the drift of the rates before it.
 _REMAINS = 0.9
 #: Steps between two looks at the drift, each of which costs a fifth of one: while it is within a factor of `_NEAR` of bounding
 #: them, and else. With 32 in the place of 16, fronts 9 apart had gone a twentieth of their time before the drift was seen.
 _LOOK, _SELDOM, _NEAR = 8, 16, 2.0
-#: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
-_ABRUPT = 0.1
 #: Share by which a field's size and its change in a step may differ where it was zero before.
 _ALL = 1e-3
 #: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
 _RESTING = 1e-4
-#: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
-#: the run gives up; how far below its longest step a step has collapsed.
-_JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
 
 
 @dataclass
@@ -61,14 +53,17 @@ class Controller:
         dt: the next step to try. dt_min, dt_max: bounds on it.
         last: ratio of error to tolerance at the last accepted step (0 before the first).
         rejected: number of rejected steps so far.
-        rates: rate of change of every field (root mean square) and supply over the last steps, decaying.
+        rates: rate of change of every field (root mean square) and supply over the last steps, decaying. spans: the step that
+            each was found at.
         peaks: largest root mean square of every field so far.
         longest: the longest step accepted so far. first: the first one tried, short also for what starts from 0.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
+        eased: the growth rate that ``limit`` was last checked at, and the share of it that the values of the state leave.
         ahead: likewise from that of what lies in an unstable state, for a front to invade.
         resting: whether the state does not change as it would if it grew like that: phases in equilibrium are no fluctuations.
         stiffness: of the stabilised modes, 1/time.
         bodies: fields that act on each other, by their numbers in ``groups``; none for every field by itself.
+        recall: steps for which a rate is remembered, see `recall`.
         drifts: of every body, what its rate is lastingly off by, relative to it, and the power of the step that this belongs to,
             as means over the last steps; and its rate, decaying. holds: the bound on the step that follows.
         unseen: steps since the drift was looked at.
@@ -84,15 +79,18 @@ class Controller:
     last: float = 0.0
     rejected: int = 0
     rates: list[float] = field(default_factory=list)
+    spans: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     longest: float = 0.0
     first: float = 0.0
     limit: float = math.inf
+    eased: tuple[float, float] = (0.0, 1.0)
     ahead: float = math.inf
     resting: bool = False
     seen: list[float] = field(default_factory=list)
     stiffness: float = 0.0
     bodies: Sequence[Sequence[int]] = ()
+    recall: float = 1.0
     drifts: list[tuple[float, float, float]] = field(default_factory=list)
     holds: float = math.inf
     unseen: int = _SELDOM
@@ -107,7 +105,8 @@ class Controller:
     aim = 0.57
     growth = 2.0
     shrink = 0.2
-    #: What is left of a past rate after a step.
+    #: What is left of a past rate after ``recall`` steps as long as that which it was found at; more after shorter ones, or steps
+    #: that shrink before a rate that passes through zero would forget what it had been and resolve the zero.
     memory = 0.7
     #: Round-off of a step, in units of the state's: transforms, sums of terms that cancel.
     noise = 64.0
@@ -116,8 +115,9 @@ class Controller:
         """Largest error relative to what is allowed, over all fields and supplies (NaN if the step is not finite)."""
         worst = 0.0
         judged = self._judged(trial)
-        for (error, change, state), rate in zip(judged, self.rates or [0.0] * len(judged), strict=True):
-            allowed = self.tolerance * max(change, self.memory * rate * size) + self._floor(state, size)
+        past = self.rates or [0.0] * len(judged)
+        for (error, change, state), rate, left in zip(judged, past, self._left(size) or past, strict=True):
+            allowed = self.tolerance * max(change, left * rate * size) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
             if rate == 0 and abs(state - change) <= _ALL * change and size <= self.first:
                 # A field leaves zero as a power of time: what a step gets wrong is part of what it does, however short it is.
@@ -125,6 +125,11 @@ class Controller:
             if not ratio <= worst:  # a NaN stays
                 worst = ratio
         return worst
+
+    def _left(self, size: float) -> list[float]:
+        """What is left of every past rate after a step of this size."""
+        spans = self.spans or [size] * len(self.rates)  # checkpoints of earlier versions know none
+        return [self.memory ** (min(1.0, size / span) / self.recall) for span in spans]
 
     def _floor(self, state: float, step: float) -> float:
         """Round-off of a step of what has this size; where modes are stiff, that of N remains for many."""
@@ -150,7 +155,10 @@ class Controller:
         judged = self._judged(trial)
         self.peaks = [state for *_, state in judged[: len(self.groups)]]
         rates = [change / size for _, change, _ in judged]
-        self.rates = [max(r, self.memory * old) for r, old in zip(rates, self.rates or rates, strict=True)]
+        old = [left * rate for left, rate in zip(self._left(size), self.rates, strict=True)] or [0.0] * len(rates)
+        kept = self.spans or [size] * len(rates)
+        self.spans = [size if now >= past else span for now, past, span in zip(rates, old, kept, strict=True)]
+        self.rates = [max(now, past) for now, past in zip(rates, old, strict=True)]
         self.longest = max(self.longest, size)
         fluctuations = [math.hypot(*trial.fluctuation[part]) for part in self.groups]
         self.resting = all(
@@ -223,9 +231,20 @@ class Controller:
         size = max(map(math.hypot, self.seen[:count], self.seen[count:]))
         return any(abs(a - b) > 0.05 * max(abs(b), 0.05 * size) for a, b in zip(now, self.seen, strict=True))
 
-    def survey(self, trial: Trial, limit: float) -> None:
-        self.seen, self.limit = [*trial.mean, *trial.fluctuation], limit
+    def survey(self, trial: Trial, rate: float) -> None:
+        """Takes the growth rate of fluctuations like those of a step that was accepted."""
+        self.seen = [*trial.mean, *trial.fluctuation]
+        self.limit = followed(rate * self._share(rate))
         self.dt = self._bound(self.dt)
+
+    def _share(self, rate: float) -> float:
+        checked, share = self.eased
+        return share if rate < _STALE * checked else 1.0
+
+    def ease(self, rate: float, measured: float) -> None:
+        """Takes the growth rate that the values of a state give, beside that of fluctuations like its own."""
+        self.eased = rate, (measured / rate if measured < _EASED * rate else 1.0)
+        self.limit = followed(rate * self.eased[1])
 
     def watching(self, step: int) -> bool:
         """Whether to look for what waits in an unstable state, after the step of this number."""
@@ -243,10 +262,12 @@ class Controller:
         "last",
         "rejected",
         "rates",
+        "spans",
         "peaks",
         "longest",
         "first",
         "limit",
+        "eased",
         "ahead",
         "resting",
         "seen",
@@ -264,249 +285,20 @@ class Controller:
             setattr(self, name, value)
 
 
+def recall(tolerance: float, order: int) -> float:
+    """How many steps a past rate is remembered for: a sixth of those in which a rate may change by all of itself.
+
+    Args:
+        tolerance: of the error of a step that an estimate stands for.
+    """
+    return max(1.0, (Controller.aim * tolerance) ** (-1 / order) / 6)
+
+
 def _mean(past: float, now: float, left: float) -> float:
     """A mean in which the share ``left`` of the past remains."""
     return left * past + (1 - left) * now
 
 
-def _followed(rate: float) -> float:
+def followed(rate: float) -> float:
     """The longest step that follows what grows at this rate."""
     return _FOLLOWED / rate if rate > 0 else math.inf
-
-
-class NoWay(Exception):
-    """No step leads on, or none to the end: why, and what to do."""
-
-    def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(reason)
-        self.reason, self.hint = reason, hint
-
-
-class Growth(Protocol):
-    """How fast the fastest fluctuation of a state grows, 1/time, 0 for none; means and fluctuations as in `Trial`.
-
-    Attributes:
-        picks: places in a buffer of cells that `waiting` looks at.
-    """
-
-    @property
-    def picks(self) -> Sequence[tuple[slice, ...]]: ...
-
-    @property
-    def moving(self) -> bool:
-        """Whether the rate of one and the same state depends on time."""
-
-    def rate(self, mean: Sequence[float], fluctuation: Sequence[float], t: float) -> float:
-        """About the mean of a state, at time ``t``."""
-
-    def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float], t: float) -> float:
-        """In what lies in an unstable state, from the values at ``picks``."""
-
-
-class Events(Protocol):
-    """What happens at times of its own, which error estimates do not see coming; see `phasefield.models.SourceResolution`."""
-
-    note: str
-
-    def limit(self, t: float, size: float) -> float:
-        """The largest step from ``t``, not above ``size``, that jumps over nothing."""
-
-    def switch(self, t: float) -> float | None:
-        """If the right-hand side jumps at ``t``: the first number from which on the new branch holds."""
-
-    def state(self) -> dict[str, Any]: ...
-
-    def restore(self, state: Mapping[str, Any]) -> None: ...
-
-
-class Steps(Protocol):
-    """Takes the steps of a run."""
-
-    @property
-    def rejected(self) -> int:
-        """Number of steps that were tried in vain."""
-
-    def advance(self, carry: Carry, target: float) -> None:
-        """One accepted step.
-
-        Raises:
-            NoWay: there is none.
-        """
-
-    def reached(self, carry: Carry) -> float:
-        """Time up to which the state has come: what is due by then is due now."""
-
-    def shorten(self) -> None:
-        """What was known of step sizes belongs to another splitting."""
-
-
-class FixedSteps:
-    """Equal steps, every one taken whole: what falls between two of them waits for the second.
-
-    Attributes:
-        beat: when they are.
-    """
-
-    rejected = 0
-
-    def __init__(self, integrator: Integrator, beat: Beat) -> None:
-        self._integrator, self.beat = integrator, beat
-
-    def advance(self, carry: Carry, target: float) -> None:
-        """A step, to ``target`` if that is where it ends but for round-off."""
-        t_new = self.beat.time(carry.step + 1)
-        self._integrator.step(carry, self.beat.dt, target if abs(t_new - target) <= self.beat.slack else t_new)
-
-    def reached(self, carry: Carry) -> float:
-        return carry.t + self.beat.slack
-
-    def shorten(self) -> None:
-        pass
-
-
-class AdaptiveSteps:
-    """Takes the steps of an integrator by the error of their rates, and by all else that bounds them.
-
-    Args:
-        controller: proposes sizes. end: of the run.
-        noise: the rise of the energy in a step to a time that round-off explains; None where the energy may rise.
-        growth, events: what bounds steps besides; None for nothing.
-    """
-
-    def __init__(
-        self,
-        integrator: Integrator,
-        controller: Controller,
-        end: float,
-        noise: Callable[[Carry, Trial, float], float] | None = None,
-        growth: Growth | None = None,
-        events: Events | None = None,
-    ) -> None:
-        self._integrator, self.controller, self._end = integrator, controller, end
-        self._noise, self._growth, self._events = noise, growth, events
-        self._refusal, self._told = "", set[str]()
-        self._milestone: tuple[int, float, float] | None = None
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {
-            "controller": self.controller.state(),
-            "sources": {} if self._events is None else self._events.state(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on as the run that made a checkpoint."""
-        self.controller.restore(state["controller"])
-        if self._events is not None:
-            self._events.restore(state["sources"])
-
-    @property
-    def rejected(self) -> int:
-        return self.controller.rejected
-
-    def reached(self, carry: Carry) -> float:
-        return carry.t
-
-    def shorten(self) -> None:
-        self.controller.dt, self.controller.last = max(0.05 * self.controller.dt, self.controller.dt_min), 0.0
-        self.controller.drifts, self.controller.holds = [], math.inf
-
-    def advance(self, carry: Carry, target: float) -> None:
-        """One accepted step, not beyond ``target``, which is met exactly.
-
-        Raises:
-            NoWay: no acceptable step exists, or steps would not come to the end.
-        """
-        controller, integrator = self.controller, self._integrator
-        floor = max(controller.dt_min, 1e-14 * max(target, 1e-300), 1e-15 * self._end)
-        for _ in range(200):
-            if self._events is not None:
-                controller.dt = self._events.limit(carry.t, controller.dt)
-                self._tell("sources", self._events.note)
-            size, t_new = landing(carry.t, controller.dt, target)
-            if self._events is not None and size < _ABRUPT * carry.dt_old:
-                carry.sizes = []  # what comes is nothing that the past could tell, nor the estimates that rest on it
-            trial = integrator.attempt(carry, size, t_new)
-            ratio = controller.ratio(trial, size)
-            forced = size <= floor * 1.001 and controller.dt_min > 0
-            if ratio <= 1.0 or (forced and math.isfinite(ratio)):
-                why = self._objection(carry, trial, t_new)
-                if not why:
-                    drift = integrator.drift(carry, size, t_new) if controller.due else None
-                    controller.accepted(trial, ratio, size, drift)
-                    integrator.accept(carry, trial, size, t_new)
-                    self._after(carry, trial)
-                    return
-                ratio = math.inf
-            elif not math.isfinite(ratio):
-                why = "the step is not finite"
-            else:
-                why = "the local error stays above the tolerance"
-            self._refusal = why
-            if size <= floor:
-                break
-            controller.refused(ratio, size)
-        raise NoWay(
-            f"{self._refusal}, even with dt = {size:.3g}",
-            "check the initial values and the energy's domain, or loosen time.tolerance",
-        )
-
-    def _objection(self, carry: Carry, trial: Trial, t_new: float) -> str:
-        """Why a completed step is no good, or nothing."""
-        if trial.energies and not math.isfinite(trial.energy):
-            return "the free energy is not finite"
-        rise = trial.energy - carry.energy
-        if self._noise is not None and rise > 0 and rise > self._noise(carry, trial, t_new):
-            return "the free energy rises"
-        return ""
-
-    def _after(self, carry: Carry, trial: Trial) -> None:
-        """What an accepted step means for the next ones."""
-        # The growth of fluctuations bounds them: an error there is small beside that of the pattern which grows from it.
-        if self._growth is not None and (self._growth.moving or self.controller.changed(trial)):
-            self.controller.survey(trial, _followed(self._growth.rate(trial.mean, trial.fluctuation, carry.t)))
-        if self._growth is not None and self.controller.watching(carry.step):
-            sample = self._integrator.sample(carry, self._growth.picks)
-            self.controller.watch(_followed(self._growth.waiting(sample, trial.fluctuation, carry.t)))
-        self._judge(carry)
-        if self._events is not None and (now := self._events.switch(carry.t)) is not None:
-            self._integrator.restart(carry, max(now, carry.t))
-
-    def _judge(self, carry: Carry) -> None:
-        """Tells of steps that have collapsed, and ends a run that would not."""
-        size = self.controller.dt
-        if self._milestone is None:
-            self._milestone = carry.step, carry.t, size
-        step, time, before = self._milestone
-        if carry.step - step < _JUDGED:
-            return
-        self._milestone = carry.step, carry.t, size
-        left = (self._end - carry.t) / (carry.t - time) * (carry.step - step) if carry.t > time else math.inf
-        if (
-            size > 1.5 * before or left < _LONG or size >= self.controller.dt_max
-        ):  # what was asked for has not collapsed
-            return
-        why = (
-            f"the last one refused: {self._refusal}" if self._refusal else "none was refused for anything but its error"
-        )
-        reason = f"at steps of {size:.3g} ({why}) there are some {left:.2g} left to time.end = {self._end:.6g}"
-        hint = "check the energy's domain, the resolution and the sources, or loosen time.tolerance"
-        if left > _ENDLESS or size < _COLLAPSED * self.controller.longest:
-            raise NoWay(reason, hint)
-        self._tell("steps", f"{reason}; {hint}")
-
-    def _tell(self, subject: str, text: str) -> None:
-        """A warning, once for every subject."""
-        if text and subject not in self._told:
-            self._told.add(subject)
-            log.warning("%s", text)
-
-
-def landing(t: float, proposal: float, target: float) -> tuple[float, float]:
-    """Step and end time: the last steps before a target are evened out instead of leaving a sliver."""
-    rest = target - t
-    if proposal >= rest * (1 - 1e-9):
-        return rest, target
-    if proposal > 0.5 * rest:
-        return 0.5 * rest, t + 0.5 * rest
-    return proposal, t + proposal

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .growth import Amplification
     from .kinetics import KINETICS, Kinetics
     from .mobility import check_axes, referenced
-    from .mobility_bounds import followed, negative, range_kernel, references
+    from .mobility_bounds import coming, followed, negative, range_kernel, references
     from .scales import energy_noise, energy_terms
     from .split import SpectralSplit, Split
     from .stabilizer import Curvature, Stabilizer, stabilizers
@@ -34,6 +34,7 @@ _WHERE = {
     "energy_noise": "scales",
     "energy_terms": "scales",
     "check_axes": "mobility",
+    "coming": "mobility_bounds",
     "followed": "mobility_bounds",
     "negative": "mobility_bounds",
     "range_kernel": "mobility_bounds",
@@ -55,6 +56,7 @@ __all__ = [
     "below",
     "bounds",
     "check_axes",
+    "coming",
     "continued",
     "energy_noise",
     "energy_terms",

@@ -65,6 +65,10 @@ class Amplification:
         points = center[:, None] + np.hstack([np.diag(spread), -np.diag(spread)])
         forces = self._potentials(t)(points)
         hessian = (forces[:, :count] - forces[:, count:]) / (2 * spread)
+        return self._fastest(hessian)
+
+    def _fastest(self, hessian: np.ndarray) -> float:
+        """The largest growth rate, 1/time, with these second derivatives; 0 where nothing grows or they are not finite."""
         hessian = 0.5 * (hessian + hessian.T)
         if not np.isfinite(hessian).all():
             return 0.0
@@ -79,9 +83,27 @@ class Amplification:
         if not self._conserved.all():
             squares[0] = 0.0  # grows with the mean
         mobility = self._root * np.where(self._conserved, np.sqrt(squares)[:, None], 1.0)
-        inner = hessian + spectrum.along(np.sqrt(squares))[:, :, None] * np.eye(len(center))
+        inner = hessian + spectrum.along(np.sqrt(squares))[:, :, None] * np.eye(len(hessian))
         growth = -mobility[:, :, None] * inner * mobility[:, None, :]
         return max(0.0, float(np.linalg.eigvalsh(growth)[:, -1].max()))
+
+    def measured(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float], t: float = 0.0) -> float:
+        """As `rate`, with the second derivatives averaged over cells of the state instead of over a Gaussian distribution.
+
+        Phases are no Gaussian fluctuations: between those of a polynomial of high degree, where no cell is, the secants of
+        `rate` may find a growth that is none.
+
+        Args:
+            sample: the state at `picks`, as found in its buffer. fluctuation: of every component, as in `Trial`. t: as in `rate`.
+        """
+        here = np.asarray(sample[0]).reshape(len(fluctuation), -1).astype(float)
+        steps = 1e-5 * np.maximum(np.abs(here).max(axis=1), fluctuation)
+        potentials, hessian = self._potentials(t), np.zeros((len(here), len(here)))
+        for j in np.flatnonzero(steps):  # what is zero everywhere is neither stable nor unstable by itself
+            moved = np.zeros((len(here), 1))
+            moved[j] = steps[j]
+            hessian[:, j] = ((potentials(here + moved) - potentials(here - moved)) / (2 * steps[j])).mean(axis=1)
+        return self._fastest(hessian)
 
     def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float], t: float = 0.0) -> float:
         """The largest growth rate, 1/time, in what lies in an unstable state ahead of fronts; 0 where little does.

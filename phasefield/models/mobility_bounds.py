@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .energy import EnergyModel, OrderParameter
 
 #: How far M may exceed its reference before L is made anew, and the new reference over M: the third order bears 8/7, growing
-#: steps less, and every new start costs some steps. A law that falls in time is followed down when it has fallen so far.
+#: steps less, and every new start costs some steps. A law that falls in time is followed down when it has fallen so far, unless
+#: it comes back soon; one that rises is met ahead, by the inverse of that at most.
 _EXCESS, _AHEAD, _FALLEN = 1.05, 1.25, 0.25
 #: Times at which a law that depends on time is looked at.
 _TIMES = 65
@@ -122,18 +123,40 @@ def range_kernel(model: EnergyModel, scalars: Sequence[str]) -> Kernel:
     return Kernel("mobility_range", "real", {"work": len(model.components)}, {}, found, scalars)
 
 
-def followed(model: EnergyModel, found: Mapping[str, float]) -> list[tuple[float, ...] | None] | None:
-    """New references where some entry has come to exceed its own by more than L bears, or has fallen in time; else None."""
+def coming(model: EnergyModel, states: NDArray[np.float64], times: NDArray[np.float64]) -> dict[tuple[int, int], float]:
+    """How many times its value at the first of the times every entry that depends on time will be soon, at most, at others.
+
+    Args:
+        states: a sample, shape ``(components, n)``.
+    """
+    found = {}
+    for n, f in enumerate(model.order_parameters):
+        for e, entry in enumerate(_watched(f)):
+            if TIME in entry.free_symbols:
+                values = _function(model, entry)(states[:, None, :], times[:, None]).max(axis=1)
+                rise = float(values.max() / values[0]) if np.isfinite(values).all() and values[0] > 0 else 1.0
+                found[n, e] = min(max(rise, 1.0), 1 / _FALLEN)
+    return found
+
+
+def followed(
+    model: EnergyModel, found: Mapping[str, float], rises: Mapping[tuple[int, int], float]
+) -> list[tuple[float, ...] | None] | None:
+    """New references where some entry has come to exceed its own by more than L bears, or has fallen in time; else None.
+
+    Args:
+        found: by `range_kernel`. rises: what is `coming`.
+    """
     now: list[tuple[float, ...] | None] = []
     for n, f in enumerate(model.order_parameters):
         if f.law is None or f.law.normal:
             now.append(None if f.law is None else f.law.references)
             continue
         values = []
-        for e, (entry, reference) in enumerate(zip(f.law.entries, f.law.references, strict=True)):
-            most = found[f"most_{n}_{e}"]
-            fallen = TIME in entry.free_symbols and 0 < most < _FALLEN * reference
-            values.append(_AHEAD * most if most > _EXCESS * reference or fallen else reference)
+        for e, reference in enumerate(f.law.references):
+            most, rise = found[f"most_{n}_{e}"], rises.get((n, e), 1.0)
+            fallen = (n, e) in rises and 0 < most * rise < _FALLEN * reference
+            values.append(max(_AHEAD, rise) * most if most > _EXCESS * reference or fallen else reference)
         now.append(tuple(values))
     before = [None if f.law is None else f.law.references for f in model.order_parameters]
     return None if now == before else now

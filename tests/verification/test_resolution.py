@@ -62,8 +62,8 @@ CLOSED = {
     "cahn_hilliard_landau": {"phi": 2 * math.sqrt(2) * math.atanh(0.9)},
     "allen_cahn": {"eta": 2 * math.sqrt(2) * math.atanh(0.9)},
     "spinodal": {"c": 2 * math.log(19) * math.sqrt(2 / (2 * 5 * 0.16))},
-    # Moelans, Blanpain and Wollants (2008): eta = (1 + tanh(x sqrt(m/(2 kappa))))/2 for gamma = 1.5.
-    "grain_growth": {"eta": 4 * math.atanh(0.9)},
+    # Moelans, Blanpain and Wollants (2008): eta = (1 + tanh(x sqrt(m/(2 kappa))))/2 for gamma = 1.5; m = 1/2, kappa = 2.
+    "grain_growth": {"eta": 4 * math.atanh(0.9) * math.sqrt(2)},
 }
 
 
