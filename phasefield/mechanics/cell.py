@@ -210,14 +210,14 @@ class CellProblem:
 
         With ``solver.criterion=energy`` their mean stresses (fluxes) come from the energies of pairs of loads, ``e_i . <s_j>``
         plus the work of ``s_j`` on the fluctuation of load i. Their errors are the scalar products of the errors of two
-        fluctuations, so that no component is worse than the energies are. Loads whose fluctuations are kept, cells with voids
-        and large ones are solved for as by `solve_all`.
+        fluctuations, so that no component is worse than the energies are. Cells with voids and large ones are solved for as by
+        `solve_all`. Fluctuations that are kept then have the error of the energy norm that the criterion leaves, its root.
 
         Raises:
             NotConverged: the tolerance was not reached; carries the history.
         """
         plain = all(load.plain and load.energy is None for load in loads) and self.boundary != "static"
-        if self.options.criterion != "energy" or keep or self.voids or not plain or self.voxels > _PAIRS:
+        if self.options.criterion != "energy" or self.voids or not plain or self.voxels > _PAIRS:
             return self.solve_all(loads, keep)
         solutions: list[Solution] = []
         for some in self._batches(range(len(loads)), self.operators.tensor_bytes):
@@ -233,7 +233,9 @@ class CellProblem:
         inverse = np.linalg.pinv(means)
         for solution, column in zip(solutions, energies.T, strict=True):
             solution.mean = solution.mean + inverse @ (column - means @ solution.mean)
-            solution.fluctuation = solution.work = None
+            solution.work = None
+            if not keep:
+                solution.fluctuation = None
         return solutions
 
     def _batches(self, loads: Sequence[int], room: int) -> Iterator[Sequence[int]]:

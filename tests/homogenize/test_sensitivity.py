@@ -198,3 +198,23 @@ def test_recipes_of_isotropic_constants(pair):
         ends = [recipe.with_values({name: MODULI[name] * (1 + t)}).tensor("") for t in (1e-5, -1e-5)]
         expected = (ends[0] - ends[1]) / (2e-5 * MODULI[name])
         np.testing.assert_allclose(recipe.derivative(name), expected, atol=1e-8)
+
+
+def test_derivatives_by_energy_take_no_more_iterations():
+    """The fields that the tolerance of the energy leaves serve the derivatives, in both precisions, read as they are."""
+    image, material = inclusion(8, 3), build({"phases": SOFT})
+    (exact,) = homogenize(image, material, settings(voxel="sharp", sensitivity=True))
+    for precision in ("single", "double"):
+        solver = {"criterion": "energy", "tolerance": 1e-4, "precision": precision}
+        plain, derived = (
+            homogenize(image, material, settings(solver=solver, voxel="sharp", sensitivity=wanted))[0]
+            for wanted in (False, True)
+        )
+        assert derived.iterations == plain.iterations
+        assert_close(derived.tensor, plain.tensor, 1e-6)
+        for row, value in zip(derived.sensitivity, exact.sensitivity, strict=True):
+            assert_close(row, value, 2e-2)
+
+
+def assert_close(found, wanted, share):
+    assert np.abs(found - wanted).max() <= share * np.abs(wanted).max()

@@ -20,6 +20,7 @@ from ..selection import cpu_threads
 from ..workers import Job, address, native, workers
 from .calls import Call, Context
 from .element import ISOTROPIC, loop_functions, paired_functions
+from .moments_text import tile_functions
 from .nodes import centre_gradient
 from .paired import paired_green
 from .surface import SurfaceSolver
@@ -49,10 +50,13 @@ _options = dict(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, fast
 _function, _loop = njit(**_options), njit(pipeline_class=NoAlias, **_options)
 _entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_fastmath, error_model="numpy")
 """
+#: Files whose text comes before that of a file.
+_PARTS = {"moments_loops.py": ("moments_strains.py", "moments_gather.py")}
 #: Per file where functions are put that `element` writes, and who writes them.
 _WRITTEN: dict[str, tuple[str, Callable[[int], str]]] = {
     "loops.py": ("# -- stiffness", functools.partial(loop_functions, row=_ROW)),
     "paired_loops.py": ("# -- Green operator", paired_functions),
+    "moments_loops.py": ("# -- pairs of loads", tile_functions),
 }
 
 
@@ -63,8 +67,9 @@ def loops(file: str, components: int, full: bool, dtype: str) -> Any:
     sizes = (
         f"BYTES, BLOCK, ROW, ISOTROPIC = {np.dtype(dtype).itemsize}, {_BLOCK}, {_ROW}, {len(ISOTROPIC[components])}\n"
     )
-    source = Path(__file__).with_name(file).read_text()
-    before, future, after = source.partition("from __future__ import annotations\n")
+    texts = [Path(__file__).with_name(each).read_text() for each in (*_PARTS.get(file, ()), file)]
+    parts = [text.partition("from __future__ import annotations\n") for text in texts]
+    before, future, after = *parts[-1][:2], "".join(part[2] for part in parts)
     functions, start, mark, end = "", after, "", ""
     if file in _WRITTEN:
         mark, write = _WRITTEN[file]

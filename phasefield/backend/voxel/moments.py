@@ -48,7 +48,8 @@ def phase_moments(
     """Sums over the voxels of ``share x x^T`` for every phase; x are the local strains of all loads in that phase, and 1.
 
     In a laminate voxel they are those of its two layers, which follow from the voxel's strain, their tensors and the normal: so
-    derivatives of the mixed tensor by those of the phases need no further formula. On the CPU, in double precision.
+    derivatives of the mixed tensor by those of the phases need no further formula. On the CPU; strains in the precision of the
+    fluctuations, their sums in double.
 
     Args:
         steps: edge lengths of a voxel. full: all polynomials, as of `VoxelOperators`.
@@ -66,9 +67,10 @@ def phase_moments(
     components = len(fluctuations[0])
     phases, size = len(geometry.tensors), geometry.tensors.shape[-1]
     loads, rows = len(fluctuations), len(fluctuations) * size + 1
-    operators = CpuVoxelOperators((shape[0], shape[1], shape[2]), steps, components, "float64", True, threads)
+    dtype = np.result_type(*fluctuations)
+    operators = CpuVoxelOperators((shape[0], shape[1], shape[2]), steps, components, dtype.name, True, threads)
     blocks = max(1, min(_BLOCKS, shape[0], _BYTES // (8 * phases * rows * rows)))
-    fields = [np.ascontiguousarray(u, float) for u in fluctuations]
+    fields = [np.ascontiguousarray(u, dtype) for u in fluctuations]
     pure = (geometry.first == geometry.second) | (geometry.fraction == 1)
     simple = pure & ~(full & ~geometry.whole) & (False if cubic is None else cubic[geometry.first])
     out = np.zeros((blocks, phases, rows, rows))
