@@ -92,9 +92,22 @@ def _dispatch(given: list[str]) -> int:
         return completion.answer(given)
     given = _with_search_path(given)
     name = given[0] if given and given[0] in known else "run"
-    if started() > 1:
+    if started() > 1 and not _apart(name, given):
         return _together(name, given)
     return _call(name, given)
+
+
+def _apart(name: str, given: list[str]) -> bool:
+    """Whether the tasks that were started have nothing to do with each other; then this one is the only one it knows of."""
+    from .backend.ranks.apart import apart, leave
+    from .config import unquoted
+
+    key = commands.find(name).folder
+    said = [value for word in given for at, _, value in [word.lstrip("+").partition("=")] if key and at.strip() == key]
+    if not apart(given, unquoted(said[-1].strip()) if said else ""):
+        return False
+    leave()
+    return True
 
 
 def _together(name: str, given: list[str]) -> int:
@@ -132,7 +145,8 @@ def _check_same(asked: list[tuple[str, str]]) -> None:
         if theirs != command:
             raise PhasefieldError(
                 f"the ranks were not given the same: rank 0 `{command}`, rank {rank} `{theirs}`\n"
-                "  start all with one command: mpirun -n N phasefield run ..."
+                "  start all with one command: mpirun -n N phasefield run ...\n"
+                "  or, for runs of their own, unjoined: srun --mpi=none ..."
             )
         if of != version:
             raise PhasefieldError(

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from test_cli import TINY, Command, phasefield, process
 
 import phasefield as pf
 from phasefield import presets
+from phasefield.backend.ranks import apart
 from phasefield.errors import PhasefieldError
 from phasefield.tasks import OneOfMany, check_alone
 
@@ -229,6 +231,32 @@ def test_one_of_many(environment: dict[str, str], count: int, first: bool) -> No
         check_alone(environment)
     assert refused.value.first == first
     assert isinstance(refused.value, PhasefieldError)
+
+
+@pytest.mark.parametrize(
+    ("commands", "folders", "alone"),
+    [
+        (["run seed=0", "run seed=1", "run seed=2"], ["", "", ""], True),
+        (["run seed=0", "run seed=1", "run seed=2"], ["a", "b", "c"], True),
+        (["run seed=0", "run seed=1", "run seed=2"], ["a", "b", "./a"], False),
+        (["run", "run", "run"], ["", "", ""], False),
+    ],
+)
+def test_tasks_that_have_nothing_to_do_with_each_other(
+    commands: list[str], folders: list[str], alone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All see the same, twice in one step; who does not come holds nobody up for ever."""
+    monkeypatch.setenv("PHASEFIELD_CACHE", str(tmp_path))
+    monkeypatch.setattr(apart, "_LAST", 0.5)
+
+    def task(number: int) -> list[bool]:
+        step = {"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "3", "SLURM_NTASKS": "3", "SLURM_PROCID": str(number)}
+        assert not apart.apart(["run"], "", {**step, "PMI_RANK": str(number)})  # MPI joins them: nothing is asked
+        return [apart.apart(commands[number].split(), folders[number], step) for _ in range(2)]
+
+    with ThreadPoolExecutor() as crew:
+        assert list(crew.map(task, range(3))) == [[alone] * 2] * 3
+        assert list(crew.map(task, range(2))) == [[False] * 2] * 2
 
 
 def test_only_the_first_of_many_speaks(phasefield: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,6 +246,11 @@ class TestLauncher:
         assert answer.stderr.count("phasefield: error: 4 tasks were started") == 1
         assert "srun --ntasks=1 --cpus-per-task=N phasefield run" in answer.stderr
         assert not (tmp_path / "many").exists()
+        # Of their own, each in its folder.
+        own = f"{' '.join(keys)} seed=$SLURM_PROCID output.dir=own/$SLURM_PROCID"
+        apart = ["srun", "--time=5", "--ntasks=2", "--mpi=none", "bash", "-c", own]
+        subprocess.run(apart, cwd=tmp_path, env=queue.env, check=True, capture_output=True)
+        assert bits(tmp_path / "own" / "0") != bits(tmp_path / "own" / "1")
         # A job that may start four, and a step of one in it.
         script = f"{' '.join(keys)} output.dir=batch && srun --ntasks=1 {' '.join(keys)} output.dir=step"
         queue.submit("--ntasks=4", "--output=job.log", f"--wrap={script}")

@@ -1,6 +1,7 @@
 """One run over several processes (MPI): rank 0 leads, every rank has a part of each array.
 
 - `world`: the processes, and what they tell each other;
+- `apart`: tasks that are no ranks, for they were asked for different things;
 - `beginning`: how they meet; `guard`: what ends them where one is lost;
 - `team`: rank 0's words to the others; `member`: what every rank does of it;
 - `exchange`: how parts of a field go from cells to modes; `shared`: how ranks of one machine do without that;

@@ -131,6 +131,16 @@ class World:
         os._exit(code)
 
 
+def _check_launcher(vendor: str) -> None:
+    """Refuses a library that would end the process, with a page of its own words, where its launcher has not started it.
+
+    Raises:
+        RuntimeError: it is such a one.
+    """
+    if vendor == "Open MPI" and not any(name.startswith(("OMPI_", "PMI")) for name in os.environ):
+        raise RuntimeError("neither mpirun nor srun --mpi=pmix has started Open MPI, the library that mpi4py found")
+
+
 @functools.cache
 def world() -> World:
     """The processes that were started together with this one.
@@ -146,9 +156,12 @@ def world() -> World:
             warnings.simplefilter("ignore", RuntimeWarning)  # of a launcher that is another MPI's, which is told below
             import mpi4py
 
-            mpi4py.rc.thread_level = "funneled"  # only the main thread sends anything
+            mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
             with all_come(count):
                 from mpi4py import MPI
+
+                _check_launcher(MPI.get_vendor()[0])
+                MPI.Init_thread(MPI.THREAD_FUNNELED)  # only the main thread sends anything
     except (ImportError, RuntimeError) as error:
         raise DeviceError(
             f"{count} tasks were started, and MPI, by which they would compute together, cannot be used: {error}\n"
