@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fuzz_mechanisms import mechanisms
 from hypothesis import strategies as st
 
 # -- expressions -------------------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ expressions: st.SearchStrategy[str] = st.one_of(
 
 def keys() -> list[str]:
     """Every key of a run, to the last level, those of the fields and of initial conditions among them."""
-    from phasefield.specs import RunSpec
+    from phasefield.specs import FieldSpec, RunSpec
 
     def below(schema: Any, prefix: str) -> Iterator[str]:
         for field in dataclasses.fields(schema):
@@ -140,10 +141,7 @@ def keys() -> list[str]:
                 yield from below(type(default), f"{name}.")
 
     own = list(below(RunSpec, ""))
-    fields = [
-        f"model.fields.c.{k}"
-        for k in ("kinetics", "mobility", "kappa", "components", "initial", "source", "stabilizer", "units")
-    ]
+    fields = [f"model.fields.c.{f.name}" for f in dataclasses.fields(FieldSpec)]
     conditions = [
         "kind",
         "mean",
@@ -237,7 +235,7 @@ def _joined(parts: tuple[list[str], ...]) -> list[str]:
 
 
 def configurations() -> st.SearchStrategy[list[str]]:
-    """Command lines of a run: likely ones for most of the keys, and one to three that are not."""
+    """Command lines of a run: likely ones for most of the keys, and one to three that are not; mechanisms put together."""
     known = st.sampled_from(keys())
     likely = known.flatmap(lambda k: st.tuples(st.just(k), _likely(k))).map("=".join)
     absurd = st.one_of(
@@ -249,7 +247,8 @@ def configurations() -> st.SearchStrategy[list[str]]:
     small = st.just(["grid.shape=[8,8]", "device=cpu"])
     sound = st.tuples(small, st.lists(likely, max_size=4)).map(_joined)
     broken = st.tuples(small, st.lists(likely, max_size=3), st.lists(absurd, min_size=1, max_size=3)).map(_joined)
-    return st.one_of(sound, broken, broken.map(lambda given: given[2:]))
+    combined = mechanisms(_values)
+    return st.one_of(sound, broken, broken.map(lambda given: given[2:]), combined, combined)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
