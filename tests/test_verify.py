@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
@@ -12,14 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 from test_cli import Command, phasefield
 
+from phasefield.api import spec_of
 from phasefield.errors import ConfigError, NotConverged
+from phasefield.initial import cell_noise
+from phasefield.problem import build_model
 from phasefield.verify import LADDERS, Check, Machine, Skip, command, ladder, record, words
 from phasefield.verify.pfhub import community
+from phasefield.verify.pfhub.benchmark import Made
 from phasefield.verify.pfhub.catalogue import NOT_BUILT, benchmarks
 from phasefield.verify.pfhub.command import told
+from phasefield.verify.pfhub.nucleation import SEEDS
 from phasefield.verify.settings import Settings
 
 __all__ = ["phasefield"]
@@ -187,11 +194,46 @@ def test_the_catalogue() -> None:
         "7c",
         "8a",
         "8b",
+        "8c",
     ]
     assert not set(NOT_BUILT) & {b.name for b in made}
     assert "min in all" in told(made)
     assert len(community.curves("1a")) == 9
     assert "uploads: " in community.spread("2a", 10.0)
+
+
+def test_realisations_are_judged_by_their_mean(tmp_path: Path) -> None:
+    """8c: transformations 1 - exp(-k t^3) of ten rates k have the exponent 3, 1 - exp(-k t^2) are told."""
+    (many,) = (b for b in benchmarks() if b.name == "8c")
+    time = np.linspace(0, 600, 301)
+
+    def runs(n: float) -> dict[str, Made]:
+        made = {}
+        for number, case in enumerate(many.cases):
+            fraction = 1 - np.exp(-np.log(2) * (time / (250 + 4 * number)) ** n)
+            data = xr.Dataset({"mean_eta": ("time", fraction), "free_energy": ("time", -fraction)}, {"time": time})
+            made[case.name] = Made(tmp_path, data, 1.0, 1)
+        return made
+
+    (question,) = many.questions
+    assert question.found(runs(3.0)) == pytest.approx(3.0, abs=0.02)
+    assert abs(question.found(runs(2.0)) - question.expected({})) > question.allowed
+    assert "3.00 3.00" in question.note(runs(3.0))  # type: ignore[misc]
+    assert len(many.tables(runs(3.0))) == len(many.cases) == 10
+    assert many.panels(runs(3.0))[0].curves[-1].ours
+
+
+@pytest.mark.slow
+def test_the_seeds_of_8c_draw_a_hundred_nuclei() -> None:
+    """The draws of a constant rate do not depend on the state, so that a seed says their number."""
+    seed = SEEDS[datetime.date.today().toordinal() % len(SEEDS)]
+    spec = spec_of("experiment=pfhub/8c", f"seed={seed}")
+    law = build_model(spec).order_parameters[0].values["nucleation"]
+    grid, moments = spec.grid.build(), round(spec.time.end / law.every)
+    chance = -math.expm1(-float(law.rate) * grid.cell_volume * law.every)
+    streams = (f"model.fields.eta.nucleation/{moment}" for moment in range(1, moments + 1))
+    drawn = (0.5 + 0.5 * cell_noise(seed, stream, 0, grid.cells, "uniform") for stream in streams)
+    assert sum(int((numbers < chance).sum()) for numbers in drawn) == 100
 
 
 @pytest.mark.parametrize("name", ["quick", "full"])

@@ -1,8 +1,9 @@
-"""Benchmarks 8a and 8b: one nucleus about the critical radius, and 25 at random places. Solid fraction over time."""
+"""Benchmarks 8a to 8c: a nucleus about the critical radius, 25 at random places, 100 at random times too. Solid fraction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,14 +15,17 @@ Array = np.ndarray
 #: Radii of 8a in critical radii, 5, in the order of its files.
 _RADII = (0.99, 1.00, 1.01)
 _TIGHT = 0.01
-#: Of 8b: realisations, nuclei, their radius and the edge of the square, in critical radii; cells.
+#: Of 8b and 8c: realisations. Of 8b: nuclei, their radius and the edge of the square, in critical radii; cells.
 _REALISATIONS, _NUCLEI, _RADIUS, _EDGE, _CELLS = 10, 25, 2.2, 500.0, 500
+#: Seeds of 8c for which its Poisson process draws exactly the hundred nuclei that the specification asks for.
+SEEDS = (19, 20, 34, 64, 67, 111, 189, 195, 206, 218)
 _FRACTION = "mean_eta"
 
 
 def benchmarks() -> Iterator[Benchmark]:
     yield _critical()
-    yield _many()
+    yield _at_once()
+    yield _all_along()
 
 
 def _critical() -> Benchmark:
@@ -144,46 +148,72 @@ def avrami(time: Array, fraction: Array) -> float:
     return float(np.polyfit(np.log(time[good]), left[good], 1)[0])
 
 
-def _many() -> Benchmark:
-    names = [f"realisation_{i}" for i in range(1, _REALISATIONS + 1)]
-    cases = [Case(n, ("experiment=pfhub/8b",), nuclei(i)) for i, n in enumerate(names, start=1)]
+@dataclass(frozen=True)
+class _Realisations:
+    """Runs of a benchmark that differ by chance alone.
 
-    def mean(runs: Runs) -> tuple[Array, Array]:
-        time = np.arange(0, 201, 2.0)
-        return time, np.mean([np.interp(time, runs[n].time, runs[n].values(_FRACTION)) for n in names], axis=0)
+    Attributes:
+        name: of the benchmark. runs: names of their cases. end: of the runs. what: in words.
+    """
 
-    def panels(runs: Runs) -> list[Panel]:
-        curves = [Curve("_", runs[n].time, runs[n].values(_FRACTION)) for n in names]
-        curves.append(Curve("mean", *mean(runs), ours=True))
-        return [
-            Panel(
-                "8b", "8b: solid fraction over time, ten realisations and their mean.", "time", "solid fraction", curves
-            )
-        ]
+    name: str
+    runs: Sequence[str]
+    end: float
+    what: str
 
-    def tables(runs: Runs) -> list[Table]:
+    def mean(self, runs: Runs) -> tuple[Array, Array]:
+        """Times and the mean of the solid fractions then, of 101 times each."""
+        time = np.linspace(0, self.end, 101)
+        each = [np.interp(time, runs[n].time, runs[n].values(_FRACTION)) for n in self.runs]
+        return time, np.mean(each, axis=0)
+
+    def panels(self, runs: Runs) -> list[Panel]:
+        curves = [Curve("_", runs[n].time, runs[n].values(_FRACTION)) for n in self.runs]
+        curves.append(Curve("mean", *self.mean(runs), ours=True))
+        caption = f"{self.name}: solid fraction over time, {self.what}, ten realisations and their mean."
+        return [Panel(self.name, caption, "time", "solid fraction", curves)]
+
+    def tables(self, runs: Runs) -> list[Table]:
         made = []
-        for number, n in enumerate(names, start=1):
-            columns = {
-                "time": runs[n].time,
-                "fraction": runs[n].values(_FRACTION),
-                "energy": runs[n].values("free_energy"),
-            }
-            made.append(
-                Table(f"data_{number}", f"data_{number}.csv", f"realisation {number}", columns, "time", "fraction")
-            )
+        for number, name in enumerate(self.runs, start=1):
+            run = runs[name]
+            columns = {"time": run.time, "fraction": run.values(_FRACTION), "energy": run.values("free_energy")}
+            file = f"data_{number}"
+            made.append(Table(file, f"{file}.csv", f"realisation {number}", columns, "time", "fraction"))
         return made
 
-    question = Question(
-        "8b/Avrami",
-        "exponent n of the mean of ten realisations",
-        "2: nuclei there from the start, fronts of constant speed (JMAK)",
-        lambda runs: avrami(*mean(runs)),
-        lambda runs: 2.0,
-        0.3,
-        relative=False,
-        note=lambda runs: (
-            "single realisations " + " ".join(f"{avrami(runs[n].time, runs[n].values(_FRACTION)):.2f}" for n in names)
-        ),
-    )
-    return Benchmark("8b", 1, "25 nuclei at random places", cases, [question], panels, tables, 1.0)
+    def exponent(self, n: float, theory: str) -> Question:
+        """Whether the mean has Avrami's exponent."""
+        return Question(
+            f"{self.name}/Avrami",
+            "exponent n of the mean of ten realisations",
+            f"{n:g}: {theory} (JMAK)",
+            lambda runs: avrami(*self.mean(runs)),
+            lambda runs: n,
+            0.3,
+            relative=False,
+            note=lambda runs: (
+                "single realisations "
+                + " ".join(f"{avrami(runs[r].time, runs[r].values(_FRACTION)):.2f}" for r in self.runs)
+            ),
+        )
+
+
+def _named(count: int) -> list[str]:
+    return [f"realisation_{i}" for i in range(1, count + 1)]
+
+
+def _at_once() -> Benchmark:
+    names = _named(_REALISATIONS)
+    cases = [Case(n, ("experiment=pfhub/8b",), nuclei(i)) for i, n in enumerate(names, start=1)]
+    of = _Realisations("8b", names, 200.0, "25 nuclei at once")
+    asked = [of.exponent(2.0, "nuclei there from the start, fronts of constant speed")]
+    return Benchmark("8b", 1, "25 nuclei at random places", cases, asked, of.panels, of.tables, 1.0)
+
+
+def _all_along() -> Benchmark:
+    names = _named(len(SEEDS))
+    cases = [Case(n, ("experiment=pfhub/8c", f"seed={seed}")) for n, seed in zip(names, SEEDS, strict=True)]
+    of = _Realisations("8c", names, 600.0, "100 nuclei at random times")
+    asked = [of.exponent(3.0, "nuclei at a constant rate, fronts of constant speed")]
+    return Benchmark("8c", 1, "100 nuclei at random times and places", cases, asked, of.panels, of.tables, 20.0)
