@@ -169,6 +169,7 @@ def test_a_benchmark_goes_on_and_is_handed_in(phasefield: Command, tmp_path: Pat
     assert second.code == 0, second
     assert (tmp_path / "out/7a/default/history.nc").stat().st_mtime_ns == wrote
     assert (tmp_path / "out/7a/default.json").read_text() == before
+    assert set(json.loads((tmp_path / "out/verify.json").read_text())["made"]["7a"]) == {"git_commit", "created"}
     upload = tmp_path / "out/7a/upload"
     meta, schema = (yaml.safe_load((upload / name).read_text()) for name in ("meta.yaml", "pfhub.yaml"))
     assert meta["benchmark"] == {"id": "7a", "version": "0"}
