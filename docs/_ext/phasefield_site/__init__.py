@@ -1,4 +1,4 @@
-"""What the site adds to Sphinx: the tree of pages, pages made from the program, formulas, colours and lines of indented blocks."""
+"""What the site adds to Sphinx: the tree of pages, pages made from the program, formulas, colours and lines of blocks."""
 
 from __future__ import annotations
 
