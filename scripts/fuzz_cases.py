@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -254,6 +253,12 @@ def configurations() -> st.SearchStrategy[list[str]]:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
+#: Where the numbers of image.mhd lie, beside it.
+VOLUME = "volume.raw"
+#: Files that `originals` leaves besides a run.
+MADE = ("scratch.h5", "scan.npy", "scan_properties.nc", "record.json", "record.nc")
+
+
 def originals(folder: Path) -> dict[str, bytes]:
     """A sound file of each kind that the program reads, by its name; a run makes some of them in ``folder``."""
     import h5py
@@ -261,6 +266,9 @@ def originals(folder: Path) -> dict[str, bytes]:
     from PIL import Image
 
     import phasefield as pf
+    from phasefield.homogenize.command import run as run_homogenize
+    from phasefield.upscale.record_files import write
+    from phasefield.upscale.sources import read_record
 
     run = pf.run(
         "model=allen_cahn",
@@ -292,6 +300,13 @@ def originals(folder: Path) -> dict[str, bytes]:
     head = "ObjectType = Image\nNDims = 3\nDimSize = 8 8 3\nElementType = MET_UCHAR\nCompressedData = {z}\nElementSpacing = 1 1 2\nElementDataFile = LOCAL\n"
     made["image.mha"] = head.format(z="False").encode() + volume.T.tobytes()
     made["packed.mha"] = head.format(z="True").encode() + zlib.compress(volume.T.tobytes())
+    made["image.mhd"] = (head.format(z="False").replace("LOCAL", VOLUME)).encode()
+    points = " ".join(map(str, volume.T.ravel()))
+    made["image.vti"] = (
+        '<VTKFile type="ImageData" version="1.0"><ImageData WholeExtent="0 8 0 8 0 3" Origin="0 0 0" Spacing="1 1 2">'
+        '<Piece Extent="0 8 0 8 0 3"><CellData Scalars="a"><DataArray type="UInt8" Name="a" format="ascii">'
+        f"{points}</DataArray></CellData></Piece></ImageData></VTKFile>\n"
+    ).encode()
     path = folder / "scratch.h5"
     with h5py.File(path, "w") as file:
         file["entry/data"] = volume.T
@@ -306,13 +321,27 @@ def originals(folder: Path) -> dict[str, bytes]:
     made["grains.dream3d"] = path.read_bytes()
     made["grains.csv"] = b"label,phase,phi1,Phi,phi2\n0,a,0,45,0\n255,b,10,20,30\n"
     made["drops.csv"] = b"x;y;radius\n2,5;3;1\n6;6;1,5\n"
+    made["course.csv"] = b"t,value\n0,0.5\n10,0.5\n20,1.0\n"
     made["model.yaml"] = (
         b"name: own\nenergy: W*c**2*(1-c)**2\nparameters: {W: 1.0}\nfields:\n  c: {kinetics: conserved, kappa: 1.0, initial: 0.5}\n"
     )
     made["material.yaml"] = (
-        b"name: own\nphases:\n  a: {conductivity: 1 W/(m K), E: 70(2) GPa, nu: 0.3}\n  b: {conductivity: 2, void: false}\n"
+        b"name: own\nphases:\n  a: {conductivity: 1 W/(m K), stiffness: {E: 70(2) GPa, nu: 0.3}}\n"
+        b"  b: {conductivity: 2 W/(m K), stiffness: void}\n"
     )
-    made["record.json"] = json.dumps({"schema": "1.0", "properties": {"stiffness": [[1.0]]}}).encode()
+    (folder / "scan.npy").write_bytes(made["image.npy"])
+    keys = [
+        "material=epoxy_glass",
+        "properties=[stiffness]",
+        "two_grid=false",
+        "mixing=false",
+        "device=cpu",
+        "threads=1",
+    ]
+    properties, _, _ = run_homogenize(folder / "scan.npy", keys)
+    made["properties.nc"] = properties.read_bytes()
+    as_json, as_netcdf = write(read_record(properties), folder / "record.json")
+    made["record.json"], made["record.nc"] = as_json.read_bytes(), as_netcdf.read_bytes()
     return made
 
 

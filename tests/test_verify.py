@@ -17,16 +17,13 @@ import xarray as xr
 import yaml
 from test_cli import Command, phasefield
 
-from phasefield.api import spec_of
 from phasefield.errors import ConfigError, NotConverged
-from phasefield.initial import cell_noise
-from phasefield.problem import build_model
 from phasefield.verify import LADDERS, Check, Machine, Skip, command, ladder, record, words
 from phasefield.verify.pfhub import community
 from phasefield.verify.pfhub.benchmark import Made
 from phasefield.verify.pfhub.catalogue import NOT_BUILT, benchmarks
 from phasefield.verify.pfhub.command import told
-from phasefield.verify.pfhub.nucleation import SEEDS
+from phasefield.verify.pfhub.nucleation import SEEDS, circles, drawn
 from phasefield.verify.settings import Settings
 
 __all__ = ["phasefield"]
@@ -216,25 +213,31 @@ def test_realisations_are_judged_by_their_mean(tmp_path: Path) -> None:
             made[case.name] = Made(tmp_path, data, 1.0, 1)
         return made
 
-    (question,) = many.questions
+    question, _ = many.questions
     assert question.found(runs(3.0)) == pytest.approx(3.0, abs=0.02)
     assert abs(question.found(runs(2.0)) - question.expected({})) > question.allowed
     assert "3.00 3.00" in question.note(runs(3.0))  # type: ignore[misc]
     assert len(many.tables(runs(3.0))) == len(many.cases) == 10
-    assert many.panels(runs(3.0))[0].curves[-1].ours
+
+
+def test_circles_that_grow() -> None:
+    """One that reaches R at t - R - ln(R - 1) = const, and two at one place."""
+    radius = np.array([10.0, 30.0, 60.0])
+    time = radius + np.log(radius - 1) - 2.2 - np.log(1.2)
+    one = circles(time, (np.zeros(1), np.array([[150.0, 20.0]])), 200.0)
+    np.testing.assert_allclose(one, np.pi * radius**2 / 200**2, rtol=0.02)
+    two = circles(time, (np.array([0.0, 5.0]), np.array([[150.0, 20.0]] * 2)), 200.0)
+    np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.slow
 def test_the_seeds_of_8c_draw_a_hundred_nuclei() -> None:
-    """The draws of a constant rate do not depend on the state, so that a seed says their number."""
     seed = SEEDS[datetime.date.today().toordinal() % len(SEEDS)]
-    spec = spec_of("experiment=pfhub/8c", f"seed={seed}")
-    law = build_model(spec).order_parameters[0].values["nucleation"]
-    grid, moments = spec.grid.build(), round(spec.time.end / law.every)
-    chance = -math.expm1(-float(law.rate) * grid.cell_volume * law.every)
-    streams = (f"model.fields.eta.nucleation/{moment}" for moment in range(1, moments + 1))
-    drawn = (0.5 + 0.5 * cell_noise(seed, stream, 0, grid.cells, "uniform") for stream in streams)
-    assert sum(int((numbers < chance).sum()) for numbers in drawn) == 100
+    times, centres = drawn(seed)
+    assert centres.shape == (100, 2)
+    assert times[0] > 0
+    assert times[-1] <= 600
+    assert len(set(times)) > 70
 
 
 @pytest.mark.parametrize("name", ["quick", "full"])

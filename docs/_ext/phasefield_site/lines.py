@@ -7,7 +7,9 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-_BLOCK = re.compile(r'(<div class="highlight-bash notranslate"><div class="highlight"><pre><span></span>)(.*?)(</pre>)', re.S)
+_BLOCK = re.compile(
+    r'(<div class="highlight-bash notranslate"><div class="highlight"><pre><span></span>)(.*?)(</pre>)', re.S
+)
 
 
 def wrapped(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
