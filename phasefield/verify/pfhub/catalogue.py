@@ -11,7 +11,7 @@ NOT_BUILT = {
     "1d": "the surface of a sphere",
     "2c": "a T-shaped domain",
     "2d": "the surface of a sphere",
-    "3a": "an anisotropic gradient energy",
+    "3a": "a relaxation time that depends on the normal",
     "5a": "Stokes flow",
     "5b": "Stokes flow",
     "6b": "a half disc at one side of the domain",
