@@ -8,7 +8,8 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _BLOCK = re.compile(
-    r'(<div class="highlight-bash notranslate"><div class="highlight"><pre><span></span>)(.*?)(</pre>)', re.S
+    r'(<div class="highlight-(?:bash|console) notranslate"><div class="highlight"><pre><span></span>)(.*?)(</pre>)',
+    re.S,
 )
 
 
