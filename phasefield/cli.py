@@ -181,8 +181,8 @@ def _help(given: list[str], known: list[str]) -> int:
 
     asked = given[:1] == ["help"]
     words = given[1:] if asked else given
-    if asked and words and words[0] not in known:
-        commands.call("run", words[:1])  # complains
+    if words and words[0] not in known and not words[0].startswith("-"):
+        commands.call("run", words[:1])  # complains of what is neither a command nor a key
     print(usage.text(words[0] if words and words[0] in known else ""))
     return 0
 

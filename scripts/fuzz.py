@@ -168,12 +168,15 @@ def file(path: Path) -> None:
     from phasefield.homogenize.reading import read_file
     from phasefield.initial import initial_field
     from phasefield.mechanics.materials import system_of
+    from phasefield.models.parameters import read_points
 
     ways: list[Callable[[], Any]] = []
     if path.name in RUN_FILES:
         ways += [lambda: pf.open_run(path.parent).fields.load(), lambda: pf.open_run(path.parent).history.load()]
         ways.append(lambda: pf.resume(path.parent, "time.end=1.1"))
-    if path.suffix == ".csv":
+    if path.name == "course.csv":
+        ways.append(lambda: read_points("model.parameters.W", str(path)))
+    elif path.suffix == ".csv":
         grid = Grid((8, 8), (8.0, 8.0), ("periodic",) * 2)
         drops = {"kind": "circles", "inside": 1, "outside": 0, "width": 1, "path": str(path)}
         ways += [lambda: read_grains(str(path)), lambda: initial_field("c", drops, None, grid, 1, {})]
@@ -181,12 +184,12 @@ def file(path: Path) -> None:
         ways.append(lambda: configuration([f"model={path}", "grid.shape=[8,8]"]))
     elif path.name == "material.yaml":
         ways.append(lambda: system_of(str(path)))
-    elif path.name == "record.json":
-        from phasefield.upscale.record_files import read_json
+    elif path.name in ("record.json", "record.nc", "properties.nc"):
+        from phasefield.upscale.sources import read_record
 
-        ways.append(lambda: read_json(path))
+        ways.append(lambda: read_record(path))
     elif path.name not in RUN_FILES or path.suffix == ".nc":
-        volume = path.suffix in (".tif", ".mha", ".h5", ".dream3d") and path.name != "packed.tif"
+        volume = path.suffix in (".tif", ".mha", ".mhd", ".vti", ".h5", ".dream3d") and path.name != "packed.tif"
         shape = (8, 8, 3) if volume else (8, 8)
         grid_of_it = Grid(shape, tuple(map(float, shape)), ("periodic",) * len(shape))
         spec = {"kind": "file", "path": str(path), "range": [0, 1], "resample": True}
@@ -262,6 +265,8 @@ def kinds(folder: Path) -> dict[str, tuple[Any, Callable[[Any], bool]]]:
         place.mkdir(exist_ok=True)
         path = place / case[0]
         path.write_bytes(case[1])
+        if path.suffix == ".mhd":
+            (place / fuzz_cases.VOLUME).write_bytes(bytes(192))
         return isolated(lambda: judge(lambda: file(path), cache, *([str(place)] if case[0] in RUN_FILES else [])))
 
     return {
@@ -382,7 +387,7 @@ def main() -> int:
         os.chdir(name)
         result = attack(given.kind, given.count, given.seed, Path(name))
         left = sorted(os.listdir(name))
-    result["left_behind"] = [f for f in left if f not in ("cache", "damaged", "run", "scratch.h5")]
+    result["left_behind"] = [f for f in left if f not in ("cache", "damaged", "run", *fuzz_cases.MADE)]
     text = json.dumps(result, indent=1, ensure_ascii=False)
     if report:
         report.write_text(text + "\n")

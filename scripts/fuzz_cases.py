@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fuzz_mechanisms import mechanisms
 from hypothesis import strategies as st
 
 # -- expressions -------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ expressions: st.SearchStrategy[str] = st.one_of(
 
 def keys() -> list[str]:
     """Every key of a run, to the last level, those of the fields and of initial conditions among them."""
-    from phasefield.specs import RunSpec
+    from phasefield.specs import FieldSpec, RunSpec
 
     def below(schema: Any, prefix: str) -> Iterator[str]:
         for field in dataclasses.fields(schema):
@@ -140,10 +140,7 @@ def keys() -> list[str]:
                 yield from below(type(default), f"{name}.")
 
     own = list(below(RunSpec, ""))
-    fields = [
-        f"model.fields.c.{k}"
-        for k in ("kinetics", "mobility", "kappa", "components", "initial", "source", "stabilizer", "units")
-    ]
+    fields = [f"model.fields.c.{f.name}" for f in dataclasses.fields(FieldSpec)]
     conditions = [
         "kind",
         "mean",
@@ -237,7 +234,7 @@ def _joined(parts: tuple[list[str], ...]) -> list[str]:
 
 
 def configurations() -> st.SearchStrategy[list[str]]:
-    """Command lines of a run: likely ones for most of the keys, and one to three that are not."""
+    """Command lines of a run: likely ones for most of the keys, and one to three that are not; mechanisms put together."""
     known = st.sampled_from(keys())
     likely = known.flatmap(lambda k: st.tuples(st.just(k), _likely(k))).map("=".join)
     absurd = st.one_of(
@@ -249,10 +246,17 @@ def configurations() -> st.SearchStrategy[list[str]]:
     small = st.just(["grid.shape=[8,8]", "device=cpu"])
     sound = st.tuples(small, st.lists(likely, max_size=4)).map(_joined)
     broken = st.tuples(small, st.lists(likely, max_size=3), st.lists(absurd, min_size=1, max_size=3)).map(_joined)
-    return st.one_of(sound, broken, broken.map(lambda given: given[2:]))
+    combined = mechanisms(_values)
+    return st.one_of(sound, broken, broken.map(lambda given: given[2:]), combined, combined)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
+
+
+#: Where the numbers of image.mhd lie, beside it.
+VOLUME = "volume.raw"
+#: Files that `originals` leaves besides a run.
+MADE = ("scratch.h5", "scan.npy", "scan_properties.nc", "record.json", "record.nc")
 
 
 def originals(folder: Path) -> dict[str, bytes]:
@@ -262,6 +266,9 @@ def originals(folder: Path) -> dict[str, bytes]:
     from PIL import Image
 
     import phasefield as pf
+    from phasefield.homogenize.command import run as run_homogenize
+    from phasefield.upscale.record_files import write
+    from phasefield.upscale.sources import read_record
 
     run = pf.run(
         "model=allen_cahn",
@@ -293,6 +300,13 @@ def originals(folder: Path) -> dict[str, bytes]:
     head = "ObjectType = Image\nNDims = 3\nDimSize = 8 8 3\nElementType = MET_UCHAR\nCompressedData = {z}\nElementSpacing = 1 1 2\nElementDataFile = LOCAL\n"
     made["image.mha"] = head.format(z="False").encode() + volume.T.tobytes()
     made["packed.mha"] = head.format(z="True").encode() + zlib.compress(volume.T.tobytes())
+    made["image.mhd"] = (head.format(z="False").replace("LOCAL", VOLUME)).encode()
+    points = " ".join(map(str, volume.T.ravel()))
+    made["image.vti"] = (
+        '<VTKFile type="ImageData" version="1.0"><ImageData WholeExtent="0 8 0 8 0 3" Origin="0 0 0" Spacing="1 1 2">'
+        '<Piece Extent="0 8 0 8 0 3"><CellData Scalars="a"><DataArray type="UInt8" Name="a" format="ascii">'
+        f"{points}</DataArray></CellData></Piece></ImageData></VTKFile>\n"
+    ).encode()
     path = folder / "scratch.h5"
     with h5py.File(path, "w") as file:
         file["entry/data"] = volume.T
@@ -307,13 +321,27 @@ def originals(folder: Path) -> dict[str, bytes]:
     made["grains.dream3d"] = path.read_bytes()
     made["grains.csv"] = b"label,phase,phi1,Phi,phi2\n0,a,0,45,0\n255,b,10,20,30\n"
     made["drops.csv"] = b"x;y;radius\n2,5;3;1\n6;6;1,5\n"
+    made["course.csv"] = b"t,value\n0,0.5\n10,0.5\n20,1.0\n"
     made["model.yaml"] = (
         b"name: own\nenergy: W*c**2*(1-c)**2\nparameters: {W: 1.0}\nfields:\n  c: {kinetics: conserved, kappa: 1.0, initial: 0.5}\n"
     )
     made["material.yaml"] = (
-        b"name: own\nphases:\n  a: {conductivity: 1 W/(m K), E: 70(2) GPa, nu: 0.3}\n  b: {conductivity: 2, void: false}\n"
+        b"name: own\nphases:\n  a: {conductivity: 1 W/(m K), stiffness: {E: 70(2) GPa, nu: 0.3}}\n"
+        b"  b: {conductivity: 2 W/(m K), stiffness: void}\n"
     )
-    made["record.json"] = json.dumps({"schema": "1.0", "properties": {"stiffness": [[1.0]]}}).encode()
+    (folder / "scan.npy").write_bytes(made["image.npy"])
+    keys = [
+        "material=epoxy_glass",
+        "properties=[stiffness]",
+        "two_grid=false",
+        "mixing=false",
+        "device=cpu",
+        "threads=1",
+    ]
+    properties, _, _ = run_homogenize(folder / "scan.npy", keys)
+    made["properties.nc"] = properties.read_bytes()
+    as_json, as_netcdf = write(read_record(properties), folder / "record.json")
+    made["record.json"], made["record.nc"] = as_json.read_bytes(), as_netcdf.read_bytes()
     return made
 
 

@@ -86,6 +86,7 @@ def test_every_command_has_help_of_its_own(phasefield: Command, command: str) ->
     assert answers[0].splitlines()[0].startswith(f"usage: phasefield {'[run]' if command == 'run' else command}")
     assert answers[0] != phasefield("--help").out
     assert "did you mean" in phasefield(f"help {command}x").err
+    assert "did you mean" in phasefield(f"{command}x --help").err
 
 
 def test_that_there_is_no_gpu_is_said_once(

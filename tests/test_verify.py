@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import os
@@ -12,14 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 from test_cli import Command, phasefield
 
 from phasefield.errors import ConfigError, NotConverged
 from phasefield.verify import LADDERS, Check, Machine, Skip, command, ladder, record, words
 from phasefield.verify.pfhub import community
+from phasefield.verify.pfhub.benchmark import Made
 from phasefield.verify.pfhub.catalogue import NOT_BUILT, benchmarks
 from phasefield.verify.pfhub.command import told
+from phasefield.verify.pfhub.nucleation import SEEDS, circles, drawn
 from phasefield.verify.settings import Settings
 
 __all__ = ["phasefield"]
@@ -162,6 +166,7 @@ def test_a_benchmark_goes_on_and_is_handed_in(phasefield: Command, tmp_path: Pat
     assert second.code == 0, second
     assert (tmp_path / "out/7a/default/history.nc").stat().st_mtime_ns == wrote
     assert (tmp_path / "out/7a/default.json").read_text() == before
+    assert set(json.loads((tmp_path / "out/verify.json").read_text())["made"]["7a"]) == {"git_commit", "created"}
     upload = tmp_path / "out/7a/upload"
     meta, schema = (yaml.safe_load((upload / name).read_text()) for name in ("meta.yaml", "pfhub.yaml"))
     assert meta["benchmark"] == {"id": "7a", "version": "0"}
@@ -187,11 +192,52 @@ def test_the_catalogue() -> None:
         "7c",
         "8a",
         "8b",
+        "8c",
     ]
     assert not set(NOT_BUILT) & {b.name for b in made}
     assert "min in all" in told(made)
     assert len(community.curves("1a")) == 9
     assert "uploads: " in community.spread("2a", 10.0)
+
+
+def test_realisations_are_judged_by_their_mean(tmp_path: Path) -> None:
+    """8c: transformations 1 - exp(-k t^3) of ten rates k have the exponent 3, 1 - exp(-k t^2) are told."""
+    (many,) = (b for b in benchmarks() if b.name == "8c")
+    time = np.linspace(0, 600, 301)
+
+    def runs(n: float) -> dict[str, Made]:
+        made = {}
+        for number, case in enumerate(many.cases):
+            fraction = 1 - np.exp(-np.log(2) * (time / (250 + 4 * number)) ** n)
+            data = xr.Dataset({"mean_eta": ("time", fraction), "free_energy": ("time", -fraction)}, {"time": time})
+            made[case.name] = Made(tmp_path, data, 1.0, 1)
+        return made
+
+    question, _ = many.questions
+    assert question.found(runs(3.0)) == pytest.approx(3.0, abs=0.02)
+    assert abs(question.found(runs(2.0)) - question.expected({})) > question.allowed
+    assert "3.00 3.00" in question.note(runs(3.0))  # type: ignore[misc]
+    assert len(many.tables(runs(3.0))) == len(many.cases) == 10
+
+
+def test_circles_that_grow() -> None:
+    """One that reaches R at t - R - ln(R - 1) = const, and two at one place."""
+    radius = np.array([10.0, 30.0, 60.0])
+    time = radius + np.log(radius - 1) - 2.2 - np.log(1.2)
+    one = circles(time, (np.zeros(1), np.array([[150.0, 20.0]])), 200.0)
+    np.testing.assert_allclose(one, np.pi * radius**2 / 200**2, rtol=0.02)
+    two = circles(time, (np.array([0.0, 5.0]), np.array([[150.0, 20.0]] * 2)), 200.0)
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.slow
+def test_the_seeds_of_8c_draw_a_hundred_nuclei() -> None:
+    seed = SEEDS[datetime.date.today().toordinal() % len(SEEDS)]
+    times, centres = drawn(seed)
+    assert centres.shape == (100, 2)
+    assert times[0] > 0
+    assert times[-1] <= 600
+    assert len(set(times)) > 70
 
 
 @pytest.mark.parametrize("name", ["quick", "full"])

@@ -275,14 +275,14 @@ def test_in_the_terminal(phasefield: Command, tmp_path: Path, monkeypatch: pytes
     assert grains[-1] == "the brightness of the map's colours"
     assert len({*"".join(grains[5:-1])}) > 1
     for line, says in (
-        ("watch run/fields.nc", "is a file, not a run folder"),
+        ("watch run/fields.nc", "is a file, not a run folder\n  Give the folder a run wrote: run"),
         ("view run field=d", "no field 'd'"),
         ("watch run once=true port=0", "port: means nothing to the terminal"),
         ("watch run port=70000", "port: is 70000"),
         ("watch run every=0", "every: is 0"),
         ("watch run field=d", "no field 'd'"),
         ("watch run slice=z:0", "has 2 dimensions"),
-        ("watch run colormap=viridos", "did you mean 'viridis'"),
+        ("watch run colormap=plasmo", "did you mean 'plasma'"),
         ("watch nowhere", "no such run folder"),
         ("watch .", "holds no run"),
         ("view run time=9", "there are snapshots from 0 to 4"),

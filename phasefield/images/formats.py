@@ -160,6 +160,8 @@ def read_raster(
     for what, where in _WHERE.items():
         if getattr(asked, what) is not None and what not in form.understands:
             raise ConfigError(called[what], f"applies to {where}, not to {name or path.name}", "remove this key")
+    if not path.is_dir() and not path.is_file() and path.exists():
+        raise ConfigError(name or str(path), "is a pipe or a device", "give a file")
     try:
         return form.read(path, asked)
     except ConfigError as error:

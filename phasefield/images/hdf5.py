@@ -58,6 +58,7 @@ def read_hdf5(path: Path, variable: str | None = None, axes: str | None = None) 
         if not images:
             raise ConfigError(str(path), "holds no array of numbers with one to three axes")
         data = images[_chosen(images, variable, path)]
+        _check_written(data, path)
         container = _container(file, data)
         if container is not None:
             return _cells(data, *container, str(path))
@@ -111,6 +112,21 @@ def _chosen(images: dict[str, Any], variable: str | None, path: Path) -> str:
             "variable", f"is {variable}, which {path.name} has more than once", f"one of {', '.join(found)}"
         )
     return found[0]
+
+
+def _check_written(data: h5py.Dataset, path: Path) -> None:
+    """Refuses an array that HDF5 would make up of its fill value. Raises ConfigError, the key is the file."""
+    if data.is_virtual:
+        for source in data.virtual_sources():
+            inside = source.file_name == "."
+            if not inside and not (path.parent / source.file_name).is_file():
+                raise ConfigError(
+                    str(path),
+                    f"has the numbers of {data.name} in {source.file_name}, which is not there",
+                    "put it where this file expects it",
+                )
+    elif data.external is None and not data.id.get_storage_size():
+        raise ConfigError(str(path), f"has an array {data.name} that was never written", "make it again")
 
 
 def _container(file: h5py.File, data: h5py.Dataset) -> tuple[list[int], list[float]] | None:

@@ -54,7 +54,7 @@ class Raw:
         if not hasattr(given, "items"):
             raise ConfigError(key, f"is {given!r}; a mapping is expected", _FORM)
         keys = {str(k): v for k, v in given.items()}
-        if extra := sorted(set(keys) - {"shape", "type", "byteorder", "skip"}):
+        if extra := sorted(map(str, set(keys) - {"shape", "type", "byteorder", "skip"})):
             raise ConfigError(f"{key}.{extra[0]}", "is no key of a layout", "known: shape, type, byteorder, skip")
         for name in ("shape", "type"):
             if keys.get(name) is None:
@@ -175,7 +175,13 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
                 break
             head[name.strip()] = value.strip()
             if name.strip() == "ElementDataFile":
-                return head, file.tell()
+                end = file.tell()
+                if value.strip().upper() != "LOCAL" and (rest := file.read(4096).strip()):
+                    late = rest.decode("latin-1").partition("=")[0].strip()
+                    raise ConfigError(
+                        str(path), f"says {late} behind ElementDataFile, the last entry", "put that line last"
+                    )
+                return head, end
     raise ConfigError(str(path), "has no header of MetaImage that ends in ElementDataFile", "is it complete?")
 
 

@@ -114,6 +114,8 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
     data = raster.values
     if data.dtype.kind not in "biuf":
         raise ConfigError(key, f"{path} holds {data.dtype} values; expected real numbers")
+    if not data.size:
+        raise ConfigError(key, f"{path} has the shape {data.shape} and holds no values")
     data = data.astype(float)
     if bad := int(np.count_nonzero(~np.isfinite(data))):
         raise ConfigError(key, f"{bad} of {data.size} values in {path} are not finite")

@@ -128,12 +128,16 @@ def check(law: Anisotropy, key: str, grid: Grid, regular: bool) -> None:
         ConfigError: it does not.
     """
     for axis, (name, boundary) in enumerate(zip(grid.names, grid.boundary, strict=True)):
-        fits = {"periodic": True, "no-flux": law.mirrored[axis], "fixed": law.turned[axis]}[boundary]
-        if not fits:
-            symmetry = "a reflection across" if boundary == "no-flux" else "half a turn about"
+        walls = (
+            ("no-flux", law.mirrored[axis], "a reflection across"),
+            ("fixed", law.turned[axis], "half a turn about"),
+        )
+        for wall, fits, symmetry in walls:  # axes of unlike walls have both in their name
+            if fits or wall not in boundary:
+                continue
             raise ConfigError(
                 key,
-                f"{law.text} changes with {symmetry} {name}, which {boundary} walls along {name} need not to",
+                f"{law.text} changes with {symmetry} {name}, which {wall} walls along {name} need not to",
                 f"turn it into the axes of the grid, or set grid.boundary to periodic along {name}",
             )
     if not law.convex and not regular:

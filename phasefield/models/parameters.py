@@ -106,7 +106,7 @@ def read(given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Course]]
 
 
 def _table(key: str, given: Mapping[str, Any]) -> Course:
-    if unknown := sorted(set(given) - {"kind", "path", "points"}):
+    if unknown := sorted(map(str, set(given) - {"kind", "path", "points"})):
         raise ConfigError(f"{key}.{unknown[0]}", "there is no such key", "keys of a table: kind, path, points")
     if given.get("kind") != "table":
         raise ConfigError(f"{key}.kind", f"is {given.get('kind')!r}", _EXPECTED)

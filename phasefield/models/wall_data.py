@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sympy as sp
 
 from ..errors import ConfigError
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 WALLS = {"left": (0, 0), "right": (0, 1), "bottom": (1, 0), "top": (1, 1), "back": (2, 0), "front": (2, 1)}
 #: What stands at a wall, by the kind of its condition.
 _FIXED, _FREE = ("value", "potential"), ("slope", "flux", "energy", "angle")
+#: What depends on the fields rather than on place and time.
+_OF_FIELDS = ("energy", "angle")
+#: Places along an axis of a wall at which data are looked at.
+_PLACES = 33
 #: Symbols of the coordinates, and functions that may jump or bend.
 COORDINATES = sp.symbols("x y z", real=True)
 ROUGH = (sp.Piecewise, sp.Abs, sp.Min, sp.Max, sp.sign, sp.Heaviside)
@@ -155,6 +160,7 @@ def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]
         data: Data | None = f.values.get("walls")
         for wall, found in (data or {}).items():
             _check_wall(model, grid, f.name, wall, found)
+            _check_finite(model, grid, f"model.fields.{f.name}.walls.{wall}", wall, found)
     lifting = model.lifting
     assert lifting is not None
     for i, (f, _) in enumerate(model.components):
@@ -225,6 +231,28 @@ def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Gi
             f"follows from the energy, whose parameter {min(moving)} depends on time",
             "give the energy of the wall",
         )
+
+
+def _check_finite(model: EnergyModel, grid: Grid, at: str, wall: str, given: Given) -> None:
+    """Refuses data without a value somewhere on their wall, its edges included, as a run begins. Raises ConfigError."""
+    axis, side = WALLS[wall]
+    along = [
+        np.array([a.length * side]) if d == axis else np.linspace(0, a.length, _PLACES) for d, a in enumerate(grid.axes)
+    ]
+    places = np.stack([p.ravel() for p in np.meshgrid(*along, indexing="ij")])
+    names = COORDINATES[: grid.dim]
+    for name, expressions in given.conditions.items():
+        if name in _OF_FIELDS:
+            continue
+        for e in expressions:
+            function = sp.lambdify([*names, TIME], model.in_time(e), "numpy")
+            with np.errstate(all="ignore"):
+                values = np.broadcast_to(np.asarray(function(*places, np.float64(0)), float), places.shape[1:])
+            if (bad := np.flatnonzero(~np.isfinite(values))).size:
+                where = ", ".join(f"{x} = {v:g}" for x, v in zip(grid.names, places[:, bad[0]], strict=True))
+                raise ConfigError(
+                    f"{at}.{name}", f"{given.texts[name]} has no finite value at {where}, t = 0", "give one that has"
+                )
 
 
 def walls_of(grid: Grid) -> list[str]:

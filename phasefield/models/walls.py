@@ -373,7 +373,7 @@ class Lifting:
             fixed = [self._model.values(sp.sympify(e)).xreplace(numbers) for e in exprs]
             self._functions[key] = sp.lambdify([*_X[: len(places)], TIME], fixed, "numpy")
         with np.errstate(all="ignore"):
-            values = self._functions[key](*places, t)
+            values = self._functions[key](*places, np.float64(t))  # whose quotients by 0 raise nothing
             return np.array([np.broadcast_to(np.asarray(v, dtype=float), places.shape[1:]) for v in values])
 
     @property

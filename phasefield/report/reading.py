@@ -26,7 +26,9 @@ SNAPSHOTS = 6  # panels in a row of snapshots
 def run_folder(folder: str | Path) -> Path:
     path = expanded(folder)
     if os.path.isfile(path):
-        raise OutputError(f"{path}: is a file, not a run folder\n  Give the folder a run wrote: {path.parent}")
+        beside = path.with_name("fields.nc").is_file()
+        hint = f": {path.parent}" if beside else " (it holds fields.nc)."
+        raise OutputError(f"{path}: is a file, not a run folder\n  Give the folder a run wrote{hint}")
     if not os.path.isdir(path):
         raise OutputError(f"{path}: no such run folder\n  Give the folder a run wrote (it holds fields.nc).")
     return path

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, guess, unknown
 from .drawing import COLORMAP, NOT_FINITE, Array, Span, palette, span_of
 from .home import settle
 from .reading import Field
@@ -132,7 +132,11 @@ def color_table(name: str = COLORMAP) -> Array:
     try:
         colors = colormaps[name](np.linspace(0, 1, 256))
     except KeyError:
-        raise unknown("colormap", name, ["viridis", "cividis", "magma", "gray", "coolwarm", "RdBu"], "map") from None
+        raise ConfigError(
+            "colormap",
+            f"there is no map {name!r}{guess(name, list(colormaps))}",
+            "one of Matplotlib's: viridis, cividis, magma, gray, coolwarm, RdBu, ...",
+        ) from None
     return np.round(255 * colors[:, :3]).astype(np.uint8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,31 @@ def test_hdf5_tells_its_axes_and_voxels_itself_and_netcdf_stays_netcdf(tmp_path:
     with pytest.raises(ConfigError, match="several arrays") as told:
         read_file(tmp_path / "v.hdf5")
     assert (told.value.key, "/v, /w" in (told.value.hint or "")) == ("field", True)
+
+
+def test_what_would_be_made_up_is_refused(tmp_path: Path) -> None:
+    """Fill values in place of numbers that are elsewhere or nowhere, entries that nobody would read, and what is no file."""
+    path = tmp_path / "v.h5"
+    with h5py.File(path, "w") as file:
+        layout = h5py.VirtualLayout(SHAPE, "u1")
+        layout[...] = h5py.VirtualSource("part.h5", "d", SHAPE)
+        file.create_virtual_dataset("whole", layout)
+    with pytest.raises(ConfigError, match=r"has the numbers of /whole in part\.h5, which is not there"):
+        read_file(path)
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["d"] = VALUES
+    assert bright(read_file(path).values) == AT
+    with h5py.File(path, "w") as file:
+        file.create_dataset("never", SHAPE, "u1")
+    with pytest.raises(ConfigError, match="/never that was never written"):
+        read_file(path)
+    (tmp_path / "v.raw").write_bytes(VALUES.T.tobytes())
+    (tmp_path / "v.mhd").write_text(HEADER.format(type="UCHAR", more="", place="v.raw") + "ElementSpacing = 1 1 2\n")
+    with pytest.raises(ConfigError, match="says ElementSpacing behind ElementDataFile"):
+        read_file(tmp_path / "v.mhd")
+    os.mkfifo(tmp_path / "v.png")
+    with pytest.raises(ConfigError, match="is a pipe or a device"):
+        read_file(tmp_path / "v.png")
 
 
 @pytest.mark.parametrize("version", [6, 7])

@@ -1,4 +1,4 @@
-"""What the site adds to Sphinx: the tree of pages, pages made from the program, formulas, and colours of indented blocks."""
+"""What the site adds to Sphinx: the tree of pages, pages made from the program, formulas, colours and lines of blocks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sphinx.environment import BuildEnvironment
 
 from .formulas import formula, inline_formula
 from .languages import Languages
+from .lines import wrapped
 from .made import MADE
 from .tree import DOCS, titles, tree
 
@@ -25,6 +26,7 @@ def version() -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", complete)
     app.connect("env-get-outdated", always)
+    app.connect("html-page-context", wrapped)
     app.add_transform(Languages)
     app.add_html_math_renderer("mathml", (inline_formula, None), (formula, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

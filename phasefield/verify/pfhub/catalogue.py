@@ -14,7 +14,6 @@ NOT_BUILT = {
     "5a": "Stokes flow",
     "5b": "Stokes flow",
     "6b": "a half disc at one side of the domain",
-    "8c": "nuclei that appear during a run",
 }
 
 

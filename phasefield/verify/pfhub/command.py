@@ -74,6 +74,11 @@ class Benchmarks:
             }
             for name, made in runs.items()
         }
+        source = runs[benchmark.cases[0].name].history.attrs
+        self.record.more.setdefault("made", {})[benchmark.name] = {
+            "git_commit": source.get("git_commit", ""),
+            "created": source["history"].partition(" ")[0],
+        }
         drawn = self.record.more.setdefault("pictures", {})
         for panel in benchmark.panels(runs):
             picture = pictures.draw(panel)
@@ -186,4 +191,4 @@ def _folder(settings: Settings, facts: dict[str, Any]) -> tuple[Path, list[Outco
                 f"{folder} holds runs of {key} {before.get(key)}, not {value}",
                 "give another folder, output=DIR",
             )
-    return folder, before["checks"], more | {k: before.get(k, {}) for k in ("runs", "pictures")}
+    return folder, before["checks"], more | {k: before.get(k, {}) for k in ("runs", "made", "pictures")}

@@ -1,27 +1,40 @@
-"""Benchmarks 8a and 8b: one nucleus about the critical radius, and 25 at random places. Solid fraction over time."""
+"""Benchmarks 8a to 8c: a nucleus about the critical radius, 25 at random places, 100 at random times too. Solid fraction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from ... import api
+from ...initial import cell_noise
+from ...problem import build_model
 from . import community
 from .benchmark import Benchmark, Case, Curve, Panel, Question, Runs, Table
 
 Array = np.ndarray
+#: When nuclei appear, and their places, shape ``(n, 2)``.
+Nuclei = tuple[Array, Array]
 
 #: Radii of 8a in critical radii, 5, in the order of its files.
 _RADII = (0.99, 1.00, 1.01)
 _TIGHT = 0.01
-#: Of 8b: realisations, nuclei, their radius and the edge of the square, in critical radii; cells.
+#: Of 8b and 8c: realisations. Of 8b: nuclei, their radius and the edge of the square, in critical radii; cells.
 _REALISATIONS, _NUCLEI, _RADIUS, _EDGE, _CELLS = 10, 25, 2.2, 500.0, 500
+#: Seeds of 8c for which its Poisson process draws exactly the hundred nuclei that the specification asks for.
+SEEDS = (19, 20, 34, 64, 67, 111, 189, 195, 206, 218)
+#: Places along an edge at which it is looked whether circles cover them.
+_SAMPLES = 250
 _FRACTION = "mean_eta"
 
 
 def benchmarks() -> Iterator[Benchmark]:
     yield _critical()
-    yield _many()
+    yield _at_once()
+    yield _all_along()
 
 
 def _critical() -> Benchmark:
@@ -121,11 +134,52 @@ def _halved(runs: Runs, name: str) -> float:
     return float(np.interp(-0.5 * fraction[0], -fraction, runs[name].time))
 
 
+def _at_start(seed: int) -> Nuclei:
+    """The nuclei of a realisation of 8b."""
+    return np.zeros(_NUCLEI), np.random.default_rng([8, seed]).uniform(0, _EDGE, (_NUCLEI, 2))
+
+
+def drawn(seed: int) -> Nuclei:
+    """The nuclei that a realisation of 8c draws, those in what has transformed among them: a constant rate knows no state."""
+    spec = api.spec_of("experiment=pfhub/8c", f"seed={seed}")
+    grid, (field,) = spec.grid.build(), build_model(spec).order_parameters
+    law = field.values["nucleation"]
+    chance = -math.expm1(-float(law.rate) * grid.cell_volume * law.every)
+    times, cells = [], []
+    for moment in range(1, round(spec.time.end / law.every) + 1):
+        numbers = cell_noise(seed, f"model.fields.{field.name}.nucleation/{moment}", 0, grid.cells, "uniform")
+        found = np.flatnonzero(0.5 + 0.5 * numbers < chance)
+        times += [moment * law.every] * len(found)
+        cells += found.tolist()
+    x, y = np.unravel_index(cells, grid.shape)
+    return np.array(times), np.stack([grid.axes[0].centers[x], grid.axes[1].centers[y]], axis=1)
+
+
+def circles(time: Array, nuclei: Nuclei, edge: float) -> Array:
+    """What circles cover of a periodic square that grow from nuclei, dR/dt = 1 - 1/R, a share for each time.
+
+    That is the speed of a front in 8b and 8c, lengths in critical radii (the driving force over the energy of the front,
+    sqrt(2)/6, and the mobility, less the curvature).
+    """
+    age = np.linspace(0, time[-1], 20001)
+    radius = np.full(age.size, _RADIUS)
+    for i, step in enumerate(np.diff(age)):
+        middle = radius[i] + step / 2 * (1 - 1 / radius[i])
+        radius[i + 1] = radius[i] + step * (1 - 1 / middle)
+    x = (np.arange(_SAMPLES) + 0.5) * edge / _SAMPLES
+    reached = np.full((_SAMPLES, _SAMPLES), np.inf)
+    for start, centre in zip(*nuclei, strict=True):
+        dx, dy = ((x - c + edge / 2) % edge - edge / 2 for c in centre)
+        distance = np.hypot(dx[:, None], dy)
+        np.minimum(reached, start + np.interp(distance, radius, age, right=np.inf), out=reached)
+    return np.searchsorted(np.sort(reached, axis=None), time, side="right") / reached.size
+
+
 def nuclei(seed: int) -> Callable[[], Mapping[str, Array]]:
     """The start of a realisation of 8b: the sum of the profiles of nuclei at random places, capped at 1, shape of the grid."""
 
     def made() -> Mapping[str, Array]:
-        centres = np.random.default_rng([8, seed]).uniform(0, _EDGE, (_NUCLEI, 2))
+        _, centres = _at_start(seed)
         x = (np.arange(_CELLS) + 0.5) * _EDGE / _CELLS
         phi = np.zeros((_CELLS, _CELLS))
         for centre in centres:
@@ -144,46 +198,104 @@ def avrami(time: Array, fraction: Array) -> float:
     return float(np.polyfit(np.log(time[good]), left[good], 1)[0])
 
 
-def _many() -> Benchmark:
-    names = [f"realisation_{i}" for i in range(1, _REALISATIONS + 1)]
-    cases = [Case(n, ("experiment=pfhub/8b",), nuclei(i)) for i, n in enumerate(names, start=1)]
+@dataclass(frozen=True)
+class _Realisations:
+    """Runs of a benchmark that differ by chance alone.
 
-    def mean(runs: Runs) -> tuple[Array, Array]:
-        time = np.arange(0, 201, 2.0)
-        return time, np.mean([np.interp(time, runs[n].time, runs[n].values(_FRACTION)) for n in names], axis=0)
+    Attributes:
+        name: of the benchmark. runs: names of their cases. end: of the runs. what: in words.
+        nuclei: of a run, by its number from 0. edge: of the square.
+    """
 
-    def panels(runs: Runs) -> list[Panel]:
-        curves = [Curve("_", runs[n].time, runs[n].values(_FRACTION)) for n in names]
-        curves.append(Curve("mean", *mean(runs), ours=True))
-        return [
-            Panel(
-                "8b", "8b: solid fraction over time, ten realisations and their mean.", "time", "solid fraction", curves
-            )
-        ]
+    name: str
+    runs: Sequence[str]
+    end: float
+    what: str
+    nuclei: Callable[[int], Nuclei]
+    edge: float
 
-    def tables(runs: Runs) -> list[Table]:
+    @property
+    def times(self) -> Array:
+        """101 of them, from 0 to the end."""
+        return np.linspace(0, self.end, 101)
+
+    def mean(self, runs: Runs) -> tuple[Array, Array]:
+        """Times and the mean of the solid fractions then."""
+        each = [np.interp(self.times, runs[n].time, runs[n].values(_FRACTION)) for n in self.runs]
+        return self.times, np.mean(each, axis=0)
+
+    @cached_property
+    def covered(self) -> Array:
+        """What circles from the same nuclei cover then, in the mean."""
+        each = [circles(self.times, self.nuclei(i), self.edge) for i in range(len(self.runs))]
+        return np.mean(each, axis=0)
+
+    def panels(self, runs: Runs) -> list[Panel]:
+        curves = [Curve("_", runs[n].time, runs[n].values(_FRACTION)) for n in self.runs]
+        curves.append(Curve("mean", *self.mean(runs), ours=True))
+        curves.append(Curve("circles", self.times, self.covered, ours=True))
+        caption = (
+            f"{self.name}: solid fraction over time, {self.what}: ten realisations, their mean, and the mean of circles from "
+            "the same nuclei."
+        )
+        return [Panel(self.name, caption, "time", "solid fraction", curves)]
+
+    def tables(self, runs: Runs) -> list[Table]:
         made = []
-        for number, n in enumerate(names, start=1):
-            columns = {
-                "time": runs[n].time,
-                "fraction": runs[n].values(_FRACTION),
-                "energy": runs[n].values("free_energy"),
-            }
-            made.append(
-                Table(f"data_{number}", f"data_{number}.csv", f"realisation {number}", columns, "time", "fraction")
-            )
+        for number, name in enumerate(self.runs, start=1):
+            run = runs[name]
+            columns = {"time": run.time, "fraction": run.values(_FRACTION), "energy": run.values("free_energy")}
+            file = f"data_{number}"
+            made.append(Table(file, f"{file}.csv", f"realisation {number}", columns, "time", "fraction"))
         return made
 
-    question = Question(
-        "8b/Avrami",
-        "exponent n of the mean of ten realisations",
-        "2: nuclei there from the start, fronts of constant speed (JMAK)",
-        lambda runs: avrami(*mean(runs)),
-        lambda runs: 2.0,
-        0.3,
-        relative=False,
-        note=lambda runs: (
-            "single realisations " + " ".join(f"{avrami(runs[n].time, runs[n].values(_FRACTION)):.2f}" for n in names)
-        ),
-    )
-    return Benchmark("8b", 1, "25 nuclei at random places", cases, [question], panels, tables, 1.0)
+    def exponent(self, n: float, theory: str) -> Question:
+        """Whether the mean has Avrami's exponent."""
+        return Question(
+            f"{self.name}/Avrami",
+            "exponent n of the mean of ten realisations",
+            f"{n:g}: {theory} (JMAK)",
+            lambda runs: avrami(*self.mean(runs)),
+            lambda runs: n,
+            0.3,
+            relative=False,
+            note=lambda runs: (
+                "single realisations "
+                + " ".join(f"{avrami(runs[r].time, runs[r].values(_FRACTION)):.2f}" for r in self.runs)
+            ),
+        )
+
+    def as_circles(self) -> Question:
+        """Whether what the runs do is what circles from their nuclei do, whatever these are by chance."""
+        return Question(
+            f"{self.name}/circles",
+            "the same exponent",
+            "circles that grow from the same nuclei, dR/dt = 1 - 1/R",
+            lambda runs: avrami(*self.mean(runs)),
+            lambda runs: avrami(self.times, self.covered),
+            0.05,
+            relative=False,
+            note=lambda runs: (
+                f"largest difference of the fraction {np.abs(self.mean(runs)[1] - self.covered).max():.3f}"
+            ),
+        )
+
+
+def _named(count: int) -> list[str]:
+    return [f"realisation_{i}" for i in range(1, count + 1)]
+
+
+def _at_once() -> Benchmark:
+    names = _named(_REALISATIONS)
+    cases = [Case(n, ("experiment=pfhub/8b",), nuclei(i)) for i, n in enumerate(names, start=1)]
+    of = _Realisations("8b", names, 200.0, "25 nuclei at once", lambda i: _at_start(i + 1), _EDGE)
+    asked = [of.exponent(2.0, "nuclei there from the start, fronts of constant speed"), of.as_circles()]
+    return Benchmark("8b", 1, "25 nuclei at random places", cases, asked, of.panels, of.tables, 1.0)
+
+
+def _all_along() -> Benchmark:
+    names = _named(len(SEEDS))
+    cases = [Case(n, ("experiment=pfhub/8c", f"seed={seed}")) for n, seed in zip(names, SEEDS, strict=True)]
+    of = _Realisations("8c", names, 600.0, "100 nuclei at random times", lambda i: drawn(SEEDS[i]), 1000.0)
+    asked = [of.exponent(3.0, "nuclei at a constant rate, fronts of constant speed"), of.as_circles()]
+    return Benchmark("8c", 1, "100 nuclei at random times and places", cases, asked, of.panels, of.tables, 20.0)
