@@ -5,8 +5,8 @@
     mpirun -n 2 python scripts/ranks_benchmark.py --quick              # tiny, to see that it runs
 
 In every round each way takes some steps: one process with N threads (the other ranks sleep meanwhile), N ranks of one thread that
-share memory, N ranks that exchange messages. Ratios are those of the medians over the rounds, with the quartiles of the ratios
-of single rounds, for machines are shared and their speed drifts.
+share all memory, N that have parts and read each other's, N that have parts and exchange messages. Ratios are those of the
+medians over the rounds, with the quartiles of the ratios of single rounds, for machines are shared and their speed drifts.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from phasefield.backend.cpu import CpuBackend
 from phasefield.backend.ranks.backend import RanksBackend, SharedBackend
 from phasefield.simulation import Simulation
 
+WAYS = ("shared", "alltoall", "messages")
 SHAPES = ("512x512", "1024x1024", "2048x2048", "64x64x64", "128x128x128")
 
 
@@ -55,6 +56,7 @@ def measure(shape: tuple[int, ...], scheme: str, rounds: int, seconds: float) ->
         "threads": stepper(shape, CpuBackend("double", ranks), scheme),
         "shared": stepper(shape, SharedBackend("double", 1), scheme),
         "alltoall": stepper(shape, RanksBackend("double", 1), scheme),
+        "messages": stepper(shape, RanksBackend("double", 1, 1), scheme),
     }
     counts = {name: max(2, math.ceil(seconds / steps(3))) for name, steps in ways.items()}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -63,7 +65,7 @@ def measure(shape: tuple[int, ...], scheme: str, rounds: int, seconds: float) ->
             times[name].append(steps(counts[name]))
     found: dict[str, Any] = {"shape": shape, "scheme": scheme, "ranks": ranks, "rounds": rounds}
     found |= {f"{name}_ms": 1e3 * statistics.median(values) for name, values in times.items()}
-    for name in ("shared", "alltoall"):
+    for name in WAYS:
         single = [a / b for a, b in zip(times[name], times["threads"], strict=True)]
         low, _, high = statistics.quantiles(single, n=4)
         found[name] = {"ratio": found[f"{name}_ms"] / found["threads_ms"], "quartiles": [low, high]}
@@ -72,12 +74,15 @@ def measure(shape: tuple[int, ...], scheme: str, rounds: int, seconds: float) ->
 
 def table(keys: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
-    print(f"{'grid':>14} {'threads':>10} {'shared':>22} {'alltoall':>22}   (ms a step, ratio, quartiles)", flush=True)
+    print(
+        f"{'grid':>14} {'threads':>10} {'shared':>22} {'alltoall':>22} {'messages':>22}   (ms a step, ratio, quartiles)",
+        flush=True,
+    )
     for text in ["32x32", "16x16x16"] if keys.quick else keys.shapes:
         row = measure(tuple(map(int, text.split("x"))), keys.scheme, keys.rounds, keys.seconds)
         rows.append(row)
         told = f"{text:>14} {row['threads_ms']:10.3f}"
-        for name in ("shared", "alltoall"):
+        for name in WAYS:
             ratio, (low, high) = row[name]["ratio"], row[name]["quartiles"]
             told += f" {row[f'{name}_ms']:8.3f} {ratio:5.2f} {low:4.2f}-{high:4.2f}"
         print(told, flush=True)

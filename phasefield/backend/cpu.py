@@ -91,9 +91,7 @@ class CpuBackend:
         """Transform plans for tiles of rows of ``components``, and of columns of ``together`` components."""
         key = layout, span_of(layout, components, self.dtype), together
         if key not in self._plans:
-            exchange = self.exchange(layout)
-            apart = None if exchange is None else exchange.work
-            self._plans[key] = Plans(self.dtype, self._laid_out(layout, 1, _zeros), *key, apart=apart)
+            self._plans[key] = Plans(self.dtype, self._laid_out(layout, 1, _zeros), *key)
         return self._plans[key]
 
     def to_host(self, buffer: np.ndarray) -> np.ndarray:

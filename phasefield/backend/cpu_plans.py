@@ -38,9 +38,9 @@ def span_of(layout: Layout, components: int, dtype: str) -> int:
     return min(n0, -(-span // step) * step)
 
 
-def _width(columns: int, most: int) -> int:
+def _width(columns: int, most: int, tiles: int) -> int:
     """Columns per tile: few enough for the cache and for threads to share, a multiple of four, the last tile hardly smaller."""
-    most = max(4, min(most, columns // TILES)) // 4 * 4
+    most = max(4, min(most, columns // tiles)) // 4 * 4
     widths = range(max(4, most // 2 // 4 * 4), most + 1, 4)
     return min(columns, max(widths, key=lambda w: (-(-columns // w) * w - columns <= w // 2, w)))
 
@@ -51,7 +51,6 @@ class Plans:
     Args:
         dtype: of the real numbers. work: a buffer of one component, overwritten while planning and not kept.
         span: outermost indices in a tile of rows. together: components whose columns are in the cache at the same time.
-        apart: where columns are found when they go to modes, and left when they come from there; None for in place.
 
     Attributes:
         span: as given. columns, width: how many, in all and in a tile.
@@ -64,7 +63,6 @@ class Plans:
         layout: Layout,
         span: int,
         together: int = 1,
-        apart: np.ndarray | None = None,
     ) -> None:
         self._layout, self._dtype = layout, np.dtype(dtype)
         n0, (_, n1, row) = layout.cells[0], layout.lengths("real")
@@ -74,23 +72,25 @@ class Plans:
         length, *lines = layout.lengths("spectral")
         self.columns = math.prod(lines) // layout.parts
         mode = layout.parts * self._size
-        self.width = _width(self.columns, _COLUMNS_BYTES // (length * mode * together))
+        # Of several ranks each has fewer columns, and as a rule fewer threads.
+        tiles = TILES if layout.part is None else max(4, TILES // layout.part.ranks)
+        self.width = _width(self.columns, _COLUMNS_BYTES // (length * mode * together), tiles)
         self._narrow = self.columns - (-(-self.columns // self.width) - 1) * self.width
         offsets = (span * n1 * row * self._size, self.width * mode, n0 * n1 * row * self._size)
         self._aligned = all(offset % ALIGNMENT == 0 for offset in offsets)
-        self._work, self._apart = work, apart
+        self._work = work
         self.outer = layout.grid.axes[0] if layout.grid.dim > 1 else None
         key = "-".join(
             (
                 *(f"{a.basis}{a.n}" for a in layout.grid.axes),
                 f"{span}x{self.width}",
-                *([] if apart is None else [f"{n0}of{self.columns}"]),
+                *([] if layout.part is None else [f"{n0}of{self.columns}"]),
                 dtype,
                 cache.digest(f"{cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
         self._plans = plan_once(key, self._make)
-        del self._work, self._apart
+        del self._work
 
     def _make(self) -> _Plans:
         plans: _Plans = {}
@@ -119,13 +119,10 @@ class Plans:
     def _column_plan(self, forward: bool, count: int) -> Plan:
         assert self.outer is not None
         dimensions, repeats = [(self.outer.n, self.columns, self.columns)], [(count, 1, 1)]
-        options: dict[str, Any] = {}
-        if self._apart is not None:
-            options = {"work": self._apart, "out": self._work} if forward else {"out": self._apart}
         if self._layout.parts == 2:
-            return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE, **options)
+            return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE)
         kinds = [R2R_KINDS[self.outer.basis][0 if forward else 1]]
-        return self._plan("r2r", dimensions, repeats, kinds=kinds, **options)
+        return self._plan("r2r", dimensions, repeats, kinds=kinds)
 
     def _plan(self, kind: str, dimensions: Sequence[Dimension], repeats: Sequence[Dimension], **options: Any) -> Plan:
         return Plan(kind, self._dtype, dimensions, repeats, aligned=self._aligned, **{"work": self._work, **options})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,10 +27,11 @@ class _Piece:
     Attributes:
         row: native operation, with places of ``arrays`` and contexts still to be filled in.
         tiles: how many.
-        span: outermost indices per tile, if a tile touches only its own.
+        span: outermost indices per tile, if a tile touches only its own; less than 0: the same of columns.
         array, kernel, names: what fills the row. table: whether this fills the kernel's table.
-        component: the one that is transformed between the array and where an exchange has it; None for all of them in place.
-        forward: the way of such a transform.
+        component: the one that is meant; None for all of them.
+        leaves, takes: of an exchange the place that the component is copied to, or from; -1 for none.
+        left: the place where what is transformed lies.
     """
 
     row: list[int]
@@ -41,23 +42,43 @@ class _Piece:
     names: tuple[str, ...] = ()
     table: bool = False
     component: int | None = None
-    forward: bool = True
+    leaves: int = -1
+    takes: int = -1
+    left: int = -1
 
 
 class Exchange(Protocol):
     """What brings the parts of a field from cells to modes and back, where several ranks have them; one component at a time.
 
     Attributes:
-        work: where columns are, of one component, before they go to modes and after they have come from there.
+        places: where rows of this part's cells are transformed, or columns on their way back, and left for others; used in turns.
     """
 
-    work: np.ndarray
+    @property
+    def places(self) -> Sequence[np.ndarray]: ...
 
-    def to_modes(self, component: np.ndarray) -> None:
-        """Rows of this part's cells, transformed, to the columns of its modes in `work`."""
+    def free(self, place: int) -> None:
+        """Comes back when nobody needs any more what was left in a place."""
 
-    def to_cells(self, component: np.ndarray) -> None:
-        """Columns in `work` to rows of this part's cells."""
+    def to_modes(self, place: int, component: np.ndarray) -> None:
+        """Comes back when rows that all have left there can be copied to a component's columns, or have been brought to it."""
+
+    def to_cells(self, place: int, component: np.ndarray) -> None:
+        """The same for columns to rows."""
+
+    def leave(self, place: int, forward: bool, each: int) -> list[int]:
+        """The native operation that copies rows (``forward``) or columns to a place, without where they come from.
+
+        Args:
+            each: outermost indices in a tile of rows, or numbers of every row in one of columns.
+        """
+
+    def take(self, place: int, forward: bool, each: int) -> list[int]:
+        """The native operation that copies to columns (``forward``) or rows what others have left there, without where it goes.
+
+        Args:
+            each: numbers of every row in a tile of columns, or outermost indices in one of rows.
+        """
 
     def neighbours(self, component: np.ndarray) -> None:
         """Brings the rows of cells beyond the ends of this part's own."""
@@ -107,7 +128,8 @@ class CpuProgram:
         self._components = max([components, *(n for k in kernels_of(alone) for n in k.arrays.values())])
         self._plans_of, self._exchange = plans, exchange
         self._part = partial(CpuProgram, layout, dtype=dtype, crew=crew, plans=plans, exchange=exchange)
-        self._sections: list[_Phases | Host | _Solver | _Move] = []
+        self._place = -1
+        self._sections: list[_Phases | Host | _Solver | _Move | partial[None]] = []
         for operation in operations:
             self._add(operation)
         pieces = [p for section in self._sections if isinstance(section, list) for phase in section for p in phase]
@@ -138,10 +160,24 @@ class CpuProgram:
                 self._sections.append([])
             phases = self._sections[-1]
             assert isinstance(phases, list)
-            if piece.span and phases and phases[-1][-1].span == piece.span:
+            joins = bool(piece.span and phases and phases[-1][-1].span == piece.span)
+            if piece.leaves >= 0 and self._exchange is not None:
+                phases, joins = self._freed(self._exchange, phases, piece.leaves, joins)
+            if joins:
                 phases[-1].append(piece)
             else:
                 phases.append([piece])
+
+    def _freed(self, exchange: Exchange, phases: _Phases, place: int, joins: bool) -> tuple[_Phases, bool]:
+        """The phases for a piece that leaves something in a place of an exchange, behind a wait until there is room for it, and
+        whether it joins the last of them.
+        """
+        joins = joins and all(piece.takes != place for piece in phases[-1])
+        last = [phases.pop()] if joins else []
+        if not phases:
+            self._sections.pop()
+        self._sections += [partial(exchange.free, place), last]
+        return last, joins
 
     def _passes(self, operation: Apply) -> list[_Piece | _Move]:
         for call in operation.kernel.derivatives:
@@ -173,21 +209,37 @@ class CpuProgram:
     def _transform(self, transform: Transform) -> list[_Piece | _Move]:
         """A transform's tiles of rows and of columns."""
         plans = self._plans_of(self._layout.flipped(transform.flips), self._components)
+        if self._exchange is not None and plans.outer is not None:
+            return self._parted(self._exchange, plans, transform)
         kind, count, forward = self._native.TRANSFORM, transform.components, transform.forward
         row, tiles = plans.operation("rows", forward, kind, count)
         pieces: list[_Piece | _Move] = [_Piece(row, tiles, plans.span, array=transform.array)]
         if plans.outer is not None:
             row, tiles = plans.operation("columns", forward, kind, 1)
-            if self._exchange is None:
-                pieces.append(_Piece(row, tiles * count, array=transform.array))
-            else:
-                # One component after the other, so that there has to be room for one only.
-                move = self._exchange.to_modes if forward else self._exchange.to_cells
-                for c in range(count):
-                    column = _Piece(row, tiles, array=transform.array, component=c, forward=forward)
-                    pair: tuple[_Move, _Piece] = _Move(move, transform.array, c), column
-                    pieces += pair if forward else pair[::-1]
-        return pieces if forward else [*pieces[1:], pieces[0]]
+            pieces.append(_Piece(row, tiles * count, array=transform.array))
+        return pieces if forward else pieces[::-1]
+
+    def _parted(self, exchange: Exchange, plans: Plans, transform: Transform) -> list[_Piece | _Move]:
+        """One component after the other, so that there has to be room for one only."""
+        forward, found = transform.forward, list[_Piece | _Move]()
+        first, then = ("rows", "columns") if forward else ("columns", "rows")
+        spans = {"rows": plans.span, "columns": -plans.width}
+        each = {"rows": plans.span, "columns": plans.width * self._layout.parts}
+        move = exchange.to_modes if forward else exchange.to_cells
+        for c in range(transform.components):
+            self._place = place = (self._place + 1) % len(exchange.places)
+            where: dict[str, Any] = {"array": transform.array, "component": c}
+            row, tiles = plans.operation(first, forward, self._native.TRANSFORM, 1)
+            # What is copied is transformed at once, tile by tile, and rows with what else is done to them.
+            found.append(
+                _Piece(exchange.leave(place, forward, each[first]), tiles, spans[first], leaves=place, **where)
+            )
+            found.append(_Piece(row, tiles, spans[first], left=place, **where))
+            found.append(_Move(partial(move, place), transform.array, c))
+            row, tiles = plans.operation(then, forward, self._native.TRANSFORM, 1)
+            found.append(_Piece(exchange.take(place, forward, each[then]), tiles, spans[then], takes=place, **where))
+            found.append(_Piece(row, tiles, spans[then], **where))
+        return found
 
     def __call__(
         self, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, float] | None = None
@@ -219,8 +271,10 @@ class CpuProgram:
                 binding.move(section)
             elif isinstance(section, _Solver):
                 binding.solve(section)
+            elif isinstance(section, partial):
+                binding.wait(section)
             else:
-                binding.run(self._workers, section, None if self._exchange is None else self._exchange.work)
+                binding.run(self._workers, section, [] if self._exchange is None else self._exchange.places)
         if len(self._bindings) >= _BINDINGS:
             del self._bindings[next(iter(self._bindings))]
         self._bindings[key] = binding
@@ -254,8 +308,8 @@ class _Binding:
         self.steps: list[Callable[[Mapping[str, float]], None]] = []
         self.tables: dict[int, tuple[Job, int, int]] = {}
 
-    def run(self, crew: Workers, phases: _Phases, work: np.ndarray | None) -> None:
-        """Adds a job; ``work`` is an exchange's."""
+    def run(self, crew: Workers, phases: _Phases, places: Sequence[np.ndarray]) -> None:
+        """Adds a job; ``places`` are an exchange's."""
         contexts: list[np.ndarray] = []
 
         def bound(piece: _Piece) -> list[int]:
@@ -263,11 +317,10 @@ class _Binding:
             if piece.kernel is not None:
                 contexts.append(piece.kernel.context([self._arrays[name] for name in piece.names]))
                 row[2] = address(contexts[-1])
+            elif piece.left >= 0:
+                row[4] = address(places[piece.left])
             elif piece.component is not None:
-                assert work is not None
-                ends = [address(work), address(self._arrays[piece.array][piece.component])]
-                row[4], there = ends if piece.forward else ends[::-1]
-                row[9] = there - row[4]
+                row[7 if piece.leaves >= 0 else 4] = address(self._arrays[piece.array][piece.component])
             else:
                 row[4], row[7] = address(self._arrays[piece.array]), self._arrays[piece.array].strides[0]
             return row
@@ -281,6 +334,10 @@ class _Binding:
         """Adds a step of an exchange."""
         component = self._arrays[move.array][move.component].reshape(-1)
         self.steps.append(lambda scalars: move.how(component))
+
+    def wait(self, until: Callable[[], None]) -> None:
+        """Adds a wait for others."""
+        self.steps.append(lambda scalars: until())
 
     def call(self, host: Host) -> None:
         """Adds a function on the host."""

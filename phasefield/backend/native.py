@@ -10,7 +10,9 @@ FFTW plans and kernels are called by address. All tables hold 64-bit integers:
 - ``operations[o]``: `KERNEL`, address of the kernel's entry, of its context, indices per tile, number of indices; or `TRANSFORM`,
   address of FFTW's execute function, plan, plan of the last tile, address of the data, bytes between tiles, tiles per
   group of components, bytes between components, components in a group, which are done at once, bytes from the data to where
-  the result goes;
+  the result goes; or `COPY`, address of C's memcpy, of a table of blocks, how many of them, address of where they go, bytes of
+  every row per tile, rows per tile (0: all of them), and address of where they come from. A block is where it begins there and
+  here, in bytes from these addresses, rows, bytes of a row, and bytes from row to row there and here;
 - ``counters``: of every phase the tiles claimed of each thread's share and those done, each on a cache line of its own;
 - ``control``: see the constants below.
 
@@ -23,7 +25,7 @@ from numba import carray, float64, int64, njit, void
 
 from phasefield.backend.intrinsics import add, call, load, pointer
 
-KERNEL, TRANSFORM = 0, 1
+KERNEL, TRANSFORM, COPY = 0, 1, 2
 SUM, LEAST, MOST = 0, 1, 2
 #: Places in ``control``, a cache line apart. SEQUENCE is even while a job is open; ACTIVE counts threads that look at it.
 SEQUENCE, ACTIVE, SLEEPERS, JOB, SLEEPING = 0, 8, 16, 24, 32
@@ -44,6 +46,22 @@ def transform(operation, tile):
         call(operation[1], plan, data + c * operation[7], data + c * operation[7] + operation[9])
 
 
+@njit(void(_LIST, int64), nogil=True, cache=True)
+def copy(operation, tile):
+    """One tile of blocks of rows."""
+    blocks = carray(pointer(operation[2]), (operation[3], 6), int64)
+    across, down = operation[5], operation[6]
+    for b in range(operation[3]):
+        first, end, left, right = 0, blocks[b, 2], 0, blocks[b, 3]
+        if down > 0:
+            first, end = tile * down, min(end, (tile + 1) * down)
+        if across > 0:
+            left, right = tile * across, min(right, (tile + 1) * across)
+        source, target = operation[7] + blocks[b, 0] + left, operation[4] + blocks[b, 1] + left
+        for row in range(first, end):
+            call(operation[1], target + row * blocks[b, 5], source + row * blocks[b, 4], right - left)
+
+
 @njit(void(_TABLE, int64, int64, int64), nogil=True, cache=True)
 def work(operations, first, end, tile):
     """One tile of a phase."""
@@ -52,8 +70,10 @@ def work(operations, first, end, tile):
         if operation[0] == KERNEL:
             low = tile * operation[3]
             call(operation[1], low, min(low + operation[3], operation[4]), operation[2])
-        else:
+        elif operation[0] == TRANSFORM:
             transform(operation, tile)
+        else:
+            copy(operation, tile)
 
 
 @njit(void(_TABLE, _TABLE, _LIST, int64, int64, int64), nogil=True, cache=True)
@@ -176,6 +196,17 @@ def close_run(control, pause):
     """Closes a job when all its tiles are done. Nobody looks at it when this returns."""
     add(control, SEQUENCE, 1)
     leave_alone(control, pause)
+
+
+@njit(void(_LIST, int64, int64), nogil=True, cache=True)
+def meet(control, processes, pause):
+    """Comes back when all processes that share ``control`` have called this."""
+    number = add(control, SEQUENCE, 1) // processes + 1
+    looks = 0
+    while load(control, SEQUENCE) < number * processes:
+        looks += 1
+        if looks > _SPINS:
+            call(pause, 0, 0, 0)
 
 
 @njit(void(_LIST, int64, int64, int64, int64, int64), nogil=True, cache=True)

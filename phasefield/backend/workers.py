@@ -35,6 +35,14 @@ def pause_address() -> int:
     return address
 
 
+@functools.cache
+def copy_address() -> int:
+    """The C function that copies bytes."""
+    address = ctypes.cast(ctypes.CDLL(None).memcpy, ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
 class Workers:
     """The calling thread and ``threads - 1`` others.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from ..layout import Layout
 from ..operations import Apply, Host, Operation, Solve, Transform, names_of
 from ..protocol import DTYPES, Compiled, Precision
 from ..workers import address
+from .exchange import asked_for
 from .memory import owner
 from .team import Team, team
 
@@ -211,6 +211,7 @@ class RanksBackend:
     Args:
         precision: ``double`` or ``single``.
         threads: of every rank.
+        together: so many ranks read each other's memory; None for all of a machine.
     """
 
     name = "cpu"
@@ -218,13 +219,13 @@ class RanksBackend:
     on_host = True
     in_parts = True
 
-    def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
+    def __init__(self, precision: Precision = "double", threads: int = 1, together: int | None = None) -> None:
         self._team, self.precision = team(), precision
         self.threads = threads
         self.description = _description(self._team, threads)
         self.number = self._team.number()
         weakref.finalize(self, self._team.drop, self.number).atexit = False
-        self._team.try_to("backend", self.number, precision, threads, False)
+        self._team.try_to("backend", self.number, precision, threads, together)
 
     @property
     def dtype(self) -> str:
@@ -324,7 +325,7 @@ class SharedBackend(CpuBackend):
         self.description = f"{_description(self._team, threads)}, sharing memory"
         self.number = self._team.number()
         weakref.finalize(self, self._team.drop, self.number).atexit = False
-        self._team.try_to("backend", self.number, precision, threads, True)
+        self._team.try_to("backend", self.number, precision, threads, 0)
         self._numbers: dict[int, int] = {}
 
     def buffer(self, layout: Layout, components: int) -> np.ndarray:
@@ -353,21 +354,19 @@ def _description(crew: Team, threads: int) -> str:
 
 
 def backend_of_ranks(precision: Precision, threads: int) -> RanksBackend | SharedBackend:
-    """The backend of all ranks: with shared memory where they can have it, unless ``PHASEFIELD_RANKS_EXCHANGE=alltoall``.
+    """The backend of all ranks: with shared memory where they can have it, unless ``PHASEFIELD_RANKS_EXCHANGE`` is ``alltoall``.
 
     Raises:
         DeviceError: ``PHASEFIELD_RANKS_EXCHANGE`` is something else, or ``shared`` and they cannot.
     """
-    how = os.environ.get("PHASEFIELD_RANKS_EXCHANGE", "auto")
-    if how not in ("auto", "shared", "alltoall"):
-        raise DeviceError(f"PHASEFIELD_RANKS_EXCHANGE: is {how!r}; auto, shared or alltoall is expected")
+    how, together = asked_for()
     if how == "shared" or (how == "auto" and team().machines == 1):
         try:
             return SharedBackend(precision, threads)
         except DeviceError:
             if how == "shared":
                 raise
-    return RanksBackend(precision, threads)
+    return RanksBackend(precision, threads, together)
 
 
 def _pieces(array: np.ndarray) -> list[tuple[int, int]]:

@@ -11,12 +11,12 @@ import numpy as np
 
 from ...grid import Grid
 from ..cpu import CpuBackend
-from ..cpu_programs import CpuProgram, Exchange
+from ..cpu_programs import CpuProgram
 from ..layout import Layout, Part
 from ..memory import host_memory_available
 from ..operations import Operation
 from ..protocol import Precision
-from .exchange import AllToAll
+from .exchange import Exchange, Machine
 from .shared import SharedCpu
 from .world import World
 
@@ -33,11 +33,15 @@ class Slice(NamedTuple):
 
 
 class _PartBackend(CpuBackend):
-    """The CPU for a part of a grid."""
+    """The CPU for a part of a grid.
 
-    def __init__(self, world: World, precision: Precision, threads: int) -> None:
+    Args:
+        together: ranks that read each other's memory; None for all of a machine.
+    """
+
+    def __init__(self, world: World, precision: Precision, threads: int, together: int | None = None) -> None:
         super().__init__(precision, threads)
-        self._world = world
+        self._world, self._machine = world, Machine(world, together)
         self._exchanges: dict[Layout, Exchange] = {}
 
     def own(self, layout: Layout) -> Layout:
@@ -48,7 +52,7 @@ class _PartBackend(CpuBackend):
         # Fields in the other basis along some axis lie in memory alike.
         shape = Layout(Grid(layout.grid.shape, layout.grid.lengths, _unflipped(layout.grid)), layout.part)
         if shape not in self._exchanges:
-            self._exchanges[shape] = AllToAll(self._world.comm, shape, self.buffer(layout, 1).reshape(-1))
+            self._exchanges[shape] = Exchange(self._world, self._machine, shape, np.dtype(self.dtype))
         return self._exchanges[shape]
 
 
@@ -66,19 +70,30 @@ class Member:
         self._world, self._comm = world, world.comm
         self._objects: dict[int, Any] = {}
         self._layouts: dict[int, Layout] = {}
+        self._gatherings: dict[int, tuple[np.ndarray, list[int], np.ndarray]] = {}
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Lets go of objects."""
+        if not numbers:  # as most words say
+            return
         for number in numbers:
             self._objects.pop(number, None)
             self._layouts.pop(number, None)
+        self._gatherings.clear()
         self._view.cache_clear()
         self._slice.cache_clear()
 
-    def backend(self, number: int, precision: Precision, threads: int, sharing: bool) -> None:
-        """Raises MemoryError: memory was to be shared and cannot be."""
-        kind = SharedCpu if sharing else _PartBackend
-        self._objects[number] = kind(self._world, precision, threads)
+    def backend(self, number: int, precision: Precision, threads: int, together: int | None) -> None:
+        """The CPU of this rank; of parts, unless ``together`` is 0.
+
+        Raises:
+            MemoryError: all arrays were to be shared and cannot be.
+        """
+        self._objects[number] = (
+            SharedCpu(self._world, precision, threads)
+            if together == 0
+            else _PartBackend(self._world, precision, threads, together)
+        )
 
     def buffer(self, number: int, backend: int, layout: Layout, components: int) -> None:
         """Raises DeviceError."""
@@ -146,10 +161,21 @@ class Member:
         found: dict[str, float] = {}
         for kernel in program.reducing:
             # All that every row has left, in the order of the rows: what comes of it does not depend on how they are shared.
-            parts = self._comm.gather(kernel.partial)
+            parts = self._gathered(kernel.partial)
             if parts is not None:
                 found.update(kernel.reduce(np.ascontiguousarray(np.concatenate(parts, axis=1))))
         return found
+
+    def _gathered(self, partial: np.ndarray) -> list[np.ndarray] | None:
+        """The tables of all ranks, which have the same number of rows, at rank 0."""
+        if id(partial) not in self._gatherings:
+            counts = self._world.everywhere(partial.size)
+            self._gatherings[id(partial)] = partial, counts, np.empty(sum(counts), partial.dtype)
+        _, counts, room = self._gatherings[id(partial)]
+        self._comm.Gatherv(partial, (room, counts) if self._world.rank == 0 else None)
+        if self._world.rank != 0:
+            return None
+        return [part.reshape(len(partial), -1) for part in np.split(room, np.cumsum(counts)[:-1])]
 
     def copy(self, source: tuple[int, int], target: tuple[int, int], components: int) -> None:
         """From a buffer, from some component on, to another."""

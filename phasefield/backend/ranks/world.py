@@ -24,23 +24,53 @@ _SPINS, _LOOKS, _NAP = 100, 20000, 1e-3
 _ONE = "start one process: srun --ntasks=1 --cpus-per-task=N phasefield run ..."
 
 
-class World:
-    """All processes of a parallel program, equal ones that differ in their rank.
-
-    What is handed to these methods is pickled; all ranks call the same ones in the same order.
+class Group:
+    """Processes that call the same methods in the same order; what is handed to these is pickled.
 
     Attributes:
-        rank: which one this is, from 0 on. size: how many there are. comm: the communicator of mpi4py, None where there is one.
-        node: that of the ranks that share this one's memory. cores: how many cores these are bound to, together.
+        comm: the communicator of mpi4py, None where there is one process.
+        rank: which of them this one is, from 0 on. size: how many there are.
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        self.comm = comm
+        self.rank: int = 0 if comm is None else comm.Get_rank()
+        self.size: int = 1 if comm is None else comm.Get_size()
+
+    def broadcast(self, value: Any = None) -> Any:
+        """What rank 0 hands in."""
+        return value if self.comm is None else self.comm.bcast(value)
+
+    def wait_for_all(self) -> None:
+        """Comes back when all ranks have called this."""
+        if self.comm is not None:
+            self.comm.Barrier()
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """What all hand in, by rank, at rank 0; None elsewhere."""
+        return [value] if self.comm is None else self.comm.gather(value)
+
+    def everywhere(self, value: Any) -> list[Any]:
+        """What all hand in, by rank, at every rank."""
+        return [value] if self.comm is None else self.comm.allgather(value)
+
+    def agree(self, value: Any) -> bool:
+        """Whether all hand in the same."""
+        return len(set(self.everywhere(value))) == 1
+
+
+class World(Group):
+    """All processes of a parallel program, equal ones that differ in their rank.
+
+    Attributes:
+        node: the communicator of the ranks that share this one's memory. cores: how many cores these are bound to, together.
         leading: whether the others do what this one says, see `team`.
     """
 
     leading = False
 
     def __init__(self, comm: Any = None) -> None:
-        self.comm = comm
-        self.rank: int = 0 if comm is None else comm.Get_rank()
-        self.size: int = 1 if comm is None else comm.Get_size()
+        super().__init__(comm)
         self._words = np.empty(_SHORT, np.uint8)
         self.node: Any = None
         self.cores = len(bound_to())
@@ -57,10 +87,6 @@ class World:
     def neighbours(self) -> int:
         """Ranks that share this one's machine, itself included."""
         return 1 if self.comm is None else self.node.Get_size()
-
-    def broadcast(self, value: Any = None) -> Any:
-        """What rank 0 hands in."""
-        return value if self.comm is None else self.comm.bcast(value)
 
     def say(self, value: Any) -> None:
         """Tells all others something that they `hear`."""
@@ -100,23 +126,6 @@ class World:
         while self._notices.iprobe():
             found.append(self._notices.recv())
         return found
-
-    def wait_for_all(self) -> None:
-        """Comes back when all ranks have called this."""
-        if self.comm is not None:
-            self.comm.Barrier()
-
-    def gather(self, value: Any) -> list[Any] | None:
-        """What all hand in, by rank, at rank 0; None elsewhere."""
-        return [value] if self.comm is None else self.comm.gather(value)
-
-    def everywhere(self, value: Any) -> list[Any]:
-        """What all hand in, by rank, at every rank."""
-        return [value] if self.comm is None else self.comm.allgather(value)
-
-    def agree(self, value: Any) -> bool:
-        """Whether all hand in the same."""
-        return len(set(self.everywhere(value))) == 1
 
     def abort(self, message: str, code: int = 1) -> NoReturn:
         """Ends all ranks at once, after a message: the last resort, for others may wait for what will never come.

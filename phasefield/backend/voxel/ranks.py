@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DeviceError
+from ..ranks.exchange import asked_for
 from ..ranks.member import Slice
 from ..ranks.team import Team, team
 from .nodes import centre_gradient
@@ -95,7 +96,8 @@ class RanksVoxelOperators:
         self.shape, self.components, self.dtype = shape, components, np.dtype(dtype)
         self._spacing, self._team = spacing, team()
         self._slab = self._new()
-        self._team.try_to("make", self._slab.number, Slab, shape, spacing, components, dtype, full, threads)
+        given = shape, spacing, components, dtype, full, threads, asked_for()[1]
+        self._team.try_to("make", self._slab.number, Slab, *given)
 
     def _new(self) -> _Part:
         return _Part(self._team, self._team.number())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyfftw
 from ...grid import Grid
 from ..cpu_plans import Plans, span_of
 from ..layout import Layout, Part
-from ..ranks.exchange import AllToAll
+from ..ranks.exchange import Exchange, Machine
 from ..workers import Job, address, native
 from .cpu import CpuVoxelOperators, RowTensorField
 from .symbols import symbols
@@ -24,7 +26,8 @@ class Slab(CpuVoxelOperators):
     planes in their order, so that they do not depend on how planes are shared.
 
     Args:
-        world: the ranks. whole: voxels of the grid. Others as for `CpuVoxelOperators`.
+        world: the ranks. whole: voxels of the grid. together: ranks that read each other's memory, None for all of a machine.
+        Others as for `CpuVoxelOperators`.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Slab(CpuVoxelOperators):
         dtype: str,
         full: bool,
         threads: int,
+        together: int | None = None,
     ) -> None:
         self._world, self._comm = world, world.comm
         self._part = Part(world.rank, world.size)
@@ -54,16 +58,16 @@ class Slab(CpuVoxelOperators):
         if cut == 2:
             self.weight = np.ascontiguousarray(self.weight[share])
         lengths = self._layout.lengths("spectral")
-        self._modes = pyfftw.zeros_aligned((components, *lengths), self.dtype, n=64)
-        self._exchange = AllToAll(self._comm, self._layout, self._modes[0].reshape(-1))
+        self._exchange = Exchange(world, Machine(world, together), self._layout, self.dtype, components)
+        self._modes = self._exchange.columns.reshape(components, *lengths)
         size = int(np.prod(self._layout.buffer_shape(1)))
         work = pyfftw.zeros_aligned(size, self.dtype, n=64)
-        self._jobs: dict[tuple[int, bytes], tuple[Job, Job, Job, np.ndarray]] = {}
+        self._jobs: dict[tuple[int, bytes], tuple[list[Callable[[], None]], np.ndarray]] = {}
         self._plans = Plans(self.dtype.name, work, self._layout, span_of(self._layout, 1, self.dtype.name), components)
 
     @property
     def scratch_bytes(self) -> int:
-        return super().scratch_bytes + int(self._modes.nbytes)
+        return super().scratch_bytes + int(self._modes.nbytes + self._exchange.places[0].nbytes)
 
     # -- between ranks ---------------------------------------------------------------------------------------------
 
@@ -157,37 +161,52 @@ class Slab(CpuVoxelOperators):
         for each in w:
             key = address(each), reference.tobytes()
             if key not in self._jobs:
-                self._jobs[key] = self._green_jobs(each, reference)
-            forth, columns, back, sums = self._jobs[key]
-            forth()
-            for component, modes in zip(each, self._modes, strict=True):
-                self._exchange.to_modes(component.reshape(-1), modes.reshape(-1))
-            columns()
-            for component, modes in zip(each, self._modes, strict=True):
-                self._exchange.to_cells(component.reshape(-1), modes.reshape(-1))
-            back()
+                self._jobs[key] = self._green_steps(each, reference)
+            steps, sums = self._jobs[key]
+            for step in steps:
+                step()
             found.append(sums[0].copy())
         parts = self._comm.gather(np.stack(found))
         return None if parts is None else np.concatenate(parts, axis=1)
 
-    def _green_jobs(self, w: np.ndarray, reference: np.ndarray) -> tuple[Job, Job, Job, np.ndarray]:
-        """Rows to modes; columns to modes, the operator, and back while they are in cache; rows back; and the sums."""
-        plans, crew = self._plans, self.crew(1)
+    def _green_steps(self, w: np.ndarray, reference: np.ndarray) -> tuple[list[Callable[[], None]], np.ndarray]:
+        """Rows to modes, component by component; columns to modes, the operator, and back while they are in cache; rows back; and
+        the sums.
+        """
+        plans, crew, exchange = self._plans, self.crew(1), self._exchange
+        flat = [component.reshape(-1) for component in w]
 
-        def transform(part: str, forward: bool, components: int, array: np.ndarray) -> tuple[list[int], int]:
-            row, tiles = plans.operation(part, forward, native().TRANSFORM, components)
+        def transform(part: str, forward: bool, components: int, array: np.ndarray) -> list[int]:
+            row, _ = plans.operation(part, forward, native().TRANSFORM, components)
             row[4], row[7] = address(array), array.strides[0]
-            return row, tiles
+            return row
+
+        def copied(row: list[int], array: np.ndarray, place: int) -> list[int]:
+            row[place] = address(array)
+            return row
 
         medium, tiles = np.ascontiguousarray(reference, self.dtype), -(-plans.columns // plans.width)
         n0, n1, _ = self._layout.lengths("spectral")
         context = self.green_context(self._modes[None], (n0, n1, len(self.weight)), medium, plans.width, tiles)
         operator = self._loops.green
-        row = [native().KERNEL, operator.address, address(context.words), plans.width, tiles * plans.width]
-        (forth, count), (back, _) = (transform("rows", forward, 1, w) for forward in (True, False))
-        down, up = (transform("columns", forward, self.components, self._modes)[0] for forward in (True, False))
-        every = self.components * count
-        kept = w, medium, context, operator
-        forward = Job(crew, [([forth], every)], kept)
-        middle, backward = Job(crew, [([down, row, up], tiles)], kept), Job(crew, [([back], every)], kept)
-        return forward, middle, backward, context.partial
+        middle = [native().KERNEL, operator.address, address(context.words), plans.width, tiles * plans.width]
+        down, up = (transform("columns", forward, self.components, self._modes) for forward in (True, False))
+        span, width, kept = plans.span, plans.width * self._layout.parts, (w, medium, context, operator)
+        rows = plans.operation("rows", True, native().TRANSFORM, 1)[1]
+
+        steps: list[Callable[[], None]] = []
+        for component, modes in zip(flat, self._modes, strict=True):
+            leave = copied(exchange.leave(0, True, span), component, 7)
+            forth = transform("rows", True, 1, exchange.places[0])
+            take = copied(exchange.take(0, True, width), modes, 4)
+            steps += [
+                exchange.free,
+                Job(crew, [([leave, forth], rows)], kept),
+                partial(exchange.to_modes, 0, modes.reshape(-1)),
+                Job(crew, [([take], tiles)], kept),
+            ]
+        steps += [Job(crew, [([down, middle, up], tiles)], kept), partial(exchange.all_to_cells, flat)]
+        for c, component in enumerate(flat):
+            take = copied(exchange.take_back(c, span), component, 4)
+            steps.append(Job(crew, [([take, transform("rows", False, 1, component)], rows)], kept))
+        return steps, context.partial
