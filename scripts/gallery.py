@@ -33,7 +33,7 @@ WIDTH, LARGEST = 600, 60_000  # of a picture: pixels, bytes
 GROUPS = {
     "Phase separation": [
         "spinodal", "flory_huggins", "ripening", "coarsening_3d", "battery_particle", "sessile_drop", "wetting",
-        "surface_diffusion", "quench", "double_layer",
+        "surface_diffusion", "dealloying", "quench", "double_layer",
     ],
     "Interfaces, nuclei and grains": [
         "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
@@ -49,7 +49,6 @@ GROUPS = {
 #: What cannot be built yet, and what it waits for.
 COMES = {
     "Rafts, precipitates harder than their matrix": "a stiffness for each phase",
-    "Dealloying": "mobilities that couple fields",
 }
 
 

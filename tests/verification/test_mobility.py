@@ -214,6 +214,39 @@ def test_a_wavy_surface_decays_by_surface_diffusion() -> None:
     assert bulk > 1.3
 
 
+def necking(radius: int) -> float:
+    """Growth rate of the neck of a rod over that of surface diffusion, B k^2 (1/R^2 - k^2), for the wave that grows fastest."""
+    cells = round(math.pi * math.sqrt(2) * radius)  # half a wave, of a quarter of the rod
+    k = math.pi / cells
+    rate = 4 / 9 * k**2 * (1 / radius**2 - k**2)
+    start, end = 0.15 / rate, 0.3 / rate
+    sim = simulation(
+        "model=surface_diffusion", f"grid.shape=[{cells},{radius + 6},{radius + 6}]", "grid.boundary=no-flux",
+        f"initial.c=1/2 - tanh((sqrt(y**2 + z**2) - {radius} - {0.02 * radius}*cos({k}*x))/2)/2", "time.scheme=etdms2",
+        f"time.end={end}", "output.observables=[]",
+    )  # fmt: skip
+    x = sim.grid.axes[0].centers
+
+    def amplitude() -> float:
+        return float((field_values(sim)[0].sum(axis=(1, 2)) * np.cos(k * x)).mean())
+
+    first = amplitude() if run(sim, start) else 0.0
+    return math.log(amplitude() / first if run(sim, end) else 0.0) / ((end - start) * rate)
+
+
+@pytest.mark.slow
+def test_a_rod_breaks_up_by_surface_diffusion() -> None:
+    """Nichols and Mullins' rate in the limit of thin interfaces, from rods of 6, 8 and 10 of their lengths l.
+
+    It is reached as 1/R^2, and at these radii 1/R^4 counts, too.
+    """
+    radii = np.array([6, 8, 10])
+    found = [necking(int(radius)) for radius in radii]
+    limit = float(np.polyfit(1.0 / radii**2, found, 2)[-1])
+    print(f"rates over those of thin interfaces: {found}, limit {limit:.4f}")
+    assert limit == pytest.approx(1, abs=0.02)
+
+
 def test_relaxation_follows_a_mobility_in_time() -> None:
     """A homogeneous field near its well decays by exp(-f'' int M dt), through a mobility that grows a hundredfold and falls."""
     sim = simulation(
