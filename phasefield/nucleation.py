@@ -21,6 +21,7 @@ from .initial import cell_noise, slabs
 from .initial.geometry import distance_of, nearest_image
 from .models import EnergyModel, OrderParameter
 from .models.nucleation import Nucleation, profile, rates
+from .observables import Observable
 
 log = logging.getLogger("phasefield")
 
@@ -131,3 +132,10 @@ def nucleators(model: EnergyModel, grid: Grid, seed: int) -> list[Nucleator]:
     """One for every field in which nuclei appear."""
     fields = [f for f in model.order_parameters if f.values.get("nucleation") is not None]
     return [Nucleator(model, f, grid, seed) for f in fields]
+
+
+def counted(model: EnergyModel, grid: Grid) -> Observable:
+    """How many nuclei have been placed so far, ``nuclei_F`` of every field in which they appear; who asks tells the numbers."""
+    names = [f.name for f in model.order_parameters if f.values.get("nucleation") is not None]
+    attrs = {f"nuclei_{n}": {"long_name": f"nuclei of {n} placed so far", "units": "1"} for n in names}
+    return Observable(lambda told: {name: told.get(name, math.nan) for name in attrs}, attrs=attrs)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .backend import Apply, Backend, Compiled, Layout, cells_of
+from .backend import Apply, Backend, Compiled, Forward, Layout, cells_of
 from .codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from .errors import ConfigError
 from .grid import Grid
@@ -39,6 +39,7 @@ class Observable:
         attrs: variable -> attributes (``long_name``, ``units``); fields: variable -> field it has the components of.
         measure: what no reduction gives, from the cells on the host, shape ``(components, *grid.shape)``. It may take many times
             as long as a step; by default a run calls it for its snapshots only, and other rows of the history hold NaN.
+        whole: whether the modes are those of the field itself where a state is what is left of it between walls that hold data.
         axes: variable -> its axes besides time; labels: such an axis -> its labels.
     """
 
@@ -48,6 +49,7 @@ class Observable:
     attrs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     measure: Callable[[np.ndarray], dict[str, Any]] | None = None
+    whole: bool = False
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -141,7 +143,10 @@ def interface_area(model: EnergyModel, grid: Grid) -> Observable:
 
 
 def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
-    """Characteristic length 2 pi / <k> of each field, <k> the first moment of its structure factor; NaN of a uniform field."""
+    """Characteristic length 2 pi / <k> of each field, <k> the first moment of its structure factor; NaN of a uniform field.
+
+    Between walls that hold values, which sines do not meet, the waves are cosines.
+    """
     spectral: dict[str, Reduction] = {}
     for i in range(len(model.components)):
         whole = WEIGHT * _u(i) ** 2
@@ -161,6 +166,7 @@ def characteristic_length(model: EnergyModel, grid: Grid) -> Observable:
     return Observable(
         finish,
         spectral=spectral,
+        whole=True,
         attrs={
             f"characteristic_length_{f.name}": {
                 "long_name": f"characteristic length of {f.name}",
@@ -224,20 +230,31 @@ class Observer:
                 )
             self.observables[name] = known[name](model, layout.grid)
         self._model, self._layout, self._backend = model, layout, backend
+        lifting = model.lifting
+        # Of a lifted field some are about modes that the state does not have: they take a transform, and a buffer of their own.
+        self._lifted = lifting is not None and lifting.lifts and any(o.whole for o in self.observables.values())
+        self._flips = tuple(d for d, b in enumerate(layout.grid.boundary) if self._lifted and b == "fixed")
+        kernels = {space: self._kernel(space) for space in ("real", "spectral", "whole")}
+        before = {"whole": [Forward("u", len(model.components), self._flips)]}
+        flips = {"whole": self._flips}
         self._programs = {
-            space: backend.program(layout, [Apply(kernel)])
-            for space in ("real", "spectral")
-            if (kernel := self._kernel(space)).reductions
+            space: backend.program(layout, [*before.get(space, []), Apply(kernel, flips=flips.get(space, ()))])
+            for space, kernel in kernels.items()
+            if kernel.reductions
         }
+        self._spare = backend.buffer(layout, len(model.components)) if "whole" in self._programs else None
 
-    def _kernel(self, space: Any) -> Kernel:
+    def _kernel(self, space: str) -> Kernel:
+        asked, modes = ("spectral" if space == "whole" else space), space != "real"
         reductions = {
             f"{o}_{name}": r
             for o, observable in self.observables.items()
-            for name, r in getattr(observable, space).items()
+            for name, r in getattr(observable, asked).items()
+            if not modes or (space == "whole") == (self._lifted and observable.whole)
         }
         arrays = {"u": len(self._model.components)}
-        return Kernel(f"observe_{space}", space, arrays, reductions=reductions, scalars=[*self._model.scalars, "t"])
+        names = [*self._model.scalars, "t"]
+        return Kernel(f"observe_{space}", "spectral" if modes else "real", arrays, reductions=reductions, scalars=names)
 
     @property
     def kernels(self) -> list[Compiled]:
@@ -285,7 +302,9 @@ class Observer:
             scalars |= term.scalars(t)
         values: dict[str, float] = {}
         for space, program in self._programs.items():
-            values |= program({"u": cells if space == "real" else modes}, scalars)
+            if space == "whole":
+                self._backend.copy(cells, self._spare)
+            values |= program({"u": {"real": cells, "spectral": modes, "whole": self._spare}[space]}, scalars)
         out: dict[str, Any] = {}
         given = {**(told or {}), **{f"known_{part}": e for part, e in (known or {}).items()}}
         given["t"] = t

@@ -36,7 +36,7 @@ from .models.parameters import telling
 from .models.resolution import Resolution, resolution
 from .models.spectrum import Spectrum
 from .models.waves import WAVES
-from .nucleation import nucleators
+from .nucleation import counted, nucleators
 from .observables import Factory, Observer, continuation, of_term
 from .pace import adaptive_steps
 from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
@@ -153,6 +153,10 @@ class Simulation:
             if term.variables:
                 names.append(term.name)
                 more[term.name] = partial(of_term, term=term)
+        self._nucleating = nucleators(self.model, self.grid, spec.seed)
+        if self._nucleating:
+            names.append("nuclei")
+            more["nuclei"] = counted
         self.observer = Observer(names, self.model, self.layout, self.backend, more)
         looks = [operation for term in self.model.terms for operation in term.look("u", WAVES)]
         self._looks = self.backend.program(self.layout, looks) if looks else None
@@ -161,7 +165,6 @@ class Simulation:
         self._to_cells = self.backend.program(self.layout, self.split.cells("u"))
         ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.drifts else []
         self._mobilities = self.backend.program(self.layout, ranges) if ranges else None
-        self._nucleating = nucleators(self.model, self.grid, spec.seed)
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self.steps: AdaptiveSteps | FixedSteps
         if adaptive:
@@ -241,6 +244,7 @@ class Simulation:
         """Cells of the state (a scratch buffer, valid until the next step) and the observables."""
         scratch = self._cells(carry)
         told = self.integrator.look(self._looks, scratch, carry) if self._looks is not None else {}
+        told |= {f"nuclei_{name}": float(count) for name, count in self.nuclei.items()}
         values = self.observer(scratch, carry.u, measure, carry.energies, carry.t, told)
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 

@@ -115,6 +115,7 @@ def test_resumed_anywhere_the_same_nuclei_appear(keys: tuple[str, ...]) -> None:
             sim.advance(6.0)
     assert bits(whole) == bits(other)
     assert whole.nuclei["eta"] > 3
+    assert whole.observe(whole.carry)[1]["nuclei_eta"] == whole.nuclei["eta"], "and history.nc says so"
     assert whole.carry.u[0, 0, 0, 0] == amount, "nuclei of eta leave the amount of c alone"
 
 

@@ -12,7 +12,7 @@ import sympy as sp
 from ..backend import Apply, Backend, Compiled, Layout, Program, kernels_of, put_cells
 from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol, step_scalars, white, white_scalars
 from ..models.split import Split
-from .schemes import RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
+from .schemes import NOISY_STARTER, RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
 from .state import Carry, Trial
 
 
@@ -69,6 +69,8 @@ class Integrator:
         self._drift = backend.program(layout, [Apply(self._drift_kernel(scheme))]) if adaptive else None
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starts = SCHEMES[scheme.starter] if scheme.starter and not adaptive else None
+        if self._keyed and self._starts is not None and self._starts.spread is None:
+            self._starts = SCHEMES[NOISY_STARTER]
         self._starter, self._stays = None if self._starts is None else self._compile(self._starts), False
         self._stages = self._stage_buffers()
         # The spare buffers of `attempt`; in fixed steps one of them serves observables as scratch space.
@@ -240,7 +242,10 @@ class Integrator:
         self, arrays: Mapping[str, Any], t: float, step: int, sizes: Sequence[float], energies: Mapping[str, float]
     ) -> Carry:
         """The carry that `kept` was of: arrays in buffers, which are adopted."""
-        history = {name: arrays[name] for name in self._history}
+        known = all(len(arrays[name]) == self._size(name) for name in self._history)
+        # An earlier version may have had other channels: their past says nothing here, and the scheme starts anew.
+        history = {name: arrays[name] if known else self._buffer(self._size(name)) for name in self._history}
+        sizes = sizes if known else []
         memory = {name: arrays[f"memory_{name}"] for name in self.split.memory}
         n = arrays["n"] if memory else self._buffer(self.split.channels)
         carry = Carry(t, step, [], arrays["u"], n, history, self._energies(energies), memory)

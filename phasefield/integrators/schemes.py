@@ -25,6 +25,9 @@ OWN = 10
 #: keep stiff modes in balance, where the error is that of a lower order, and every unit costs long runs a fifth of their steps.
 DAMPED = 2
 
+#: Scheme that starts fixed steps with noise.
+NOISY_STARTER = "etdrk2"
+
 STATES = u, u_old, u_old2, u_old3 = sp.symbols("u u_old u_old2 u_old3", real=True)
 n, n_old, n_old2, n_old3 = sp.symbols("n n_old n_old2 n_old3", real=True)
 n1, n2, n3 = sp.symbols("n1 n2 n3", real=True)
@@ -53,7 +56,8 @@ class Scheme:
         stages: states at which N is evaluated within the step, giving n1, n2, ...; nodes: their times in units of dt.
         spread: mean square of what white noise of unit strength leaves in a mode after a step, over dt: what keeps the
             variance at rest of u' = L u + noise, 1/(-2 L), exact at any step. None for a scheme that does not take noise.
-        starter: name of the one-step scheme that takes the first steps if they are fixed; adaptive ones start short instead.
+        starter: name of the one-step scheme that takes the first steps if they are fixed; adaptive ones start short instead. With
+            noise `NOISY_STARTER` does, where this one takes none.
         reference: where the scheme comes from.
         uneven: the same for an L that stands for coefficients which vary in space, where it has to differ.
     """
@@ -170,6 +174,7 @@ def _four_steps(third: sp.Expr, fourth: sp.Expr, uneven: Scheme | None = None) -
         ),
         error_order=4,
         starter="etdrk4",
+        spread=_exact_spread,
         uneven=uneven,
         reference="Exponential Adams-Bashforth with four steps for variable steps, damped in stiff modes",
     )

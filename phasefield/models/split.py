@@ -31,6 +31,7 @@ from .energy import EnergyModel
 from .spectrum import Spectrum
 from .terms import Term
 from .transport import Transport, operator
+from .uniform import explicit, filled, uniform
 from .waves import SCALE, WAVES
 
 
@@ -144,6 +145,7 @@ class SpectralSplit:
         symbols = [self._symbol(i) for i in range(self.components)]
         self._potentials = [self._potential(i) for i in range(self.components)]
         self._transport = Transport(model, symbols, layout.grid.dim, WAVES, self._potentials)
+        self._uniform = self._same_everywhere()
         self._evaluated = [self._channels(i) for i in range(self.components)]
         # Further channels of a component lie behind the first ones of all.
         self._places: list[list[int]] = []
@@ -239,8 +241,18 @@ class SpectralSplit:
             force -= lifting.potentials[i]
             u = u - lifting.values[i]
         stable = force - model.scalar("stabilizer", i) * u
-        channels = f.kinetics.channels(model.scalar("mobility", i), stable, self._rate(i))
+        rate = None if i in self._uniform else self._rate(i)
+        channels = f.kinetics.channels(model.scalar("mobility", i), stable, rate)
         return [channels[0] + self._transport.relaxation(i, force), *channels[1:]]
+
+    def _same_everywhere(self) -> dict[int, sp.Expr]:
+        """Rates of conserved components that the mode k = 0 of their first channel holds."""
+        found = {}
+        for i, (f, _) in enumerate(self.model.components):
+            rate = self._rate(i) if f.kinetics.conserved and i not in self._transport.divergences else None
+            if rate is not None and uniform(rate, self.model.unknowns, self.layout):
+                found[i] = rate.xreplace(self.model.on("work"))
+        return found
 
     def _rate(self, i: int) -> sp.Expr | None:
         """What derives from no energy: sources, and what walls supply."""
@@ -277,7 +289,8 @@ class SpectralSplit:
                 continue
             kinetics = self.model.components[i][0].kinetics
             q = operator(self.model, i, WAVES)
-            result.append(scale * kinetics.rate(q, sp.S.One, numbers))
+            n_of = explicit(q, *numbers) if i in self._uniform else kinetics.rate(q, sp.S.One, numbers)
+            result.append(scale * n_of)
         return result
 
     def operations(self, array: str) -> list[Operation]:
@@ -290,6 +303,7 @@ class SpectralSplit:
             Apply(self._kernel, {"work": array}),
             Forward(array, self.channels),
             *self._added(array, scalars),
+            *filled(array, self.channels, self._uniform, scalars),
             *self._transport.after(array, self.channels, scalars),
         ]
 

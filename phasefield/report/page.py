@@ -51,6 +51,8 @@ def key_figures(data: xr.Dataset, history: xr.Dataset, fields: list[Field]) -> l
         worst = float(change_each[np.abs(change_each).argmax()])
         most = ", largest of all components" if values.shape[1] > 1 else ""
         facts.append((f"Change of mean {name}{most}", _number(worst, unit_of(history[f"mean_{name}"].attrs), 3)))
+    for name, values in family(history, "nuclei", names):
+        facts.append((f"Nuclei of {name}", f"{values[-1, 0]:.0f}"))
     for name, values in family(history, "characteristic_length", names):
         finite = values[-1][np.isfinite(values[-1])]
         if not finite.size:

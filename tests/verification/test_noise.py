@@ -18,7 +18,7 @@ from phasefield.codegen.philox import Statement, increment_lines, mix_lines, phi
 from phasefield.errors import ConfigError
 from phasefield.grid import BOUNDARIES, Grid
 from phasefield.integrators import SCHEMES
-from phasefield.integrators.schemes import RATIOS, dt, n, n1, n_old, n_old2, u, z
+from phasefield.integrators.schemes import RATIOS, dt, n, n1, n_old, n_old2, n_old3, u, z
 from phasefield.simulation import Simulation
 from phasefield.verify import Machine
 from phasefield.verify.checks import fluctuations
@@ -155,13 +155,13 @@ def variance(name: str, step: float, share: float) -> float:
         return [float(w.replace(Phi, lambda k, x: sp.Float(phi(int(k), float(x))))) for w in found]
 
     assert scheme.spread is not None
-    of_u, *of_n = weights(scheme.update, (u, n, n_old, n_old2, n1))
+    of_u, *of_n = weights(scheme.update, (u, n, n_old, n_old2, n_old3, n1))
     stage = weights(scheme.stages[0], (u, n)) if scheme.stages else (0.0, 0.0)
     kick = math.sqrt(2 * step * weights(scheme.spread * u, (u,))[0])
-    state, past, total = 0.0, [0.0, 0.0, 0.0], 0.0
+    state, past, total = 0.0, [0.0] * 4, 0.0
     for i in range(int(60 / step)):
         now = kick if i == 0 else 0.0
-        past = [-share * state, *past[:2]]
+        past = [-share * state, *past[:3]]
         ahead = -share * (stage[0] * state + stage[1] * past[0] + now)
         state = of_u * state + float(np.dot(of_n, [*past, ahead])) + now
         total += state**2

@@ -334,3 +334,31 @@ def test_bad_data_are_named(keys: str, key: str, said: str) -> None:
         simulation("model=cahn_hilliard", "grid.shape=[8,8]", "initial.c=0.5", f"model.fields.c.{wall}", *more)
     assert caught.value.key == f"model.fields.c.{key}"
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("model.fields.c.walls={left: {flux: 0.01*cos(3*t)}, right: {flux: -0.004}}",),
+        ("model.fields.c.source=0.01*W*exp(-t)", "model.parameters.W=1+0.2*sin(t)"),
+    ],
+)
+def test_what_is_the_same_in_all_cells_takes_no_channel(keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands where k = 0, and the run is that with a channel of its own."""
+    given = ("model=cahn_hilliard", "grid.shape=[24,20]", "grid.boundary=[no-flux,periodic]", "time.end=1", *keys)
+    one = simulation(*given)
+    monkeypatch.setattr("phasefield.models.split.uniform", lambda *_: False)
+    other = simulation(*given)
+    assert (one.split.channels, other.split.channels) == (1, 2)
+    run(one, 1.0)
+    run(other, 1.0)
+    assert one.carry.step == other.carry.step
+    np.testing.assert_allclose(field_values(one), field_values(other), rtol=0, atol=1e-12)
+
+
+def test_the_characteristic_length_is_that_of_the_field() -> None:
+    """Of one cosine, whatever the walls hold; the state is what is left of it without that."""
+    walls = "model.fields.eta.walls={left: {value: 0.3}, right: {value: -0.3}}"
+    keys = ("model=allen_cahn", "grid.shape=[64]", "grid.length=[24]", "grid.boundary=fixed", walls)
+    sim = simulation(*keys, "initial.eta=0.3*cos(pi*x/24)", "output.observables=[characteristic_length]")
+    assert sim.observe(sim.carry)[1]["characteristic_length_eta"] == pytest.approx(48, rel=1e-9)
