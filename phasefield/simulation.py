@@ -350,6 +350,7 @@ class Simulation:
         if (larger := followed(self.model, found, rises)) is not None:
             self.model = referenced(self.model, larger)
             self.split.stabilize(self.stabilizers, self.model)
+            self.steps.use([f.mobility for f, _ in self.model.components])
             self.integrator.restart(carry, carry.t)
             self.steps.shorten()
 

@@ -48,6 +48,9 @@ class Growth(Protocol):
     def rate(self, mean: Sequence[float], fluctuation: Sequence[float], t: float) -> float:
         """About the mean of a state, at time ``t``."""
 
+    def use(self, mobilities: Sequence[float]) -> None:
+        """Takes other mobilities of the components."""
+
     def measured(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float], t: float) -> float:
         """About the values at ``picks`` instead."""
 
@@ -91,6 +94,9 @@ class Steps(Protocol):
     def shorten(self) -> None:
         """What was known of step sizes belongs to another splitting."""
 
+    def use(self, mobilities: Sequence[float]) -> None:
+        """Takes other mobilities of the components, which fluctuations grow by."""
+
 
 class FixedSteps:
     """Equal steps, every one taken whole: what falls between two of them waits for the second.
@@ -113,6 +119,9 @@ class FixedSteps:
         return carry.t + self.beat.slack
 
     def shorten(self) -> None:
+        pass
+
+    def use(self, mobilities: Sequence[float]) -> None:
         pass
 
 
@@ -162,6 +171,10 @@ class AdaptiveSteps:
     def shorten(self) -> None:
         self.controller.dt, self.controller.last = max(0.05 * self.controller.dt, self.controller.dt_min), 0.0
         self.controller.drifts, self.controller.holds = [], math.inf
+
+    def use(self, mobilities: Sequence[float]) -> None:
+        if self._growth is not None:
+            self._growth.use(mobilities)
 
     def advance(self, carry: Carry, target: float) -> None:
         """One accepted step, not beyond ``target``, which is met exactly.

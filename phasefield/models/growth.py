@@ -41,11 +41,15 @@ class Amplification:
         self.moving = bool(model.courses)
         fields = [f for f, _ in model.components]
         self._conserved = np.array([f.kinetics.conserved for f in fields])
-        self._root = np.sqrt([f.mobility for f in fields])
+        self.use([f.mobility for f in fields])
         self._spectrum = Spectrum(model)
         self._least, self._most = grid.wavenumbers
         self._unstable = UnstableCells(model, grid)
         self.picks = self._unstable.picks
+
+    def use(self, mobilities: Sequence[float]) -> None:
+        """Takes other mobilities of the components: references of laws follow them along a run."""
+        self._root = np.sqrt(mobilities)
 
     def rate(self, mean: Sequence[float], fluctuation: Sequence[float], t: float = 0.0) -> float:
         """The largest growth rate, 1/time; 0 where nothing grows or the energy is not finite nearby.

@@ -1,0 +1,77 @@
+"""What the step control must not take pains with: rates that pass through zero, phases that are no fluctuations."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from verify import field_values, run, specify
+
+from phasefield.models import Amplification
+from phasefield.simulation import Simulation
+
+
+def test_a_mobility_that_passes_through_zero_is_not_resolved_there() -> None:
+    """d eta/dt = -sin(t)^2 eta/2: steps that shrank with the rate took 1463 of them to t = 10, most of them about its zeros."""
+    law = "model.fields.eta.mobility=0.5*sin(t)**2"
+    sim = Simulation(
+        specify("model=allen_cahn", "model.energy=eta**2/2", law, "grid.shape=[8]", "initial.eta=1", "time.end=10")
+    )
+    found = float(field_values(run(sim, 10.0)).mean())
+    assert found == pytest.approx(math.exp(-(10 / 4 - math.sin(20) / 8)), rel=0.005)
+    assert sim.carry.step < 500
+
+
+@pytest.mark.parametrize(("scheme", "steps"), [("imex1", 1500), ("etd1", 1500), ("etdms2", 200), ("etdms3", 120)])
+def test_what_oscillates_takes_the_steps_of_its_tolerance(scheme: str, steps: int) -> None:
+    """The mean under 0.02 cos(t), which a scheme of first order followed through every zero in tens of thousands."""
+    keys = "model=cahn_hilliard", "model.fields.c.source=0.02*cos(t)", "initial.c=0.5", "grid.shape=[8]", "time.end=10"
+    sim = run(Simulation(specify(*keys, f"time.scheme={scheme}")), 10.0)
+    assert float(field_values(sim).mean()) == pytest.approx(0.5 + 0.02 * math.sin(10), abs=0.005 * 0.02)
+    assert sim.carry.step < steps
+
+
+def test_growth_is_that_of_the_values_which_a_state_takes() -> None:
+    """The same as that of its mean and size while it is a Gaussian fluctuation, and none in phases."""
+    noise = np.random.default_rng(1).normal(size=4096)
+
+    def rates(model: str, cells: np.ndarray) -> tuple[float, float]:
+        sim = Simulation(specify(f"model={model}", "grid.shape=[4096]", "initial.eta=0.1"))
+        growth = Amplification(sim.model, sim.grid, 1e-14)
+        sample, sizes = [cells.reshape(-1, *sim.layout.cells)[growth.picks[0]]], cells.std(axis=1).tolist()
+        return growth.rate(cells.mean(axis=1).tolist(), sizes), growth.measured(sample, sizes)
+
+    expected, found = rates("allen_cahn", 0.1 + 0.2 * noise[None, :])
+    assert found == pytest.approx(expected, rel=0.03)
+    expected, found = rates("grain_growth", np.repeat(np.eye(3), [2000, 1500, 596], axis=1))
+    assert expected > 0.1
+    assert found == 0
+
+
+def test_a_target_that_is_not_ahead_is_refused() -> None:
+    sim = Simulation(specify("model=allen_cahn", "grid.shape=[8]", "time.end=1"))
+    run(sim, 1.0)
+    for target in (1.0, 0.5, math.nan):
+        with pytest.raises(ValueError, match="the state is at t = 1 already"):
+            sim.advance(target)
+
+
+def test_what_follows_a_mobility_goes_on_with_it() -> None:
+    """References of a mobility follow it in time, and so does the growth of fluctuations: a resumed run has the same bits."""
+    keys = (
+        "model=allen_cahn", "model.fields.eta.mobility=(0.2+sin(t)**2)*(1+eta**2)", "grid.shape=[32]", "time.end=20",
+        "initial.eta={kind: noise, mean: 0, amplitude: 0.1}",
+    )  # fmt: skip
+    whole = Simulation(specify(*keys))
+    while whole.carry.step < 120:
+        whole.advance(20.0)
+    arrays, numbers = whole.state()
+    kept = {name: array.copy() for name, array in arrays.items()}
+    part = Simulation(specify(*keys), checkpoint=(kept, json.loads(json.dumps(numbers))))
+    for _ in range(20):
+        whole.advance(20.0)
+        part.advance(20.0)
+    assert part.carry.sizes == whole.carry.sizes
+    assert (field_values(part) == field_values(whole)).all()
