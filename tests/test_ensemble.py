@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -101,3 +104,14 @@ def test_number_of_processes() -> None:
     assert made.returncode == 2
     assert err.startswith("phasefield: error: hydra.launcher.processes: is 0")
     assert not Path("many").exists()
+
+
+@pytest.mark.slow
+def test_what_lockstep_would_cost_is_measured() -> None:
+    """The script of docs/cluster.md; its passes are those of whole steps, so they are a part of them."""
+    script = Path(__file__).parents[1] / "scripts" / "lockstep.py"
+    words = ["--cells", "64", "--most", "8", "--rounds", "2", "--output", "found.json"]
+    subprocess.run([sys.executable, script, *words], check=True, capture_output=True)
+    rows = json.loads(Path("found.json").read_text())["rows"]
+    assert [row["members"] for row in rows] == [1, 8]
+    assert all(0 < row["passes"] < row["step"] for row in rows)
