@@ -100,6 +100,7 @@ NOT_RUN = {
     r"\$ cat > ~/bin/phasefield": "likewise",
     r"\$ apptainer ": "there was no Apptainer",
     r"python scripts/work_precision\.py": "an hour",
+    r"phasefield verify pfhub": "minutes each; test_verify.py runs 7a",
     r"python examples/": "test_examples.py runs them",
     r"configs/\*\.yaml \+ overrides": "a diagram",
     r"uncertainty by the constants": "what a command prints",

@@ -168,6 +168,15 @@ def test_big_fields_have_one_record_per_chunk_and_bounded_compressed_chunks(tmp_
         assert (u.compression, u.compression_opts, u.shuffle) == ("gzip", 4, True)
 
 
+def test_an_axis_whose_coordinate_is_gone_is_opened_or_refused(tmp_path):
+    create(tmp_path / "a.nc")
+    with h5py.File(tmp_path / "a.nc", "a") as file:
+        scale = file["c"].dims[1][0].name
+        del file[scale]
+        assert file["c"].dims[1][0].name is None
+    RecordFile.open(tmp_path / "a.nc")
+
+
 def test_compression_is_optional(tmp_path):
     axis = {"x": (np.arange(512), {})}
     RecordFile.create(

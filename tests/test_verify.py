@@ -217,16 +217,16 @@ def test_realisations_are_judged_by_their_mean(tmp_path: Path) -> None:
     assert question.found(runs(3.0)) == pytest.approx(3.0, abs=0.02)
     assert abs(question.found(runs(2.0)) - question.expected({})) > question.allowed
     assert "3.00 3.00" in question.note(runs(3.0))  # type: ignore[misc]
-    assert len(many.tables(runs(3.0))) == len(many.cases) == 10
+    assert len(many.tables(runs(3.0))) == len(many.cases) - 1 == 10
 
 
 def test_circles_that_grow() -> None:
     """One that reaches R at t - R - ln(R - 1) = const, and two at one place."""
     radius = np.array([10.0, 30.0, 60.0])
     time = radius + np.log(radius - 1) - 2.2 - np.log(1.2)
-    one = circles(time, (np.zeros(1), np.array([[150.0, 20.0]])), 200.0)
+    one = circles(time, (np.zeros(1), np.array([[150.0, 20.0]])), 200.0, 1.0)
     np.testing.assert_allclose(one, np.pi * radius**2 / 200**2, rtol=0.02)
-    two = circles(time, (np.array([0.0, 5.0]), np.array([[150.0, 20.0]] * 2)), 200.0)
+    two = circles(time, (np.array([0.0, 5.0]), np.array([[150.0, 20.0]] * 2)), 200.0, 1.0)
     np.testing.assert_array_equal(one, two)
 
 

@@ -95,6 +95,8 @@ def _make_file(target: Target, o: dict[str, Any]) -> Array:
     key = f"{target.key}.path"
     if not os.path.exists(path):
         raise ConfigError(key, f"there is no file {path}")
+    if (path / "fields.nc").is_file():
+        raise ConfigError(key, f"{path} is the folder of a run", f"give its fields, path: {path / 'fields.nc'}")
     if not path.is_dir() and not is_image(path):
         raise ConfigError(key, f"unknown type of file {path.name}", f"expected one of {known()}")
     netcdf = not path.is_dir() and is_netcdf(path)

@@ -82,7 +82,8 @@ def _stored(disk: Mapping[str, tuple[Sequence[str], Sequence[int], Mapping[str, 
 
 def _dims(data: h5py.Dataset) -> list[str]:
     """Names of the axes of a variable; made up for those that are no dimensions."""
-    return [axis[0].name.rpartition("/")[2] if len(axis) else f"axis{d}" for d, axis in enumerate(data.dims)]
+    scales = [axis[0].name if len(axis) else None for axis in data.dims]  # without a name in a damaged file
+    return [name.rpartition("/")[2] if name else f"axis{d}" for d, name in enumerate(scales)]
 
 
 def _put(file: h5py.File, name: str, start: int, values: Any) -> None:

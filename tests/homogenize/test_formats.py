@@ -144,6 +144,13 @@ def test_what_would_be_made_up_is_refused(tmp_path: Path) -> None:
     (tmp_path / "v.mhd").write_text(HEADER.format(type="UCHAR", more="", place="v.raw") + "ElementSpacing = 1 1 2\n")
     with pytest.raises(ConfigError, match="says ElementSpacing behind ElementDataFile"):
         read_file(tmp_path / "v.mhd")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "fields.nc").touch()
+    with pytest.raises(ConfigError, match="is the folder of a run"):
+        initial(tmp_path / "run")
+    np.save(tmp_path / "none.npy", np.zeros((0, 4)))
+    with pytest.raises(ConfigError, match="holds no values"):
+        initial(tmp_path / "none.npy")
     os.mkfifo(tmp_path / "v.png")
     with pytest.raises(ConfigError, match="is a pipe or a device"):
         read_file(tmp_path / "v.png")

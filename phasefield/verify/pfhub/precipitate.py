@@ -29,7 +29,7 @@ _PROBLEMS = {
     "4h": (75, True, True),
 }
 #: Of the small ones and the large ones: cells of the quarter, of the finer and of the coarser grid, minutes.
-_CELLS = {20: (320, 400, 240, 4.0), 75: (900, 1200, 750, 60.0)}
+_CELLS = {20: (320, 400, 240, 1.0), 75: (900, 1200, 750, 60.0)}
 #: What is allowed between grids, of energies and of lengths.
 _ALLOWED = 1e-3
 #: Angles at which the contour is looked for in a quarter, ends included, and distance between points of a ray, nm.
