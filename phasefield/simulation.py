@@ -111,7 +111,8 @@ class Simulation:
             self.scheme = self.scheme.uneven
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
         if not isinstance(self.backend, Rehearsal):
-            loaded = 0 if checkpoint is None else sum(a.nbytes for a in checkpoint[0].values())
+            arrays = [] if checkpoint is None else list(checkpoint[0].values())
+            loaded = sum(a.nbytes for a in arrays if not isinstance(a, np.memmap))
             measure = partial(footprint, spec, self.backend, observables)
             check_memory(self.grid, len(self.model.components), self.backend, loaded, measure)
         if checkpoint is None:

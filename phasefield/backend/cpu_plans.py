@@ -84,7 +84,7 @@ class Plans:
             (
                 *(f"{a.basis}{a.n}" for a in layout.grid.axes),
                 f"{span}x{self.width}",
-                *([] if layout.part is None else [f"{n0}of{self.columns}"]),
+                *([] if layout.part is None else [f"{n0}by{self.columns}"]),
                 dtype,
                 cache.digest(f"{cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,6 +26,8 @@ _FORMAT, _VERSION = "phasefield-checkpoint", 1
 #: Bytes of an array that lies elsewhere, as many as are fetched at a time.
 _PIECE = 2**22
 _HEAD = f"{_FORMAT}.json"
+#: Where the header of a file in an archive has the lengths of its name and of what follows that; both lie behind these.
+_NAME_LENGTH = 26
 _DIGEST = hashlib.sha256().digest_size * 2
 
 
@@ -97,6 +101,8 @@ def _write_array(member: Any, array: Any) -> None:
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, JSON]]:
     """Read the arrays and the meta data that ``save_checkpoint`` wrote.
 
+    The arrays stay in the file, which is mapped, until somebody looks at them: a large state is never there twice.
+
     Raises:
         CheckpointMismatch: the file is missing, unreadable, truncated, damaged, foreign or of a newer format.
     """
@@ -114,11 +120,23 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
                     raise CheckpointMismatch(
                         f"{path}: has checkpoint format {head['version']}, this version of phasefield reads {_VERSION}"
                     )
-                return {name: archive[f"{name}.npy"] for name in head["arrays"]}, head["meta"]
+                return {name: _mapped(file, archive, name) for name in head["arrays"]}, head["meta"]
     except FileNotFoundError as error:
         raise CheckpointMismatch(f"{path}: there is no checkpoint") from error
     except OSError as error:
         raise CheckpointMismatch(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _mapped(file: BinaryIO, archive: Any, name: str) -> np.ndarray:
+    """An array where it lies in the file, which is not compressed."""
+    info = archive.zip.getinfo(f"{name}.npy")
+    file.seek(info.header_offset + _NAME_LENGTH)
+    file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+    np.lib.format.read_magic(file)
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if math.prod(shape) == 0 or fortran or dtype.hasobject or info.compress_type != zipfile.ZIP_STORED:
+        return archive[f"{name}.npy"]
+    return np.memmap(file, dtype, "r", file.tell(), shape)
 
 
 def _is_checkpoint(file: BinaryIO) -> bool:

@@ -250,7 +250,7 @@ class RecordFile:
         end = self._length + count
         with self._changing() as file:
             for name, values in records.items():
-                for part, view in self._variables[name].of(np.asarray(values)):
+                for part, view in self._variables[name].of(values if isinstance(values, Boxes) else np.asarray(values)):
                     _put(file, part, self._length, view)
         self._length = end
 

@@ -232,24 +232,27 @@ class Member:
 
     def pick(self, number: int, space: str, index: tuple[slice, slice, slice, slice]) -> np.ndarray | None:
         """Numbers of the whole, every so many along some axes, at rank 0."""
-        layout = self._layouts[number]
+        layout, here = self._layouts[number], self._world.rank
         places = [range(*pick.indices(n)) for pick, n in zip(index[1:], layout.whole.lengths(space), strict=True)]
         chosen = range(*index[0].indices(len(self._objects[number])))
-        mine, targets = [], []
-        for place, own in zip(places, layout.region(space), strict=True):
-            first = max(0, -(-(own.start - place.start) // place.step))
-            count = max(0, min(len(place), -(-(own.stop - place.start) // place.step)) - first)
-            start = place.start + first * place.step - own.start
-            mine.append(slice(start, start + count * place.step, place.step))
-            targets.append(slice(first, first + count))
-        found = np.stack([self._block(number, c, space)[tuple(mine)] for c in chosen])
-        gathered = self._comm.gather((targets, found) if found.size else None)
-        if gathered is None:
+
+        def found() -> np.ndarray:
+            return np.stack([self._block(number, c, space)[_share(places, layout.region(space))[0]] for c in chosen])
+
+        if here != 0:
+            if (mine := found()).size:
+                self._comm.Send(mine, 0)
             return None
-        out = np.empty((len(chosen), *(len(place) for place in places)), found.dtype)
-        for part in gathered:
-            if part is not None:
-                out[(slice(None), *part[0])] = part[1]
+        out = np.empty((len(chosen), *(len(place) for place in places)), self._objects[number].dtype)
+        for rank in range(self._world.size):
+            targets = _share(places, Layout(layout.grid, Part(rank, self._world.size)).region(space))[1]
+            part = out[(slice(None), *targets)]
+            if part.size and rank:
+                arrived = np.empty(part.shape, out.dtype)
+                self._comm.Recv(arrived, rank)
+                part[...] = arrived
+            elif part.size:
+                part[...] = found()
         return out
 
     def machines(self) -> int:
@@ -261,3 +264,15 @@ class Member:
         first = self._world.node.Get_rank() == 0
         found = self._comm.gather(host_memory_available() if first else 0)
         return None if found is None else sum(found)
+
+
+def _share(places: Sequence[range], region: tuple[slice, slice, slice]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Which of some indices along three axes lie in a region: where in the region, and which of them these are."""
+    mine, targets = [], []
+    for place, own in zip(places, region, strict=True):
+        first = max(0, -(-(own.start - place.start) // place.step))
+        count = max(0, min(len(place), -(-(own.stop - place.start) // place.step)) - first)
+        start = place.start + first * place.step - own.start
+        mine.append(slice(start, start + count * place.step, place.step))
+        targets.append(slice(first, first + count))
+    return tuple(mine), tuple(targets)
