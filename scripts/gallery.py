@@ -36,7 +36,7 @@ GROUPS = {
         "surface_diffusion", "quench", "double_layer",
     ],
     "Interfaces, nuclei and grains": [
-        "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
+        "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "rafting", "crystal",
         "crystal_shape", "dendrite",
         "capillary_waves", "transformation",
     ],
