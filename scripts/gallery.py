@@ -36,8 +36,8 @@ GROUPS = {
         "surface_diffusion", "quench", "double_layer",
     ],
     "Interfaces, nuclei and grains": [
-        "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "rafting", "crystal",
-        "crystal_shape", "dendrite",
+        "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
+        "rafting", "crystal_shape", "dendrite",
         "capillary_waves", "transformation",
     ],
     "Effective properties": ["laminate", "disk_array", "polycrystal", "expansion", "micrograph"],
