@@ -37,7 +37,7 @@ GROUPS = {
     ],
     "Interfaces, nuclei and grains": [
         "shrinking_circle", "front", "nucleation", "grain_growth", "precipitate_growth", "temperature", "cuboid", "crystal",
-        "crystal_shape", "dendrite",
+        "rafting", "crystal_shape", "dendrite",
         "capillary_waves", "transformation",
     ],
     "Effective properties": ["laminate", "disk_array", "polycrystal", "expansion", "micrograph"],
