@@ -159,6 +159,8 @@ def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]
     assert lifting is not None
     for i, (f, _) in enumerate(model.components):
         key = f"model.fields.{f.name}.walls"
+        if f.values.get("walls") is not None:
+            lifting.check_finite(i, f.name)
         lifting.check_seams(i, key)
         if lifting.values[i] != 0 and (f.values.get("operator") is not None or f.values.get("eigenstrain") is not None):
             name = "operator" if f.values.get("operator") is not None else "eigenstrain"
@@ -167,6 +169,9 @@ def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]
                 "fluxes, wall energies and angles can stand beside it",
             )  # fmt: skip
     lifting.check_values()
+    for i, (f, _) in enumerate(model.components):
+        if f.values.get("walls") is not None:
+            lifting.check_made(i, f.name)
 
 
 def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Given) -> None:
