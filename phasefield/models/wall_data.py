@@ -173,6 +173,9 @@ def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]
                 "fluxes, wall energies and angles can stand beside it",
             )  # fmt: skip
     lifting.check_values()
+    for i, (f, _) in enumerate(model.components):
+        if f.values.get("walls") is not None:
+            lifting.check_made(i, f.name)
 
 
 def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Given) -> None:

@@ -405,8 +405,10 @@ class Lifting:
             places = self._places(wall)
             wanted, found = self.evaluate([sp.sympify(held.get(wall, 0)), self._trace(w, wall)], places, 0.0)
             size = max(float(np.abs(self.evaluate(list(held.values()), places, 0.0)).max()), 1e-300)
-            if (np.abs(wanted - found) > _MISMATCH * size).any():
-                worst = int(np.abs(wanted - found).argmax())
+            with np.errstate(invalid="ignore"):  # what is infinite is refused by name later
+                apart = np.abs(wanted - found)
+            if (apart > _MISMATCH * size).any():
+                worst = int(apart.argmax())
                 return wall, places[:, worst], float(wanted[worst]), float(found[worst])
         return None
 
@@ -421,6 +423,17 @@ class Lifting:
                 f"do not agree where walls meet: at {where} the {wall} wall holds {wanted:.6g}, its neighbour {found:.6g}",
                 "let them run into each other; a neighbour's slope, 0 if not given, is the derivative along this wall",
             )
+
+    def check_made(self, i: int, field: str) -> None:
+        """Refuses data that are numbers, but not what they make of a component."""
+        made = [self.values[i], self.potentials[i]]
+        if (rate := self.supply(i)) is not None and not rate.has(*self._model.unknowns):
+            made.append(rate)
+        for wall in walls_of(self._grid):
+            if not np.isfinite(self.evaluate(made, self._places(wall), 0.0)).all():
+                raise ConfigError(
+                    f"model.fields.{field}.walls", "are beyond all numbers together", "give smaller values or fluxes"
+                )
 
     def check_values(self) -> None:
         """Refuses values outside of the energy's domain."""

@@ -131,6 +131,7 @@ def test_two_ions_screen_an_electrode() -> None:
         ("{charge: c, permittivity: 1, potential: {front: 1}}", ".potential.front", "does not exist on a 2-D grid"),
         ("{charge: c, permittivity: 1, potential: {left: 0, right: sin(x)}}", ".potential.right", "depends on x"),
         ("{charge: c, permittivity: 1, potential: {left: 0, right: sin(y+t)}}", ".potential.right", "in time at once"),
+        ("{charge: c, permittivity: 1, potential: {left: 0, right: 1/t}}", ".potential.right", "is nan at t = 0"),
         ("{charge: c, permittivity: 1, voltage: 3}", ".voltage", "voltage"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,7 +118,14 @@ class Electric(Term):
         return {**found, "electric_fixed": self._charged.constant, "electric_inverse": 1 / self._charged.permittivity}
 
     def scalars(self, t: float) -> Mapping[str, float]:
-        return {f"electric_{wall}": timed(t) for wall, timed in self._timed}
+        found = {}
+        for wall, timed in self._timed:
+            value = found[f"electric_{wall}"] = timed(t)
+            if not math.isfinite(value):
+                raise ConfigError(
+                    f"model.electric.potential.{wall}", f"is {value:g} at t = {t:g}; a finite potential is expected"
+                )
+        return found
 
     @cached_property
     def _timed(self) -> list[tuple[str, Any]]:
@@ -125,7 +133,12 @@ class Electric(Term):
 
     def _at(self, timed: Any) -> Any:
         t = self.model.argument("t")
-        return lambda time: float(timed.xreplace({t: time}))
+
+        def at(time: float) -> float:
+            value = timed.xreplace({t: time})
+            return float(value) if value.is_real else math.nan  # nor is an infinite one
+
+        return at
 
     @property
     def driven(self) -> bool:  # type: ignore[override]
