@@ -17,6 +17,8 @@ from .specs import TimeSpec
 
 #: Fluctuations, and rises of an energy, that are round-off, in units of the precision's epsilon.
 _ROUNDOFF = 64.0
+#: Share of the time to the end up to which a first step may be wrong about a field that starts from zero.
+_BEGINNING = 1e-3
 #: Share of the tolerance with sources in t where a scheme's error is that of a result which it improves upon: what oscillates
 #: gains less from the order beyond than what creeps. Estimates of a scheme's own error are what they are.
 _TIMED = 0.25
@@ -45,12 +47,14 @@ def adaptive_steps(
     scheme = integrator.scheme
     improved = scheme.order >= scheme.error_order
     tolerance = time.tolerance * (_TIMED if improved and sources is not None else 1.0)
+    dt = time.dt or first_step(model, spectrum, grid, split.stabilizers, time.end)
     controller = Controller(
         tolerance=tolerance,
         order=scheme.error_order - 1,
         groups=list(model.slices().values()),
         epsilon=epsilon,
-        dt=time.dt or first_step(model, spectrum, grid, split.stabilizers, time.end),
+        dt=dt,
+        first=min(dt, _BEGINNING * time.end),
         dt_min=time.dt_min or 0.0,
         dt_max=time.dt_max or math.inf,
         stiffness=stiffness(model, spectrum, grid, split.stabilizers),

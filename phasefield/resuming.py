@@ -14,6 +14,7 @@ import numpy as np
 from . import config as configuration
 from .errors import CheckpointMismatch, ConfigError, OutputError
 from .grid import AXIS_NAMES
+from .models.parameters import TIME
 from .problem import MAY_CHANGE
 from .recorder import Written
 from .runfiles import put_aside
@@ -155,6 +156,20 @@ def check_end(place: RunFolder, simulation: Simulation, written: Written) -> Non
                 f"is {end:g}, but {path} holds records to {last:g}; those after the checkpoint would be lost",
                 f"let it end at {last:g} or later, or start another run in another output.dir",
             )
+
+
+def tell_of_end(place: RunFolder, simulation: Simulation) -> None:
+    """Says what another ``time.end`` means where parameters or walls move: S was made for their way to the earlier one."""
+    end, model = simulation.spec.time.end, simulation.model
+    before = configuration.flat(configuration.of_run(place.config)).get("time.end")
+    rates = [rate for term in model.terms for rate in term.rates]
+    if before not in (None, end) and (model.courses or any(TIME in rate.free_symbols for rate in rates)):
+        log.info(
+            "time.end was %g when this run began: its steps were made for what parameters and walls do until then; "
+            "a run that was to end at %g from the beginning may differ by the tolerance",
+            before,
+            end,
+        )
 
 
 def _same_folder(name: Any, path: Path) -> bool:

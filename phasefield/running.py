@@ -32,6 +32,7 @@ from .resuming import (
     kept,
     picture_missed,
     restored,
+    tell_of_end,
 )
 from .runs import Run
 from .simulation import Checkpoint, Simulation
@@ -206,6 +207,7 @@ def _continue(place: RunFolder, config: Any, changed: Sequence[str], new_files: 
     with signals.deferred() as stop:
         stop.meanwhile = ""
         if changed:
+            tell_of_end(place, simulation)
             write_text(place.config, configuration.to_yaml(config))
         log.info("resuming at time %g, step %d", simulation.carry.t, simulation.carry.step)
         return _go(simulation, place, written, how, new_files)

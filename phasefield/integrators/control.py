@@ -56,7 +56,7 @@ class Controller:
         rates: rate of change of every field (root mean square) and supply over the last steps, decaying. spans: the step that
             each was found at.
         peaks: largest root mean square of every field so far.
-        longest: the longest step accepted so far. first: the first one tried, short also for what starts from 0.
+        longest: the longest step accepted so far. first: a step that is short for what starts from 0, too.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
         eased: the growth rate that ``limit`` was last checked at, and the share of it that the values of the state leave.
         ahead: likewise from that of what lies in an unstable state, for a front to invade.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from verify import field_values, run, specify
 
+import phasefield as pf
 from phasefield.models import Amplification
 from phasefield.simulation import Simulation
 
@@ -31,6 +34,13 @@ def test_what_oscillates_takes_the_steps_of_its_tolerance(scheme: str, steps: in
     sim = run(Simulation(specify(*keys, f"time.scheme={scheme}")), 10.0)
     assert float(field_values(sim).mean()) == pytest.approx(0.5 + 0.02 * math.sin(10), abs=0.005 * 0.02)
     assert sim.carry.step < steps
+
+
+def test_what_starts_from_zero_is_not_jumped_over() -> None:
+    """d eta/dt = t^3 with no time scale of its own: the first step was as long as the run."""
+    keys = "model=allen_cahn", "model.energy=0*eta", "model.fields.eta.source=t**3", "initial.eta=0", "grid.shape=[8]"
+    found = float(field_values(run(Simulation(specify(*keys, "time.end=50")), 50.0)).mean())
+    assert found == pytest.approx(50**4 / 4, rel=0.01)
 
 
 def test_growth_is_that_of_the_values_which_a_state_takes() -> None:
@@ -75,3 +85,16 @@ def test_what_follows_a_mobility_goes_on_with_it() -> None:
         part.advance(20.0)
     assert part.carry.sizes == whole.carry.sizes
     assert (field_values(part) == field_values(whole)).all()
+
+
+def test_a_later_end_is_told_where_steps_were_made_for_an_earlier_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S covers what parameters and walls do until the end, so that results are not those of a longer run to the last bit."""
+    keys = "grid.shape=[8]", "time.end=1", "output.picture=false", "device=cpu"
+    caplog.set_level(logging.INFO, "phasefield")
+    for name, law, moves in (("moving", "1+0.3*sin(t)", True), ("still", "1", False)):
+        pf.run("model=cahn_hilliard", f"model.parameters.W={law}", *keys, f"output.dir={tmp_path}/{name}")
+        caplog.clear()
+        pf.resume(tmp_path / name, "time.end=2")
+        assert ("time.end was 1 when this run began" in caplog.text) == moves
