@@ -67,6 +67,8 @@ def _request(call: Call):  # type: ignore[no-untyped-def]
             "leave it out, or leave the samples out: they are simulated then; phasefield statistics --help lists the keys",
         )  # fmt: skip
     request = request_of(config.compose([*call.overrides, *where], call.language), bare=bool(call.words))
+    if call.words and any(o.lstrip("+").startswith("members=") for o in call.overrides):
+        raise ConfigError("members", f"is {request.members}, but the samples are given", "it is of those to simulate")
     if not call.words and request.output is None:
         raise ConfigError(
             "output",

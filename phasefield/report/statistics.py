@@ -102,12 +102,15 @@ def _against_size(axes: Axes, data: xr.Dataset, k: int, title: str, unit: str, v
 
 
 def _scatter(axes: Axes, data: xr.Dataset, unit: str, dim: int, voxels: list[Any]) -> None:
-    """Relative standard deviation over the size, its fit and the slope that it comes to in the end."""
+    """Standard deviation over the size, its fit and the slope that it comes to in the end.
+
+    All sizes are relative to one mean, that of the largest: the fit is of the variance itself, and lies on the points.
+    """
     sizes = data["size"].values
     line = np.geomspace(sizes.min(), sizes.max(), 50)
     first, highest, lowest = 0.0, 0.0, np.inf
     for k, name in enumerate(data["scalar"].values):
-        spread = data["scalar_std"].values[:, k] / np.abs(data["scalar_mean"].values[:, k])
+        spread = data["scalar_std"].values[:, k] / np.abs(data["scalar_mean"].values[-1, k])
         if not (spread > 0).all():
             continue
         exponent = float(data["exponent"].values[k])
@@ -136,6 +139,6 @@ def _scatter(axes: Axes, data: xr.Dataset, unit: str, dim: int, voxels: list[Any
         axes.set_ylim(60 * min(lowest, first * (sizes.max() / sizes.min()) ** (-dim / 2)), 100 * highest * 5)
     for each in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         each(lambda value, _: f"{value:g}")
-    axes.set_ylabel("standard deviation of one sample (%)")
+    axes.set_ylabel("standard deviation of one sample\n(% of the mean at the largest size)")
     _size_axis(axes, sizes, unit, voxels)
     axes.legend(fontsize=8, loc="upper right")

@@ -50,7 +50,8 @@ class Target:
             ConfigError: it has more phases, or one alone.
         """
         if image.phases != 2:
-            raise ConfigError(image.source, f"has {image.phases} phases; reconstructions are made of two")
+            held = "holds one phase alone" if image.phases == 1 else f"has {image.phases} phases"
+            raise ConfigError(image.source, f"{held}; reconstructions are made of two")
         share = (image.indicator >= 0.5 if image.kind == "field" else image.values == 1).astype(float)
         return cls.of_indicator(share, [b == "periodic" for b in image.boundary], image.source)
 

@@ -251,6 +251,8 @@ def target_json(output: str | Path) -> Path:
         ConfigError: an ending of something else.
     """
     path = Path(output)
+    if not path.name or path.is_dir():
+        raise ConfigError("output", f"{path} is a folder", "give a file, output=NAME.json")
     if path.suffix.lower() not in (".json", ".nc", ""):
         raise ConfigError("output", f"is {path.name!r}; format=json writes NAME.json and NAME.nc", "end it with .json")
     return path.with_suffix(".json")

@@ -12,6 +12,7 @@ from ..command import Call, Command
 from ..errors import ConfigError, OutputError
 from ..store import RunFolder
 from ..wall import STARTED, WANTS_MORE
+from .statistics import enough
 from .statistics_settings import Request
 
 #: Keys of a run that the samples differ in, with the key that says how.
@@ -22,8 +23,9 @@ def jobs_of(request: Request, rest: Sequence[str]) -> list[list[str]]:
     """What every run is asked, checked: for every seed all sizes, so that more members are added behind.
 
     Raises:
-        ConfigError: a run that cannot be made.
+        ConfigError: a run that cannot be made, or fewer members than an interval takes.
     """
+    enough(request.members)
     keys = [o.lstrip("+").partition("=")[0] for o in rest]
     for key, instead in _OURS.items():
         if key in keys:

@@ -19,9 +19,11 @@ from ..mechanics.phases import MaterialSystem
 from ..report.drawing import drawn_here
 from ..report.home import settle
 from ..store import expanded, write_dataset
+from .batches import Batch, collect
 from .ledger import Ledger
 from .measuring import Failed, Measured, has_voids, measure_all, workers_for
-from .samples import Batch, Tasks, collect, fingerprint, of_properties
+from .sample_files import of_properties
+from .samples import Tasks, fingerprint
 from .statistics_dataset import datasets, holds_statistics
 from .statistics_settings import LANGUAGE, Request, request_of
 from .statistics_summary import Summary, summarize
@@ -183,6 +185,8 @@ def target_of(words: Sequence[str | Path], request: Request, sources: Sequence[P
     hint = "give another file, output=NAME.nc"
     if target.is_dir():
         raise ConfigError("output", f"{target} is a folder", hint)
+    if target.suffix not in (".nc", ".nc4", ".cdf", ""):
+        raise ConfigError("output", f"is {target.name!r}; statistics are a NetCDF file", hint)
     if target.exists() and not holds_statistics(target):
         raise ConfigError("output", f"{target} is there and holds something else; only statistics are replaced", hint)
     if request.picture:

@@ -81,6 +81,10 @@ class Request(Method, Source):
         for name, good in checks.items():
             if not good:
                 raise ConfigError(name, f"is {getattr(self, name)}; at least {least.get(name, '1')} is expected")
+        if self.step is not None and not self.sizes:
+            raise ConfigError(
+                "step", "is given without sizes: it is the distance of windows", "give sizes=, or leave it out"
+            )
         if not 0 < self.confidence < 1:
             raise ConfigError("confidence", f"is {self.confidence}; a number between 0 and 1 is expected")
         if isinstance(self.error, int | float) and not 0 < self.error < 1:

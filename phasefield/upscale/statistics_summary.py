@@ -168,6 +168,8 @@ def _alike(samples: Sequence[Measured]) -> None:
     """Refuses samples whose properties do not belong together."""
     first = samples[0]
     for sample in samples[1:]:
+        if sample.axes != first.axes:  # before the spacing, which has as many numbers
+            raise ConfigError(sample.name, f"has other axes than {first.name}: {sample.axes} and {first.axes}")
         for name, value in first.facts.items():
             other = sample.facts.get(name)
             if not _equal(value, other):
@@ -177,12 +179,11 @@ def _alike(samples: Sequence[Measured]) -> None:
                     which = f": {', '.join(names)}"
                 told = which or f": {other or 'none'} and {value or 'none'}"
                 raise ConfigError(
-                    sample.name, f"has another {name} than {first.name}{told}",
+                    sample.name, f"differs from {first.name} in its {name}{told}",
                     "statistics need samples of one material, spacing and method",
                 )  # fmt: skip
         for name, one, other in (
             ("phases", first.phases, sample.phases), ("properties", sorted(first.values), sorted(sample.values)),
-            ("axes", first.axes, sample.axes),
         ):  # fmt: skip
             if one != other:
                 raise ConfigError(sample.name, f"has other {name} than {first.name}: {other} and {one}")

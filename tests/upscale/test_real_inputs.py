@@ -12,8 +12,9 @@ from test_cards import mechanical, needs_ccx
 
 from phasefield.mechanics import tensors
 from phasefield.mechanics.materials import system_of
+from phasefield.upscale.batches import collect
 from phasefield.upscale.measuring import Task, measure
-from phasefield.upscale.samples import Tasks, collect
+from phasefield.upscale.samples import Tasks
 from phasefield.upscale.statistics_settings import Request
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "real_inputs.py"

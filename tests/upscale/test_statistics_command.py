@@ -257,9 +257,16 @@ def test_bad_input_is_named_and_nothing_is_overwritten(here: Path, capsys: pytes
     bad = _cells(9, 16).astype(float)
     bad[3, 4] = np.nan
     np.save("nan.npy", bad)
+    np.save("copy.npy", np.load("s0.npy"))
     Path("other.nc").write_text("mine")
     for arguments, says in (
         (["s0.npy", "s1.npy", *keys], "at least 3 are needed"),
+        (["s0.npy", "s1.npy", "copy.npy", *keys], "holds the same as s0.npy"),
+        (["s0.npy", "s1.npy", "s2.npy", "step=4", *keys], "without sizes"),
+        (["s0.npy", "s1.npy", "s2.npy", "members=3", *keys], "members: is 3, but the samples are given"),
+        (["s0.npy", "reconstructions=2", *keys], "at least 3 are needed"),
+        (["model=spinodal", "members=2", "sizes=[8]", "output=T.nc", *keys], "at least 3 are needed"),
+        (["s0.npy", "s1.npy", "s2.npy", "output=S.png", *keys], "statistics are a NetCDF file"),
         (["big.npy", "sizes=[32]", *keys], "there is one sample of 32 voxels"),
         (["big.npy", "sizes=[64]", *keys], "48x48 voxels"),
         (["s0.npy", "s1.npy", "nan.npy", "s2.npy", *keys], "nan.npy"),
@@ -283,14 +290,14 @@ def test_bad_input_is_named_and_nothing_is_overwritten(here: Path, capsys: pytes
         assert data.sizes["sample"] == 3
     axes = [(d, np.arange(16) * 2.0) for d in "xy"]
     xr.DataArray(_cells(4, 16), axes, name="g").to_dataset().to_netcdf("w.nc")
-    with pytest.raises(ConfigError, match="another spacing"):
+    with pytest.raises(ConfigError, match="in its spacing"):
         statistics("s0.npy", "s1.npy", "w.nc", **CONDUCTIVITY)
 
 
 def test_members_that_differ_in_more_than_their_seed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are no samples of one population, and their scatter is not that of chance."""
     from phasefield import sweep
-    from phasefield.upscale.samples import Batch, _members
+    from phasefield.upscale.batches import Batch, _members
 
     for means, varied in ((("0.5", "0.5"), []), (("0.45", "0.5"), ["initial.c.mean"])):
         members = [

@@ -142,7 +142,7 @@ def test_facts_are_the_same_but_for_rounding_whatever_their_unit() -> None:
     small = {"diffusivity of a": np.diag([3e-14] * 3).tolist(), "density of b": math.nan}
     other = {"diffusivity of a": np.diag([3.1e-14] * 3).tolist(), "density of b": math.nan}
     summarize(with_facts(spacing=[1.0859e-9 * (1 + 1e-12)] * 2), REQUEST)
-    for facts, says in (({"spacing": [1.086e-9] * 2}, "another spacing"), ({"unit": "nm"}, "another unit")):
+    for facts, says in (({"spacing": [1.086e-9] * 2}, "in its spacing"), ({"unit": "nm"}, "in its unit")):
         with pytest.raises(ConfigError, match=says):
             summarize(with_facts(**facts), REQUEST)
     made = [replace(m, facts={**m.facts, "constants": small}) for m in with_facts()]
@@ -150,5 +150,5 @@ def test_facts_are_the_same_but_for_rounding_whatever_their_unit() -> None:
     np.testing.assert_array_equal(root.attrs["image_spacing"], [1.0859e-9] * 2)
     assert root["size"].attrs["units"] == "m"
     made[1].facts["constants"] = other
-    with pytest.raises(ConfigError, match=r"another constants than s0: diffusivity of a"):
+    with pytest.raises(ConfigError, match=r"differs from s0 in its constants: diffusivity of a"):
         summarize(made, REQUEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -175,6 +176,8 @@ def _entry(q: Quantity, name: str, into: System | None, rotation: Array | None, 
 
 def _name(text: str) -> str:
     """A name that every solver takes: letters, digits and _, a letter first."""
+    text = unicodedata.normalize("NFKD", text)  # letters without their accents
+    text = "".join(c for c in text if not unicodedata.combining(c))
     name = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").upper() or "MATERIAL"
     return (name if name[0].isalpha() else f"M_{name}")[:40]
 
