@@ -136,4 +136,5 @@ def test_built(tmp_path: Path) -> None:
     # What is made from the program is there, and formulas are formulas.
     assert "time.tolerance" in (out / "commands.html").read_text(encoding="utf-8")
     assert 'id="phasefield.run"' in (out / "python.html").read_text(encoding="utf-8")
-    assert "<math" in (out / "theory.html").read_text(encoding="utf-8")
+    assert "<mo>″</mo>" in (out / "theory.html").read_text(encoding="utf-8")
+    assert '<span class="line">phasefield' in (out / "tutorial.html").read_text(encoding="utf-8")
