@@ -147,7 +147,7 @@ def test_ranks_have_no_graphics_card_for_a_body(tmp_path: Path) -> None:
     done = phasefield(2, "homogenize", str(tmp_path / "body.npy"), material, "levels=[0,1]", "device=gpu")
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("phasefield: error:") == 1
-    assert "device=gpu: a run over several processes" in done.stderr
+    assert "device=gpu: several processes compute on CPUs" in done.stderr
 
 
 @pytest.mark.slow
