@@ -277,6 +277,9 @@ def ranks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     ]
     slowest = max(f.figures["slowest"] for f in found)
     yield "SIGKILL of a random rank", told(found, kills=each * len(found), moments=dict(moments), slowest=slowest)
+    found = bench.run([partial(ranked.in_parts, bench.cache, s, each) for s in bench.some(seeds[:4], 1)], fresh=True)
+    slowest = max(f.figures["slowest"] for f in found)
+    yield "SIGKILL of a random rank that has a part", told(found, kills=each * len(found), slowest=slowest)
     for name, work in kinds:
         found = bench.run(work, fresh=True)
         yield f"{name} to mpirun or a random rank", told(found, slowest=max(f.figures.get("slowest", 0) for f in found))

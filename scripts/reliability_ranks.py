@@ -106,6 +106,20 @@ def _runs(pid: int) -> bool:
     return False
 
 
+def in_parts(cache: Path, seed: int, kills: int) -> Found:
+    """`killed` where ranks have parts: against the bits of an unbroken run over as many ranks."""
+    os.environ["PHASEFIELD_RANKS_EXCHANGE"] = "alltoall"
+    try:
+        with workshop(cache) as place:
+            began = time.monotonic()
+            code, _ = Ranks(2, WORDS, place).ended(300)
+            assert code == 0, said(place)
+            lasts, right = time.monotonic() - began, bits(place / "run")
+        return killed(cache, seed, kills, lasts, right, (2,))
+    finally:
+        del os.environ["PHASEFIELD_RANKS_EXCHANGE"]
+
+
 def lasting(cache: Path) -> float:
     """Seconds of an unbroken run over two ranks."""
     with workshop(cache) as place:
@@ -125,8 +139,8 @@ def _go_on(place: Path, right: str, count: int = 2, folder: str = "run", words: 
     return [f"going on over {count}: {w}" for w in wrong]
 
 
-def killed(cache: Path, seed: int, kills: int, lasts: float, right: str) -> Found:
-    """SIGKILL of a random rank at ``kills`` random moments of as many starts; then the same command, over 1, 2 or 3 ranks."""
+def killed(cache: Path, seed: int, kills: int, lasts: float, right: str, counts: Sequence[int] = (1, 2, 2, 3)) -> Found:
+    """SIGKILL of a random rank at ``kills`` random moments of as many starts; then the same command, over some of ``counts``."""
     draw, slowest, seen, wrong = random.Random(seed), 0.0, list[str](), list[str]()
     with workshop(cache) as place:
         for _ in range(kills):
@@ -143,7 +157,7 @@ def killed(cache: Path, seed: int, kills: int, lasts: float, right: str) -> Foun
             seen.append("after the end" if code == 0 else state(place))
             if "Traceback" in said(place):
                 wrong.append(f"a traceback: {said(place)[-1500:]}")
-        wrong += _go_on(place, right, draw.choice((1, 2, 2, 3)))
+        wrong += _go_on(place, right, draw.choice(counts))
         return Found(", ".join(seen), [f"seed {seed}: {w}" for w in wrong], figures={"slowest": slowest})
 
 

@@ -5,11 +5,12 @@
 
 A step of Cahn and Hilliard's equation transforms one component there and back:
 
-    T(N) = p s V / (N B) + 2 (s V / (N X) + (N - 1) a) + w
+    T(N) = (p + 6) s V / (N B) + 2 (f s V / (N X) + (N - m) a) + w,    f = (N - m) / (N - 1)
 
-V cells of s bytes, N ranks; p passes over memory, B the memory bandwidth of a rank while all compute; X the rate at which a rank
-hands its part of a component over in one exchange, a the time for a message of no length; w for the word from rank 0 and the sums
-that come back. p is what one process takes, in units of its own B.
+V cells of s bytes, N ranks, of which m read each other's memory; p passes over memory, and six of parts that are left for others;
+B the memory bandwidth of a rank while all compute; X the rate at which a rank hands its part of a component over in one exchange
+of messages, a the time for a message of no length; w for the word from rank 0 and the sums that come back. p is what one process
+takes, in units of its own B.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "scaling.js
 SIZE = 8
 #: Cells along each axis of what is measured.
 EDGE = 128
+#: Passes over memory of parts that a transform there and back leaves for others: one copied each way, to be read and written, and
+#: one that is transformed by itself.
+LEFT = 6
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Machine:
     Attributes:
         passes: over memory that a step takes. memory: bytes a second of a rank while all compute. exchange: bytes a second of a
             rank in an exchange, copies and network; latency: seconds for a message of no length. word: seconds for a word to N
-            ranks and the sums back, as a function of N.
+            ranks and the sums back, as a function of N. together: ranks that read each other's memory.
     """
 
     passes: float
@@ -48,15 +52,16 @@ class Machine:
     exchange: float
     latency: float
     word: Callable[[int], float]
+    together: int = 1
 
     def parts(self, cells: float, ranks: int) -> tuple[float, float, float, float]:
         """Seconds of a step: passes over memory, exchanges by size, exchanges by number of messages, words."""
         own = SIZE * cells / ranks
-        several = ranks > 1
+        several, far = ranks > 1, max(0, ranks - self.together)
         return (
-            self.passes * own / self.memory,
-            2 * own / self.exchange if several else 0.0,
-            2 * (ranks - 1) * self.latency,
+            (self.passes + (LEFT if several else 0)) * own / self.memory,
+            2 * own / self.exchange * far / (ranks - 1) if several else 0.0,
+            2 * far * self.latency,
             self.word(ranks) if several else 0.0,
         )
 
@@ -91,16 +96,15 @@ def constants(edge: int, rounds: int) -> dict[str, float]:
     copying = least(lambda: np.copyto(a, b), rounds, here.wait_for_all)
     found = {"memory": 2 * many / copying}
     if here.size > 1:
-        from phasefield.backend.ranks.exchange import AllToAll
+        from phasefield.backend.ranks.exchange import Exchange
+        from phasefield.backend.ranks.exchange import Machine as Together
 
         def exchange(edges: tuple[int, int, int]) -> tuple[float, int]:
             grid = Grid(edges, tuple(float(n) for n in edges), ("periodic",) * 3)
             layout = Layout(grid, Part(here.rank, here.size))
-            lengths = [math.prod(layout.lengths(space)) for space in ("real", "spectral")]
-            room = max(lengths) + 2 * math.prod(layout.lengths("real")[1:])
-            field, work = np.ones(room), np.ones(room)
-            swap = AllToAll(here.comm, layout, work)
-            return least(lambda: swap.to_modes(field), rounds, here.wait_for_all), SIZE * max(lengths)
+            swap = Exchange(here, Together(here, 1), layout, np.dtype(float))
+            field = np.ones(math.prod(layout.buffer_shape(1)))
+            return least(lambda: swap.to_modes(0, field), rounds, here.wait_for_all), SIZE * field.size
 
         tiny, _ = exchange((here.size, 2 * here.size, 2))
         seconds, size = exchange((edge, edge, edge))
@@ -117,7 +121,7 @@ def _gathered(found: dict[str, float]) -> Iterator[tuple[str, list[float]]]:
 
 
 def steps(edge: int, rounds: int) -> dict[str, float]:
-    """Seconds of a step, and of a word, at rank 0."""
+    """Seconds of a step, with messages and with each other's memory, and of a word, at rank 0."""
     from ranks_benchmark import stepper
 
     from phasefield.backend import world
@@ -125,9 +129,11 @@ def steps(edge: int, rounds: int) -> dict[str, float]:
     from phasefield.backend.ranks.backend import RanksBackend
 
     ranks, shape = world().size, (edge, edge, edge)
-    backend: Any = CpuBackend("double", 1) if ranks == 1 else RanksBackend("double", 1)
-    step = stepper(shape, backend, "etdms3")
-    found = {"step": min(step(3) for _ in range(rounds))}
+    ways: dict[str, Any] = {"step": CpuBackend("double", 1)}
+    if ranks > 1:
+        ways = {"step": RanksBackend("double", 1, 1), "beside": RanksBackend("double", 1)}
+    steppers = {name: stepper(shape, backend, "etdms3") for name, backend in ways.items()}
+    found = {name: min(step(3) for _ in range(rounds)) for name, step in steppers.items()}
     if ranks > 1:
         from phasefield.backend.ranks.team import team
 
@@ -150,12 +156,14 @@ def measure(edge: int, rounds: int, out: Path) -> None:
 # -- what comes of it --------------------------------------------------------------------------------------------------
 
 
-def here(figures: dict[str, Any], ranks: int) -> Machine:
+def here(figures: dict[str, Any], ranks: int, together: int = 1) -> Machine:
     """This machine with so many ranks, which share its cores."""
     one, own = figures["1"], figures[str(ranks)]
     passes = one["step"] * one["memory"] / (SIZE * figures["edge"] ** 3)
     word = own.get("word", 0.0)
-    return Machine(passes, own["memory"], own.get("exchange", math.inf), own.get("latency", 0.0), lambda _: word)
+    return Machine(
+        passes, own["memory"], own.get("exchange", math.inf), own.get("latency", 0.0), lambda _: word, together
+    )
 
 
 #: Clusters that are assumed, not measured: nodes of 64 cores with 300 GB/s of memory and 25 GB/s of network, of which an exchange
@@ -174,20 +182,26 @@ def _tree(ranks: int) -> float:
     return 2 * 5e-6 * math.ceil(math.log2(max(ranks, 2)))
 
 
-def compared(figures: dict[str, Any]) -> list[tuple[int, float, float]]:
-    """Ranks, modelled and measured seconds of a step."""
-    counts = sorted(int(key) for key in figures if key.isdigit())
-    cells = figures["edge"] ** 3
-    return [(n, here(figures, n).step(cells, n), figures[str(n)]["step"]) for n in counts]
+def compared(figures: dict[str, Any]) -> list[tuple[int, int, float, float]]:
+    """Ranks, how many of them read each other's memory, modelled and measured seconds of a step."""
+    found = []
+    for n in sorted(int(key) for key in figures if key.isdigit()):
+        for together, name in ((1, "step"), (n, "beside")):
+            if name in figures[str(n)]:
+                found.append(
+                    (n, together, here(figures, n, together).step(figures["edge"] ** 3, n), figures[str(n)][name])
+                )
+    return found
 
 
 def tell(figures: dict[str, Any]) -> None:
-    print("ranks   modelled   measured   ratio   memory GB/s   exchange GB/s   message us   word us")
-    for n, modelled, measured in compared(figures):
+    print("ranks  together   modelled   measured   ratio   memory GB/s   exchange GB/s   message us   word us")
+    for n, together, modelled, measured in compared(figures):
         own = figures[str(n)]
+        rates = f"{own['memory'] / 1e9:13.2f} {own.get('exchange', math.nan) / 1e9:15.2f}"
         print(
-            f"{n:5} {1e3 * modelled:8.1f} ms {1e3 * measured:7.1f} ms {modelled / measured:7.2f} {own['memory'] / 1e9:13.2f}"
-            f" {own.get('exchange', math.nan) / 1e9:15.2f} {1e6 * own.get('latency', math.nan):12.1f}"
+            f"{n:5} {together:9} {1e3 * modelled:8.1f} ms {1e3 * measured:7.1f} ms {modelled / measured:7.2f} {rates}"
+            f" {1e6 * own.get('latency', math.nan):12.1f}"
             f" {1e6 * own.get('word', math.nan):9.0f}"
         )
     passes = here(figures, 1).passes

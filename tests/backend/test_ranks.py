@@ -131,12 +131,36 @@ def test_what_ranks_do_not_do_is_told_once(tmp_path: Path) -> None:
             {"PHASEFIELD_RANKS_EXCHANGE": "pigeon"},
             "PHASEFIELD_RANKS_EXCHANGE: is 'pigeon'",
         ),
+        (["run", "grid.shape=[8,8]"], {"PHASEFIELD_RANKS_EXCHANGE": "shared:2"}, "is 'shared:2'; auto"),
     ):
         done = phasefield(2, *words, *here, **{"PHASEFIELD_RANKS_EXCHANGE": "alltoall", **more})
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("phasefield: error:") == 1
         assert told in done.stderr
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_ranks_have_no_graphics_card_for_a_body(tmp_path: Path) -> None:
+    np.save(tmp_path / "body.npy", np.eye(8, dtype=np.uint8))
+    material = "material={phases: {a: {level: 0, stiffness: {E: 1, nu: 0}}, b: {level: 1, stiffness: {E: 3, nu: 0}}}}"
+    done = phasefield(2, "homogenize", str(tmp_path / "body.npy"), material, "levels=[0,1]", "device=gpu")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("phasefield: error:") == 1
+    assert "device=gpu: several processes compute on CPUs" in done.stderr
+
+
+@pytest.mark.slow
+def test_ranks_share_the_cores_where_nobody_says_how_many_threads(tmp_path: Path) -> None:
+    """Each gets its share, one at least; the bits are those of any number."""
+    more = {"OMP_NUM_THREADS": "", "PHASEFIELD_RANKS_EXCHANGE": "alltoall"}
+    words = [*ranks_cases.SMALL, *ranks_cases.CASES["plane"]]
+    for name, own in (("shared", more), ("one", {"PHASEFIELD_RANKS_EXCHANGE": "alltoall"})):
+        done = phasefield(2, "run", *words, f"output.dir={tmp_path / name}", **own)
+        assert done.returncode == 0, done.stderr
+    cores = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert f"2 ranks with {cores} thread" in pf.open_run(tmp_path / "shared").fields.attrs["device"]
+    assert same(tmp_path / "one", tmp_path / "shared")
 
 
 @pytest.mark.slow
