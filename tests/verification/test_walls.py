@@ -326,7 +326,7 @@ def test_a_resumed_run_has_the_same_bits(tmp_path: Path) -> None:
         ("walls.left.angle=60 grid.boundary=no-flux model.parameters.W=1+t", "walls.left.angle", "W depends on time"),
         ("walls.left.flux=1 grid.boundary=no-flux model.fields.c.mobility=0", "walls.left.flux", "mobility is 0"),
         ("walls.left.value=0 grid.boundary=[fixed,no-flux] model.energy=c*log(c)", "walls.left", "no finite potential at c = 0"),
-        ("walls.left.flux=1/t grid.boundary=no-flux", "walls.left.flux", "1/t is not finite everywhere at t = 0"),
+        ("walls.left.flux=1/t grid.boundary=no-flux", "walls.left.flux", "1/t has no finite value at x = 0"),
         ("walls={left: {flux: 1e308}, right: {flux: 1e308}} grid.boundary=no-flux", "walls", "beyond all numbers"),
     ],
 )  # fmt: skip
