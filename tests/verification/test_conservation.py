@@ -7,6 +7,7 @@ import pytest
 from verify import PRESETS, conserved, field_values, model_of, run, specify, steps
 
 from phasefield.integrators import SCHEMES
+from phasefield.models import energy_terms
 from phasefield.simulation import Simulation
 
 CONSERVED = [p for p in PRESETS if conserved(p)]
@@ -64,6 +65,9 @@ def test_energy_never_rises(preset: str, boundary: str) -> None:
     sim = simulation(preset, f"grid.boundary={boundary}", "time.end=100")
     energies = [sim.observe(sim.carry)[1]["free_energy"]]
     scale = abs(sim.observe(sim.carry)[1]["free_energy_bulk"]) + 1e-3 * sim.grid.volume * max(sim.stabilizers)
+    # Terms that cancel are rounded in every cell by itself.
+    cells = field_values(sim)
+    rounding = np.finfo(float).eps * sim.grid.volume * energy_terms(sim.model, cells) / np.sqrt(cells[0].size)
     for _ in steps(sim, 100.0):
         energies.append(sim.observe(sim.carry)[1]["free_energy"])
         if sim.carry.step >= 400:
@@ -72,7 +76,7 @@ def test_energy_never_rises(preset: str, boundary: str) -> None:
     print(f"{preset} {boundary}: {sim.carry.step} steps to {sim.carry.t:.3g}, largest rise {rises.max() / scale:.1e}")
     assert len(energies) > 10
     assert energies[-1] < energies[0]
-    assert rises.max() <= 1e-14 * scale
+    assert rises.max() <= max(1e-14 * scale, 5 * rounding)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
