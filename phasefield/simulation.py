@@ -250,7 +250,7 @@ class Simulation:
         return scratch, {"time": carry.t, "step": carry.step, "dt": carry.dt_old, **values}
 
     def _cells(self, carry: Carry) -> Any:
-        scratch = self.integrator.scratch[: self.split.components]
+        scratch = self.integrator.work
         self.backend.copy(carry.u, scratch)
         self._to_cells({"u": scratch}, self.split.scalars(carry.t))
         return scratch
@@ -390,7 +390,7 @@ class Simulation:
     def _suspect(self) -> str:
         """The first field whose state, at hand or attempted, is not finite or has no finite chemical potential."""
         for state in (self.carry.u, self.integrator.latest):
-            scratch = self.integrator.scratch[: self.split.components]
+            scratch = self.integrator.work
             self.backend.copy(state, scratch)
             self._to_cells({"u": scratch}, self.split.scalars(self.carry.t))
             cells = cells_of(self.layout, self.backend.lend(scratch))

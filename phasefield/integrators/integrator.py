@@ -75,6 +75,7 @@ class Integrator:
         self._stages = self._stage_buffers()
         # The spare buffers of `attempt`; in fixed steps one of them serves observables as scratch space.
         self.scratch = self._buffer(split.channels)
+        self._views: list[tuple[Any, Any]] = []
         if adaptive:
             self._new = self._buffer(split.components)
         self._own = {name: self._buffer(count) for name, count in split.temporaries.items()} | self._tables()
@@ -87,9 +88,17 @@ class Integrator:
         return list({k.kernel.name: k for program in programs for k in program.kernels}.values())
 
     @property
+    def work(self) -> Any:
+        """As much of the scratch space as a state takes; one object for every buffer that serves, to which programs are bound."""
+        if (found := next((view for buffer, view in self._views if buffer is self.scratch), None)) is None:
+            found = self.scratch[: self.split.components]
+            self._views = [*self._views[-len(STATES) - 1 :], (self.scratch, found)]
+        return found
+
+    @property
     def latest(self) -> Any:
         """The state of the last attempt, in spectral space (scratch space in fixed steps)."""
-        return self._new if self.adaptive else self.scratch[: self.split.components]
+        return self._new if self.adaptive else self.work
 
     def _buffer(self, components: int) -> Any:
         return self.backend.buffer(self.layout, components)
@@ -339,7 +348,7 @@ class Integrator:
 
     def sample(self, carry: Carry, picks: Sequence[tuple[slice, ...]]) -> list[Any]:
         """Values in cells at some places in the buffers of an array, on the host."""
-        cells = self.scratch[: self.split.components]
+        cells = self.work
         self.backend.copy(carry.u, cells)
         self._to_cells({"work": cells}, self.split.scalars(carry.t))
         return [self.backend.to_host(cells[pick]) for pick in picks]
