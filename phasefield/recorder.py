@@ -170,7 +170,7 @@ class Recorder:
         """Hands the rows that wait to the writer: an append costs as much for many as for one."""
         if self._waiting:
             rows = {name: np.stack([np.asarray(row[name]) for row in self._waiting]) for name in self._waiting[0]}
-            self.writer.submit(self.files.history.append, rows)
+            self.writer.submit(self.files.append_rows, rows)
         self._waiting, self._sent = [], clock.monotonic()
 
     def _snapshot(self, cells: Any) -> None:

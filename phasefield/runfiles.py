@@ -21,6 +21,8 @@ log = logging.getLogger("phasefield")
 
 #: Coordinates and growing variables of a file, see `RecordFile.create`.
 Declared = tuple[dict[str, tuple[np.ndarray, dict[str, Any]]], list[Variable]]
+#: Beginning of the names of variables without which files of earlier versions go on.
+_LATER = "nuclei_"
 
 
 class RunFiles:
@@ -79,7 +81,8 @@ class RunFiles:
     def _check_file(self, file: RecordFile, declared: Declared, count: int) -> None:
         coords, variables = declared
         sizes = {name: len(values) for name, (values, _) in coords.items()}
-        expected = {v.name: tuple(sizes[d] for d in v.dims[1:]) for v in variables}
+        meant = [v for v in variables if v.name in file.shapes or not v.name.startswith(_LATER)]
+        expected = {v.name: tuple(sizes[d] for d in v.dims[1:]) for v in meant}
         if file.shapes != expected:
             found = {n for n in {*file.shapes, *expected} if file.shapes.get(n) != expected.get(n)}
             raise CheckpointMismatch(
@@ -150,6 +153,16 @@ class RunFiles:
         for name, about in sim.derived.variables.items():
             variables.append(Variable(name, ("time", *sim.grid.names), sim.backend.dtype, dict(about)))
         return coords | self._component_axes(), variables
+
+    def append_rows(self, rows: Mapping[str, Any]) -> None:
+        """Appends rows of the history, what the file has no place for left out."""
+        self.history.append(
+            {
+                name: values
+                for name, values in rows.items()
+                if name in self.history.shapes or not name.startswith(_LATER)
+            }
+        )
 
     def append_fields(self, time: float, arrived: Callable[[], Any], *derived: Callable[[], Any]) -> None:
         """Appends a snapshot, which may still be on its way from the device; in the writer's thread, but for `Boxes`.

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
+import phasefield as pf
 from phasefield.api import spec_of
 from phasefield.errors import ConfigError
 from phasefield.nucleation import Nucleator, nucleators
@@ -117,6 +119,17 @@ def test_resumed_anywhere_the_same_nuclei_appear(keys: tuple[str, ...]) -> None:
     assert whole.nuclei["eta"] > 3
     assert whole.observe(whole.carry)[1]["nuclei_eta"] == whole.nuclei["eta"], "and history.nc says so"
     assert whole.carry.u[0, 0, 0, 0] == amount, "nuclei of eta leave the amount of c alone"
+
+
+def test_runs_of_versions_that_counted_no_nuclei_go_on(tmp_path: Path) -> None:
+    keys = (*KEYS, "output.picture=false", f"output.dir={tmp_path / 'run'}")
+    pf.run(*keys, "time.end=2")
+    with h5py.File(tmp_path / "run" / "history.nc", "a") as file:
+        file["nuclei_eta"].dims[0].detach_scale(file["time"])
+        del file["nuclei_eta"]
+    history = pf.resume(tmp_path / "run", "time.end=3").history
+    assert float(history.time[-1]) == 3
+    assert "nuclei_eta" not in history
 
 
 def test_nuclei_appear_between_walls_with_data() -> None:

@@ -119,6 +119,13 @@ def test_resuming_on_as_many_ranks_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_script_may_have_imported_mpi_before() -> None:
+    script = "from mpi4py import MPI; from phasefield.backend import world; print(world().size, flush=True)"
+    done = mpirun(2, sys.executable, "-c", script)
+    assert (done.returncode, "".join(done.stdout.split())) == (0, "22"), done.stdout + done.stderr
+
+
+@pytest.mark.slow
 def test_what_ranks_do_not_do_is_told_once(tmp_path: Path) -> None:
     here = [f"output.dir={tmp_path / 'run'}", "output.picture=false", "time.end=1"]
     for words, more, told in (

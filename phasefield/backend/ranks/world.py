@@ -169,8 +169,9 @@ def world() -> World:
             with all_come(count):
                 from mpi4py import MPI
 
-                _check_launcher(MPI.get_vendor()[0])
-                MPI.Init_thread(MPI.THREAD_FUNNELED)  # only the main thread sends anything
+                if not MPI.Is_initialized():  # as it is where a script has imported it before
+                    _check_launcher(MPI.get_vendor()[0])
+                    MPI.Init_thread(MPI.THREAD_FUNNELED)  # only the main thread sends anything
     except (ImportError, RuntimeError) as error:
         raise DeviceError(
             f"{count} tasks were started, and MPI, by which they would compute together, cannot be used: {error}\n"
