@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .backend import Backend, Layout
-from .errors import unknown
+from .errors import ConfigError, unknown
 from .integrators import Carry, Integrator
 from .models import EnergyModel
 from .models.terms import Term
@@ -38,6 +38,12 @@ class Derived:
         single = {name: group for group, (_, found) in offered.items() for name in found}
         wanted: dict[str, Term] = {}
         for name in names:
+            if not offered:
+                raise ConfigError(
+                    KEY,
+                    f"asks for {name}, and no term of this model has fields besides its own, which are written anyway",
+                    "stress, strain and von_mises are of models with model.elastic",
+                )
             if name not in offered and name not in single:
                 raise unknown(KEY, str(name), [*offered, *single], "field")
             term, found = offered[single.get(name, name)]

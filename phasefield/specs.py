@@ -252,7 +252,7 @@ class RunSpec:
         ModelSpec,
         "NAME or FILE.yaml; then model.energy (free-energy density: + - * / **, exp log sqrt sin cos tanh abs min max piecewise "
         "sum), model.parameters.P (a number, an expression in t or {kind: table, path: FILE}), "
-        "model.fields.F.(kinetics|mobility|kappa|operator|walls|components|source|units)",
+        f"model.fields.F.({'|'.join(f.name for f in fields(FieldSpec) if f.name != 'initial')})",
         presets="model",
     )
     initial: dict[str, Any] = key(

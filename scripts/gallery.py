@@ -46,11 +46,6 @@ GROUPS = {
     "Many runs, long runs": ["sweep", "resume", "exact_bits"],
 }  # fmt: skip
 
-#: What cannot be built yet, and what it waits for.
-COMES = {
-    "Rafts, precipitates harder than their matrix": "a stiffness for each phase",
-}
-
 
 @dataclass(frozen=True)
 class Example:
@@ -166,8 +161,6 @@ def page(examples: dict[str, Example], measured: dict[str, str]) -> str:
             link = f"[{cell(title)}](../examples/{example.path.name})"
             picture = f"![{cell(title)}](gallery/{name}.png)"
             lines.append(f"| {picture} | **{link}**<br>{cell(rest)}<br><br>{shown}<br><br>{cell(measured[name])} |")
-    lines += ["", "## To come", "", "| | comes with |", "| --- | --- |"]
-    lines += [f"| {what} | {needs} |" for what, needs in COMES.items()]
     lines += [
         "",
         "Workflows: [examples/workflow](../examples/workflow/Snakefile) goes from seeds to a card with snakemake.",

@@ -83,8 +83,10 @@ def _model(e: Explanation) -> Section:
         if equation.alike:
             shown = ", ".join(equation.alike[:4]) + (", ..." if len(equation.alike) > 4 else "")
             found.add("", f"and alike for {shown}")
+    forced = ", less the force" if any(equation.forced for equation in e.theory.equations) else ""
     found.add(
-        "", "lap is the Laplacian; the potential mu is the variational derivative of F = int f + gradient terms dV"
+        "",
+        f"lap is the Laplacian; the potential mu is the variational derivative of F = int f + gradient terms dV{forced}",
     )
     return found
 

@@ -20,7 +20,8 @@ class Equation:
 
     Attributes:
         component: its name. field: the field it is of. kinetics: as in the configuration.
-        rate: ``dc/dt = ...`` with the mobility M_c and the potential mu_c. potential: ``mu_c = ...``, the variational derivative.
+        rate: ``dc/dt = ...`` with the mobility M_c and the potential mu_c. potential: ``mu_c = ...``, the variational derivative,
+            less the force. forced: whether there is a force.
         alike: names of further components of the field, whose equations are the same with the names exchanged.
     """
 
@@ -30,6 +31,7 @@ class Equation:
     rate: str
     potential: str
     alike: tuple[str, ...] = ()
+    forced: bool = False
 
 
 def equations(model: EnergyModel) -> list[Equation]:
@@ -40,7 +42,8 @@ def equations(model: EnergyModel) -> list[Equation]:
         if i != kind:
             continue
         alike = tuple(name for name, k in zip(names, model.kinds, strict=True) if k == i and name != s.name)
-        found.append(Equation(s.name, f.name, f.kinetics.name, _rate(model, i), _potential(model, i), alike))
+        forced = any(isinstance(term, Driving) and term.force(i) is not None for term in model.terms)
+        found.append(Equation(s.name, f.name, f.kinetics.name, _rate(model, i), _potential(model, i), alike, forced))
     return found
 
 

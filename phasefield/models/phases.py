@@ -24,6 +24,8 @@ _MOST_WELLS, _MOST_KINDS = 10, 3
 _AWAY = 1e9
 #: Differences below these parts of a scale are none.
 _SAME = 1e-3
+#: Part of a value to which the wells of coupled fields are found at the worst.
+_FOUND_TO = 1e-6
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ def _flat(model: EnergyModel, density: Density, start: Array, end: Array) -> Tra
     if not (np.isfinite(excess).all() and excess.min() > 0 and stiff > 0):
         return None
     width = float(_WEIGHTS @ np.sqrt(stiff / (2 * excess))) * 0.5 * (_TO - _FROM)
-    return Transition(start, end, np.where(np.abs(jump) > 0, width, math.nan))
+    # What differs by no more than the wells were found to does not change across the interface.
+    changes = np.abs(jump) > _FOUND_TO * np.maximum(np.abs(start), np.abs(end))
+    return Transition(start, end, np.where(changes, width, math.nan))
 
 
 def _relaxed(model: EnergyModel, density: Density, found: Transition) -> Transition:

@@ -84,8 +84,8 @@ class Resolution:
             if n < CELLS:
                 found.append(
                     f"the interface of {name} is {n:.2g} cells wide (5 to 95 %): below {CELLS:g} it sticks to the grid, on which "
-                    f"results then depend; take cells {CELLS / n:.2g} times smaller (grid.length, grid.shape) or "
-                    f"model.fields.{name}.kappa {(CELLS / n) ** 2:.2g} times larger"
+                    f"results then depend; take cells {CELLS / n:.3g} times smaller (grid.length, grid.shape) or "
+                    f"model.fields.{name}.kappa {(CELLS / n) ** 2:.3g} times larger"
                 )
         for name in self.bare:
             found.append(
