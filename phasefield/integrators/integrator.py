@@ -242,14 +242,15 @@ class Integrator:
         self, arrays: Mapping[str, Any], t: float, step: int, sizes: Sequence[float], energies: Mapping[str, float]
     ) -> Carry:
         """The carry that `kept` was of: arrays in buffers, which are adopted."""
-        known = all(len(arrays[name]) == self._size(name) for name in self._history)
+        held = bool(self.split.memory)
+        known = all(len(arrays[name]) == self._size(name) for name in (*self._history, *(("n",) if held else ())))
         # An earlier version may have had other channels: their past says nothing here, and the scheme starts anew.
         history = {name: arrays[name] if known else self._buffer(self._size(name)) for name in self._history}
         sizes = sizes if known else []
         memory = {name: arrays[f"memory_{name}"] for name in self.split.memory}
-        n = arrays["n"] if memory else self._buffer(self.split.channels)
+        n = arrays["n"] if held and known else self._buffer(self.split.channels)
         carry = Carry(t, step, [], arrays["u"], n, history, self._energies(energies), memory)
-        if not memory:
+        if not (held and known):
             self._evaluate_at(carry, t)
         carry.sizes = list(sizes)
         return carry

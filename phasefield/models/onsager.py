@@ -253,7 +253,8 @@ def largest(model: EnergyModel, i: int, states: Array, times: Array, follow: boo
         follow: whether R follows a law in time along the run, so that only the first time counts.
 
     Raises:
-        ConfigError: a matrix with an eigenvalue that is negative by more than `NEGATIVE` of its largest entries.
+        ConfigError: a matrix that is not finite, or with an eigenvalue that is negative by more than `NEGATIVE` of its largest
+            entries.
     """
     fields = model.order_parameters
     if constant(model, i):
@@ -269,6 +270,11 @@ def largest(model: EnergyModel, i: int, states: Array, times: Array, follow: boo
     matrices = np.moveaxis(table.reshape(n, n, *shape), (0, 1), (2, 3))
     flat = matrices.reshape(-1, n, n)
     good = np.isfinite(flat).all(axis=(1, 2))
+    somewhere = good.reshape(shape)[:, good.reshape(shape).any(axis=0)]
+    if not somewhere.size or not somewhere.all():
+        when = f"does not stay finite until time.end = {times[-1]:g}" if somewhere.size else "is finite in no state"
+        names = ", ".join(fields[j].name for j in block)
+        raise ConfigError(f"model.fields.{fields[i].name}.mobility", f"the mobility matrix of {names} {when}")
 
     def at(place: int) -> str:
         when, which = divmod(int(np.flatnonzero(good)[place]), shape[1])
