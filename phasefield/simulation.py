@@ -372,7 +372,7 @@ class Simulation:
 
     @property
     def reached(self) -> float:
-        """Time up to which the state has come: what is due by then is due now. Equal steps reach what they miss by round-off."""
+        """Time up to which the state has come: what is due by then is due now. What is missed by round-off is reached."""
         return self.steps.reached(self.carry)
 
     def check(self) -> None:

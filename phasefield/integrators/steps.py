@@ -18,6 +18,8 @@ log = logging.getLogger("phasefield")
 
 #: Share of the last step below which a step belongs to something that has just begun, where sources may do so.
 _ABRUPT = 0.1
+#: Units in the last place by which times may differ that are one and the same.
+_SAME = 8
 #: Steps over which the progress of a run is judged; steps left at which it is said that few will wait for the end, at which
 #: the run gives up; how far below its longest step a step has collapsed.
 _JUDGED, _LONG, _ENDLESS, _COLLAPSED = 1000, 1e7, 1e9, 1e-7
@@ -166,7 +168,8 @@ class AdaptiveSteps:
         return self.controller.rejected
 
     def reached(self, carry: Carry) -> float:
-        return carry.t
+        # Times that are the same but for round-off, such as 0.3 and 3 times 0.1, must not leave a step of it between them.
+        return carry.t + _SAME * math.ulp(carry.t)
 
     def shorten(self) -> None:
         self.controller.dt, self.controller.last = max(0.05 * self.controller.dt, self.controller.dt_min), 0.0

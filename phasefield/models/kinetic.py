@@ -120,6 +120,11 @@ def excess(model: EnergyModel, i: int, gradient: Sequence[sp.Expr]) -> sp.Expr:
     return (law.entries[0].xreplace(table) - model.scalar("mobility", i)).xreplace(model.on(""))
 
 
+def _held(model: EnergyModel, i: int, axis: int) -> sp.Expr:
+    """What walls add to the gradient of component ``i``, whose modes lack it."""
+    return sp.S.Zero if model.lifting is None else model.lifting.gradient(i, axis)
+
+
 def operations(model: EnergyModel, array: str, axes: int, scalars: Sequence[str]) -> list[Operation]:
     """Fills `MOBILITY` from a state in modes, of components whose kappa has not done it (`phasefield.models.capillarity`)."""
     alone = _alone(model)
@@ -131,7 +136,8 @@ def operations(model: EnergyModel, array: str, axes: int, scalars: Sequence[str]
     arrays = {"state": len(model.components), **sizes}
     all_: list[sp.Expr | None] = [None] * len(members(model))
     for j, i in enumerate(alone):
-        all_[members(model).index(i)] = excess(model, i, [array_symbol(name, j) for name in used])
+        slope = [array_symbol(name, j) + _held(model, i, a) for a, name in enumerate(used)]
+        all_[members(model).index(i)] = excess(model, i, slope)
     kernel = Kernel("kinetic_mobility", "real", {**sizes, MOBILITY: len(all_)}, {MOBILITY: all_}, scalars=scalars)
     return [
         Apply(Kernel("kinetic_slope", "spectral", arrays, slopes, scalars=scalars), {"state": array}),

@@ -149,7 +149,7 @@ def followed(
     """
     now: list[tuple[float, ...] | None] = []
     for n, f in enumerate(model.order_parameters):
-        if f.law is None or f.law.normal:
+        if f.law is None or f.law.normal or onsager.constant(model, n):
             now.append(None if f.law is None else f.law.references)
             continue
         values = []

@@ -87,7 +87,7 @@ def coupled(
                     f"has {text} for {other}, and that of {other} has {back[1]} for {name}; a mobility matrix is symmetric",
                     "give the same in both rows, or in one of them alone",
                 )
-            if entry != 0:
+            if not entry.is_zero:  # a Float of 0 does not equal 0
                 found[name][other] = found[other][name] = (entry, text)
     rows = tuple(_joined(f, found[f.name]) if found[f.name] else f for f in fields)
     return _numbered(rows)
@@ -141,6 +141,12 @@ def blocks(fields: Sequence[OrderParameter]) -> list[list[int]]:
             joined = [b for b in found if b & body]
             found = [*(b for b in found if b not in joined), body.union(*joined)]
     return [sorted(body) for body in found]
+
+
+def constant(model: EnergyModel, i: int) -> bool:
+    """Whether field ``i`` is of a matrix of numbers, whose references are known from its eigenvalues."""
+    fields = model.order_parameters
+    return any(i in block and not any(_law(fields[j]).varies for j in block) for block in blocks(fields))
 
 
 def _law(f: OrderParameter) -> Law:
@@ -247,12 +253,13 @@ def largest(model: EnergyModel, i: int, states: Array, times: Array, follow: boo
         follow: whether R follows a law in time along the run, so that only the first time counts.
 
     Raises:
-        ConfigError: a matrix with an eigenvalue that is negative by more than `NEGATIVE` of its largest entries.
+        ConfigError: a matrix that is not finite, or with an eigenvalue that is negative by more than `NEGATIVE` of its largest
+            entries.
     """
     fields = model.order_parameters
-    block = next(b for b in blocks(fields) if i in b)
-    if not any(_law(fields[j]).varies for j in block):
+    if constant(model, i):
         return _law(fields[i]).references[0]
+    block = next(b for b in blocks(fields) if i in b)
     entries = [model.values(_entry(fields, j, k)) for j in block for k in block]
     function = sp.lambdify([*model.unknowns, TIME], entries, modules="numpy", cse=True)
     with np.errstate(all="ignore"):
@@ -263,6 +270,11 @@ def largest(model: EnergyModel, i: int, states: Array, times: Array, follow: boo
     matrices = np.moveaxis(table.reshape(n, n, *shape), (0, 1), (2, 3))
     flat = matrices.reshape(-1, n, n)
     good = np.isfinite(flat).all(axis=(1, 2))
+    somewhere = good.reshape(shape)[:, good.reshape(shape).any(axis=0)]
+    if not somewhere.size or not somewhere.all():
+        when = f"does not stay finite until time.end = {times[-1]:g}" if somewhere.size else "is finite in no state"
+        names = ", ".join(fields[j].name for j in block)
+        raise ConfigError(f"model.fields.{fields[i].name}.mobility", f"the mobility matrix of {names} {when}")
 
     def at(place: int) -> str:
         when, which = divmod(int(np.flatnonzero(good)[place]), shape[1])

@@ -17,7 +17,7 @@ from .parameters import TIME
 
 if TYPE_CHECKING:
     from ..grid import Grid
-    from .energy import EnergyModel, Reader
+    from .energy import EnergyModel, OrderParameter, Reader
 
 #: Name of a wall -> its axis and side, as meshes of boxes name them (MOOSE's GeneratedMesh).
 WALLS = {"left": (0, 0), "right": (0, 1), "bottom": (1, 0), "top": (1, 1), "back": (2, 0), "front": (2, 1)}
@@ -166,16 +166,23 @@ def check(model: EnergyModel, grid: Grid, given: Mapping[str, Mapping[str, Any]]
     for i, (f, _) in enumerate(model.components):
         key = f"model.fields.{f.name}.walls"
         lifting.check_seams(i, key)
-        if lifting.values[i] != 0 and (f.values.get("operator") is not None or f.values.get("eigenstrain") is not None):
-            name = "operator" if f.values.get("operator") is not None else "eigenstrain"
+        if lifting.values[i] != 0 and (told := _elsewhere(f)):
             raise ConfigError(
-                key, f"holds values or slopes of a field with an {name}, whose energy is known in modes alone",
+                key, f"holds values or slopes of a field with {told}",
                 "fluxes, wall energies and angles can stand beside it",
             )  # fmt: skip
     lifting.check_values()
     for i, (f, _) in enumerate(model.components):
         if f.values.get("walls") is not None:
             lifting.check_made(i, f.name)
+
+
+def _elsewhere(f: OrderParameter) -> str:
+    """What a field has that knows only the part of it in modes, without what walls bring in; nothing if it has none."""
+    for name in ("operator", "eigenstrain"):
+        if f.values.get(name) is not None:
+            return f"an {name}, whose energy is known in modes alone"
+    return "" if f.anisotropy is None else "a kappa that depends on the normal, which is that of the field in modes"
 
 
 def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Given) -> None:

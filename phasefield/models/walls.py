@@ -234,6 +234,10 @@ class Lifting:
                     rate += missing * self._layer(wall) if missing != 0 else 0
         return None if rate == 0 else rate
 
+    def gradient(self, i: int, axis: int) -> sp.Expr:
+        """dw/dx along an axis."""
+        return sp.expand(sp.diff(self.values[i], _X[axis]))
+
     def slope(self, i: int, axis: int) -> sp.Expr:
         """dm/dx along an axis."""
         return sp.expand(sp.diff(self.potentials[i], _X[axis]))

@@ -12,6 +12,7 @@ import pytest
 from verify import field_values, run, specify
 
 import phasefield as pf
+from phasefield import api
 from phasefield.models import Amplification
 from phasefield.simulation import Simulation
 
@@ -98,3 +99,14 @@ def test_a_later_end_is_told_where_steps_were_made_for_an_earlier_one(
         caplog.clear()
         pf.resume(tmp_path / name, "time.end=2")
         assert ("time.end was 1 when this run began" in caplog.text) == moves
+
+
+def test_times_that_differ_by_round_off_are_one(tmp_path: Path) -> None:
+    """3 times 0.1 is not 0.3 in binary numbers: no step of what is between them, which would end what steps know of the past."""
+    made = api.run(
+        "model=allen_cahn", "grid.shape=[8]", "time.end=0.4", "output.every={times: [0.3]}", "output.history=0.1",
+        "output.picture=false", "device=cpu", "threads.cpu=1", f"output.dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    times = made.history.time.values
+    assert made.fields.time.values.tolist() == [0.0, 0.3, 0.4]
+    assert np.diff(times).min() > 1e-6

@@ -169,6 +169,8 @@ def test_resuming_gives_the_same_bits(mixture: Specify) -> None:
             "has 0.5 for b, and that of b has 0.4 for a; a mobility matrix is symmetric",
         ),
         (("{a: 1, b: 1 + a}", "1"), r"at a = .*, where the run may come, with the eigenvalue -"),
+        (("{a: 1, b: sqrt(a - 100)}", "1"), "matrix of a, b is finite in no state"),
+        (("{a: 1, b: sqrt(1 - t)/10}", "1"), "matrix of a, b does not stay finite until time.end = 20"),
         (("{b: 0.5}", "1"), "has no entry for a itself"),
         (("{a: 1, c: 0.5}", "1"), "is for c"),
         (("{a: 1, b: 0.1}", "[1, 2]"), "has one mobility per axis; give a single one"),
@@ -194,3 +196,22 @@ def test_a_matrix_that_becomes_indefinite_ends_the_run(mixture: Specify) -> None
     with pytest.raises(Diverged, match="mobility a that couples it to 'b' exceeds the root of both mobilities by"):
         run(sim, 20.0)
     assert np.isfinite(field_values(sim)).all()
+
+
+def test_a_coupling_of_zero_is_none(mixture: Specify) -> None:
+    fields = build_model(mixture("{a: 1, b: 0}", "0.5")).order_parameters
+    assert [f.law for f in fields] == [None, None]
+
+
+def test_a_matrix_of_numbers_keeps_its_references(tmp_path: Path) -> None:
+    """Beside a mobility that varies: rows of three fields add up to more than the largest eigenvalue, which bounds the matrix."""
+    rows = {"a": "{a: 1, b: 0.7}", "b": "{b: 1, c: 0.6}", "c": "1", "d": "1 + d**2"}
+    own = "kinetics: conserved, kappa: 0.5, initial: '0.1*cos(pi*x/4)'"
+    fields = "".join(f"  {name}: {{mobility: {law}, {own}}}\n" for name, law in rows.items())
+    path = tmp_path / "four.yaml"
+    path.write_text(f"name: four\nenergy: a**2 + b**2 + c**2 + d**2\nfields:\n{fields}")
+    sim = Simulation(specify(f"model={path}", "grid.shape=[8]", "grid.length=8", "time.end=2"))
+    before = [f.mobility for f in sim.model.order_parameters]
+    for _ in range(8):
+        sim.advance(2.0)
+    assert [f.mobility for f in sim.model.order_parameters][:3] == before[:3]

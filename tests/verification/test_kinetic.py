@@ -42,6 +42,21 @@ def test_fronts_are_as_fast_as_their_normal_says() -> None:
     assert found == pytest.approx((0.7, 1.3), rel=2e-3)
 
 
+def test_the_normal_is_that_of_what_walls_hold() -> None:
+    """A plane u = y/2 between walls of this slope has n = -e_y, and M(n) of it, though none of it is in modes."""
+    sim = Simulation(
+        specify(
+            "model=allen_cahn", "model.energy=eta**2", "model.fields.eta.kappa=0.1", "model.fields.eta.mobility=1 + n_x**2/2",
+            "model.fields.eta.walls={bottom: {slope: -0.5}, top: {slope: 0.5}}", "initial.eta=y/2", "grid.shape=[8,8]",
+            "grid.length=8", "grid.boundary=no-flux", "time.adaptive=false", "time.dt=1e-4", "time.end=1",
+        )
+    )  # fmt: skip
+    before = field_values(sim)[0].copy()
+    sim.advance(1.0)
+    found = (before - field_values(sim)[0]) / (2e-4 * before)
+    np.testing.assert_allclose(found, 1.0, rtol=1e-3)
+
+
 def test_transforms_of_a_step() -> None:
     """3 d of a phase whose gradient is taken for M, and none more where kappa has taken it."""
 
@@ -98,6 +113,10 @@ def test_resuming_gives_the_same_bits() -> None:
         (("mobility=1 + n_x/2", "boundary"), "changes with a reflection across x, along which the grid has walls"),
         (("noise=0.1", "mobility=1 + n_x/2"), "needs a constant mobility"),
         (("force=z",), "z"),
+        (
+            ("kappa=1 + n_y**4/50", "walls={left: {slope: 1}}", "boundary"),
+            "values or slopes of a field with a kappa that",
+        ),
     ],
     ids=str,
 )
