@@ -33,7 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     everything = DEVICE == "gpu" or item.config.getoption("--record-seconds")
-    if not everything and item.nodeid.removeprefix("tests/") in IN_TURNS:
+    name = item.nodeid.removeprefix("tests/")
+    if not everything and (name in IN_TURNS or turns.compiling(name)):
         item.add_marker("slow")
 
 
