@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .given import check, read
 from .term import Term
 
 if TYPE_CHECKING:
@@ -31,20 +32,14 @@ class Driving(Term):
 
     @classmethod
     def read(cls, key: str, given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
-        value = given.get("force")
-        if value is None:
-            return {"force": None}
-        parsed = reader.expressions(f"{key}.force", value, given.get("components") or 1)
-        return {"force": parsed if any(parsed) else None}
+        return {"force": read("force", key, given, reader)}
 
     def __init__(self, model: EnergyModel) -> None:
         super().__init__(model)
-        self._forces = [
-            force
-            for f in model.order_parameters
-            for force in (f.values.get("force") or (None,))
-            * (1 if len(f.values.get("force") or ()) > 1 else len(f.symbols))
-        ]
+        self._forces: list[Any | None] = []
+        for f in model.order_parameters:
+            forces = f.values.get("force") or (None,)
+            self._forces += forces if len(forces) > 1 else forces * len(f.symbols)
 
     @property
     def driven(self) -> bool:  # type: ignore[override]
@@ -55,11 +50,8 @@ class Driving(Term):
         return [force for force in self._forces if force is not None]
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
-        """The kernels would take a coordinate that the grid has not for 0."""
         for f in self.model.order_parameters:
-            for force in f.values.get("force") or ():
-                names = (symbol.name for symbol in force.free_symbols)
-                grid.check_coordinates(names, f"model.fields.{f.name}.force", str(given[f.name].get("force")))
+            check("force", f.name, given[f.name].get("force"), f.values.get("force") or (), grid)
 
     def force(self, i: int) -> Any | None:
         force = self._forces[i]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .given import check, read
 from .term import Term
 
 if TYPE_CHECKING:
@@ -26,11 +27,8 @@ class Source(Term):
 
     @classmethod
     def read(cls, key: str, given: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
-        value = given.get("source")
-        if value is None:
-            return {"source": None}
-        parsed = reader.expressions(f"{key}.source", value, given.get("components") or 1)
-        return {"source": None if not any(parsed) else parsed[0] if len(parsed) == 1 else parsed}
+        parsed = read("source", key, given, reader)
+        return {"source": parsed[0] if parsed is not None and len(parsed) == 1 else parsed}
 
     @property
     def active(self) -> bool:
@@ -41,14 +39,8 @@ class Source(Term):
         return self.active
 
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
-        """The kernels would take a coordinate that the grid has not for 0."""
         for f in self.model.order_parameters:
-            text = given[f.name].get("source")
-            texts = list(text) if isinstance(text, list | tuple) else [text]
-            for text, source in zip(texts * len(f.sources), f.sources, strict=False):  # one may serve all components
-                if source is not None:
-                    names = (symbol.name for symbol in source.free_symbols)
-                    grid.check_coordinates(names, f"model.fields.{f.name}.source", str(text))
+            check("source", f.name, given[f.name].get("source"), f.sources, grid)
 
     def source(self, i: int) -> Any | None:
         return self.model.sources[i]
