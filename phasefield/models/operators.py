@@ -16,7 +16,8 @@ import sympy as sp
 from ..errors import ConfigError, ExpressionError
 from ..grid import Grid
 from ..symbolic import Symbols, parse
-from .energy import EnergyModel, OrderParameter
+from .energy import EnergyModel
+from .fields import OrderParameter
 from .spectrum import Spectrum, wavevectors
 from .terms import Waves
 

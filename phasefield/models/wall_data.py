@@ -17,7 +17,9 @@ from .parameters import TIME
 
 if TYPE_CHECKING:
     from ..grid import Grid
-    from .energy import EnergyModel, OrderParameter, Reader
+    from .energy import EnergyModel
+    from .fields import OrderParameter
+    from .reading import Reader
 
 #: Name of a wall -> its axis and side, as meshes of boxes name them (MOOSE's GeneratedMesh).
 WALLS = {"left": (0, 0), "right": (0, 1), "bottom": (1, 0), "top": (1, 1), "back": (2, 0), "front": (2, 1)}

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ...backend import Operation
     from ...grid import Grid
     from ..anisotropy import Anisotropy
-    from ..energy import EnergyModel, OrderParameter, Reader
+    from ..energy import EnergyModel
+    from ..fields import OrderParameter
+    from ..reading import Reader
 
 
 class Gradient(Term):
