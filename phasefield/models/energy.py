@@ -23,7 +23,7 @@ from ..symbolic import Symbols, check_names, differentiate, parse
 from . import mobility as mobilities
 from . import onsager
 from . import parameters as given_parameters
-from .fields import OrderParameter
+from .fields import OrderParameter, started
 from .kinetics import KINETICS
 from .parameters import Course
 from .reading import COORDINATES, Reader
@@ -62,8 +62,10 @@ class EnergyModel:
         """The model with its parameters as they are at time ``t``; itself where none depends on it."""
         if not self.courses:
             return self
-        model = replace(self, parameters={**self.parameters, **{name: c.at(t) for name, c in self.courses.items()}})
-        kept = ("components", "kinds", "potentials", "curvatures", "hessian", "bodies")
+        parameters = {**self.parameters, **{name: c.at(t) for name, c in self.courses.items()}}
+        model = replace(self, parameters=parameters, order_parameters=tuple(f.at(t) for f in self.order_parameters))
+        own = any(f.courses for f in self.order_parameters)
+        kept = (*(() if own else ("components",)), "kinds", "potentials", "curvatures", "hessian", "bodies")
         model.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
         return model
 
@@ -218,7 +220,13 @@ class EnergyModel:
 
     def moving(self, t: float) -> dict[str, float]:
         """Those of `scalars` that depend on time, at time ``t``."""
-        return {f"par_{name}": course.at(t) for name, course in self.courses.items()}
+        found = {f"par_{name}": course.at(t) for name, course in self.courses.items()}
+        for i, f in enumerate(self.order_parameters):
+            for key in f.courses:
+                value = f.at(t).values[key]
+                parts = zip("xyz", value, strict=False) if isinstance(value, tuple) else ()
+                found |= {f"{key}_{axis}_{i}": part for axis, part in parts} or {f"{key}_{i}": value}
+        return found
 
     def scalar(self, name: str, i: int) -> sp.Symbol:
         """Kernel argument that holds a number of component ``i``: mobility, kappa, stabilizer, ..., the same all over a field."""
@@ -303,8 +311,18 @@ class EnergyModel:
             mobility, law = mobilities.read(at, own, kinetics, reader)
             rows[item["name"]] = {o: (sp.sympify(reader.law(at, m, signed=True)), str(m)) for o, m in cross.items()}
             values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
+            values, own_courses = started(values)
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
-            built.append(OrderParameter(item["name"], kinetics, mobility, components, values, law=law, **about))
+            f = OrderParameter(
+                item["name"], kinetics, mobility, components, values, law=law, courses=own_courses, **about
+            )
+            built.append(f)
+            if taken := sorted(f.named_courses.keys() & set(parameters)):
+                raise ConfigError(
+                    f"model.parameters.{taken[0]}", f"is what {key} calls a number of its own", "rename it"
+                )
+            courses |= f.named_courses
+            start |= {name: course.at(0.0) for name, course in f.named_courses.items()}
         kept = {k: v for term in TERMS for k, v in term.configure(settings or {}, axes, reader).items()}
         moving = {name: course for term in TERMS for name, course in term.courses(kept).items()}
         courses |= moving

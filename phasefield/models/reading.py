@@ -49,7 +49,7 @@ class Reader:
             raise ConfigError(
                 key,
                 f"depends on time by the parameter {moving[0]}, and is part of what schemes integrate exactly, a constant",
-                "parameters in t may stand in model.energy, and in mobility and source of model.fields.F",
+                "parameters in t may stand in model.energy, and in kappa, operator, mobility and source of model.fields.F",
             )
         return expr
 
@@ -123,7 +123,7 @@ class Reader:
         """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""
         from .operators import read  # which evaluates models
 
-        return self._constant(key, read(key, str(value), self._parameters))
+        return read(key, str(value), self._parameters)
 
     def law(self, key: str, value: Any, signed: bool = False) -> float | sp.Expr:
         """A finite number, >= 0 unless it may have a sign, or an expression in the fields, t and the parameters, with those that
