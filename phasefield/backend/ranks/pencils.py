@@ -1,6 +1,7 @@
 """Pencils: slabs that several ranks share, where there are more ranks than rows (three dimensions).
 
-Of cells a rank has a share of axes 0 and 1, of modes one of axes 1 and 2; while axis 1 is transformed, one of axes 0 and 2. So a transform has two exchanges, the first among the ranks of a slab and the second among those with the same share of each.
+Of cells a rank has a share of axes 0 and 1, of modes one of axes 1 and 2; while axis 1 is transformed, one of axes 0 and 2.
+So a transform has two exchanges, the first among the ranks of a slab and the second among those with the same share of each.
 """
 
 from __future__ import annotations
