@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..codegen import Kernel, embedded, loop_source, table_scalars
+from ..codegen import Kernel, embedded, loop_source, profiled, table_scalars
 from . import cache
 from .layout import Layout
 from .workers import address, native
@@ -21,6 +21,8 @@ def mirrored(kernel: Kernel, layout: Layout) -> bool:
 
 def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:
     outer, rows, length = layout.extent(kernel.space)
+    if kernel.space == "real":
+        return values, 1, 1, max(outer, rows, length)
     return values, outer // 2 + 1, rows // 2 + 1, length
 
 
@@ -32,10 +34,12 @@ class LoopKernel:
     def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
         self.kernel = kernel
         table = mirrored(kernel, layout)
-        kernel = embedded(kernel, layout.places, layout.parts)
+        kernel = profiled(embedded(kernel, layout.places, layout.parts))
         from .intrinsics import BITS, IMPORTS  # not before there is something to compile: numba takes its time to come
 
-        self.source = IMPORTS + (BITS if kernel.whites else "") + loop_source(kernel, layout.parts, dtype, table)
+        self.source = (
+            IMPORTS + (BITS if kernel.whites else "") + loop_source(kernel, layout.parts, dtype, table, layout.places)
+        )
         module = cache.load(self.source, kernel.name)
         self.address: int = module.entry.address
         self._extent = layout.extent(kernel.space)
@@ -54,10 +58,15 @@ class LoopKernel:
         self._put = struct.Struct(f"{len(kernel.scalars)}d").pack_into
         self._given: list[float] | None = None
         self._filled: list[float] | None = None
-        self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
+        # Functions along an axis are so little work that they are not worth a phase, which would part passes that go together.
+        along = kernel.space == "real"
+        self._fill: Callable[[int, int, int], None] | None = (
+            module.tabulate.ctypes if module.TABULATED and along else None
+        )
+        self.tabulate: int | None = module.tabulate.address if module.TABULATED and not along else None
         self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
         self.table_indices = self._table.shape[1]
-        filling = set(table_scalars(kernel)) if table else set()
+        filling = set(table_scalars(kernel)) if table or self._fill else set()
         self._filling = [place for place, name in enumerate(self._names) if name in filling]
 
     @property
@@ -72,7 +81,7 @@ class LoopKernel:
     def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What the entry finds at its last argument."""
         words = [*self._extent, *self._buffer]
-        for array in arrays:
+        for array in arrays or [self._scalars] * len(self.kernel.arrays):  # a table is filled from no array
             words += [address(array), array.strides[0]]
         for axis in self._axes:
             words += [address(axis), len(axis)]
@@ -86,12 +95,14 @@ class LoopKernel:
             return False
         self._put(self._scalars.data, 0, *given)
         self._given = given
-        if self.tabulate is None:
+        if self.tabulate is None and self._fill is None:
             return False
         # The step that noise is keyed by changes every time and leaves the table alone.
         filled = [given[place] for place in self._filling]
         stale, self._filled = filled != self._filled, filled
-        return stale
+        if stale and self._fill is not None:
+            self._fill(0, 1, address(self.context([])))
+        return stale and self.tabulate is not None
 
     @property
     def partial(self) -> np.ndarray:

@@ -26,13 +26,15 @@ from .printing import (
     printed,
     slope_of,
 )
+from .profiles import coordinate
 
 
-def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) -> str:
+def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, places: Sequence[int] = (0, 1, 2)) -> str:
     """Python source for numba of ``entry(lo, hi, context)``, which visits outermost indices ``lo`` to ``hi``.
 
     With ``mirror``, modes (+-i, +-j, k) have the same k2, and what contains exponentials comes from a table over the first
-    quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``.
+    quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``. In cells the
+    table holds functions of one coordinate along their axes, each in a row of its own, and is filled in one call.
 
     Two names are left to whoever loads it: ``pointer``, which makes a pointer of an address, and ``NoAlias``, the compiler of
     functions whose arrays do not overlap; two more with noise, ``bits_of`` a float as an integer and the ``number_of`` such bits.
@@ -45,6 +47,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
         dtype: ``float64`` or ``float32``.
         mirror: whether the outermost spectral axis (and the second of three) has positive and negative wavenumbers.
+        places: buffer axis of every axis of the grid.
     """
     code = lower(kernel)
     parts = parts if kernel.space == "spectral" else 1
@@ -76,7 +79,7 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
     if kernel.whites:
         out += loop_white(parts, dtype)
-    tabulated = code.exponentials if mirror else []
+    tabulated = _tabulated(kernel, code, mirror, places)
     out.append(f"TABULATED = {len(tabulated)}")
     if tabulated:
         fill = _function(kernel, "fill", 0, 0, tabulated, _table_loops(kernel, code, tabulated))
@@ -84,6 +87,14 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     functions, calls = _group_functions(kernel, code, parts, tabulated)
     out += [*functions, *_entry(kernel, "entry", tabulated, calls)]
     return "\n".join(out) + "\n"
+
+
+def _tabulated(kernel: Kernel, code: Lowered, mirror: bool, places: Sequence[int]) -> dict[str, int | None]:
+    """The shared values that are read from a table, with the buffer axis that they are along; None of those per mode."""
+    if kernel.space == "real":
+        found = {name: coordinate(e) for name, e in code.coefficients.items()}
+        return {name: places[axis] for name, axis in found.items() if axis < len(places)}
+    return dict.fromkeys(code.exponentials if mirror else [])
 
 
 def table_values(kernel: Kernel) -> int:
@@ -94,7 +105,7 @@ def table_values(kernel: Kernel) -> int:
 def table_scalars(kernel: Kernel) -> list[str]:
     """The scalars that what `loop_source` tabulates depends on."""
     code = lower(kernel)
-    needed = code.behind(code.exponentials)
+    needed = code.behind(list(code.coefficients) if kernel.space == "real" else code.exponentials)
     return [name for name in kernel.scalars if name in needed]
 
 
@@ -107,7 +118,7 @@ def _columns(kernel: Kernel) -> list[tuple[str, int]]:
 class _Context:
     """Where the integers at ``at`` are that a compiled loop is given, see `loop_source`."""
 
-    def __init__(self, kernel: Kernel, tabulated: Sequence[str]) -> None:
+    def __init__(self, kernel: Kernel, tabulated: Mapping[str, int | None]) -> None:
         self.kernel, self.tabulated = kernel, tabulated
         self.axes = 6 + 2 * len(kernel.arrays)
         self.scalars = self.axes + 2 * len(kernel.axis_arrays)
@@ -125,14 +136,14 @@ class _Context:
             out[axis] = f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})"
         out |= {name: f"scalars[{index}]" for index, name in enumerate(self.kernel.scalars)}
         out["partial"] = f"carray(pointer(at[{self.partial}]), ({len(self.kernel.reductions)}, at[0]), DOUBLE)"
-        sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])"
-        for index, value in enumerate(self.tabulated):
+        for index, (value, along) in enumerate(self.tabulated.items()):
+            sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])" if along is None else f"(at[{along}],)"
             out[f"table_{value}"] = f"carray(pointer(at[{self.table}] + {index}*at[{self.stride}]), {sizes}, R)"
         return out
 
 
 def _function(
-    kernel: Kernel, name: str, columns: int, results: int, tabulated: Sequence[str], body: Sequence[str]
+    kernel: Kernel, name: str, columns: int, results: int, tabulated: Mapping[str, int | None], body: Sequence[str]
 ) -> list[str]:
     """``name``, loops over arrays ``all_q0`` ..., and ``name_at``, which finds them: ``given`` holds place and component of every
     array, then the rows of the results.
@@ -162,7 +173,7 @@ def _function(
     ]
 
 
-def _entry(kernel: Kernel, name: str, tabulated: Sequence[str], calls: Sequence[str]) -> list[str]:
+def _entry(kernel: Kernel, name: str, tabulated: Mapping[str, int | None], calls: Sequence[str]) -> list[str]:
     """The function with C's calling convention."""
     context = _Context(kernel, tabulated)
     return [
@@ -188,16 +199,26 @@ def _shared(kernel: Kernel, code: Lowered, wanted: Sequence[str], pad: str) -> l
     return [f"{pad}{s} = {combine(s)}" for s in kernel.axis_symbols if s in needed] + lines
 
 
-def _table_loops(kernel: Kernel, code: Lowered, tabulated: Sequence[str]) -> list[str]:
+def _table_loops(kernel: Kernel, code: Lowered, tabulated: Mapping[str, int | None]) -> list[str]:
+    if kernel.space == "real":
+        return [line for name, axis in tabulated.items() for line in _along(kernel, code, name, axis or 0)]
     pad = " " * 12
     out = ["    for i in range(lo, hi):", "        for j in range(rows//2 + 1):"]
     out += [f"{pad}line_{name} = table_{name}[i, j]" for name in tabulated]
-    out += [f"{pad}for k in range(length):", *_shared(kernel, code, tabulated, pad + "    ")]
+    out += [f"{pad}for k in range(length):", *_shared(kernel, code, list(tabulated), pad + "    ")]
     return out + [f"{pad}    line_{name}[k] = {name}" for name in tabulated]
 
 
+def _along(kernel: Kernel, code: Lowered, name: str, axis: int) -> list[str]:
+    """A loop along an axis that fills the row of a function of its coordinate."""
+    index, pad = "ijk"[axis], " " * 8
+    out = [f"    {other} = 0" for other in "ijk" if other != index]
+    out += [f"    for {index} in range(table_{name}.size):", *_shared(kernel, code, [name], pad)]
+    return [*out, f"{pad}table_{name}[{index}] = {name}"]
+
+
 def _group_functions(
-    kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]
+    kernel: Kernel, code: Lowered, parts: int, tabulated: Mapping[str, int | None]
 ) -> tuple[list[str], list[str]]:
     """Functions of the groups, and the statements that run them. Groups that differ in nothing but the components and the results
     they are about, as those of like components do, share a function: twenty order parameters compile like one.
@@ -229,7 +250,7 @@ def _loops(
     kernel: Kernel,
     code: Lowered,
     parts: int,
-    tabulated: Sequence[str],
+    tabulated: Mapping[str, int | None],
     group: Group,
     columns: Sequence[tuple[str, int]],
 ) -> list[str]:
@@ -248,17 +269,21 @@ def _loops(
     derivatives = sorted({call for e in finals for call in e.atoms(Derivative)}, key=sp.default_sort_key)
     pad = " " * 8
     out = ["    for i in range(lo, hi):"]
+    mine = {name: axis for name, axis in tabulated.items() if name in group.wanted}
+    out += [f"{pad}{name} = table_{name}[i]" for name, axis in mine.items() if axis == 0]
     out += [f"{pad}sum{r} = {STARTS[op]}" for r, (_, op, _) in enumerate(group.reductions)]
     out.append(f"{pad}for j in range(rows):")
     pad += "    "
-    mine = [name for name in tabulated if name in group.wanted]
-    out += [f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]" for name in mine]
+    out += [f"{pad}{name} = table_{name}[j]" for name, axis in mine.items() if axis == 1]
+    modal = [name for name, axis in mine.items() if axis is None]
+    out += [f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]" for name in modal]
     out += [f"{pad}row_q{q} = all_q{q}[i, j]" for q in range(len(columns))]
     if parts == 1:
         out += [f"{pad}row_{_named(call, names)} = {_partner_row(call, names)}" for call in derivatives]
     out.append(f"{pad}for k in range(length):")
     pad += "    "
-    out += [f"{pad}{name} = line_{name}[k]" for name in mine]
+    out += [f"{pad}{name} = line_{name}[k]" for name in modal]
+    out += [f"{pad}{name} = table_{name}[k]" for name, axis in mine.items() if axis == 2]
     out += _shared(kernel, code, sorted(group.wanted - set(tabulated)), pad)
     for w, name in enumerate(whites.values()):
         targets = ", ".join(f"{name}_{part}" for part in range(parts))
