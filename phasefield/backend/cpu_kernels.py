@@ -1,4 +1,4 @@
-"""Kernels compiled by numba."""
+"""Kernels compiled for the CPU."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..codegen import Kernel, embedded, loop_source, table_scalars
-from . import cache
+from ..codegen import Kernel, embedded, loop_source, table_scalars, table_values
+from . import compiler
 from .layout import Layout
 from .workers import address, native
 
@@ -25,7 +25,7 @@ def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, 
 
 
 class LoopKernel:
-    """A kernel compiled by numba for one layout; compiled code is kept in the cache folder."""
+    """A kernel compiled for one layout; compiled code is kept in the cache folder."""
 
     language = "py"
 
@@ -33,11 +33,9 @@ class LoopKernel:
         self.kernel = kernel
         table = mirrored(kernel, layout)
         kernel = embedded(kernel, layout.places, layout.parts)
-        from .intrinsics import BITS, IMPORTS  # not before there is something to compile: numba takes its time to come
-
-        self.source = IMPORTS + (BITS if kernel.whites else "") + loop_source(kernel, layout.parts, dtype, table)
-        module = cache.load(self.source, kernel.name)
-        self.address: int = module.entry.address
+        self.source = loop_source(kernel, layout.parts, dtype, table)
+        entries = compiler.load(self.source, kernel.name)
+        self.address = entries["entry"]
         self._extent = layout.extent(kernel.space)
         self.indices = self._extent[0]
         self._buffer = layout.lengths(kernel.space)
@@ -54,8 +52,8 @@ class LoopKernel:
         self._put = struct.Struct(f"{len(kernel.scalars)}d").pack_into
         self._given: list[float] | None = None
         self._filled: list[float] | None = None
-        self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
-        self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
+        self.tabulate = entries.get("tabulate")
+        self._table = np.empty(table_shape(kernel, layout, table_values(kernel) if table else 0), dtype)
         self.table_indices = self._table.shape[1]
         filling = set(table_scalars(kernel)) if table else set()
         self._filling = [place for place, name in enumerate(self._names) if name in filling]
