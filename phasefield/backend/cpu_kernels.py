@@ -1,16 +1,20 @@
-"""Kernels compiled by numba."""
+"""Kernels compiled for the CPU."""
 
 from __future__ import annotations
 
+import ctypes
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..codegen import Kernel, embedded, loop_source, profiled, table_scalars
-from . import cache
+from ..codegen import Kernel, embedded, loop_source, profiled, table_scalars, table_values
+from . import compiler
 from .layout import Layout
 from .workers import address, native
+
+#: An entry, to be called from Python.
+_FILL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 def mirrored(kernel: Kernel, layout: Layout) -> bool:
@@ -27,7 +31,7 @@ def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, 
 
 
 class LoopKernel:
-    """A kernel compiled by numba for one layout; compiled code is kept in the cache folder."""
+    """A kernel compiled for one layout; compiled code is kept in the cache folder."""
 
     language = "py"
 
@@ -35,13 +39,9 @@ class LoopKernel:
         self.kernel = kernel
         table = mirrored(kernel, layout)
         kernel = profiled(embedded(kernel, layout.places, layout.parts))
-        from .intrinsics import BITS, IMPORTS  # not before there is something to compile: numba takes its time to come
-
-        self.source = (
-            IMPORTS + (BITS if kernel.whites else "") + loop_source(kernel, layout.parts, dtype, table, layout.places)
-        )
-        module = cache.load(self.source, kernel.name)
-        self.address: int = module.entry.address
+        self.source = loop_source(kernel, layout.parts, dtype, table, layout.places)
+        entries = compiler.load(self.source, kernel.name)
+        self.address = entries["entry"]
         self._extent = layout.extent(kernel.space)
         self.indices = self._extent[0]
         self._buffer = layout.lengths(kernel.space)
@@ -59,12 +59,10 @@ class LoopKernel:
         self._given: list[float] | None = None
         self._filled: list[float] | None = None
         # Functions along an axis are so little work that they are not worth a phase, which would part passes that go together.
-        along = kernel.space == "real"
-        self._fill: Callable[[int, int, int], None] | None = (
-            module.tabulate.ctypes if module.TABULATED and along else None
-        )
-        self.tabulate: int | None = module.tabulate.address if module.TABULATED and not along else None
-        self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
+        tabulate, along = entries.get("tabulate"), kernel.space == "real"
+        self._fill = _FILL(tabulate) if tabulate is not None and along else None
+        self.tabulate = None if along else tabulate
+        self._table = np.empty(table_shape(kernel, layout, table_values(kernel, table, layout.places)), dtype)
         self.table_indices = self._table.shape[1]
         filling = set(table_scalars(kernel)) if table or self._fill else set()
         self._filling = [place for place, name in enumerate(self._names) if name in filling]

@@ -1,4 +1,4 @@
-"""A kernel as a Python loop for numba, parallel over the outermost index by the caller."""
+"""A kernel as a loop in the language of `phasefield.backend.compiler`, parallel over the outermost index by the caller."""
 
 from __future__ import annotations
 
@@ -30,14 +30,11 @@ from .profiles import coordinate
 
 
 def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, places: Sequence[int] = (0, 1, 2)) -> str:
-    """Python source for numba of ``entry(lo, hi, context)``, which visits outermost indices ``lo`` to ``hi``.
+    """Source of ``entry(lo, hi, context)``, which visits outermost indices ``lo`` to ``hi``.
 
     With ``mirror``, modes (+-i, +-j, k) have the same k2, and what contains exponentials comes from a table over the first
     quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``. In cells the
     table holds functions of one coordinate along their axes, each in a row of its own, and is filled in one call.
-
-    Two names are left to whoever loads it: ``pointer``, which makes a pointer of an address, and ``NoAlias``, the compiler of
-    functions whose arrays do not overlap; two more with noise, ``bits_of`` a float as an integer and the ``number_of`` such bits.
 
     ``context`` is the address of 64-bit integers: the lengths of the visited index space; the last three lengths of every
     buffer; address of every array and bytes between its components; address and length of every axis array; addresses of the
@@ -51,19 +48,10 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, pl
     """
     code = lower(kernel)
     parts = parts if kernel.space == "spectral" else 1
-    known = {**ELEMENTARY, "inf": "INFINITY", "sqrt": "SQRT"}
+    elementary = {**ELEMENTARY, "inf": "INFINITY", "sqrt": "SQRT"}
     out: list[str] = [
-        f"from math import {', '.join(f'{name} as {text}' for name, text in known.items())}",
-        "",
-        "from numba import carray, cfunc, int32, int64, njit, void",
-        f"from numpy import array, float64 as DOUBLE, {dtype} as R",
-        "",
-        # NaN must survive every select, so reordering is allowed but assuming finite values is not.
-        "FAST = {'contract', 'reassoc', 'nsz', 'arcp'}",
-        # Everything goes into the entry: of a function that stands alone, a process that has just compiled it would run another
-        # version than one that takes the entry from the cache, and a resumed run would differ in its last bits.
-        "OPTIONS = dict(no_cpython_wrapper=True, no_cfunc_wrapper=True, nogil=True, forceinline=True, fastmath=FAST,",
-        "               error_model='numpy')",
+        f"R, DOUBLE = {dtype}, float64",
+        f"{', '.join(elementary.values())} = {', '.join(elementary)}",
         "",
     ]
     helpers = {
@@ -76,11 +64,10 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, pl
     for n in power_closure(code.powers):
         helpers[f"POW{n}(x)"] = power_chain(n)
     for head, body in helpers.items():
-        out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
+        out += [f"def {head}:", f"    return {body}", ""]
     if kernel.whites:
         out += loop_white(parts, dtype)
     tabulated = _tabulated(kernel, code, mirror, places)
-    out.append(f"TABULATED = {len(tabulated)}")
     if tabulated:
         fill = _function(kernel, "fill", 0, 0, tabulated, _table_loops(kernel, code, tabulated))
         out += [*fill, *_entry(kernel, "tabulate", tabulated, ["fill_at(lo, hi, at, at)"])]
@@ -97,9 +84,9 @@ def _tabulated(kernel: Kernel, code: Lowered, mirror: bool, places: Sequence[int
     return dict.fromkeys(code.exponentials if mirror else [])
 
 
-def table_values(kernel: Kernel) -> int:
-    """How many values per mode `loop_source` tabulates with ``mirror``."""
-    return len(lower(kernel).exponentials)
+def table_values(kernel: Kernel, mirror: bool, places: Sequence[int]) -> int:
+    """How many values `loop_source` tabulates."""
+    return len(_tabulated(kernel, lower(kernel), mirror, places))
 
 
 def table_scalars(kernel: Kernel) -> list[str]:
@@ -133,12 +120,12 @@ class _Context:
         out = {"outer": "at[0]", "rows": "at[1]", "length": "at[2]"}
         for index, axis in enumerate(self.kernel.axis_arrays):
             place, kind = self.axes + 2 * index, "int32" if is_index(axis) else "R"
-            out[axis] = f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})"
+            out[axis] = f"array_at(at[{place}], (at[{place + 1}],), {kind})"
         out |= {name: f"scalars[{index}]" for index, name in enumerate(self.kernel.scalars)}
-        out["partial"] = f"carray(pointer(at[{self.partial}]), ({len(self.kernel.reductions)}, at[0]), DOUBLE)"
+        out["partial"] = f"array_at(at[{self.partial}], ({len(self.kernel.reductions)}, at[0]), DOUBLE)"
         for index, (value, along) in enumerate(self.tabulated.items()):
             sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])" if along is None else f"(at[{along}],)"
-            out[f"table_{value}"] = f"carray(pointer(at[{self.table}] + {index}*at[{self.stride}]), {sizes}, R)"
+            out[f"table_{value}"] = f"array_at(at[{self.table}] + {index}*at[{self.stride}], {sizes}, R)"
         return out
 
 
@@ -148,27 +135,25 @@ def _function(
     """``name``, loops over arrays ``all_q0`` ..., and ``name_at``, which finds them: ``given`` holds place and component of every
     array, then the rows of the results.
 
-    Arrays are arguments of the loops because only of arguments can a compiler be told that they do not overlap, but integers are
-    what is handed on: numba takes long over calls with many arguments.
+    Arrays are arguments of the loops because only of arguments can a compiler be told that they do not overlap.
     """
     context = _Context(kernel, tabulated)
     known = context.everything()
     arrays, places = [f"all_q{q}" for q in range(columns)], [f"place{r}" for r in range(results)]
     values = [
-        f"carray(pointer(at[given[{2 * q}]] + given[{2 * q + 1}]*at[given[{2 * q}] + 1]), (at[3], at[4], at[5]), R)"
+        f"array_at(at[given[{2 * q}]] + given[{2 * q + 1}]*at[given[{2 * q}] + 1], (at[3], at[4], at[5]), R)"
         for q in range(columns)
     ]
     values += [f"given[{2 * columns + r}]" for r in range(results)]
     return [
         "",
-        "@njit(pipeline_class=NoAlias, **OPTIONS)",
+        "@loop",
         f"def {name}({', '.join(['lo', 'hi', *arrays, *places, *known])}):",
         *(f"    {s} = R({s})" for s in kernel.scalars),
         *body,
         "",
-        "@njit(**OPTIONS)",
         f"def {name}_at(lo, hi, at, given):",
-        f"    scalars = carray(pointer(at[{context.scalars}]), ({len(kernel.scalars)},), DOUBLE)",
+        f"    scalars = array_at(at[{context.scalars}], ({len(kernel.scalars)},), DOUBLE)",
         f"    {name}({', '.join(['lo', 'hi', *values, *known.values()])})",
     ]
 
@@ -178,9 +163,9 @@ def _entry(kernel: Kernel, name: str, tabulated: Mapping[str, int | None], calls
     context = _Context(kernel, tabulated)
     return [
         "",
-        "@cfunc(void(int64, int64, int64), cache=True)",
+        "@entry",
         f"def {name}(lo, hi, context):",
-        f"    at = carray(pointer(context), ({context.length},), int64)",
+        f"    at = array_at(context, ({context.length},), int64)",
         f"    partial = {context.everything()['partial']}",
         *(f"    {call}" for call in calls),
     ]
@@ -238,10 +223,10 @@ def _group_functions(
         groups.setdefault(body, []).append(given + [call.component for call in _whites(kernel, group)])
     calls: list[str] = []
     if rows:
-        functions += ["", f"START = array([{', '.join(STARTS[r.op] for r in kernel.reductions.values())}])"]
+        functions += ["", f"START = [{', '.join(STARTS[r.op] for r in kernel.reductions.values())}]"]
         calls += [f"for r in range({len(rows)}):", "    for i in range(lo, hi):", "        partial[r, i] = START[r]"]
     for number, table in enumerate(groups.values()):
-        functions += ["", f"GIVEN{number} = array({table}, 'int64')"]
+        functions += ["", f"GIVEN{number} = {table}"]
         calls += [f"for g in range({len(table)}):", f"    group{number}_at(lo, hi, at, GIVEN{number}[g])"]
     return functions, calls
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ def white_symbol(call: White) -> sp.Symbol:
     return sp.Symbol(f"white_{call.component}", real=True)
 
 
+@functools.lru_cache(maxsize=4)  # whoever writes a kernel asks for this more than once
 def lower(kernel: Kernel) -> Lowered:
     """Common subexpressions out, phi functions expanded."""
     whites = {call: white_symbol(call) for call in kernel.whites}
