@@ -193,7 +193,7 @@ class Slab(CpuVoxelOperators):
         n0, n1, _ = self._layout.lengths("spectral")
         context = self.green_context(self._modes[None], (n0, n1, len(self.weight)), medium, plans.width, tiles)
         operator = self._loops.green
-        middle = [native().KERNEL, operator.address, address(context.words), plans.width, tiles * plans.width]
+        middle = [native().KERNEL, operator, address(context.words), plans.width, tiles * plans.width]
         down, up = (transform("columns", forward, self.components, self._modes) for forward in (True, False))
         span, width, kept = plans.span, plans.width * self._layout.parts, (w, medium, context, operator)
         rows = plans.operation("rows", True, native().TRANSFORM, 1)[1]
