@@ -153,7 +153,8 @@ def plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:
     """Plans with the wisdom kept for this very problem, so that every process that shares a cache runs the same plan.
 
     Measured plans differ from process to process and with them the last bits of the result; the first process to finish
-    planning publishes its wisdom and all others, also those that were planning meanwhile, adopt it.
+    planning publishes its wisdom and all others, also those that were planning meanwhile, adopt it. It is on the disk before any
+    result counts on it, so that a run goes on with it after a power cut.
     """
     path = cache.cache_folder() / "fftw" / f"{key}.wisdom"
     before = pyfftw.export_wisdom()
@@ -164,7 +165,7 @@ def plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:
             mine = repr(pyfftw.export_wisdom()).encode()
             try:
                 _drop_damaged(path)
-                cache.publish(path.parent, path.name, mine)
+                cache.publish(path.parent, path.name, mine, lasting=True)
                 if path.read_bytes() == mine:
                     return plans
             except OSError as error:
