@@ -19,6 +19,7 @@ from .initial import Sample, slabs
 from .integrators import SCHEMES, AdaptiveSteps, Carry, FixedSteps, Integrator, NoWay
 from .models import (
     Curvature,
+    Defined,
     SpectralSplit,
     Stabilizer,
     below,
@@ -188,9 +189,10 @@ class Simulation:
             sample = Sample(Grid((1,), (1.0,), ("periodic",)), components)
             sample.add(slice(0, 1), np.zeros((components, 1)))
             return state, sample
-        rows = initial_of(self.spec, self.model, self.grid)
+        rows, defined = initial_of(self.spec, self.model, self.grid), Defined(self.model, self.grid)
         for slab in slabs(self.grid):
             values = rows(slab)
+            defined.check(values, slab)
             sample.add(slab, values)
             put_cells(self.backend, self.layout, state, slab, values / self.grid.norm)
         return state, sample
@@ -316,7 +318,9 @@ class Simulation:
         """What S has to cover from time ``t`` to the end, with the parameters on their way."""
         courses = list(self.model.courses.values())
         times = telling(courses, t, max(t, self.spec.time.end)) if courses else [t]
-        found = [Stabilizer(self.model.at(when), self.scheme.margin)(cells) for when in times]
+        forced = np.linspace(t, max(t, self.spec.time.end), _TIMES).tolist()
+        made = (Stabilizer(self.model.at(when), self.scheme.margin, self.grid, forced) for when in times)
+        found = [stabilizer(cells) for stabilizer in made]
         visited, rest = (
             [max(s) for s in zip(*part, strict=True)]
             for part in zip(*((c.visited, c.rest) for c in found), strict=True)

@@ -29,12 +29,17 @@ _SMALL_RECORD = 256  # bytes; smaller records share chunks: a chunk's index entr
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of a record file: ``dims[0]`` is ``"time"``, the others name coordinates of the file, x, y, z last."""
+    """A variable of a record file: ``dims[0]`` is ``"time"``, the others name coordinates of the file, x, y, z last.
+
+    Attributes:
+        later: whether files of earlier versions may lack it; their runs go on without.
+    """
 
     name: str
     dims: tuple[str, ...]
     dtype: str
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    later: bool = False
 
 
 def _storage(shape: tuple[int, ...], itemsize: int, compression: int) -> dict[str, Any]:

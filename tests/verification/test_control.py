@@ -91,11 +91,16 @@ def test_what_follows_a_mobility_goes_on_with_it() -> None:
 def test_a_later_end_is_told_where_steps_were_made_for_an_earlier_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """S covers what parameters and walls do until the end, so that results are not those of a longer run to the last bit."""
+    """S covers what parameters and walls do until the end, so that results are not those of a longer run to the last bit; so does
+    the mesh of times that steps follow a source or a mobility by."""
     keys = "grid.shape=[8]", "time.end=1", "output.picture=false", "device=cpu"
     caplog.set_level(logging.INFO, "phasefield")
-    for name, law, moves in (("moving", "1+0.3*sin(t)", True), ("still", "1", False)):
-        pf.run("model=cahn_hilliard", f"model.parameters.W={law}", *keys, f"output.dir={tmp_path}/{name}")
+    laws = (
+        ("moving", "model.parameters.W=1+0.3*sin(t)", True), ("still", "model.parameters.W=1", False),
+        ("fed", "model.fields.c.source=0.1*sin(t)", True), ("slow", "model.fields.c.mobility=2+sin(t)", True),
+    )  # fmt: skip
+    for name, law, moves in laws:
+        pf.run("model=cahn_hilliard", law, *keys, f"output.dir={tmp_path}/{name}")
         caplog.clear()
         pf.resume(tmp_path / name, "time.end=2")
         assert ("time.end was 1 when this run began" in caplog.text) == moves
