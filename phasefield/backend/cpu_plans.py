@@ -71,6 +71,8 @@ class Plans:
         self.span, self._n0 = span, n0
         self._rest = n0 - (-(-n0 // span) - 1) * span
         length, *lines = layout.lengths("spectral")
+        self._apart = math.prod(lines) // layout.parts
+        lines = [layout.modes[1], lines[1]] if layout.modes[1] > 1 else [layout.parts * layout.modes[2]]
         self.columns = math.prod(lines) // layout.parts
         mode = layout.parts * self._size
         # Of several ranks each has fewer columns, and as a rule fewer threads.
@@ -99,7 +101,7 @@ class Plans:
 
     def _share(self) -> list[str]:
         """What tells a part's plans from others'."""
-        return [] if self._layout.part is None else [f"{self._n0}by{self.columns}"]
+        return [] if self._layout.part is None else [f"{self._n0}by{self.columns}of{self._apart}"]
 
     def _make(self) -> _Plans:
         plans: _Plans = {}
@@ -127,7 +129,7 @@ class Plans:
 
     def _column_plan(self, forward: bool, count: int) -> Plan:
         assert self.outer is not None
-        dimensions, repeats = [(self.outer.n, self.columns, self.columns)], [(count, 1, 1)]
+        dimensions, repeats = [(self.outer.n, self._apart, self._apart)], [(count, 1, 1)]
         if self._layout.parts == 2:
             return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE)
         kinds = [R2R_KINDS[self.outer.basis][0 if forward else 1]]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..codegen import Kernel
 from ..errors import DeviceError
 from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
@@ -80,8 +81,13 @@ class Exchange(Protocol):
     def stages(self, turn: int, forward: bool, plans: Plans) -> Sequence[Stage]:
         """The way of a component's part; by ``turn``, the number of components before, places are used in turns."""
 
-    def neighbours(self, component: np.ndarray) -> None:
-        """Brings the cells beyond the ends of this part's own."""
+    @property
+    def neighbours(self) -> Callable[[np.ndarray], None]:
+        """Brings the cells of a component beyond the ends of this part's own."""
+
+    @property
+    def neighbouring_modes(self) -> Callable[[np.ndarray], None]:
+        """The same of modes, along axes with walls that are parted."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +190,9 @@ class CpuProgram:
             if call.axis < self._layout.grid.dim and not self._layout.local(call.axis):
                 axis = self._layout.grid.names[call.axis]
                 raise DeviceError(
-                    f"{operation.kernel.name}: derivatives along {axis} with walls need modes of other ranks\n"
-                    "  run it as one process, or with ranks that share memory"
+                    f"{operation.kernel.name}: derivatives along {axis}, periodic where others have walls, need modes "
+                    "of ranks far away\n"
+                    "  exchange the axes, or run it as one process, or with ranks that share memory"
                 )
         kernel = LoopKernel(operation.kernel, self._layout.flipped(operation.flips), self._dtype)
         names = tuple(operation.arrays)
@@ -196,12 +203,23 @@ class CpuProgram:
         if operation.kernel.gradients and self._exchange is not None:
             for array, component in operation.kernel.reads:
                 pieces.append(_Move(self._exchange.neighbours, operation.names.get(array, array), component))
+        for array, component in self._reaching(operation.kernel):
+            assert self._exchange is not None
+            name = operation.names.get(array, array)
+            pieces.append(_Move(self._exchange.neighbouring_modes, name, component))
         if kernel.tabulate is not None:
             # A table is filled in a phase of its own, which has no tiles while the table is valid.
             row, tiles = self._loop(kernel.tabulate, kernel.table_indices, max(1, kernel.table_indices // TILES))
             pieces.append(_Piece(row, tiles, kernel=kernel, names=names, table=True))
         row, tiles = self._loop(kernel.address, kernel.indices, span or max(1, kernel.indices // TILES))
         return [*pieces, _Piece(row, tiles, span, kernel=kernel, names=names)]
+
+    def _reaching(self, kernel: Kernel) -> list[tuple[str, int]]:
+        """Array components of which a kernel reads modes next to a part's own."""
+        dim, layout = self._layout.grid.dim, self._layout
+        calls = [c for c in kernel.derivatives if c.axis < dim and layout.reaches(layout.places[c.axis])]
+        names = {call.array.name for call in calls}
+        return [(a, c) for a, c in kernel.reads if f"{a}@{c}" in names]
 
     def _loop(self, entry: int, indices: int, each: int) -> tuple[list[int], int]:
         return [self._native.KERNEL, entry, 0, each, indices, 0, 0, 0, 0], -(-indices // each)

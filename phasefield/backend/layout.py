@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..grid import AXIS_NAMES, Grid
+from ..grid import AXIS_NAMES, Axis, Grid
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Layout:
     With a part, what is said of extents and 1-D arrays is said of that part: of cells it is a slab of axis 0, of modes the whole
     of axis 0 and a share of another one (`cut`), so that every transform along an axis is one rank's. In three dimensions the
     slab may be parted once more, into *pencils*: of cells along axis 1, of modes along axis 2 (`across`). A buffer then has
-    room for either, one after the other, and for the two rows of cells beyond the ends of every parted axis that gradients look
-    at.
+    room for either, one after the other, and for two rows beyond the ends of every parted axis: of cells those that gradients
+    look at, of modes between walls those that derivatives do.
 
     Attributes:
         part: the share of a rank; None for all of the grid. across: the share of the slab.
@@ -134,7 +134,22 @@ class Layout:
             return self.cells[0], self.cells[1], self.row
         if space == "real":
             return self.cells[0] + 2, self.cells[1] + (2 if self.pencils else 0), self.row
+        beyond = [2 * self.reaches(place) for place in range(3)]
+        return self.modes[0], self.modes[1] + beyond[1], self.parts * self.modes[2] + beyond[2]
+
+    def used(self, space: str) -> tuple[int, int, int]:
+        """How many of these are the part's own, or padding of rows."""
+        if space == "real":
+            return self.cells[0], self.cells[1], self.row
         return self.modes[0], self.modes[1], self.parts * self.modes[2]
+
+    def reaches(self, place: int) -> bool:
+        """Whether derivatives along a buffer's axis read modes next to the part's own: between walls, where it is parted."""
+        return place in self._cuts("spectral") and self.axis_at(place).boundary != "periodic"
+
+    def axis_at(self, place: int) -> Axis:
+        """The grid's axis of a buffer's."""
+        return self.grid.axes[self.places.index(place)]
 
     def buffer_shape(self, components: int) -> tuple[int, int, int, int]:
         if self.part is None:
@@ -190,11 +205,12 @@ class Layout:
         own = part.of(len(values))
         values = values[own]
         if symbol in ("above", "below"):
-            # Behind its own rows the part has those beyond its ends, first the one above.
-            inside = (own.start <= values) & (values < own.stop)
-            return np.where(inside, values - own.start, self.cells[place] + (symbol == "below")).astype(np.int32)
+            return _here(values, own, symbol == "below")
         if symbol.removeprefix("back_") == "partner":
-            return (values - own.start).astype(np.int32)  # within the part, see `local`
+            # Next to each other, or the part's own: see `local`.
+            return (
+                _here(values, own, values < own.start) if self.reaches(place) else (values - own.start).astype(np.int32)
+            )
         return values
 
     def _numbers(self, symbol: str, place: int) -> np.ndarray:
@@ -214,8 +230,15 @@ class Layout:
         return (index * (self.modes[1] if place == 0 else 1)).astype(np.int32)
 
     def local(self, axis: int) -> bool:
-        """Whether the modes that a derivative along an axis of the grid reads are the part's own."""
-        return self.parts == 2 or self.places[axis] not in self._cuts("spectral")
+        """Whether the modes that a derivative along an axis of the grid reads are the part's own, or next to them."""
+        place = self.places[axis]
+        return self.parts == 2 or place not in self._cuts("spectral") or self.reaches(place)
+
+
+def _here(values: np.ndarray, own: slice, below: bool | np.ndarray) -> np.ndarray:
+    """Indices of the whole as those of a part: behind its own are those beyond its ends, first the one above."""
+    inside = (own.start <= values) & (values < own.stop)
+    return np.where(inside, values - own.start, own.stop - own.start + np.asarray(below, int)).astype(np.int32)
 
 
 def shares_of(grid: Grid, ranks: int) -> tuple[int, int] | None:

@@ -38,15 +38,15 @@ def asked_for() -> tuple[str, int | None]:
 def cells_way(layout: Layout) -> Way:
     """How cells lie at a rank that has a slab of them."""
     own = layout.region("real")[0]
-    return Way(layout.lengths("real"), 0, own, layout.cells[:2])
+    return Way(layout.lengths("real"), 0, own, layout.used("real"))
 
 
 def modes_way(layout: Layout) -> Way:
     """How modes lie at a rank that has a share of the axis that slabs are whole along."""
     assert layout.part is not None
     own = layout.part.of(layout.whole.modes[layout.cut])
-    lengths = layout.lengths("spectral")
-    return Way(lengths, layout.cut, own, lengths[:2], layout.parts if layout.cut == 2 else 1)
+    unit = layout.parts if layout.cut == 2 else 1
+    return Way(layout.lengths("spectral"), layout.cut, own, layout.used("spectral"), unit)
 
 
 class Exchange:
@@ -61,6 +61,7 @@ class Exchange:
     Attributes:
         places: each memory for one component, as cells or as modes.
         columns: memory for the columns of components on their way back, (component, numbers).
+        neighbours, neighbouring_modes: bring the cells, or modes, of a component beyond the ends of this part's own.
 
     Raises:
         MemoryError: there is no more.
@@ -74,7 +75,8 @@ class Exchange:
         places = 2 if largest * dtype.itemsize <= SMALL and not columns else 1
         cells, modes = [cells_way(part) for part in parts], [modes_way(part) for part in parts]
         self._swap = Swap(world.comm, machine, cells, modes, dtype, places)
-        self.places, self._halo = self._swap.places, Halo(world, layout)
+        self.places = self._swap.places
+        self.neighbours, self.neighbouring_modes = Halo(world, layout, "real"), Halo(world, layout, "spectral")
         if columns:
             window = Windows(machine.group, columns * math.prod(layout.lengths("spectral")), dtype)
             self.columns = window.own.reshape(columns, -1)
@@ -108,10 +110,6 @@ class Exchange:
             self._swap.bring(columns, component, False)
         self._swap.read(0)
 
-    def neighbours(self, component: np.ndarray) -> None:
-        """Brings the rows of cells beyond the ends of this part's own."""
-        self._halo(component)
-
     def leave(self, place: int, forward: bool, each: int) -> list[int]:
         """The native operation that copies rows (``forward``) or columns to a place, without where they come from.
 
@@ -136,31 +134,33 @@ class Exchange:
 
 
 class Halo:
-    """Brings what neighbours have beyond the ends of a part's cells: planes along axis 0, and lines along axis 1 of pencils."""
+    """Brings what neighbours have beyond the ends of a part: of cells along every parted axis, of modes where walls end it."""
 
-    def __init__(self, world: World, layout: Layout) -> None:
+    def __init__(self, world: World, layout: Layout, space: str) -> None:
         from mpi4py import MPI
 
         assert layout.part is not None
-        self._comm, self._lengths, each = world.comm, layout.lengths("real"), layout.across.ranks
+        self._comm, self._lengths, each = world.comm, layout.lengths(space), layout.across.ranks
+        first, second = (0, 1) if space == "real" else (layout.cut, 2)
+        cuts = [(first, layout.part, each), *([(second, layout.across, 1)] if layout.pencils else [])]
         self._ends: list[tuple[int, int, int, int]] = []
-        cuts = [(0, layout.part, each), *([(1, layout.across, 1)] if layout.pencils else [])]
-        for axis, part, step in cuts:
-            periodic = layout.grid.axes[axis].boundary == "periodic"
+        for place, part, step in cuts:
+            if space == "spectral" and not layout.reaches(place):
+                continue
+            periodic = layout.axis_at(place).boundary == "periodic"
             up, down = (
                 world.rank + step * ((part.rank + way) % part.ranks - part.rank)
                 if periodic or 0 <= part.rank + way < part.ranks
                 else MPI.PROC_NULL
                 for way in (1, -1)
             )
-            self._ends.append((axis, layout.cells[axis], up, down))
+            self._ends.append((place, layout.used(space)[place], up, down))
 
     def __call__(self, component: np.ndarray) -> None:
-        cells = component[: math.prod(self._lengths)].reshape(self._lengths)
-        for axis, n, up, down in self._ends:
-            lines = np.moveaxis(cells, axis, 0)
+        numbers = component[: math.prod(self._lengths)].reshape(self._lengths)
+        for place, n, up, down in self._ends:
+            lines = np.moveaxis(numbers, place, 0)
             for first, to, at, source in ((0, down, n, up), (n - 1, up, n + 1, down)):
                 arrived = np.ascontiguousarray(lines[at])
                 self._comm.Sendrecv(np.ascontiguousarray(lines[first]), to, recvbuf=arrived, source=source)
-                if not np.shares_memory(arrived, lines[at]):
-                    lines[at] = arrived
+                lines[at] = arrived

@@ -196,8 +196,8 @@ class Member:
         layout = self._layouts[number]
         lengths = layout.lengths(space)
         flat = self._objects[number][component].reshape(-1)[: math.prod(lengths)]
-        block = flat.reshape(lengths)
-        return block[: layout.cells[0], : layout.cells[1]] if space == "real" else block
+        n0, n1, n2 = layout.used(space)
+        return flat.reshape(lengths)[:n0, :n1, :n2]
 
     def fetch(
         self, number: int, component: int, space: str, low: int, high: int, into: np.ndarray | None = None

@@ -25,7 +25,7 @@ from .world import World
 
 def middle(layout: Layout) -> Lengths:
     """How numbers lie while axis 1 is transformed: rows of the slab's share, all of axis 1, columns of the pencil's share."""
-    return layout.cells[0], layout.whole.cells[1], layout.parts * layout.modes[2]
+    return layout.cells[0], layout.whole.cells[1], layout.lengths("spectral")[2]
 
 
 class PencilPlans(Plans):
@@ -70,8 +70,8 @@ class PencilPlans(Plans):
 
     def _middle_plan(self, forward: bool, count: int) -> Plan:
         layout, axis = self._layout, self._layout.grid.axes[1]
-        columns = layout.modes[2]
-        repeats = [(count, axis.n * columns, axis.n * columns), (columns, 1, 1)]
+        columns = middle(layout)[2] // layout.parts
+        repeats = [(count, axis.n * columns, axis.n * columns), (layout.modes[2], 1, 1)]
         if layout.parts == 2:
             direction = FORWARD if forward else INVERSE
             return self._plan("c2c", [(axis.n, columns, columns)], repeats, direction=direction)
@@ -107,17 +107,14 @@ class PencilExchange:
         comm, here = among(world, machine, ("share", each), pencil.rank)
         before, after = [_planes(part) for part in of_share], [_modes(part) for part in of_share]
         self._outer = Swap(comm, here, before, after, dtype, places)
-        self._count, self._halo = places, Halo(world, layout)
+        self._count = places
+        self.neighbours, self.neighbouring_modes = Halo(world, layout, "real"), Halo(world, layout, "spectral")
         self.places = [*self._inner.places, *self._outer.places]
 
     def free(self, place: int = 0) -> None:
         """Comes back when nobody reads any more what was left in a place."""
         swap = self._inner if place < self._count else self._outer
         swap.free(place % self._count)
-
-    def neighbours(self, component: np.ndarray) -> None:
-        """Brings the cells beyond the ends of this part's own."""
-        self._halo(component)
 
     def stages(self, turn: int, forward: bool, plans: Plans) -> list[Stage]:
         place = turn % self._count
@@ -145,21 +142,20 @@ class PencilExchange:
 
 def _lines(layout: Layout) -> Way:
     """Cells at a rank, of whose slab others have other lines."""
-    return Way(layout.lengths("real"), 1, layout.region("real")[1], layout.cells[:2])
+    return Way(layout.lengths("real"), 1, layout.region("real")[1], layout.used("real"))
 
 
 def _columns(layout: Layout) -> Way:
     """What is transformed along axis 1, among the ranks of a slab."""
-    lengths = middle(layout)
-    return Way(lengths, 2, layout.across.of(layout.whole.modes[2]), lengths[:2], layout.parts)
+    lengths, own = middle(layout), layout.across.of(layout.whole.modes[2])
+    return Way(lengths, 2, own, (*lengths[:2], layout.used("spectral")[2]), layout.parts)
 
 
 def _planes(layout: Layout) -> Way:
     """The same, among those that have other planes of it."""
-    lengths = middle(layout)
-    return Way(lengths, 0, layout.region("real")[0], lengths[:2])
+    return Way(middle(layout), 0, layout.region("real")[0], middle(layout))  # room for neighbours goes with it
 
 
 def _modes(layout: Layout) -> Way:
     lengths = layout.lengths("spectral")
-    return Way(lengths, 1, layout.region("spectral")[1], lengths[:2])
+    return Way(lengths, 1, layout.region("spectral")[1], (lengths[0], layout.modes[1], lengths[2]))

@@ -73,18 +73,18 @@ class Way:
 
     Attributes:
         lengths: of its memory. own: the share along the axis, of the whole. axis: which. unit: numbers of an index along it.
-        used: indices of axes 0 and 1 that are more than room for neighbours.
+        used: those of the lengths that are more than room for neighbours.
     """
 
     lengths: Lengths
     axis: int
     own: slice
-    used: tuple[int, int]
+    used: Lengths
     unit: int = 1
 
     def box(self, axis: int, share: slice, unit: int) -> Box:
         """Where what belongs to a share of another axis lies."""
-        ends = [slice(0, self.used[0]), slice(0, self.used[1]), slice(0, self.lengths[2])]
+        ends = [slice(0, self.used[0]), slice(0, self.used[1]), slice(0, self.used[2])]
         ends[axis] = slice(unit * share.start, unit * share.stop)
         return ends[0], ends[1], ends[2]
 
@@ -189,8 +189,9 @@ class Swap:
             each: outermost indices in a tile of what goes ``forth``, or numbers of every one in a tile of what goes back.
         """
         way = (self._before if forth else self._after)[self.rank]
-        line = math.prod(way.lengths[1:]) * self._size
-        table = self._kept(("leave", forth), [(0, 0, way.used[0], line, line, 1, 0, 0, line)])
+        plane = math.prod(way.lengths[1:]) * self._size
+        line = (way.used[1] * way.lengths[2] if way.used[1] > 1 else way.used[2]) * self._size
+        table = self._kept(("leave", forth), [(0, 0, way.used[0], plane, plane, 1, 0, 0, line)])
         return self._copy(table, address(self.places[place]), each, down=forth)
 
     def take(self, place: int, forth: bool, each: int, down: bool) -> list[int]:
