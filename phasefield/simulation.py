@@ -37,6 +37,7 @@ from .models.moving import References
 from .models.parameters import telling
 from .models.resolution import Resolution, resolution
 from .models.spectrum import Spectrum
+from .models.timescales import timed
 from .models.waves import WAVES
 from .nucleation import counted, nucleators
 from .observables import Factory, Observer, continuation, of_term
@@ -49,6 +50,8 @@ from .specs import RunSpec
 _LOOK = 8
 #: Steps as long as the last one over which a mobility that depends on time is looked at ahead.
 _SOON = 64
+#: What is wanted of S over what there is, from which on fixed steps start anew with it: where a run goes on to a later end.
+_COVERED = 1.001
 #: Times at which the values on walls are looked at.
 _TIMES = 17
 
@@ -175,6 +178,11 @@ class Simulation:
                 self.steps.restore(checkpoint[1]["stepping"])
         else:
             self.steps = FixedSteps(self.integrator, self._beat(checkpoint))
+        self._until = spec.time.end if checkpoint is None else checkpoint[1].get("until", spec.time.end)
+        if spec.time.end > self._until:
+            self._until = spec.time.end
+            if timed(self.model):  # S was made for what happens until an earlier end; fixed steps take no lower one
+                self._stabilize() if adaptive else self._stabilize(0.0, _COVERED)
 
     @cached_property
     def resolution(self) -> Resolution | None:
@@ -327,13 +335,17 @@ class Simulation:
         )
         return Curvature(visited, rest, np.concatenate([c.states for c in found], axis=1))
 
-    def _stabilize(self) -> None:
-        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
+    def _stabilize(self, least: float = 0.5, most: float = 1.2) -> None:
+        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then.
+
+        Args:
+            least, most: what is wanted over what there is, between which S stays.
+        """
         cells = cells_of(self.layout, self.backend.to_host(self._cells(self.carry)))
         found = self._curvature(self._with_walls(cells.reshape(len(cells), -1)), self.carry.t)
         self._passing = found.passing
         pairs = list(zip(found.visited, self.stabilizers, strict=True))
-        if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):
+        if all(least * old <= new <= most * old for new, old in pairs):
             return
         self.stabilizers = found.visited
         self.split.stabilize(self.stabilizers)
@@ -438,6 +450,7 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
+            "until": self._until,
             "references": [list(times) for times in self.held.times],
             "mobilities": [None if f.law is None else f.law.references for f in self.model.order_parameters],
             "passing": self._passing,
