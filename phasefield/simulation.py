@@ -231,7 +231,8 @@ class Simulation:
         buffers = {name: load(name) for name in list(arrays)}
         for nucleator in self._nucleating:
             nucleator.restore(meta["nucleation"][nucleator.field.name])
-        return self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies)
+        notes = number.get("notes") or {}  # checkpoints of earlier versions have none
+        return self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies, notes)
 
     def _beat(self, checkpoint: Checkpoint | None) -> Beat:
         """A resumed run keeps the beat, so that times are the same to the last bit, or begins a new one with another step."""
@@ -426,6 +427,7 @@ class Simulation:
         carry, host = self.carry, self.backend.lend if lend else self.backend.to_host
         arrays = {name: host(a) for name, a in self.integrator.kept(carry).items()}
         numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "energies": carry.energies}
+        numbers["notes"] = dict(carry.notes)
         stepping = None
         if isinstance(self.steps, AdaptiveSteps):
             stepping = self.steps.state() | {"energy_scale": self._scale, "samples": self._samples.tolist()}
