@@ -239,7 +239,8 @@ class Simulation:
         buffers = {name: load(name) for name in list(arrays)}
         for nucleator in self._nucleating:
             nucleator.restore(meta["nucleation"][nucleator.field.name])
-        carry = self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies)
+        notes = number.get("notes") or {}  # checkpoints of earlier versions have none
+        carry = self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies, notes)
         if [list(times) for times in self.held.times] != meta.get("references", [[] for _ in self.held.times]):
             self.integrator.restart(carry, carry.t)  # another end: the past belongs to another L
         return carry
@@ -443,6 +444,7 @@ class Simulation:
         carry, host = self.carry, self.backend.lend if lend else self.backend.to_host
         arrays = {name: host(a) for name, a in self.integrator.kept(carry).items()}
         numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "energies": carry.energies}
+        numbers["notes"] = dict(carry.notes)
         stepping = None
         if isinstance(self.steps, AdaptiveSteps):
             stepping = self.steps.state() | {"energy_scale": self._scale, "samples": self._samples.tolist()}

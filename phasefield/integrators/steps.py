@@ -227,7 +227,7 @@ class AdaptiveSteps:
         if trial.energies and not math.isfinite(trial.energy):
             return "the free energy is not finite"
         rise = trial.energy - carry.energy
-        if self._noise is not None and rise > 0 and rise > self._noise(carry, trial, t_new):
+        if self._noise is not None and rise > trial.inexact and rise > self._noise(carry, trial, t_new) + trial.inexact:
             return "the free energy rises"
         return ""
 

@@ -57,8 +57,8 @@ class Term:
         followed: those of a field whose numbers the model gives as they are at the time at hand; others that depend on it are
             the term's own concern (``scalars``).
         title: the energy's name in words. energetic: whether it has one. signed: whether its symbol may be negative.
-        temporaries: arrays that `prepare` uses, name -> components. memory: arrays that it finds as the last accepted evaluation
-            left them, for warm starts, and changes in place. Names should begin with that of the term.
+        temporaries: arrays that `prepare` uses, name -> components. memory: rings for warm starts that it
+            fills, see `phasefield.integrators.memory`. Names should begin with that of the term.
         driven: whether it does work from outside, so that the free energy may rise. rates: expressions in t that steps follow.
         reduced: sums that kernels of `prepare` reduce, of ``cells_NAME`` and ``modes_NAME``.
         constants: kernel arguments of its own that never change, name -> value; `EnergyModel.argument` is their symbol.
