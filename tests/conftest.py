@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     everything = DEVICE == "gpu" or item.config.getoption("--record-seconds")
     name = item.nodeid.removeprefix("tests/")
-    if not everything and (name in IN_TURNS or turns.compiling(name)):
+    if not everything and name in IN_TURNS:
         item.add_marker("slow")
 
 

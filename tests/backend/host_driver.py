@@ -26,19 +26,25 @@ from phasefield.backend.cache import cache_folder, digest
 
 HAS_COMPILER = shutil.which("g++") is not None
 
+#: Of <cmath> what kernels use: reading the whole takes a compiler longer than most kernels do.
+_FUNCTIONS = ("exp", "log", "sin", "cos", "tanh", "sqrt", "fabs", "pow")
 _HEADER = """\
-#include <cmath>
-using namespace std;
 #define __global__
 #define __device__
 #define __align__(n) __attribute__((aligned(n)))
 #define __shared__ static
+#define INFINITY __builtin_inf()
 #define PHASE for (threadIdx.x = blockDim.x; threadIdx.x-- > 0;)
 static struct { unsigned x; } blockIdx, threadIdx, blockDim, gridDim;
-"""
+""" + "".join(
+    f"static inline {real} {name}({', '.join(f'{real} {x}' for x in 'xy'[: 1 + (name == 'pow')])}) "
+    f"{{ return __builtin_{name}{end}({', '.join('xy'[: 1 + (name == 'pow')])}); }}\n"
+    for name in _FUNCTIONS
+    for real, end in (("double", ""), ("float", "f"))
+)
 # Bsymbolic, for a kernel named like a function of the C library (step) must not call that instead.
 _OPTIONS = (
-    "-O2",
+    "-O1",
     "-Wl,-Bsymbolic",
     "-shared",
     "-fPIC",
