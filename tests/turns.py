@@ -22,7 +22,7 @@ import pytest
 SECONDS = Path(__file__).parent / "seconds.json"
 
 #: Seconds of processor time of all tests of the file that run with every suite.
-BUDGET = 600.0
+BUDGET = 480.0
 
 #: Shorter ones are not in the file.
 SHORT = 0.5

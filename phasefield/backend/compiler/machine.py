@@ -74,15 +74,12 @@ def _features() -> str:
 @functools.cache
 def _engine() -> Any:
     """What holds the code of this process. Symbols of C's libraries are found in the process."""
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
-    return engine
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
 
 
 @functools.cache
 def _stamp() -> str:
     """What code depends on besides its source: the processor, LLVM and this compiler."""
-    own = "".join(
-        (Path(__file__).with_name(f"{part}.py")).read_text() for part in ("instructions", "translation", "machine")
-    )
+    own = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
     version = importlib.metadata.version("llvmlite")
     return f"{llvm.get_host_cpu_name()} {_features()} {version} {cache.digest(own)}"
