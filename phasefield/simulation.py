@@ -108,9 +108,7 @@ class Simulation:
         check_terms(spec, self.model, self.grid)
         self.held = References.of(self.model, self.grid, spec.time.end)
         self.layout = Layout(self.grid)
-        self.scheme = SCHEMES[spec.time.scheme]
-        if self.model.varies and self.scheme.uneven is not None:
-            self.scheme = self.scheme.uneven
+        self.scheme = SCHEMES[spec.time.scheme].taken(spec.time.adaptive, self.model.varies)
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
         if not isinstance(self.backend, Rehearsal):
             arrays = [] if checkpoint is None else list(checkpoint[0].values())
@@ -128,8 +126,6 @@ class Simulation:
             self._bounds = checkpoint[1].get("bounds", {})
         self.model = continued(self.model, self._bounds)
         self.continuation = below(self.model, self._bounds)
-        # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
-        self._margin = 0.5 if self.scheme.memory == 0 else 1.0
         self._patterned = not Spectrum(self.model).plain
         if checkpoint is None:
             curvature = self._curvature(cells, 0.0)
@@ -320,7 +316,7 @@ class Simulation:
         """What S has to cover from time ``t`` to the end, with the parameters on their way."""
         courses = list(self.model.courses.values())
         times = telling(courses, t, max(t, self.spec.time.end)) if courses else [t]
-        found = [Stabilizer(self.model.at(when), self._margin)(cells) for when in times]
+        found = [Stabilizer(self.model.at(when), self.scheme.margin)(cells) for when in times]
         visited, rest = (
             [max(s) for s in zip(*part, strict=True)]
             for part in zip(*((c.visited, c.rest) for c in found), strict=True)

@@ -122,7 +122,7 @@ class CpuBackend:
 
     def table_memory(self, layout: Layout, operations: Sequence[Operation]) -> int:
         kernels = [k for k in kernels_of(operations) if mirrored(k, layout)]
-        values = sum(math.prod(table_shape(k, layout, table_values(k))) for k in kernels)
+        values = sum(math.prod(table_shape(k, layout, table_values(k, True, layout.places))) for k in kernels)
         return values * np.dtype(self.dtype).itemsize
 
     def memory_available(self) -> int:
