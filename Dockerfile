@@ -30,7 +30,7 @@ ENTRYPOINT ["phasefield"]
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 # constraints.txt may be missing; with it the same versions are installed again (docs/containers.md).
-COPY pyproject.toml constraints.tx[t] scripts/container_environment.sh ./
+COPY pyproject.toml constraints.tx[t] scripts/container_environment.sh scripts/container_symbols.py ./
 RUN sh container_environment.sh dependencies
 COPY LICENSE README.md ./
 COPY configs configs
@@ -45,7 +45,7 @@ RUN sh container_environment.sh extra gpu && sh container_environment.sh finish
 
 # Not the extra `test`: the packages that its own extra `upward` adds need a compiler where they have no wheel.
 FROM build AS build-test
-RUN sh container_environment.sh also pytest pytest-xdist pytest-timeout hypothesis && sh container_environment.sh finish
+RUN sh container_environment.sh also pytest pytest-xdist pytest-timeout hypothesis netCDF4 && sh container_environment.sh finish
 
 FROM base AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all \

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the environment of an image in /opt/phasefield, step by step; the Dockerfile and phasefield.def run it beside pyproject.toml.
+# Makes the environment of an image in /opt/phasefield, step by step; the Dockerfile and phasefield.def run it beside
+# pyproject.toml and container_symbols.py.
 #
 #     container_environment.sh dependencies     a virtual environment with what phasefield needs, as constraints.txt says if it is there
 #     container_environment.sh package          phasefield itself, from the source here
@@ -18,7 +19,8 @@ install() {
         --root-user-action=ignore --constraint constraints.txt "$@"
 }
 
-# The lines of a list in pyproject.toml's table `project`: `dependencies`, or `optional-dependencies NAME`.
+# The lines of a list in pyproject.toml's table `project`: `dependencies`, or `optional-dependencies NAME`. Not netCDF4, which is for
+# users' own programs (xarray takes h5netcdf instead), and 40 MB with what it brings.
 listed() {
     python -c '
 import sys, tomllib
@@ -26,7 +28,7 @@ with open("pyproject.toml", "rb") as file:
     found = tomllib.load(file)["project"]
 for name in sys.argv[1:]:
     found = found[name]
-print(*found, sep="\n")' "$@" > listed.txt
+print(*(line for line in found if not line.startswith("netCDF4")), sep="\n")' "$@" > listed.txt
 }
 
 case ${1:-} in
@@ -39,7 +41,8 @@ package)
     install --no-deps .
     ;;
 extra)
-    install ".[$2]"
+    listed optional-dependencies "$2"
+    install --requirement listed.txt
     ;;
 also)
     shift
@@ -52,6 +55,8 @@ finish)
     find "$modules" -depth -type d \( -name tests -o -name test \) -exec rm -r {} +
     find "$modules" -type f \( -name '*.c' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' \) -delete
     find "$home" -depth -type d -name __pycache__ -exec rm -r {} +
+    # CUDA's libraries stay as they are: it is not known what a driver reads in them.
+    python container_symbols.py "$modules" "$modules"/nvidia "$modules"/cupy "$modules"/cupy_backends
     # An environment in which the main commands fail becomes no image. Python compiles the modules that they load: as whoever runs
     # the container may not write here, these would be compiled at every start, and all others would take as much room again.
     work=$(mktemp -d)
@@ -70,7 +75,7 @@ for compiled in sorted(pathlib.Path(sys.argv[1]).rglob("*.pyc")):
     py_compile.compile(source, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)' "$modules"
     ;;
 *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -32,8 +32,10 @@ log = logging.getLogger("phasefield")
 _told: set[str] = set()
 #: Seconds to wait for another process that compiles the same kernel.
 _PATIENCE = 60.0
+#: Folders above a file that may be new with it: its own, the cache, and the one that the cache is in.
+_MADE = 3
 #: Of several threads one imports, and no other sees half a module.
-_IMPORTING = threading.RLock()
+IMPORTING = threading.RLock()
 
 
 def cache_folder() -> Path:
@@ -100,7 +102,7 @@ def tell(what: str, *why: object) -> None:
 def load(source: str, name: str) -> ModuleType:
     """Imports generated source, with its compiled code from the cache folder; else that is compiled and, if possible, kept."""
     signals.check()
-    with _IMPORTING:
+    with IMPORTING:
         return _loaded(source, f"phasefield_kernel_{name}_{digest(source)}")
 
 
@@ -111,9 +113,9 @@ def _loaded(source: str, module_name: str) -> ModuleType:
     for attempt in range(2):
         try:
             publish(path.parent, path.name, source.encode(), exact=True)
-            with _alone(path):  # of several processes one compiles, and the others find what it made
+            with _alone(path) as alone:  # of several processes one compiles, and the others find what it made
                 seal = _Seal(path)
-                if not seal.whole():
+                if not seal.whole(alone):
                     tell("damaged", path.name)
                     seal.drop()
                 module = _imported(path, module_name)
@@ -130,9 +132,42 @@ def _loaded(source: str, module_name: str) -> ModuleType:
     return _uncached(source, module_name)
 
 
+def kept(name: str, source: str, make: Callable[[], bytes]) -> bytes:
+    """What ``make`` makes of a source, from the file of that name in the cache folder; else it is made and, if possible, kept.
+
+    The source lies beside it, to be read, and is what the lock is on. The file begins with a checksum.
+    """
+    path = cache_folder() / "kernels" / f"{name}.o"
+    if (found := _checked(path)) is not None:
+        return found
+    try:
+        text = publish(path.parent, f"{name}.py", source.encode(), exact=True)
+        with _alone(text):
+            if (found := _checked(path)) is not None:
+                return found
+            made = make()
+            _replace(path, zlib.crc32(made).to_bytes(4, "little") + made)
+            return made
+    except OSError as error:
+        tell("unusable", error.strerror or error)
+        return make()
+
+
+def _checked(path: Path) -> bytes | None:
+    """The content of a file with a checksum; None if there is none, or it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if zlib.crc32(content[4:]).to_bytes(4, "little") == content[:4] and len(content) > 4:
+        return content[4:]
+    tell("damaged", path.name)
+    return None
+
+
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Holds a lock on a file, unless another keeps it for very long or the filesystem knows none."""
+def _alone(path: Path) -> Iterator[bool]:
+    """Holds a lock on a file, unless another keeps it for very long or the filesystem knows none; whether it is held."""
     with open(path, "rb") as file:
         give_up = time.monotonic() + _PATIENCE
         while True:
@@ -142,8 +177,11 @@ def _alone(path: Path) -> Iterator[None]:
                 if error.errno == errno.EWOULDBLOCK and time.monotonic() < give_up:
                     time.sleep(0.01)
                     continue
+                held = False
+            else:
+                held = True
             break
-        yield  # closing the file gives the lock back
+        yield held  # closing the file gives the lock back
 
 
 def _imported(path: Path, name: str) -> ModuleType:
@@ -181,14 +219,20 @@ class _Seal:
         self._sums: dict[str, int] | None = None
         self._stamps: list[tuple[int, int] | None] = []
 
-    def whole(self) -> bool:
-        """Whether all files are as they were written; files that no checksum tells of are taken for whole."""
+    def whole(self, alone: bool) -> bool:
+        """Whether all files are as they were written.
+
+        Those that no checksum tells of go, if no other process may be about to write them: a kill or a power cut came in between.
+        """
         try:
             self._sums = dict(json.loads(self._path.read_bytes()))
         except FileNotFoundError:
+            self._drop(self._files() if alone else ())
             return True
         except (OSError, ValueError, TypeError):
             return False
+        if alone:
+            self._drop(name for name in self._files() if name not in self._sums)
         self._stamps = [self._stamp(name) for name in self._sums]
         return all(self._sum(name) in (known, None) for name, known in self._sums.items())
 
@@ -201,10 +245,15 @@ class _Seal:
             _replace(self._path, json.dumps(sums).encode())
 
     def drop(self) -> None:
-        for path in (*(self._folder / name for name in self._files()), self._path):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        self._drop(self._files())
+        with contextlib.suppress(OSError):
+            self._path.unlink()
         self._sums = None
+
+    def _drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(OSError):
+                (self._folder / name).unlink()
 
     def _files(self) -> list[str]:
         try:
@@ -226,11 +275,12 @@ class _Seal:
         return found.st_mtime_ns, found.st_size
 
 
-def publish(folder: Path, name: str, content: bytes, exact: bool = False) -> Path:
+def publish(folder: Path, name: str, content: bytes, exact: bool = False, lasting: bool = False) -> Path:
     """Writes a cache file atomically unless it exists: among many processes the first one wins and all see its bytes.
 
     Args:
         exact: whether a file of other content is damaged, and replaced.
+        lasting: whether it is to outlive a power cut, since what it is made anew as may differ.
 
     Raises:
         OSError: the folder cannot be written.
@@ -247,16 +297,32 @@ def publish(folder: Path, name: str, content: bytes, exact: bool = False) -> Pat
         exact = False
     except PermissionError:  # of a file that another cannot take the place of either, if the folder is not ours
         exact = True
-    _replace(path, content, only_new=not exact)
+    _replace(path, content, only_new=not exact, lasting=lasting)
+    if lasting:
+        for parent in list(path.parents)[:_MADE]:
+            _sync(parent)
     return path
 
 
-def _replace(path: Path, content: bytes, only_new: bool = False) -> None:
+def _sync(folder: Path) -> None:
+    """Makes the names in a folder last, where the filesystem can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replace(path: Path, content: bytes, only_new: bool = False, lasting: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
         with open(handle, "wb") as file:
             file.write(content)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         # numba ties compiled code to the file's modification time; a fixed one keeps it valid whoever wrote the file.
         os.utime(temporary, (1_000_000_000, 1_000_000_000))
         os.chmod(temporary, 0o644)

@@ -12,7 +12,7 @@ import pyfftw
 from ...grid import Grid
 from ..cpu_plans import Plans, span_of
 from ..layout import Layout, Part
-from ..ranks.exchange import Exchange, Machine
+from ..ranks.exchange import Exchange, machine_of
 from ..workers import Job, address, native
 from .cpu import CpuVoxelOperators, RowTensorField
 from .symbols import symbols
@@ -58,7 +58,7 @@ class Slab(CpuVoxelOperators):
         if cut == 2:
             self.weight = np.ascontiguousarray(self.weight[share])
         lengths = self._layout.lengths("spectral")
-        self._exchange = Exchange(world, Machine(world, together), self._layout, self.dtype, components)
+        self._exchange = Exchange(world, machine_of(world, together), self._layout, self.dtype, components)
         self._modes = self._exchange.columns.reshape(components, *lengths)
         size = int(np.prod(self._layout.buffer_shape(1)))
         work = pyfftw.zeros_aligned(size, self.dtype, n=64)
@@ -193,7 +193,7 @@ class Slab(CpuVoxelOperators):
         n0, n1, _ = self._layout.lengths("spectral")
         context = self.green_context(self._modes[None], (n0, n1, len(self.weight)), medium, plans.width, tiles)
         operator = self._loops.green
-        middle = [native().KERNEL, operator.address, address(context.words), plans.width, tiles * plans.width]
+        middle = [native().KERNEL, operator, address(context.words), plans.width, tiles * plans.width]
         down, up = (transform("columns", forward, self.components, self._modes) for forward in (True, False))
         span, width, kept = plans.span, plans.width * self._layout.parts, (w, medium, context, operator)
         rows = plans.operation("rows", True, native().TRANSFORM, 1)[1]
