@@ -61,12 +61,9 @@ class Integrator:
         self._evaluate = backend.program(layout, split.operations("work"))
         self._to_cells = backend.program(layout, split.cells("work"))
         self._method = self._compile(scheme)
-        self._first_error: Program | None = None
-        if adaptive and scheme.first_error is not None:
-            error = self._expressions(scheme.first_error)
-            reductions = self._squares("error", error)
-            reductions |= {f"missupply_{i}": Reduction("sum", self._uniform * error[i]) for i in split.supplied}
-            self._first_error = backend.program(layout, [Apply(self._kernel("first_error", {}, **reductions))])
+        self._first: Program | None = None
+        if adaptive and (first := scheme.first) is not None:
+            self._first = backend.program(layout, [Apply(self._attempt_kernel("first", *first, ["new"]))])
         self._drift = backend.program(layout, [Apply(self._drift_kernel(scheme))]) if adaptive else None
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starts = SCHEMES[scheme.starter] if scheme.starter and not adaptive else None
@@ -125,7 +122,8 @@ class Integrator:
             for i, e in enumerate(scheme.stages)
         ]
         if self.adaptive:
-            update = self._program(self._attempt_kernel(scheme), "work")
+            kernel = self._attempt_kernel("attempt", scheme.update, scheme.error, ["new", "work"])
+            update = self._program(kernel, "work")
         else:
             update = self._program(self._step_kernel(f"{prefix}step", scheme), self._oldest("n"))
         return _Method(scheme, [self._program(k, "target") for k in stages], update)
@@ -193,8 +191,8 @@ class Integrator:
     def _oldest(self, name: str) -> str:
         return [name, *(h for h in self._history if h.startswith(f"{name}_"))][-1]
 
-    def _attempt_kernel(self, scheme: Scheme) -> Kernel:
-        new, error = self._expressions(scheme.update, 1), self._expressions(scheme.error)
+    def _attempt_kernel(self, name: str, state: sp.Expr, off: sp.Expr, targets: Sequence[str]) -> Kernel:
+        new, error = self._expressions(state, 1), self._expressions(off)
         before = [array_symbol("u", i) for i in range(self.split.components)]
         reductions = self._squares("error", error)
         change = [e - u_i for e, u_i in zip(new, before, strict=True)]
@@ -206,7 +204,7 @@ class Integrator:
             reductions |= {f"supply_{i}": Reduction("sum", uniform * change[i])}
         reductions |= {f"fluctuation_{i}": Reduction("sum", varying * e**2) for i, e in enumerate(new)}
         reductions |= {name: Reduction("sum", e) for name, e in self.split.quadratic(new).items()}
-        return self._kernel("attempt", {"new": new, "work": new}, **reductions)
+        return self._kernel(name, dict.fromkeys(targets, new), **reductions)
 
     def _drift_kernel(self, scheme: Scheme) -> Kernel:
         # A pass of its own over what an attempt has left: it is due so seldom that this costs less than sums in every attempt.
@@ -341,9 +339,10 @@ class Integrator:
         arrays = self._arrays(self._method, carry, size)
         scalars = self._scalars(carry, size, t_new)
         found = self._method.update({**arrays, "new": self._new, "work": self.scratch}, scalars)
-        if self._first_error is not None and not carry.sizes:
-            found |= self._first_error({**arrays, "n1": self.scratch}, scalars)
-
+        if self._first is not None and not carry.sizes:
+            found |= self._first({**arrays, "new": self._new, "n1": self.scratch}, scalars)
+            self.backend.copy(self._new, self.work)
+            found |= self._evaluate({"work": self.scratch, **self._remembered(carry)}, scalars)
         error, change, fluctuation = [[math.sqrt(found[name]) for name in names] for names in self._squared]
         mean = [found[name] for name in self._means]
         supply = [(abs(found[lost]), abs(found[given])) for lost, given in self._supplies]
