@@ -3,8 +3,8 @@
 python scripts/container_symbols.py FOLDER [LEFT_OUT ...]
 
 All that the loader takes into memory is named by the program headers (System V ABI, "Program Header") and stays byte for byte;
-what lies behind the last of it goes. ``strip`` moves parts about instead, and some libraries that auditwheel has changed do not load
-after that. LEFT_OUT are folders whose libraries stay as they are. Prints the MB that were saved.
+what lies behind the last of it goes. ``strip`` moves parts about instead, and some libraries that auditwheel has changed do
+not load after that. LEFT_OUT are folders whose libraries stay as they are. Prints the MB that were saved.
 """
 
 from __future__ import annotations

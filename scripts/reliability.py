@@ -1,4 +1,6 @@
-"""What runs survive: kills, signals, full disks, late files, jumping clocks, crowds, a million steps. See docs/reliability.md.
+"""What runs survive: kills, signals, full disks, power cuts, late files, jumping clocks, crowds, very many steps.
+
+See docs/reliability.md.
 
 Every part is a set of trials (`reliability_trials`): a run meets a fault, the same command goes on, and the bits of fields.nc,
 history.nc and checkpoint.npz are compared with those of a run that nothing happened to. Random moments come from ``--seed``.
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import reliability_faults as faults
+import reliability_mount as mounts
 import reliability_ranks as ranked
 import reliability_trials as trials
 from reliability_faults import ERRORS, Fault
@@ -60,6 +63,10 @@ class Bench:
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of a function in one of the processes."""
         return self._pool.submit(function, *args).result()
+
+    def ask_fresh(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Likewise, in one that loads or compiles its kernels."""
+        return self._fresh.submit(function, *args).result()
 
     def whole(self, kind: str) -> str:
         """The bits of the unbroken run of a kind."""
@@ -257,6 +264,33 @@ def crowds(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{starts} in one folder, {name}", told(bench.run(work))
 
 
+def power(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The power cut behind every change of a file or a name, with all that was not synced lost, or some of it."""
+    if not mounts.can_mount():
+        return
+    every = {"nothing": 1, "names": 1, "sizes": 1, "contents": 1, "some": 1}
+    kinds = (
+        ("plain", "a run", False),
+        ("plain", "a run that goes on amid a change", True),
+        ("array", "an array", False),
+    )
+    for kind, name, begun in kinds:
+        start, changes, right = bench.ask(trials.recorded, kind, bench.cache, begun)
+        cuts = bench.ask(trials.states, start, changes, every)
+        if kind == "array":  # what is not of the sweep itself is as in a run
+            cuts = cuts[::4]
+        work = [partial(trials.cut, kind, start, changes, *c, bench.cache, right) for c in bench.some(cuts, 5)]
+        found = bench.run([*work, partial(trials.ended, start, changes, right)])
+        if right != bench.whole(kind):
+            found.append(Found("the unbroken run", [f"{kind}, {name}: other bits on the mounted disk: {right}"]))
+        yield name, told(found, changes=len(changes), states=len(cuts))
+    start, changes, right = bench.ask_fresh(trials.recorded, "plain", None)
+    at = len(changes)
+    cuts = [(at, "nothing", 0), (at, "names", 0), (at, "sizes", 0), *((at - 40 * n, "some", n) for n in range(5))]
+    work = [partial(trials.cut, "plain", start, changes, *c, None, right) for c in bench.some(cuts, 1)]
+    yield "a run and its cache on one disk", told(bench.run(work, fresh=True), changes=at)
+
+
 def ranks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     """Runs over two processes: kills, signals and limits at random moments, full disks, a slow rank."""
     if ranked.mpirun() is None:
@@ -305,7 +339,21 @@ def endurance(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 PARTS: dict[str, Callable[[Bench], Iterator[tuple[str, dict[str, Any]]]]] = {
     part.__name__: part
-    for part in (kills, operations, signals, walls, handlers, disks, reports, late, clocks, crowds, ranks, endurance)
+    for part in (
+        kills,
+        operations,
+        signals,
+        walls,
+        handlers,
+        disks,
+        reports,
+        late,
+        power,
+        clocks,
+        crowds,
+        ranks,
+        endurance,
+    )
 }
 
 

@@ -14,6 +14,7 @@ from .disks import can_mount, full, reported, small_disk
 from .endurance import endures
 from .kills import at_moments, at_operation, real
 from .networks import cache_late, held_elsewhere, seen_late
+from .power import cut, ended, recorded, states
 from .signals import signalled, walled
 
 __all__ = [
@@ -29,17 +30,21 @@ __all__ = [
     "can_mount",
     "clocked",
     "complain",
+    "cut",
+    "ended",
     "endures",
     "full",
     "held_elsewhere",
     "operations",
     "real",
+    "recorded",
     "reported",
     "said",
     "seen_late",
     "signalled",
     "small_disk",
     "state",
+    "states",
     "together",
     "walled",
     "whole",
