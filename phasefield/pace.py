@@ -41,7 +41,9 @@ def adaptive_steps(
         energy_scale: what round-off of the free energy is relative to.
     """
     spectrum = Spectrum(model)
-    highest = spectrum.bounds(grid)[1]
+    courses = list(model.courses.values())
+    times = telling(courses, 0.0, time.end) if courses else [0.0]
+    highest = np.max([spectrum.moved(t).bounds(grid)[1] for t in times], axis=0)
     epsilon = float(np.finfo(integrator.backend.dtype).eps)
     sources = SourceResolution.build(model, grid, samples, time.end)
     scheme = integrator.scheme

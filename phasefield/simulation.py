@@ -32,6 +32,7 @@ from .models import (
     referenced,
     references,
 )
+from .models.moving import References
 from .models.parameters import telling
 from .models.resolution import Resolution, resolution
 from .models.spectrum import Spectrum
@@ -105,10 +106,9 @@ class Simulation:
         self.model = build_model(spec)
         self.grid = spec.grid.build()
         check_terms(spec, self.model, self.grid)
+        self.held = References.of(self.model, self.grid, spec.time.end)
         self.layout = Layout(self.grid)
-        self.scheme = SCHEMES[spec.time.scheme]
-        if self.model.varies and self.scheme.uneven is not None:
-            self.scheme = self.scheme.uneven
+        self.scheme = SCHEMES[spec.time.scheme].taken(spec.time.adaptive, self.model.varies)
         self.backend = backend or select(spec.device, spec.precision, spec.threads.cpu)  # type: ignore[arg-type]
         if not isinstance(self.backend, Rehearsal):
             arrays = [] if checkpoint is None else list(checkpoint[0].values())
@@ -126,8 +126,6 @@ class Simulation:
             self._bounds = checkpoint[1].get("bounds", {})
         self.model = continued(self.model, self._bounds)
         self.continuation = below(self.model, self._bounds)
-        # A scheme that does not extrapolate bears twice the curvature; see `models.stabilizer`.
-        self._margin = 0.5 if self.scheme.memory == 0 else 1.0
         self._patterned = not Spectrum(self.model).plain
         if checkpoint is None:
             curvature = self._curvature(cells, 0.0)
@@ -144,7 +142,7 @@ class Simulation:
             stepping = checkpoint[1]["stepping"] or {"energy_scale": 0.0, "samples": []}
             self._scale, self._samples = stepping["energy_scale"], np.array(stepping["samples"])
         adaptive = spec.time.adaptive
-        self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, monitor=adaptive)
+        self.split = SpectralSplit(self.model, self.layout, self.stabilizers, spec.grid.dealias, adaptive, self.held)
         self.integrator = Integrator(self.scheme, self.split, self.layout, self.backend, adaptive, spec.seed)
         names, more = list(spec.output.observables), dict(observables or {})
         if self.continuation:
@@ -231,7 +229,10 @@ class Simulation:
         buffers = {name: load(name) for name in list(arrays)}
         for nucleator in self._nucleating:
             nucleator.restore(meta["nucleation"][nucleator.field.name])
-        return self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies)
+        carry = self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies)
+        if [list(times) for times in self.held.times] != meta.get("references", [[] for _ in self.held.times]):
+            self.integrator.restart(carry, carry.t)  # another end: the past belongs to another L
+        return carry
 
     def _beat(self, checkpoint: Checkpoint | None) -> Beat:
         """A resumed run keeps the beat, so that times are the same to the last bit, or begins a new one with another step."""
@@ -315,7 +316,7 @@ class Simulation:
         """What S has to cover from time ``t`` to the end, with the parameters on their way."""
         courses = list(self.model.courses.values())
         times = telling(courses, t, max(t, self.spec.time.end)) if courses else [t]
-        found = [Stabilizer(self.model.at(when), self._margin)(cells) for when in times]
+        found = [Stabilizer(self.model.at(when), self.scheme.margin)(cells) for when in times]
         visited, rest = (
             [max(s) for s in zip(*part, strict=True)]
             for part in zip(*((c.visited, c.rest) for c in found), strict=True)
@@ -433,6 +434,7 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
+            "references": [list(times) for times in self.held.times],
             "mobilities": [None if f.law is None else f.law.references for f in self.model.order_parameters],
             "passing": self._passing,
             "bounds": self._bounds,

@@ -1,4 +1,4 @@
-"""Shortens shared libraries by what only debuggers and linkers read: symbols, debugging information, the table of sections.
+"""Shortens shared libraries by what only debuggers and linkers read: symbols, debugging information, sections.
 
 python scripts/container_symbols.py FOLDER [LEFT_OUT ...]
 

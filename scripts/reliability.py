@@ -311,9 +311,14 @@ def ranks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     ]
     slowest = max(f.figures["slowest"] for f in found)
     yield "SIGKILL of a random rank", told(found, kills=each * len(found), moments=dict(moments), slowest=slowest)
-    found = bench.run([partial(ranked.in_parts, bench.cache, s, each) for s in bench.some(seeds[:4], 1)], fresh=True)
-    slowest = max(f.figures["slowest"] for f in found)
-    yield "SIGKILL of a random rank that has a part", told(found, kills=each * len(found), slowest=slowest)
+    for way in ("alltoall", "alltoall:1"):
+        found = bench.run(
+            [partial(ranked.in_parts, bench.cache, s, each, way) for s in bench.some(seeds[:5], 1)], fresh=True
+        )
+        slowest = max(f.figures["slowest"] for f in found)
+        yield f"SIGKILL of a random rank that has a part, {way}", told(found, kills=each * len(found), slowest=slowest)
+        (slow,) = bench.run([partial(ranked.delayed_in_parts, bench.cache, way)], fresh=True)
+        yield f"a rank a hundred times slower, {way}", told([slow], **slow.figures)
     for name, work in kinds:
         found = bench.run(work, fresh=True)
         yield f"{name} to mpirun or a random rank", told(found, slowest=max(f.figures.get("slowest", 0) for f in found))

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reliability_trials import LONG, Found, bits, complain, said, small_disk, state, workshop
@@ -106,18 +106,31 @@ def _runs(pid: int) -> bool:
     return False
 
 
-def in_parts(cache: Path, seed: int, kills: int) -> Found:
-    """`killed` where ranks have parts: against the bits of an unbroken run over as many ranks."""
-    os.environ["PHASEFIELD_RANKS_EXCHANGE"] = "alltoall"
+@contextlib.contextmanager
+def exchanging(way: str, cache: Path) -> Iterator[tuple[float, str]]:
+    """While ranks exchange in this way: seconds and bits of an unbroken run over two."""
+    os.environ["PHASEFIELD_RANKS_EXCHANGE"] = way
     try:
         with workshop(cache) as place:
             began = time.monotonic()
             code, _ = Ranks(2, WORDS, place).ended(300)
             assert code == 0, said(place)
             lasts, right = time.monotonic() - began, bits(place / "run")
-        return killed(cache, seed, kills, lasts, right, (2,))
+        yield lasts, right
     finally:
         del os.environ["PHASEFIELD_RANKS_EXCHANGE"]
+
+
+def in_parts(cache: Path, seed: int, kills: int, way: str) -> Found:
+    """`killed` where ranks have parts: against the bits of an unbroken run over as many ranks."""
+    with exchanging(way, cache) as (lasts, right):
+        return killed(cache, seed, kills, lasts, right, (2,))
+
+
+def delayed_in_parts(cache: Path, way: str) -> Found:
+    """`delayed` where ranks have parts."""
+    with exchanging(way, cache) as (_, right):
+        return delayed(cache, right)
 
 
 def lasting(cache: Path) -> float:

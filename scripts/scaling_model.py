@@ -96,13 +96,12 @@ def constants(edge: int, rounds: int) -> dict[str, float]:
     copying = least(lambda: np.copyto(a, b), rounds, here.wait_for_all)
     found = {"memory": 2 * many / copying}
     if here.size > 1:
-        from phasefield.backend.ranks.exchange import Exchange
-        from phasefield.backend.ranks.exchange import Machine as Together
+        from phasefield.backend.ranks.exchange import Exchange, machine_of
 
         def exchange(edges: tuple[int, int, int]) -> tuple[float, int]:
             grid = Grid(edges, tuple(float(n) for n in edges), ("periodic",) * 3)
             layout = Layout(grid, Part(here.rank, here.size))
-            swap = Exchange(here, Together(here, 1), layout, np.dtype(float))
+            swap = Exchange(here, machine_of(here, 1), layout, np.dtype(float))
             field = np.ones(math.prod(layout.buffer_shape(1)))
             return least(lambda: swap.to_modes(0, field), rounds, here.wait_for_all), SIZE * field.size
 

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +35,7 @@ _PATIENCE = 60.0
 #: Folders above a file that may be new with it: its own, the cache, and the one that the cache is in.
 _MADE = 3
 #: Of several threads one imports, and no other sees half a module.
-_IMPORTING = threading.RLock()
+IMPORTING = threading.RLock()
 
 
 def cache_folder() -> Path:
@@ -102,7 +102,7 @@ def tell(what: str, *why: object) -> None:
 def load(source: str, name: str) -> ModuleType:
     """Imports generated source, with its compiled code from the cache folder; else that is compiled and, if possible, kept."""
     signals.check()
-    with _IMPORTING:
+    with IMPORTING:
         return _loaded(source, f"phasefield_kernel_{name}_{digest(source)}")
 
 
@@ -130,6 +130,39 @@ def _loaded(source: str, module_name: str) -> ModuleType:
                 tell("damaged", path.name)
             return module
     return _uncached(source, module_name)
+
+
+def kept(name: str, source: str, make: Callable[[], bytes]) -> bytes:
+    """What ``make`` makes of a source, from the file of that name in the cache folder; else it is made and, if possible, kept.
+
+    The source lies beside it, to be read, and is what the lock is on. The file begins with a checksum.
+    """
+    path = cache_folder() / "kernels" / f"{name}.o"
+    if (found := _checked(path)) is not None:
+        return found
+    try:
+        text = publish(path.parent, f"{name}.py", source.encode(), exact=True)
+        with _alone(text):
+            if (found := _checked(path)) is not None:
+                return found
+            made = make()
+            _replace(path, zlib.crc32(made).to_bytes(4, "little") + made)
+            return made
+    except OSError as error:
+        tell("unusable", error.strerror or error)
+        return make()
+
+
+def _checked(path: Path) -> bytes | None:
+    """The content of a file with a checksum; None if there is none, or it is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if zlib.crc32(content[4:]).to_bytes(4, "little") == content[:4] and len(content) > 4:
+        return content[4:]
+    tell("damaged", path.name)
+    return None
 
 
 @contextlib.contextmanager

@@ -91,8 +91,12 @@ class CpuBackend:
         """Transform plans for tiles of rows of ``components``, and of columns of ``together`` components."""
         key = layout, span_of(layout, components, self.dtype), together
         if key not in self._plans:
-            self._plans[key] = Plans(self.dtype, self._laid_out(layout, 1, _zeros), *key)
+            self._plans[key] = self.make_plans(layout, self._laid_out(layout, 1, _zeros), *key[1:])
         return self._plans[key]
+
+    def make_plans(self, layout: Layout, work: np.ndarray, span: int, together: int) -> Plans:
+        """See `Plans`."""
+        return Plans(self.dtype, work, layout, span, together)
 
     def to_host(self, buffer: np.ndarray) -> np.ndarray:
         return buffer.copy()
@@ -118,7 +122,7 @@ class CpuBackend:
 
     def table_memory(self, layout: Layout, operations: Sequence[Operation]) -> int:
         kernels = [k for k in kernels_of(operations) if mirrored(k, layout)]
-        values = sum(math.prod(table_shape(k, layout, table_values(k))) for k in kernels)
+        values = sum(math.prod(table_shape(k, layout, table_values(k, True, layout.places))) for k in kernels)
         return values * np.dtype(self.dtype).itemsize
 
     def memory_available(self) -> int:

@@ -1,16 +1,20 @@
-"""Kernels compiled by numba."""
+"""Kernels compiled for the CPU."""
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..codegen import Kernel, embedded, loop_source, table_scalars
-from . import cache
+from ..codegen import Kernel, embedded, loop_source, profiled, table_scalars, table_values
+from . import compiler
 from .layout import Layout
 from .workers import address, native
+
+#: An entry, to be called from Python.
+_FILL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 def mirrored(kernel: Kernel, layout: Layout) -> bool:
@@ -21,23 +25,23 @@ def mirrored(kernel: Kernel, layout: Layout) -> bool:
 
 def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:
     outer, rows, length = layout.extent(kernel.space)
+    if kernel.space == "real":
+        return values, 1, 1, max(outer, rows, length)
     return values, outer // 2 + 1, rows // 2 + 1, length
 
 
 class LoopKernel:
-    """A kernel compiled by numba for one layout; compiled code is kept in the cache folder."""
+    """A kernel compiled for one layout; compiled code is kept in the cache folder."""
 
     language = "py"
 
     def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
         self.kernel = kernel
         table = mirrored(kernel, layout)
-        kernel = embedded(kernel, layout.places, layout.parts)
-        from .intrinsics import BITS, IMPORTS  # not before there is something to compile: numba takes its time to come
-
-        self.source = IMPORTS + (BITS if kernel.whites else "") + loop_source(kernel, layout.parts, dtype, table)
-        module = cache.load(self.source, kernel.name)
-        self.address: int = module.entry.address
+        kernel = profiled(embedded(kernel, layout.places, layout.parts))
+        self.source = loop_source(kernel, layout.parts, dtype, table, layout.places)
+        entries = compiler.load(self.source, kernel.name)
+        self.address = entries["entry"]
         self._extent = layout.extent(kernel.space)
         self.indices = self._extent[0]
         self._buffer = layout.lengths(kernel.space)
@@ -54,10 +58,13 @@ class LoopKernel:
         self._put = struct.Struct(f"{len(kernel.scalars)}d").pack_into
         self._given: list[float] | None = None
         self._filled: list[float] | None = None
-        self.tabulate: int | None = module.tabulate.address if module.TABULATED else None
-        self._table = np.empty(table_shape(kernel, layout, module.TABULATED), dtype)
+        # Functions along an axis are so little work that they are not worth a phase, which would part passes that go together.
+        tabulate, along = entries.get("tabulate"), kernel.space == "real"
+        self._fill = _FILL(tabulate) if tabulate is not None and along else None
+        self.tabulate = None if along else tabulate
+        self._table = np.empty(table_shape(kernel, layout, table_values(kernel, table, layout.places)), dtype)
         self.table_indices = self._table.shape[1]
-        filling = set(table_scalars(kernel)) if table else set()
+        filling = set(table_scalars(kernel)) if table or self._fill else set()
         self._filling = [place for place, name in enumerate(self._names) if name in filling]
 
     @property
@@ -72,7 +79,7 @@ class LoopKernel:
     def context(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """What the entry finds at its last argument."""
         words = [*self._extent, *self._buffer]
-        for array in arrays:
+        for array in arrays or [self._scalars] * len(self.kernel.arrays):  # a table is filled from no array
             words += [address(array), array.strides[0]]
         for axis in self._axes:
             words += [address(axis), len(axis)]
@@ -86,12 +93,14 @@ class LoopKernel:
             return False
         self._put(self._scalars.data, 0, *given)
         self._given = given
-        if self.tabulate is None:
+        if self.tabulate is None and self._fill is None:
             return False
         # The step that noise is keyed by changes every time and leaves the table alone.
         filled = [given[place] for place in self._filling]
         stale, self._filled = filled != self._filled, filled
-        return stale
+        if stale and self._fill is not None:
+            self._fill(0, 1, address(self.context([])))
+        return stale and self.tabulate is not None
 
     @property
     def partial(self) -> np.ndarray:

@@ -21,7 +21,7 @@ from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Dimension, Plan
 from .layout import Layout
 
 #: Bytes of a tile of rows and of a tile of columns: what a second-level cache holds beside the rest.
-_ROWS_BYTES, _COLUMNS_BYTES = 2**17, 2**19
+ROWS_BYTES, _COLUMNS_BYTES = 2**17, 2**19
 #: A pass is cut into at least this many tiles where it can be, so that threads share it evenly.
 TILES = 16
 #: By part (rows or columns), direction (forward or not) and whether for the last tile.
@@ -32,7 +32,7 @@ def span_of(layout: Layout, components: int, dtype: str) -> int:
     """Outermost indices per tile of rows."""
     n0, (_, n1, row) = layout.cells[0], layout.lengths("real")
     each = n1 * row * np.dtype(dtype).itemsize
-    span = max(1, min(_ROWS_BYTES // (each * components), n0 // TILES))
+    span = max(1, min(ROWS_BYTES // (each * components), n0 // TILES))
     # Tiles begin where FFTW's vector instructions want them to.
     step = next(s for s in (1, 2, 4) if s * each % ALIGNMENT == 0)
     return min(n0, -(-span // step) * step)
@@ -54,6 +54,7 @@ class Plans:
 
     Attributes:
         span: as given. columns, width: how many, in all and in a tile.
+        spans: by part, outermost indices per tile, or less than 0: columns per tile.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class Plans:
         self.span, self._n0 = span, n0
         self._rest = n0 - (-(-n0 // span) - 1) * span
         length, *lines = layout.lengths("spectral")
+        self._apart = math.prod(lines) // layout.parts
+        lines = [layout.modes[1], lines[1]] if layout.modes[1] > 1 else [layout.parts * layout.modes[2]]
         self.columns = math.prod(lines) // layout.parts
         mode = layout.parts * self._size
         # Of several ranks each has fewer columns, and as a rule fewer threads.
@@ -84,13 +87,21 @@ class Plans:
             (
                 *(f"{a.basis}{a.n}" for a in layout.grid.axes),
                 f"{span}x{self.width}",
-                *([] if layout.part is None else [f"{n0}by{self.columns}"]),
+                *self._share(),
                 dtype,
                 cache.digest(f"{cpu_name()} {pyfftw.fftw_version} {platform.machine()}")[:8],
             )
         )
         self._plans = plan_once(key, self._make)
         del self._work
+
+    @property
+    def spans(self) -> dict[str, int]:
+        return {"rows": self.span, "columns": -self.width}
+
+    def _share(self) -> list[str]:
+        """What tells a part's plans from others'."""
+        return [] if self._layout.part is None else [f"{self._n0}by{self.columns}of{self._apart}"]
 
     def _make(self) -> _Plans:
         plans: _Plans = {}
@@ -118,7 +129,7 @@ class Plans:
 
     def _column_plan(self, forward: bool, count: int) -> Plan:
         assert self.outer is not None
-        dimensions, repeats = [(self.outer.n, self.columns, self.columns)], [(count, 1, 1)]
+        dimensions, repeats = [(self.outer.n, self._apart, self._apart)], [(count, 1, 1)]
         if self._layout.parts == 2:
             return self._plan("c2c", dimensions, repeats, direction=FORWARD if forward else INVERSE)
         kinds = [R2R_KINDS[self.outer.basis][0 if forward else 1]]

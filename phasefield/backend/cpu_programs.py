@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..codegen import Kernel
 from ..errors import DeviceError
 from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
@@ -30,8 +31,8 @@ class _Piece:
         span: outermost indices per tile, if a tile touches only its own; less than 0: the same of columns.
         array, kernel, names: what fills the row. table: whether this fills the kernel's table.
         component: the one that is meant; None for all of them.
-        leaves, takes: of an exchange the place that the component is copied to, or from; -1 for none.
-        left: the place where what is transformed lies.
+        leaves, takes: of an exchange the place that is copied to, or from; -1 for the component itself.
+        left: the place where what is transformed lies; -1 for where it belongs.
     """
 
     row: list[int]
@@ -47,11 +48,28 @@ class _Piece:
     left: int = -1
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What a part of a component goes through between two steps of an exchange: copied tile by tile, and transformed at once.
+
+    Attributes:
+        part: of the plans. copy: the native operation, without the component's address where it comes from there or goes there.
+        takes, leaves: places that it copies from and to; -1 for the component.
+        then: the step that follows: comes back when what all have left can be copied, or has been brought to the component.
+    """
+
+    part: str
+    copy: list[int]
+    takes: int = -1
+    leaves: int = -1
+    then: Callable[[np.ndarray], None] | None = None
+
+
 class Exchange(Protocol):
     """What brings the parts of a field from cells to modes and back, where several ranks have them; one component at a time.
 
     Attributes:
-        places: where rows of this part's cells are transformed, or columns on their way back, and left for others; used in turns.
+        places: where parts are transformed and left for others.
     """
 
     @property
@@ -60,28 +78,16 @@ class Exchange(Protocol):
     def free(self, place: int) -> None:
         """Comes back when nobody needs any more what was left in a place."""
 
-    def to_modes(self, place: int, component: np.ndarray) -> None:
-        """Comes back when rows that all have left there can be copied to a component's columns, or have been brought to it."""
+    def stages(self, turn: int, forward: bool, plans: Plans) -> Sequence[Stage]:
+        """The way of a component's part; by ``turn``, the number of components before, places are used in turns."""
 
-    def to_cells(self, place: int, component: np.ndarray) -> None:
-        """The same for columns to rows."""
+    @property
+    def neighbours(self) -> Callable[[np.ndarray], None]:
+        """Brings the cells of a component beyond the ends of this part's own."""
 
-    def leave(self, place: int, forward: bool, each: int) -> list[int]:
-        """The native operation that copies rows (``forward``) or columns to a place, without where they come from.
-
-        Args:
-            each: outermost indices in a tile of rows, or numbers of every row in one of columns.
-        """
-
-    def take(self, place: int, forward: bool, each: int) -> list[int]:
-        """The native operation that copies to columns (``forward``) or rows what others have left there, without where it goes.
-
-        Args:
-            each: numbers of every row in a tile of columns, or outermost indices in one of rows.
-        """
-
-    def neighbours(self, component: np.ndarray) -> None:
-        """Brings the rows of cells beyond the ends of this part's own."""
+    @property
+    def neighbouring_modes(self) -> Callable[[np.ndarray], None]:
+        """The same of modes, along axes with walls that are parted."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class CpuProgram:
         self._components = max([components, *(n for k in kernels_of(alone) for n in k.arrays.values())])
         self._plans_of, self._exchange = plans, exchange
         self._part = partial(CpuProgram, layout, dtype=dtype, crew=crew, plans=plans, exchange=exchange)
-        self._place = -1
+        self._turn = 0
         self._sections: list[_Phases | Host | _Solver | _Move | partial[None]] = []
         for operation in operations:
             self._add(operation)
@@ -184,8 +190,9 @@ class CpuProgram:
             if call.axis < self._layout.grid.dim and not self._layout.local(call.axis):
                 axis = self._layout.grid.names[call.axis]
                 raise DeviceError(
-                    f"{operation.kernel.name}: derivatives along {axis} with walls need modes of other ranks\n"
-                    "  run it as one process, or with ranks that share memory"
+                    f"{operation.kernel.name}: derivatives along {axis}, periodic where others have walls, need modes "
+                    "of ranks far away\n"
+                    "  exchange the axes, or run it as one process, or with ranks that share memory"
                 )
         kernel = LoopKernel(operation.kernel, self._layout.flipped(operation.flips), self._dtype)
         names = tuple(operation.arrays)
@@ -196,12 +203,23 @@ class CpuProgram:
         if operation.kernel.gradients and self._exchange is not None:
             for array, component in operation.kernel.reads:
                 pieces.append(_Move(self._exchange.neighbours, operation.names.get(array, array), component))
+        for array, component in self._reaching(operation.kernel):
+            assert self._exchange is not None
+            name = operation.names.get(array, array)
+            pieces.append(_Move(self._exchange.neighbouring_modes, name, component))
         if kernel.tabulate is not None:
             # A table is filled in a phase of its own, which has no tiles while the table is valid.
             row, tiles = self._loop(kernel.tabulate, kernel.table_indices, max(1, kernel.table_indices // TILES))
             pieces.append(_Piece(row, tiles, kernel=kernel, names=names, table=True))
         row, tiles = self._loop(kernel.address, kernel.indices, span or max(1, kernel.indices // TILES))
         return [*pieces, _Piece(row, tiles, span, kernel=kernel, names=names)]
+
+    def _reaching(self, kernel: Kernel) -> list[tuple[str, int]]:
+        """Array components of which a kernel reads modes next to a part's own."""
+        dim, layout = self._layout.grid.dim, self._layout
+        calls = [c for c in kernel.derivatives if c.axis < dim and layout.reaches(layout.places[c.axis])]
+        names = {call.array.name for call in calls}
+        return [(a, c) for a, c in kernel.reads if f"{a}@{c}" in names]
 
     def _loop(self, entry: int, indices: int, each: int) -> tuple[list[int], int]:
         return [self._native.KERNEL, entry, 0, each, indices, 0, 0, 0, 0], -(-indices // each)
@@ -222,23 +240,17 @@ class CpuProgram:
     def _parted(self, exchange: Exchange, plans: Plans, transform: Transform) -> list[_Piece | _Move]:
         """One component after the other, so that there has to be room for one only."""
         forward, found = transform.forward, list[_Piece | _Move]()
-        first, then = ("rows", "columns") if forward else ("columns", "rows")
-        spans = {"rows": plans.span, "columns": -plans.width}
-        each = {"rows": plans.span, "columns": plans.width * self._layout.parts}
-        move = exchange.to_modes if forward else exchange.to_cells
         for c in range(transform.components):
-            self._place = place = (self._place + 1) % len(exchange.places)
             where: dict[str, Any] = {"array": transform.array, "component": c}
-            row, tiles = plans.operation(first, forward, self._native.TRANSFORM, 1)
-            # What is copied is transformed at once, tile by tile, and rows with what else is done to them.
-            found.append(
-                _Piece(exchange.leave(place, forward, each[first]), tiles, spans[first], leaves=place, **where)
-            )
-            found.append(_Piece(row, tiles, spans[first], left=place, **where))
-            found.append(_Move(partial(move, place), transform.array, c))
-            row, tiles = plans.operation(then, forward, self._native.TRANSFORM, 1)
-            found.append(_Piece(exchange.take(place, forward, each[then]), tiles, spans[then], takes=place, **where))
-            found.append(_Piece(row, tiles, spans[then], **where))
+            for stage in exchange.stages(self._turn, forward, plans):
+                row, tiles = plans.operation(stage.part, forward, self._native.TRANSFORM, 1)
+                # What is copied is transformed at once, tile by tile, and rows with what else is done to them.
+                span = plans.spans[stage.part]
+                found.append(_Piece(stage.copy, tiles, span, takes=stage.takes, leaves=stage.leaves, **where))
+                found.append(_Piece(row, tiles, span, left=stage.leaves, **where))
+                if stage.then is not None:
+                    found.append(_Move(stage.then, transform.array, c))
+            self._turn += 1
         return found
 
     def __call__(
@@ -319,8 +331,10 @@ class _Binding:
                 row[2] = address(contexts[-1])
             elif piece.left >= 0:
                 row[4] = address(places[piece.left])
-            elif piece.component is not None:
+            elif piece.component is not None and (piece.takes < 0 or piece.leaves < 0):
                 row[7 if piece.leaves >= 0 else 4] = address(self._arrays[piece.array][piece.component])
+            elif piece.component is not None:  # from place to place
+                pass
             else:
                 row[4], row[7] = address(self._arrays[piece.array]), self._arrays[piece.array].strides[0]
             return row

@@ -10,15 +10,6 @@ from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-#: What generated loops have to begin with to know these names.
-IMPORTS = f"from {__name__} import NoAlias, pointer\n\n"
-
-
-#: Likewise of those with noise.
-BITS = f"from {__name__} import bits_of, number_of\n\n"
-
-_SAME_SIZE = {types.float64: types.int64, types.float32: types.int32}
-
 
 class NoAlias(Compiler):
     """Compiles functions whose array arguments never overlap: loops vectorise without checking for it."""
@@ -71,22 +62,3 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
         return builder.load_atomic(place, "seq_cst", 8)
 
     return types.int64(array, types.int64), generate
-
-
-@intrinsic
-def bits_of(typing_context: Any, number: Any) -> Any:
-    """The bits of a float as a signed integer."""
-    return _recast(number, _SAME_SIZE[number])
-
-
-@intrinsic
-def number_of(typing_context: Any, bits: Any) -> Any:
-    """The float of these bits."""
-    return _recast(bits, {bits: number for number, bits in _SAME_SIZE.items()}[bits])
-
-
-def _recast(given: Any, wanted: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], context.get_value_type(wanted))
-
-    return wanted(given), generate

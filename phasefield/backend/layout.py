@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..grid import AXIS_NAMES, Grid
+from ..grid import AXIS_NAMES, Axis, Grid
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,18 @@ class Layout:
     always run over index 0. With complex modes a row is padded to ``2*(n2//2 + 1)`` numbers, as in-place transforms need.
 
     With a part, what is said of extents and 1-D arrays is said of that part: of cells it is a slab of axis 0, of modes the whole
-    of axis 0 and a share of another one (`cut`), so that every transform along an axis is one rank's. A buffer then has room
-    for either, one after the other, and for the two rows of cells beyond the slab's ends that gradients look at.
+    of axis 0 and a share of another one (`cut`), so that every transform along an axis is one rank's. In three dimensions the
+    slab may be parted once more, into *pencils*: of cells along axis 1, of modes along axis 2 (`across`). A buffer then has
+    room for either, one after the other, and for two rows beyond the ends of every parted axis: of cells those that gradients
+    look at, of modes between walls those that derivatives do.
 
     Attributes:
-        part: the share of a rank; None for all of the grid.
+        part: the share of a rank; None for all of the grid. across: the share of the slab.
     """
 
     grid: Grid
     part: Part | None = None
+    across: Part = Part(0, 1)
 
     @cached_property
     def places(self) -> tuple[int, ...]:
@@ -64,6 +67,25 @@ class Layout:
         return self if self.part is None else Layout(self.grid)
 
     @property
+    def pencils(self) -> bool:
+        """Whether slabs are parted once more."""
+        return self.across.ranks > 1
+
+    @property
+    def of_ranks(self) -> list[Layout]:
+        """Those of all ranks, in their order: pencils of a slab one after the other."""
+        assert self.part is not None
+        slabs, each = self.part.ranks, self.across.ranks
+        return [Layout(self.grid, Part(p, slabs), Part(q, each)) for p in range(slabs) for q in range(each)]
+
+    def _cuts(self, space: str) -> dict[int, Part]:
+        """By axes of buffers the shares of what is parted."""
+        if self.part is None:
+            return {}
+        first = {0 if space == "real" else self.cut: self.part}
+        return first | ({1 if space == "real" else 2: self.across} if self.pencils else {})
+
+    @property
     def cut(self) -> int:
         """The axis of buffers, 1 or 2, of which every rank has a share of the modes."""
         return 1 if self.grid.dim == 3 else 2
@@ -79,23 +101,21 @@ class Layout:
     def _own(self, space: str, extent: tuple[int, int, int]) -> tuple[int, int, int]:
         """What the part has of an extent of the whole."""
         lengths = list(extent)
-        if self.part is not None:
-            place = 0 if space == "real" else self.cut
-            share = self.part.of(lengths[place])
+        for place, part in self._cuts(space).items():
+            share = part.of(lengths[place])
             lengths[place] = share.stop - share.start
         return lengths[0], lengths[1], lengths[2]
 
     def region(self, space: str) -> tuple[slice, slice, slice]:
         """Where the part's cells or modes are among the last three axes of a buffer of the whole."""
-        n0, n1, row = self.whole.lengths(space)
-        where = [slice(0, n0), slice(0, n1), slice(0, row)]
-        if self.part is not None and space == "real":
-            where[0] = self.part.of(n0)
-        elif self.part is not None and self.cut == 1:
-            where[1] = self.part.of(n1)
-        elif self.part is not None:
-            share = self.part.of(self.whole.modes[2])
-            where[2] = slice(self.parts * share.start, self.parts * share.stop)
+        lengths = self.whole.lengths(space)
+        where = [slice(0, n) for n in lengths]
+        for place, part in self._cuts(space).items():
+            if place < 2:
+                where[place] = part.of(lengths[place])
+            else:  # of modes, which are not torn apart
+                share = part.of(self.whole.modes[2])
+                where[place] = slice(self.parts * share.start, self.parts * share.stop)
         return where[0], where[1], where[2]
 
     @property
@@ -113,8 +133,23 @@ class Layout:
         if self.part is None:
             return self.cells[0], self.cells[1], self.row
         if space == "real":
-            return self.cells[0] + 2, self.cells[1], self.row
+            return self.cells[0] + 2, self.cells[1] + (2 if self.pencils else 0), self.row
+        beyond = [2 * self.reaches(place) for place in range(3)]
+        return self.modes[0], self.modes[1] + beyond[1], self.parts * self.modes[2] + beyond[2]
+
+    def used(self, space: str) -> tuple[int, int, int]:
+        """How many of these are the part's own, or padding of rows."""
+        if space == "real":
+            return self.cells[0], self.cells[1], self.row
         return self.modes[0], self.modes[1], self.parts * self.modes[2]
+
+    def reaches(self, place: int) -> bool:
+        """Whether derivatives along a buffer's axis read modes next to the part's own: between walls, where it is parted."""
+        return place in self._cuts("spectral") and self.axis_at(place).boundary != "periodic"
+
+    def axis_at(self, place: int) -> Axis:
+        """The grid's axis of a buffer's."""
+        return self.grid.axes[self.places.index(place)]
 
     def buffer_shape(self, components: int) -> tuple[int, int, int, int]:
         if self.part is None:
@@ -128,7 +163,7 @@ class Layout:
 
     def flipped(self, axes: Iterable[int]) -> Layout:
         """The layout of what lies in the other basis along these axes of the grid."""
-        return Layout(self.grid.flipped(axes), self.part) if axes else self
+        return Layout(self.grid.flipped(axes), self.part, self.across) if axes else self
 
     def extent(self, space: str) -> tuple[int, int, int]:
         return self.cells if space == "real" else self.modes
@@ -163,18 +198,19 @@ class Layout:
 
     def _own_array(self, symbol: str, place: int, values: np.ndarray) -> np.ndarray:
         """What the part has of a 1-D array."""
-        assert self.part is not None
         in_cells = symbol in (*AXIS_NAMES, "above", "below", "scale")
-        if place != (0 if in_cells else self.cut):
+        part = self._cuts("real" if in_cells else "spectral").get(place)
+        if part is None:
             return values
-        own = self.part.of(len(values))
+        own = part.of(len(values))
         values = values[own]
         if symbol in ("above", "below"):
-            # Behind its own rows the slab has those beyond its ends, first the one above.
-            inside = (own.start <= values) & (values < own.stop)
-            return np.where(inside, values - own.start, self.cells[0] + (symbol == "below")).astype(np.int32)
+            return _here(values, own, symbol == "below")
         if symbol.removeprefix("back_") == "partner":
-            return (values - own.start).astype(np.int32)  # within the part, see `local`
+            # Next to each other, or the part's own: see `local`.
+            return (
+                _here(values, own, values < own.start) if self.reaches(place) else (values - own.start).astype(np.int32)
+            )
         return values
 
     def _numbers(self, symbol: str, place: int) -> np.ndarray:
@@ -194,8 +230,41 @@ class Layout:
         return (index * (self.modes[1] if place == 0 else 1)).astype(np.int32)
 
     def local(self, axis: int) -> bool:
-        """Whether the modes that a derivative along an axis of the grid reads are the part's own."""
-        return self.part is None or self.parts == 2 or self.places[axis] != self.cut
+        """Whether the modes that a derivative along an axis of the grid reads are the part's own, or next to them."""
+        place = self.places[axis]
+        return self.parts == 2 or place not in self._cuts("spectral") or self.reaches(place)
+
+
+def _here(values: np.ndarray, own: slice, below: bool | np.ndarray) -> np.ndarray:
+    """Indices of the whole as those of a part: behind its own are those beyond its ends, first the one above."""
+    inside = (own.start <= values) & (values < own.stop)
+    return np.where(inside, values - own.start, own.stop - own.start + np.asarray(below, int)).astype(np.int32)
+
+
+def shares_of(grid: Grid, ranks: int) -> tuple[int, int] | None:
+    """Among how many slabs, and pencils of each, ``ranks`` share a grid: slabs alone where every rank gets one.
+
+    None where some would have no cells or no modes.
+    """
+    layout = Layout(grid)
+    if grid.dim == 1:
+        return (1, 1) if ranks == 1 else None
+    slabs, each = min(layout.cells[0], layout.modes[layout.cut]), min(layout.cells[1], layout.modes[2])
+    if ranks <= slabs:
+        return ranks, 1
+    if grid.dim == 2:
+        return None
+    # Messages are fewest where the two exchanges are among as many ranks each.
+    found = [(n, ranks // n) for n in range(1, slabs + 1) if ranks % n == 0 and ranks // n <= each]
+    return min(found, key=lambda pair: (sum(pair), -pair[0]), default=None)
+
+
+def part_of(grid: Grid, rank: int, ranks: int) -> Layout:
+    """The layout of a rank's part, see `shares_of`."""
+    shares = shares_of(grid, ranks)
+    assert shares is not None, "asked for before"
+    slabs, each = shares
+    return Layout(grid, Part(rank // each, slabs), Part(rank % each, each))
 
 
 def cells_of(layout: Layout, host: Any) -> Any:

@@ -11,8 +11,9 @@ FFTW plans and kernels are called by address. All tables hold 64-bit integers:
   address of FFTW's execute function, plan, plan of the last tile, address of the data, bytes between tiles, tiles per
   group of components, bytes between components, components in a group, which are done at once, bytes from the data to where
   the result goes; or `COPY`, address of C's memcpy, of a table of blocks, how many of them, address of where they go, bytes of
-  every row per tile, rows per tile (0: all of them), and address of where they come from. A block is where it begins there and
-  here, in bytes from these addresses, rows, bytes of a row, and bytes from row to row there and here;
+  every plane per tile, planes per tile (0: all of them), and address of where they come from. A block is where it begins there
+  and here, in bytes from these addresses, planes, bytes from plane to plane there and here, lines of a plane, bytes from line to
+  line there and here, and bytes of a line; where tiles are parts of planes, these have one line;
 - ``counters``: of every phase the tiles claimed of each thread's share and those done, each on a cache line of its own;
 - ``control``: see the constants below.
 
@@ -48,18 +49,20 @@ def transform(operation, tile):
 
 @njit(void(_LIST, int64), nogil=True, cache=True)
 def copy(operation, tile):
-    """One tile of blocks of rows."""
-    blocks = carray(pointer(operation[2]), (operation[3], 6), int64)
+    """One tile of blocks of planes."""
+    blocks = carray(pointer(operation[2]), (operation[3], 9), int64)
     across, down = operation[5], operation[6]
     for b in range(operation[3]):
-        first, end, left, right = 0, blocks[b, 2], 0, blocks[b, 3]
+        first, end, left, right = 0, blocks[b, 2], 0, blocks[b, 8]
         if down > 0:
             first, end = tile * down, min(end, (tile + 1) * down)
         if across > 0:
             left, right = tile * across, min(right, (tile + 1) * across)
         source, target = operation[7] + blocks[b, 0] + left, operation[4] + blocks[b, 1] + left
-        for row in range(first, end):
-            call(operation[1], target + row * blocks[b, 5], source + row * blocks[b, 4], right - left)
+        for plane in range(first, end):
+            there, here = source + plane * blocks[b, 3], target + plane * blocks[b, 4]
+            for line in range(blocks[b, 5]):
+                call(operation[1], here + line * blocks[b, 7], there + line * blocks[b, 6], right - left)
 
 
 @njit(void(_TABLE, int64, int64, int64), nogil=True, cache=True)

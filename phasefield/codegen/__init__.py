@@ -12,6 +12,7 @@ from .form import AXIS_SYMBOLS, K2, K2_ALONG, K_ALONG, MASK, WEIGHT, Kernel, Red
 from .functions import Derivative, GradientNorm, PerMode, Phi, White, step_scalars, white, white_scalars
 from .loops import loop_source, table_scalars, table_values
 from .lowering import Lowered, lower
+from .profiles import profiled
 from .reductions import reduce_source
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "embedded",
     "loop_source",
     "lower",
+    "profiled",
     "reduce_source",
     "step_scalars",
     "table_scalars",

@@ -23,7 +23,8 @@ class Phi(sp.Function):
 
 
 class PerMode(sp.Function):
-    """PerMode(c): c, which contains no array, computed once for all numbers of a mode and of its mirror images."""
+    """PerMode(c): c, which contains no array, computed once for all numbers of a mode and of its mirror images; in cells, a
+    function of one coordinate, computed once for all of those along an axis (`phasefield.codegen.profiles`)."""
 
     nargs = 1
 

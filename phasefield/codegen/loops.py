@@ -1,4 +1,4 @@
-"""A kernel as a Python loop for numba, parallel over the outermost index by the caller."""
+"""A kernel as a loop in the language of `phasefield.backend.compiler`, parallel over the outermost index by the caller."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ from .printing import (
     printed,
     slope_of,
 )
+from .profiles import coordinate
 
 
-def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) -> str:
-    """Python source for numba of ``entry(lo, hi, context)``, which visits outermost indices ``lo`` to ``hi``.
+def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, places: Sequence[int] = (0, 1, 2)) -> str:
+    """Source of ``entry(lo, hi, context)``, which visits outermost indices ``lo`` to ``hi``.
 
     With ``mirror``, modes (+-i, +-j, k) have the same k2, and what contains exponentials comes from a table over the first
-    quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``.
-
-    Two names are left to whoever loads it: ``pointer``, which makes a pointer of an address, and ``NoAlias``, the compiler of
-    functions whose arrays do not overlap; two more with noise, ``bits_of`` a float as an integer and the ``number_of`` such bits.
+    quarter or half of the modes, which ``tabulate(lo, hi, context)`` fills for outermost indices up to ``n0//2``. In cells the
+    table holds functions of one coordinate along their axes, each in a row of its own, and is filled in one call.
 
     ``context`` is the address of 64-bit integers: the lengths of the visited index space; the last three lengths of every
     buffer; address of every array and bytes between its components; address and length of every axis array; addresses of the
@@ -45,22 +44,14 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
         dtype: ``float64`` or ``float32``.
         mirror: whether the outermost spectral axis (and the second of three) has positive and negative wavenumbers.
+        places: buffer axis of every axis of the grid.
     """
     code = lower(kernel)
     parts = parts if kernel.space == "spectral" else 1
-    known = {**ELEMENTARY, "inf": "INFINITY", "sqrt": "SQRT"}
+    elementary = {**ELEMENTARY, "inf": "INFINITY", "sqrt": "SQRT"}
     out: list[str] = [
-        f"from math import {', '.join(f'{name} as {text}' for name, text in known.items())}",
-        "",
-        "from numba import carray, cfunc, int32, int64, njit, void",
-        f"from numpy import array, float64 as DOUBLE, {dtype} as R",
-        "",
-        # NaN must survive every select, so reordering is allowed but assuming finite values is not.
-        "FAST = {'contract', 'reassoc', 'nsz', 'arcp'}",
-        # Everything goes into the entry: of a function that stands alone, a process that has just compiled it would run another
-        # version than one that takes the entry from the cache, and a resumed run would differ in its last bits.
-        "OPTIONS = dict(no_cpython_wrapper=True, no_cfunc_wrapper=True, nogil=True, forceinline=True, fastmath=FAST,",
-        "               error_model='numpy')",
+        f"R, DOUBLE = {dtype}, float64",
+        f"{', '.join(elementary.values())} = {', '.join(elementary)}",
         "",
     ]
     helpers = {
@@ -73,11 +64,10 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     for n in power_closure(code.powers):
         helpers[f"POW{n}(x)"] = power_chain(n)
     for head, body in helpers.items():
-        out += ["@njit(**OPTIONS)", f"def {head}:", f"    return {body}", ""]
+        out += [f"def {head}:", f"    return {body}", ""]
     if kernel.whites:
         out += loop_white(parts, dtype)
-    tabulated = code.exponentials if mirror else []
-    out.append(f"TABULATED = {len(tabulated)}")
+    tabulated = _tabulated(kernel, code, mirror, places)
     if tabulated:
         fill = _function(kernel, "fill", 0, 0, tabulated, _table_loops(kernel, code, tabulated))
         out += [*fill, *_entry(kernel, "tabulate", tabulated, ["fill_at(lo, hi, at, at)"])]
@@ -86,15 +76,23 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False) ->
     return "\n".join(out) + "\n"
 
 
-def table_values(kernel: Kernel) -> int:
-    """How many values per mode `loop_source` tabulates with ``mirror``."""
-    return len(lower(kernel).exponentials)
+def _tabulated(kernel: Kernel, code: Lowered, mirror: bool, places: Sequence[int]) -> dict[str, int | None]:
+    """The shared values that are read from a table, with the buffer axis that they are along; None of those per mode."""
+    if kernel.space == "real":
+        found = {name: coordinate(e) for name, e in code.coefficients.items()}
+        return {name: places[axis] for name, axis in found.items() if axis < len(places)}
+    return dict.fromkeys(code.exponentials if mirror else [])
+
+
+def table_values(kernel: Kernel, mirror: bool, places: Sequence[int]) -> int:
+    """How many values `loop_source` tabulates."""
+    return len(_tabulated(kernel, lower(kernel), mirror, places))
 
 
 def table_scalars(kernel: Kernel) -> list[str]:
     """The scalars that what `loop_source` tabulates depends on."""
     code = lower(kernel)
-    needed = code.behind(code.exponentials)
+    needed = code.behind(list(code.coefficients) if kernel.space == "real" else code.exponentials)
     return [name for name in kernel.scalars if name in needed]
 
 
@@ -107,7 +105,7 @@ def _columns(kernel: Kernel) -> list[tuple[str, int]]:
 class _Context:
     """Where the integers at ``at`` are that a compiled loop is given, see `loop_source`."""
 
-    def __init__(self, kernel: Kernel, tabulated: Sequence[str]) -> None:
+    def __init__(self, kernel: Kernel, tabulated: Mapping[str, int | None]) -> None:
         self.kernel, self.tabulated = kernel, tabulated
         self.axes = 6 + 2 * len(kernel.arrays)
         self.scalars = self.axes + 2 * len(kernel.axis_arrays)
@@ -122,54 +120,52 @@ class _Context:
         out = {"outer": "at[0]", "rows": "at[1]", "length": "at[2]"}
         for index, axis in enumerate(self.kernel.axis_arrays):
             place, kind = self.axes + 2 * index, "int32" if is_index(axis) else "R"
-            out[axis] = f"carray(pointer(at[{place}]), (at[{place + 1}],), {kind})"
+            out[axis] = f"array_at(at[{place}], (at[{place + 1}],), {kind})"
         out |= {name: f"scalars[{index}]" for index, name in enumerate(self.kernel.scalars)}
-        out["partial"] = f"carray(pointer(at[{self.partial}]), ({len(self.kernel.reductions)}, at[0]), DOUBLE)"
-        sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])"
-        for index, value in enumerate(self.tabulated):
-            out[f"table_{value}"] = f"carray(pointer(at[{self.table}] + {index}*at[{self.stride}]), {sizes}, R)"
+        out["partial"] = f"array_at(at[{self.partial}], ({len(self.kernel.reductions)}, at[0]), DOUBLE)"
+        for index, (value, along) in enumerate(self.tabulated.items()):
+            sizes = "(at[0]//2 + 1, at[1]//2 + 1, at[2])" if along is None else f"(at[{along}],)"
+            out[f"table_{value}"] = f"array_at(at[{self.table}] + {index}*at[{self.stride}], {sizes}, R)"
         return out
 
 
 def _function(
-    kernel: Kernel, name: str, columns: int, results: int, tabulated: Sequence[str], body: Sequence[str]
+    kernel: Kernel, name: str, columns: int, results: int, tabulated: Mapping[str, int | None], body: Sequence[str]
 ) -> list[str]:
     """``name``, loops over arrays ``all_q0`` ..., and ``name_at``, which finds them: ``given`` holds place and component of every
     array, then the rows of the results.
 
-    Arrays are arguments of the loops because only of arguments can a compiler be told that they do not overlap, but integers are
-    what is handed on: numba takes long over calls with many arguments.
+    Arrays are arguments of the loops because only of arguments can a compiler be told that they do not overlap.
     """
     context = _Context(kernel, tabulated)
     known = context.everything()
     arrays, places = [f"all_q{q}" for q in range(columns)], [f"place{r}" for r in range(results)]
     values = [
-        f"carray(pointer(at[given[{2 * q}]] + given[{2 * q + 1}]*at[given[{2 * q}] + 1]), (at[3], at[4], at[5]), R)"
+        f"array_at(at[given[{2 * q}]] + given[{2 * q + 1}]*at[given[{2 * q}] + 1], (at[3], at[4], at[5]), R)"
         for q in range(columns)
     ]
     values += [f"given[{2 * columns + r}]" for r in range(results)]
     return [
         "",
-        "@njit(pipeline_class=NoAlias, **OPTIONS)",
+        "@loop",
         f"def {name}({', '.join(['lo', 'hi', *arrays, *places, *known])}):",
         *(f"    {s} = R({s})" for s in kernel.scalars),
         *body,
         "",
-        "@njit(**OPTIONS)",
         f"def {name}_at(lo, hi, at, given):",
-        f"    scalars = carray(pointer(at[{context.scalars}]), ({len(kernel.scalars)},), DOUBLE)",
+        f"    scalars = array_at(at[{context.scalars}], ({len(kernel.scalars)},), DOUBLE)",
         f"    {name}({', '.join(['lo', 'hi', *values, *known.values()])})",
     ]
 
 
-def _entry(kernel: Kernel, name: str, tabulated: Sequence[str], calls: Sequence[str]) -> list[str]:
+def _entry(kernel: Kernel, name: str, tabulated: Mapping[str, int | None], calls: Sequence[str]) -> list[str]:
     """The function with C's calling convention."""
     context = _Context(kernel, tabulated)
     return [
         "",
-        "@cfunc(void(int64, int64, int64), cache=True)",
+        "@entry",
         f"def {name}(lo, hi, context):",
-        f"    at = carray(pointer(context), ({context.length},), int64)",
+        f"    at = array_at(context, ({context.length},), int64)",
         f"    partial = {context.everything()['partial']}",
         *(f"    {call}" for call in calls),
     ]
@@ -188,16 +184,26 @@ def _shared(kernel: Kernel, code: Lowered, wanted: Sequence[str], pad: str) -> l
     return [f"{pad}{s} = {combine(s)}" for s in kernel.axis_symbols if s in needed] + lines
 
 
-def _table_loops(kernel: Kernel, code: Lowered, tabulated: Sequence[str]) -> list[str]:
+def _table_loops(kernel: Kernel, code: Lowered, tabulated: Mapping[str, int | None]) -> list[str]:
+    if kernel.space == "real":
+        return [line for name, axis in tabulated.items() for line in _along(kernel, code, name, axis or 0)]
     pad = " " * 12
     out = ["    for i in range(lo, hi):", "        for j in range(rows//2 + 1):"]
     out += [f"{pad}line_{name} = table_{name}[i, j]" for name in tabulated]
-    out += [f"{pad}for k in range(length):", *_shared(kernel, code, tabulated, pad + "    ")]
+    out += [f"{pad}for k in range(length):", *_shared(kernel, code, list(tabulated), pad + "    ")]
     return out + [f"{pad}    line_{name}[k] = {name}" for name in tabulated]
 
 
+def _along(kernel: Kernel, code: Lowered, name: str, axis: int) -> list[str]:
+    """A loop along an axis that fills the row of a function of its coordinate."""
+    index, pad = "ijk"[axis], " " * 8
+    out = [f"    {other} = 0" for other in "ijk" if other != index]
+    out += [f"    for {index} in range(table_{name}.size):", *_shared(kernel, code, [name], pad)]
+    return [*out, f"{pad}table_{name}[{index}] = {name}"]
+
+
 def _group_functions(
-    kernel: Kernel, code: Lowered, parts: int, tabulated: Sequence[str]
+    kernel: Kernel, code: Lowered, parts: int, tabulated: Mapping[str, int | None]
 ) -> tuple[list[str], list[str]]:
     """Functions of the groups, and the statements that run them. Groups that differ in nothing but the components and the results
     they are about, as those of like components do, share a function: twenty order parameters compile like one.
@@ -217,10 +223,10 @@ def _group_functions(
         groups.setdefault(body, []).append(given + [call.component for call in _whites(kernel, group)])
     calls: list[str] = []
     if rows:
-        functions += ["", f"START = array([{', '.join(STARTS[r.op] for r in kernel.reductions.values())}])"]
+        functions += ["", f"START = [{', '.join(STARTS[r.op] for r in kernel.reductions.values())}]"]
         calls += [f"for r in range({len(rows)}):", "    for i in range(lo, hi):", "        partial[r, i] = START[r]"]
     for number, table in enumerate(groups.values()):
-        functions += ["", f"GIVEN{number} = array({table}, 'int64')"]
+        functions += ["", f"GIVEN{number} = {table}"]
         calls += [f"for g in range({len(table)}):", f"    group{number}_at(lo, hi, at, GIVEN{number}[g])"]
     return functions, calls
 
@@ -229,7 +235,7 @@ def _loops(
     kernel: Kernel,
     code: Lowered,
     parts: int,
-    tabulated: Sequence[str],
+    tabulated: Mapping[str, int | None],
     group: Group,
     columns: Sequence[tuple[str, int]],
 ) -> list[str]:
@@ -248,17 +254,21 @@ def _loops(
     derivatives = sorted({call for e in finals for call in e.atoms(Derivative)}, key=sp.default_sort_key)
     pad = " " * 8
     out = ["    for i in range(lo, hi):"]
+    mine = {name: axis for name, axis in tabulated.items() if name in group.wanted}
+    out += [f"{pad}{name} = table_{name}[i]" for name, axis in mine.items() if axis == 0]
     out += [f"{pad}sum{r} = {STARTS[op]}" for r, (_, op, _) in enumerate(group.reductions)]
     out.append(f"{pad}for j in range(rows):")
     pad += "    "
-    mine = [name for name in tabulated if name in group.wanted]
-    out += [f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]" for name in mine]
+    out += [f"{pad}{name} = table_{name}[j]" for name, axis in mine.items() if axis == 1]
+    modal = [name for name, axis in mine.items() if axis is None]
+    out += [f"{pad}line_{name} = table_{name}[MIN(i, outer - i), MIN(j, rows - j)]" for name in modal]
     out += [f"{pad}row_q{q} = all_q{q}[i, j]" for q in range(len(columns))]
     if parts == 1:
         out += [f"{pad}row_{_named(call, names)} = {_partner_row(call, names)}" for call in derivatives]
     out.append(f"{pad}for k in range(length):")
     pad += "    "
-    out += [f"{pad}{name} = line_{name}[k]" for name in mine]
+    out += [f"{pad}{name} = line_{name}[k]" for name in modal]
+    out += [f"{pad}{name} = table_{name}[k]" for name, axis in mine.items() if axis == 2]
     out += _shared(kernel, code, sorted(group.wanted - set(tabulated)), pad)
     for w, name in enumerate(whites.values()):
         targets = ", ".join(f"{name}_{part}" for part in range(parts))

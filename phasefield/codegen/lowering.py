@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
@@ -16,13 +17,15 @@ from .phi import phi_lines
 
 @dataclass(frozen=True)
 class Lowered:
-    """Straight-line code: ``shared`` once per cell or mode, ``per_part`` once for each of real and imaginary part."""
+    """Straight-line code: ``shared`` once per cell or mode, ``per_part`` once for each of real and imaginary part;
+    ``coefficients``: those among the shared values that were said to be `PerMode`, and what they are."""
 
     shared: list[tuple[str, Any]]
     per_part: list[tuple[str, Any]]
     outputs: list[tuple[str, int, Any]]
     reductions: Sequence[tuple[str, str, Any]]
     powers: set[int]
+    coefficients: Mapping[str, sp.Expr] = field(default_factory=dict)
 
     @property
     def kept(self) -> list[str]:
@@ -56,6 +59,7 @@ def white_symbol(call: White) -> sp.Symbol:
     return sp.Symbol(f"white_{call.component}", real=True)
 
 
+@functools.lru_cache(maxsize=4)  # whoever writes a kernel asks for this more than once
 def lower(kernel: Kernel) -> Lowered:
     """Common subexpressions out, phi functions expanded."""
     whites = {call: white_symbol(call) for call in kernel.whites}
@@ -107,4 +111,5 @@ def lower(kernel: Kernel) -> Lowered:
         for p in e.atoms(sp.Pow)
         if p.exp.is_Integer and abs(int(p.exp)) > 1
     }
-    return Lowered(shared, per_part, outputs, reductions, powers)
+    known = {symbol.name: call.args[0] for symbol, call in zip(symbols, coefficients, strict=True)}
+    return Lowered(shared, per_part, outputs, reductions, powers, known)

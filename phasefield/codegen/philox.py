@@ -198,7 +198,7 @@ def cuda_white(parts: int, dtype: str) -> list[str]:
 
 
 def loop_white(parts: int, dtype: str) -> list[str]:
-    """The function ``WHITE`` for numba, with what it needs; returns a tuple of two for complex modes, else a number.
+    """The function ``WHITE`` for the CPU, with what it needs; returns a tuple of two for complex modes, else a number.
 
     The logarithm is written out, for loops that call one do not vectorise: log u = e log 2 + log m with u = 2^e m, m between
     sqrt(1/2) and sqrt(2), and log m = 2 artanh((m - 1)/(m + 1)).
@@ -207,15 +207,13 @@ def loop_white(parts: int, dtype: str) -> list[str]:
     below = {"float64": 0x3FE6A09E667F3BCD, "float32": 0x3F3504F3}[dtype]  # the bits of sqrt(1/2)
     terms = _LOG_TERMS[dtype]
     head = f"def WHITE({', '.join(_ARGUMENTS)}):"
-    jit = "@njit(**OPTIONS)"
     return [
-        f"from numpy import {integer} as BITS, uint64 as WORD",
-        "LONG = WORD",
+        f"BITS, WORD, LONG = {integer}, uint64, uint64",
         "",
-        *(jit, "def LOW(x):", "    return x & WORD(0xFFFFFFFF)", ""),
-        *(jit, "def HIGH(x):", "    return x >> WORD(32)", ""),
-        *(jit, "def PRODUCT(a, b):", "    return a*b", ""),
-        *(jit, "def LESS_LOG(u):"),
+        *("def LOW(x):", "    return x & WORD(0xFFFFFFFF)", ""),
+        *("def HIGH(x):", "    return x >> WORD(32)", ""),
+        *("def PRODUCT(a, b):", "    return a*b", ""),
+        "def LESS_LOG(u):",
         "    bits = bits_of(u)",
         f"    e = (bits - BITS({below})) >> BITS({digits})",
         f"    m = number_of(BITS(bits - (e << BITS({digits}))))",
@@ -224,7 +222,7 @@ def loop_white(parts: int, dtype: str) -> list[str]:
         *(f"    {name} = {text}" for _, name, text in _powers("z", terms)),
         f"    return -(R(e)*R({math.log(2)!r}) + s*{_polynomial('z', [2 / (2 * n + 1) for n in range(terms)])})",
         "",
-        *(jit, head),
+        head,
         *(f"    {name} = {text}" for _, name, text in white_lines(parts, dtype)),
         f"    return {'re, im' if parts == 2 else 're'}",
         "",

@@ -149,7 +149,7 @@ def _shown(condition: Any) -> str:
 
 def _stepping(spec: RunSpec) -> Stepping:
     time = spec.time
-    scheme = SCHEMES[time.scheme]
+    scheme = SCHEMES[time.scheme].taken(time.adaptive, varies=False)
     steps = None
     if not time.adaptive and time.dt is not None:
         steps = math.ceil((time.end - Beat(time.dt).slack) / time.dt)

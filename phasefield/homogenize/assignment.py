@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -179,7 +180,7 @@ def _assigned(image: Image, system: MaterialSystem, settings: Settings) -> Assig
         "give as many phases as the image has, in the order of its values, one phase for a polycrystal, or grains=FILE"
     )
     if image.kind == "labels" and known == 2 < count:
-        low, high = two_levels(np.array(image.labels)[image.values])
+        low, high = two_levels(np.array(image.labels)[image.values], image.planes)
         hint += f"; if the values are grey levels of two phases, give theirs, as in levels=[{low:.4g},{high:.4g}]"
     raise ConfigError(
         "material.phases",
@@ -229,16 +230,18 @@ def _oddities(image: Image, settings: Settings) -> list[str]:
         )
     if image.kind == "field" and image.values.strides != (0,) * image.values.ndim:
         indicator = image.indicator
-        share = float(np.mean((indicator > 0.25) & (indicator < 0.75)))
+        planes, size = image.planes, math.prod(image.shape)
+        share = planes.sum(int(np.count_nonzero((indicator > 0.25) & (indicator < 0.75)))) / size
         if share > _BETWEEN:
-            low, high = float(image.values.min()), float(image.values.max())
+            low, high = float(planes.least(image.values.min())), float(planes.most(image.values.max()))
             out.append(
                 f"{100 * share:.3g} % of the image lie between its phases: the field runs from {low:.4g} to {high:.4g}, the "
                 f"levels are {image.levels[0]:.4g} and {image.levels[1]:.4g}"
             )
     if image.kind == "fields" and any(image.values.strides):
         largest = image.values.max(axis=0)
-        share = float(np.mean(largest < 0.25 * np.quantile(largest, 0.98)))
+        bulk = image.planes.quantile(largest, 0.98)
+        share = image.planes.sum(int(np.count_nonzero(largest < 0.25 * bulk))) / math.prod(image.shape)
         if share > _NOWHERE:
             out.append(
                 f"in {100 * share:.3g} % of the image no field comes near its value in the bulk; the largest one is taken all "

@@ -63,7 +63,7 @@ class PropertyVoxels:
     @property
     def mean(self) -> Array:
         """Mean of the tensors of the voxels, packed."""
-        return np.asarray(self.voxels.counts / self.voxels.index.size @ self.table)
+        return np.asarray(self.voxels.planes.sum(self.voxels.counts / self.voxels.size @ self.table))
 
     def cell(self, tolerance: float | None = None, boundary: str | None = None) -> CellProblem:
         """The cell problem, with the tolerance and the boundary condition of the settings unless told."""
@@ -72,7 +72,10 @@ class PropertyVoxels:
         boundary = self.problem.boundary if boundary is None else boundary
         if options.preconditioner == "auto" and boundary == "periodic" and options.scheme != "fourier":
             options = replace(options, preconditioner=preconditioner(self.voxels, self.table))
-        return CellProblem(self.voxels.index, self.table, self.voxels.spacing, options, self.voxels.cut, boundary)
+        voxels = self.voxels
+        return CellProblem(
+            voxels.index, self.table, voxels.spacing, options, voxels.cut, boundary, planes=voxels.planes
+        )
 
 
 def _condensed(problem: Problem, name: str, pure: Array) -> Array:
@@ -88,7 +91,7 @@ def _for_phases(geometry: Voxels, pure: Array, extreme: NDArray[np.bool_], probl
     mixture = Mixture.of(geometry)
     if geometry.rule == "laminate":
         return merged(mixture, pure, problem.boundary == "periodic", settings.solver.scheme != "rotated")
-    return _sharpened(mixture, extreme)
+    return _sharpened(mixture.widened(1), extreme)
 
 
 def _sharpened(voxels: Mixture, extreme: NDArray[np.bool_]) -> Mixture:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.ranks import leading
+from ..backend.voxel.common import in_common
 from ..errors import ConfigError, OutputError
 from ..images.formats import Asked, is_netcdf
 from ..mechanics.materials import system_of
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
+from ..planes import Group, Planes
 from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
 from .inputs import rests_on
@@ -27,7 +31,10 @@ from .problem import Problem
 from .reading import Image, Snapshots, is_run, read_file
 from .records import Record, measure
 from .settings import SOLVING, Request, parse
+from .shares import NotShared, fit, on_this_rank, refuse
 from .table import table, wrapped
+
+log = logging.getLogger("phasefield")
 
 
 @dataclass
@@ -127,6 +134,46 @@ def execute(
     where = expanded(path)
     images, count, notes = _images(where, request)
     target = _target(where, request.output if folder is None else str(folder / "properties.nc"))
+    records = by_shares(where, request, system, after)
+    if records is None:
+        records = measured(images, count, system, request, show, after)
+    elif request.descriptors:
+        notes.append("the microstructure is not described: no process has the whole image")
+    data = dataset(records, command, notes).assign_attrs(rests_on(where, request))
+    replaced = os.path.exists(target)
+    written, failure = _write(data, target)
+    return Homogenized(written, records, system, replaced and written == target, notes, failure)
+
+
+def by_shares(where: Path, request: Request, system: MaterialSystem, after: After | None) -> list[Record] | None:
+    """The records of images that several processes share by planes; None of one process, and where that cannot be."""
+    if not leading():
+        return None
+    try:
+        refuse(request, system, after is not None)
+        return in_common(_of_shares, where, request, system)
+    except NotShared as reason:
+        log.info("rank 0 holds the whole image: %s", reason)
+        return None
+
+
+def _of_shares(group: Group, where: Path, request: Request, system: MaterialSystem) -> list[Record]:
+    """What every one of several processes does."""
+    request = on_this_rank(request)
+    images, count, _ = Planes(group).agreed(lambda: _images(where, request, group))
+    shared = (fit(image, system, request) for image in images)
+    return [record.outlined() for record in measured(shared, count, system, request)]
+
+
+def measured(
+    images: Iterable[Image],
+    count: int,
+    system: MaterialSystem,
+    request: Request,
+    show: Callable[[str], None] | None = None,
+    after: After | None = None,
+) -> list[Record]:
+    """The records of so many images; arguments and errors as for `execute`."""
     records: list[Record] = []
     start: dict[str, list[np.ndarray]] | None = {} if count > 1 else None
     early = dataclasses.replace(request, fields=False)  # the local fields written are those of the last
@@ -141,10 +188,7 @@ def execute(
         if not last:
             start = {r.name: r.fluctuations for r in records[-1].results if r.fluctuations}
             records[-1] = records[-1].outlined()
-    data = dataset(records, command, notes).assign_attrs(rests_on(where, request))
-    replaced = os.path.exists(target)
-    written, failure = _write(data, target)
-    return Homogenized(written, records, system, replaced and written == target, notes, failure)
+    return records
 
 
 def _write(data: Any, target: Path) -> tuple[Path | None, OutputError | None]:
@@ -165,7 +209,7 @@ def _write(data: Any, target: Path) -> tuple[Path | None, OutputError | None]:
         )
 
 
-def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[str]]:
+def _images(where: Path, request: Request, group: Group | None = None) -> tuple[Iterator[Image], int, list[str]]:
     """The images asked for, read one by one, how many they are, and notes on what was taken instead of what was asked."""
     spacing = request.spacing
     if not os.path.exists(where):
@@ -174,13 +218,14 @@ def _images(where: Path, request: Request) -> tuple[Iterator[Image], int, list[s
         if request.times != "last":
             raise ConfigError("times", f"is {request.times!r}, but {where.name} is one image")
         asked = Asked(variable=request.field, axes=request.axes, raw=request.raw)
-        return iter([_spaced(read_file(where, request.levels, asked=asked), spacing)]), 1, []
+        one = (_spaced(read_file(where, request.levels, asked=asked, group=group), spacing) for _ in range(1))
+        return one, 1, []
     for key in ("axes", "raw"):
         if getattr(request, key) is not None:
             raise ConfigError(key, f"is given, but the axes of {where.name} have names", "remove this key")
     if holds_properties(where):
         raise ConfigError(str(where), "holds effective properties, not an image", "give the run folder or the image")
-    snapshots = Snapshots(where, request.field, request.levels)
+    snapshots = Snapshots(where, request.field, request.levels, group)
     chosen, notes = _chosen(snapshots.times, request.times)
     return (_spaced(snapshots[i], spacing) for i in chosen), len(chosen), notes
 

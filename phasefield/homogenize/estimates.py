@@ -93,7 +93,7 @@ def estimates(result: Result, made: PropertyVoxels) -> None:
 
     def again(other: Problem, tolerance: float, rule: str | None = None) -> Array:
         cell = PropertyVoxels.of(other, result.name, rule).cell(tolerance)
-        return symmetric(effective(cell, loads, f"{result.name} (estimate)")[0])
+        return made.voxels.planes.first(symmetric(effective(cell, loads, f"{result.name} (estimate)")[0]))
 
     if settings.two_grid and _fewest(problem) >= _FEWEST:
         tolerance = max(settings.solver.tolerance, 1e-6)

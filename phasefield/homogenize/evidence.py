@@ -94,7 +94,7 @@ def rigid_connections(voxels: Voxels, rigid: NDArray[np.bool_], names: Sequence[
     if not rigid.any():
         return []
     winners = np.where(voxels.fraction >= 0.5, voxels.first, voxels.second)
-    kept = carried(rigid[winners][voxels.index], voxels.spacing, size)
+    kept = carried(rigid[winners][voxels.index], voxels.spacing, size, voxels.planes)
     axes = set(varying(voxels.shape))  # along the others a rigid phase has no end
     labels = tensors.NAMES if size == 6 else tensors.AXES
     pairs = tensors.PAIRS if size == 6 else [(a, a) for a in range(3)]
@@ -118,7 +118,8 @@ def notes(problem: Problem) -> list[str]:
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
         note = f"the image has no voxel of {', '.join(absent[:5])}{more}"
         if image.kind == "field":
-            low, high = float(image.values.min()), float(image.values.max())
+            planes = image.planes
+            low, high = float(planes.least(image.values.min())), float(planes.most(image.values.max()))
             note += (
                 f"; check levels=[{image.levels[0]:g},{image.levels[1]:g}], the field runs from {low:.4g} to {high:.4g}"
             )
@@ -201,19 +202,22 @@ def crosswise(voxels: Voxels, pure: Array) -> float:
     a logarithm.
     """
     sizes = np.linalg.eigvalsh(pure)[:, 0] if pure.shape[-1] == 6 else np.trace(pure, axis1=1, axis2=2)
-    worst = 1.0
-    if (voxels.first != voxels.second).any():
+    worst, planes = 1.0, voxels.planes
+    if planes.any((voxels.first != voxels.second).any()):
         return 0.5
-    label = voxels.first[voxels.index]
+    wide = voxels.first[voxels.index]
+    label = planes.own(wide)
     axes = varying(voxels.shape)
     for d in axes:
-        ahead = np.roll(label, -1, d)
+        ahead = planes.ahead(wide) if d == 0 else np.roll(label, -1, d)
         for e in axes:
             if e <= d:
                 continue
             beside, across = np.roll(label, -1, e), np.roll(ahead, -1, e)
             meet = (label == across) & (ahead == beside) & (label != ahead)
-            pairs = np.unique(np.stack([label[meet], ahead[meet]]), axis=1)
+            pairs = np.unique(
+                planes.collected(np.unique(np.stack([label[meet], ahead[meet]], axis=1), axis=0)), axis=0
+            ).T
             with np.errstate(divide="ignore"):
                 worst = max(worst, *(max(sizes[a], sizes[b]) / min(sizes[a], sizes[b]) for a, b in pairs.T), 1.0)
     ratio = 4.0 ** (-4 / np.pi * np.arctan(worst**-0.5))

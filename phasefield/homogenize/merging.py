@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ _DIRECTED = 4
 _TAIL = (0.1, 0.3)
 #: Contrast that stands for any above it where a number is needed.
 _INFINITE = 1e12
+#: Planes of neighbours that voxels and the plane beyond theirs depend on: they gain from those beside them, who look at theirs.
+_BEYOND = 3
 #: Entries mixed at once.
 _CHUNK = 1 << 14
 
@@ -62,6 +65,8 @@ class Merged(Mixture):
     loss: Array
     partner: NDArray[np.integer]
     sizes: Array
+
+    BY_ENTRY: ClassVar[tuple[str, ...]] = (*Mixture.BY_ENTRY, "merged", "stiffer", "softer", "loss", "partner")
 
     @property
     def cut(self) -> NDArray[np.bool_]:
@@ -138,18 +143,20 @@ class Merged(Mixture):
 def merged(voxels: Mixture, pure: Array, periodic: bool = True, full: bool = True) -> Mixture:
     """Voxels for a property with the tensors ``pure`` (phases, n, n); the same ones if no two phases differ by much.
 
+    Of several processes both are those of the process's planes, the result with a margin of one.
+
     Args:
         periodic: whether voxels at opposite faces are neighbours. full: whether voxels of one phase take all Gauss points.
     """
     if voxels.rule != "laminate":
-        return voxels
-    sizes = _sizes(pure)
+        return voxels.widened(1)
+    voxels, sizes = voxels.widened(_BEYOND), _sizes(pure)
     low, high = (pick(sizes[voxels.first], sizes[voxels.second]) for pick in (np.minimum, np.maximum))
     contrast = np.divide(high, low, out=np.full(len(low), np.inf), where=low > 0)
     share = np.where((high > 0) & (voxels.first != voxels.second), np.maximum(0.0, 1 - _LAMINATES / contrast), 0.0)
-    if not share.any():
-        return voxels
-    return _with_neighbours(voxels, share, np.minimum(contrast, _INFINITE), sizes, periodic, full)
+    if not voxels.planes.any(share.any()):
+        return voxels.narrowed(1)
+    return _with_neighbours(voxels, share, np.minimum(contrast, _INFINITE), sizes, periodic, full).narrowed(1)
 
 
 def _sizes(pure: Array) -> Array:
@@ -162,7 +169,7 @@ def _sizes(pure: Array) -> Array:
 def preconditioner(voxels: Mixture, table: Array) -> str:
     """That of a cell problem: merged voxels hold stiffnesses between those of the phases, but no stiff shell on soft springs."""
     bare = ~table.any(axis=1) & (voxels.counts > 0)
-    return "green-jacobi" if isinstance(voxels, Merged) and not bare.any() else "auto"
+    return "green-jacobi" if isinstance(voxels, Merged) and not voxels.planes.any(bare.any()) else "auto"
 
 
 def _with_neighbours(
@@ -184,18 +191,18 @@ def _with_neighbours(
     amount = (moved * (f + (1 - f) / c))[:, None] * _staircase(voxels.normal[givers], hard, full)
     sign = np.where(losers[givers] == voxels.second[givers], 1.0, -1.0)  # normals point to the second phase
     towards = sign[:, None] * voxels.normal[givers]
-    shape, dim = voxels.shape, len(voxels.shape)
+    shape, dim = voxels.index.shape, voxels.index.ndim
+    around = [periodic and not (d == 0 and voxels.planes.shared) for d in range(dim)]
     here = np.unravel_index(where[givers], shape)
     takers, weights = [], []
     for step in product((-1, 0, 1), repeat=dim):
         if not any(step):
             continue
         at = [h + s for h, s in zip(here, step, strict=True)]
-        inside = (
-            np.ones(len(givers), bool)
-            if periodic
-            else np.logical_and.reduce([(i >= 0) & (i < n) for i, n in zip(at, shape, strict=True)])
-        )
+        inside = np.ones(len(givers), bool)
+        for i, n, wrap in zip(at, shape, around, strict=True):
+            if not wrap:
+                inside &= (i >= 0) & (i < n)
         taker = np.ravel_multi_index([i % n for i, n in zip(at, shape, strict=True)], shape)
         length = float(np.linalg.norm(step))
         cosine = towards[:, :dim] @ np.array(step) / length
@@ -253,7 +260,7 @@ def _expanded(
     other = np.where(fraction >= 0.5, second, first)
     other[index[fresh]] = partner[fresh]
     return Merged(
-        index.reshape(voxels.shape),
+        index.reshape(voxels.index.shape),
         first,
         second,
         fraction,
@@ -267,6 +274,7 @@ def _expanded(
         extended(loss, np.zeros(len(fresh))),
         other,
         sizes,
+        planes=voxels.planes,
     )
 
 

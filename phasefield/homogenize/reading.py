@@ -15,6 +15,8 @@ from ..images.formats import Asked, is_image, is_netcdf, is_picture, known, read
 from ..images.image import Image, of_raster, steps_of
 from ..images.pixels import of_pillow
 from ..images.raster import Raster, indexed, of_picture
+from ..images.shares import read_share
+from ..planes import ALONE, Group
 from .snapshots import Snapshots
 
 __all__ = ["Image", "Snapshots", "from_array", "read_file"]
@@ -55,6 +57,7 @@ def read_file(
     levels: Sequence[float] | None = None,
     spacing: Sequence[float] | None = None,
     asked: Asked | None = None,
+    group: Group | None = None,
 ) -> Image:
     """An image from a file (pictures, arrays, volumes: `images.formats`) or a folder of slices, or the last of a NetCDF file.
 
@@ -63,25 +66,29 @@ def read_file(
 
     Args:
         levels: values in the two phases; by default found. spacing: edge lengths of a voxel, by default those of the file.
-        asked: which of its arrays, and how they lie.
+        asked: which of its arrays, and how they lie. group: processes of which each gets its planes alone; None for one.
 
     Raises:
         ConfigError: no such file, a format that is not known, or content that is no image.
     """
     asked = replace(asked or Asked(), numbers=True)
+    planes = ALONE
     if not os.path.exists(path):
         raise ConfigError(str(path), "there is no such file or folder", "give an image file or a run folder")
     try:
         if not path.is_dir() and not is_image(path):
             raise ConfigError(str(path), f"is no image that can be read; expected {known()} or a run folder")
         if not path.is_dir() and is_netcdf(path):
-            return Snapshots(path, asked.variable, levels)[-1]
-        raster = read_raster(path, asked, keys={"variable": "field"})
+            return Snapshots(path, asked.variable, levels, group)[-1]
+        if group is None:
+            raster = read_raster(path, asked, keys={"variable": "field"})
+        else:
+            raster, planes = read_share(path, asked, group, {"variable": "field"})
     except ConfigError:
         raise
     except Exception as error:  # what the readers raise on a damaged file is anything
         raise ConfigError(str(path), *unreadable(path, error)) from error
-    return of_raster(raster, spacing, None, levels, path.name)
+    return of_raster(raster, spacing, None, levels, path.name, planes=planes)
 
 
 def is_run(path: Path) -> bool:

@@ -13,6 +13,7 @@ from ..errors import ConfigError, Unreadable, unknown
 from ..images.image import Image, most_labels, of_raster, whole_numbers
 from ..images.levels import best_separated
 from ..images.raster import AXES, Array, Raster, checked, increasing, space_of, step_of, unit_of
+from ..planes import ALONE, Group, Planes
 from ..store import open_dataset, sweep_instead
 from .wells import wells
 
@@ -30,6 +31,7 @@ class Snapshots:
         path: a run folder or a NetCDF file.
         field: name of the variable; by default one with components or an order parameter, of a run else the first.
         levels: values of the field in its two phases; by default the wells of the run's model, or found from all snapshots.
+        group: processes of which each reads its planes alone; None for one.
 
     Raises:
         ConfigError: no such file, variable or axis; several images and no choice; coordinates in uneven steps.
@@ -39,7 +41,13 @@ class Snapshots:
     or 1; along an axis that is missing or has one voxel, the smallest of the others.
     """
 
-    def __init__(self, path: Path, field: str | None = None, levels: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        field: str | None = None,
+        levels: Sequence[float] | None = None,
+        group: Group | None = None,
+    ) -> None:
         file = path / "fields.nc" if path.is_dir() else path
         if not file.is_file():
             what = "holds no run: fields.nc is missing", "give a run folder or an image file"
@@ -50,6 +58,7 @@ class Snapshots:
             raise ConfigError(str(file), error.reason, error.hint) from error
         run = path.is_dir() or path.name == "fields.nc"
         self._prepare(data, str(path), str(file), field, levels, file.with_name("config.yaml") if run else None)
+        self.planes = ALONE if group is None else Planes(group, self._planes)
 
     @classmethod
     def of(cls, data: xr.Dataset, source: str, field: str, levels: Sequence[float] | None = None) -> Snapshots:
@@ -68,7 +77,7 @@ class Snapshots:
         config: Path | None,
     ) -> None:
         """Chooses the variable and reads all but its values; ``config`` is the run's, None of what is no run."""
-        self.data, self.source, self.config = data, source, config
+        self.data, self.source, self.config, self.planes = data, source, config, ALONE
         names = [str(n) for n, v in data.data_vars.items() if 1 <= len(space_of(v)) <= 3 and v.dtype.kind in "fiub"]
         if not names:
             raise ConfigError(file, f"has no image; its variables are {', '.join(map(str, data.data_vars))}")
@@ -115,6 +124,11 @@ class Snapshots:
         self._distinct: Array | None = None
         self._decided = levels is not None or (self.component is not None and self.variable.sizes[self.component] > 1)
 
+    @property
+    def _planes(self) -> int:
+        """Of the images, along x."""
+        return 1 if 0 in self.missing else int(self.variable.sizes[self.space[0]])
+
     def _misses(self, axis: str) -> bool:
         named = [d for d in self.space if d in AXES]
         return bool(named) and axis not in named and axis < named[-1]
@@ -139,6 +153,9 @@ class Snapshots:
     def _values(self, number: int) -> Array:
         """A snapshot's values, ([component,] x, y, z)."""
         chosen = self.variable.isel(time=number) if "time" in self.variable.dims else self.variable
+        if self.planes.shared:
+            mine = self.planes.mine
+            chosen = chosen.isel({self.space[0]: slice(mine.start, mine.stop)})
         values = np.ascontiguousarray(
             chosen.load().transpose(*([self.component] if self.component else []), *self.space).values
         )
@@ -152,8 +169,12 @@ class Snapshots:
         count = min(len(self.times), max(2, _MOST_READ // one))
         for number in sorted({round(k) for k in np.linspace(0, len(self.times) - 1, count)}):
             values = self._values(number)
-            checked(values, f"{self.source}: {self.field}")
+            self._check(values)
             yield number, values
+
+    def _check(self, values: Array, which: str = "") -> None:
+        """Raises ConfigError."""
+        self.planes.agreed(lambda: checked(values, f"{self.source}: {self.field}{which}"))
 
     @property
     def _many(self) -> bool:
@@ -167,8 +188,8 @@ class Snapshots:
         if whole:
             for number in range(len(self.times)):
                 values = self._values(number)
-                checked(values, f"{self.source}: {self.field}")
-                found = np.unique(values) if whole_numbers(values) else None
+                self._check(values)
+                found = self.planes.distinct(values) if whole_numbers(values, self.planes) else None
                 distinct = found if distinct is None or found is None else np.union1d(distinct, found)
                 if distinct is None or len(distinct) > most_labels(values):
                     distinct = None
@@ -178,11 +199,12 @@ class Snapshots:
             return
         values = self._values(-1)
         if self.config is not None and self.config.is_file():
-            found_wells = wells(self.config, self.field, float(np.nanmin(values)), float(np.nanmax(values)))
+            least, most = self.planes.least(np.nanmin(values)), self.planes.most(np.nanmax(values))
+            found_wells = wells(self.config, self.field, float(least), float(most))
             if found_wells is not None:
                 self.levels, self._how = found_wells, "the wells of the model"
                 return
-        number, self.levels = best_separated(self._read())
+        number, self.levels = best_separated(self._read(), self.planes)
         when = f" of the snapshot of time {self.times[number]:g}" if self._many and len(self.times) > 1 else ""
         self._how = f"the most frequent values on either side of a threshold{when}"
 
@@ -195,11 +217,12 @@ class Snapshots:
         raster = Raster(values, self.axes, self.spacing if self.told else None, self.unit)
         if self.component and self.variable.sizes[self.component] > 1:
             for k, image in enumerate(values):
-                checked(image, f"{self.source}: {self.field} {k + 1}")
-            first = of_raster(replace(raster, values=values[0]), None, self.boundary, (0, 1), self.source, when)
+                self._check(image, f" {k + 1}")
+            whole = replace(raster, values=values[0])
+            first = of_raster(whole, None, self.boundary, (0, 1), self.source, when, planes=self.planes)
             made = replace(first, kind="fields", values=values, spacing=self.spacing, found=False)
             return made.told("values", f"{len(values)} fields, one for each phase")
         source = f"{self.source}: {self.field}"
-        made = of_raster(raster, None, self.boundary, self.levels, source, when, self._distinct, self._how)
-        whole = made.whole or (made.kind == "field" and bool(self._how) and whole_numbers(values))
-        return replace(made, spacing=self.spacing, whole=whole)
+        made = of_raster(raster, None, self.boundary, self.levels, source, when, self._distinct, self._how, self.planes)
+        labels = made.kind == "field" and bool(self._how) and whole_numbers(values, self.planes)
+        return replace(made, spacing=self.spacing, whole=made.whole or labels)

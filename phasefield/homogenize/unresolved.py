@@ -24,6 +24,7 @@ from ..images.voxels import Voxels
 from ..mechanics import tensors
 from ..mechanics.cell import CellProblem
 from ..mechanics.tensors import Array
+from ..planes import ALONE, Planes
 from . import bounds
 from .cells import PropertyVoxels, effective, symmetric
 from .problem import varying
@@ -45,7 +46,12 @@ def mean_chord(voxels: Voxels) -> float:
 
     A cut voxel counts for the phase that fills most of it.
     """
-    return _chord(_dominant(voxels))
+    planes, phase = voxels.planes, _dominant(voxels)
+    own = planes.own(phase)
+    axes = varying(voxels.shape)
+    faces = sum(np.count_nonzero(own != (planes.behind(phase) if d == 0 else np.roll(own, 1, d))) for d in axes)
+    faces = planes.sum(faces)
+    return len(axes) * voxels.size / faces if faces else np.inf
 
 
 def uncertainty(made: PropertyVoxels, tensor: Array, loads: Sequence[int], slowest: float, chord: float) -> float:
@@ -55,20 +61,20 @@ def uncertainty(made: PropertyVoxels, tensor: Array, loads: Sequence[int], slowe
         tensor: effective, of the scheme of the settings. loads: its components.
         slowest: ratio of changes from grid to grid, see `evidence.crosswise`. chord: see `mean_chord`.
     """
-    block = np.ix_(loads, loads)
+    block, planes = np.ix_(loads, loads), made.voxels.planes
     if len(made.problem.axes) > 1 and chord < FINE:
-        index = _roughest(made.voxels.index, _dominant(made.voxels))
+        made, index = _roughest(made)
         spacing = made.voxels.spacing
         own = _solved(made, index, spacing, loads)
         cut, half = _cut(index), tuple(s / 2 if n > 1 else s for s, n in zip(spacing, index.shape, strict=True))
         finer = _solved(made, cut, half, loads)
         change = bounds.energy_difference(own[block], finer[block]) / (1 - slowest)
         if made.problem.settings.solver.scheme == "rotated":
-            return _SAFETY * change
+            return planes.first(_SAFETY * change)
         other = _solved(made, index, spacing, loads, "rotated")
-        return _SAFETY * max(change, bounds.energy_difference(own[block], other[block]))
+        return planes.first(_SAFETY * max(change, bounds.energy_difference(own[block], other[block])))
     if locks(made):
-        other = _solved(made, made.voxels.index, made.voxels.spacing, loads, "rotated")
+        other = _solved(made, made.voxels.index, made.voxels.spacing, loads, "rotated", planes)
         return _SAFETY * bounds.energy_difference(tensor[block], other[block])
     return 0.0
 
@@ -88,13 +94,14 @@ def _solved(
     spacing: Sequence[float],
     loads: Sequence[int],
     scheme: str | None = None,
+    planes: Planes = ALONE,
 ) -> Array:
     """The periodic tensor of voxels with the tensors of ``made``."""
     solver = made.problem.settings.solver
     options = replace(solver, scheme=scheme or solver.scheme, tolerance=max(solver.tolerance, _TOLERANCE))
     if scheme:
         options = replace(options, preconditioner="auto")
-    cell = CellProblem(np.ascontiguousarray(index), made.table, spacing, options, made.voxels.cut)
+    cell = CellProblem(np.ascontiguousarray(index), made.table, spacing, options, made.voxels.cut, planes=planes)
     return symmetric(effective(cell, loads, f"{made.name} (estimate)")[0])
 
 
@@ -108,14 +115,41 @@ def _chord(phase: NDArray[np.integer]) -> float:
     return len(axes) * phase.size / faces if faces else np.inf
 
 
-def _roughest(index: NDArray[np.integer], phase: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The block of a large image that has the shortest chords."""
-    return index[min(_blocks(index.shape), key=lambda at: _chord(phase[at]))]
+def _roughest(made: PropertyVoxels) -> tuple[PropertyVoxels, NDArray[np.integer]]:
+    """The block of a large image that has the shortest chords, and voxels with the tensors of its entries."""
+    voxels, planes = made.voxels, made.voxels.planes
+    blocks = list(_blocks(voxels.shape))
+    if not planes.shared:
+        phase = _dominant(voxels)
+        return made, voxels.index[min(blocks, key=lambda at: _chord(phase[at]))]
+    # Every process looks at the blocks that begin in its planes; the one that has it hands out the first of the roughest.
+    mine = [k for k, at in enumerate(blocks) if at[0].start in planes.mine]
+    low = planes.mine.start
+    high = max([planes.mine.stop, *(blocks[k][0].stop for k in mine)])
+    table = voxels.table | {"packed": made.table}
+    index, columns = planes.table_window(voxels.own, table, voxels.phases, low, high)
+    packed = columns.pop("packed")
+    wide = replace(voxels, index=index, planes=ALONE, **columns)
+    phase = _dominant(wide)
+
+    def within(k: int) -> tuple[slice, ...]:
+        return (slice(blocks[k][0].start - low, blocks[k][0].stop - low), *blocks[k][1:])
+
+    found = min(((_chord(phase[within(k)]), k) for k in mine), default=(np.inf, len(blocks)))
+    chosen = min(planes.group.everywhere(found))
+    part = None
+    if found == chosen:
+        rows, number = np.unique(index[within(chosen[1])], return_inverse=True)
+        shape = index[within(chosen[1])].shape
+        part = number.reshape(shape).astype(index.dtype), packed[rows], {k: v[rows] for k, v in columns.items()}
+    number, packed, entries = next(p for p in planes.group.everywhere(part) if p is not None)
+    block = replace(voxels, index=number, planes=ALONE, **entries)
+    return replace(made, voxels=block, table=packed), number
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     edge = _EDGE[len(varying(shape))]
-    ends = [np.linspace(0, n, -(-n // edge) + 1).astype(int) for n in shape]
+    ends = [np.linspace(0, n, -(-n // edge) + 1).astype(int).tolist() for n in shape]
     yield from product(*([slice(a, b) for a, b in pairwise(e)] for e in ends))
 
 

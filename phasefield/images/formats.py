@@ -28,6 +28,7 @@ class Asked:
             shades, which counts for palettes.
         variable: which of the arrays in the file, by its name or path. axes: what the file's axes are, in their order, as
             ``zyx`` or ``z-yx`` (y falls). raw: how a file without a header is laid out.
+        mapped: whether values may stay in the file until they are looked at, where the format lets them.
     """
 
     dim: int | None = None
@@ -35,6 +36,7 @@ class Asked:
     variable: str | None = None
     axes: str | None = None
     raw: Raw | None = None
+    mapped: bool = False
 
 
 Reader = Callable[[Path, Asked], Raster]
@@ -78,17 +80,17 @@ def _picture(path: Path, asked: Asked) -> Raster:
 
 @image_format(*ARRAYS, understands=("axes",))
 def _array(path: Path, asked: Asked) -> Raster:
-    return as_told(read_indexed(path), asked.axes)
+    return as_told(read_indexed(path, asked.mapped), asked.axes)
 
 
 @image_format(*RAW, understands=("axes", "raw"))
 def _raw(path: Path, asked: Asked) -> Raster:
-    return as_told(read_raw(path, asked.raw), asked.axes)
+    return as_told(read_raw(path, asked.raw, asked.mapped), asked.axes)
 
 
 @image_format(*METAIMAGE)
 def _metaimage(path: Path, asked: Asked) -> Raster:
-    return read_metaimage(path)
+    return read_metaimage(path, asked.mapped)
 
 
 @image_format(*HDF5, understands=("variable", "axes"))

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import ConfigError
+from ..planes import ALONE, Planes
 from . import voxels
 from .levels import two_levels
 from .pieces import Pieces, pieces_of
@@ -23,6 +24,8 @@ from .voxels import Voxels
 _MOST_LABELS, _FEW_LABELS = 65536, 32
 #: How many labels are told one by one.
 _TOLD = 8
+#: Planes beyond a share that the interface in it depends on.
+_BEYOND = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Image:
         taken: what the image was taken for, pairs of a word and a text, see `told`.
         whole: whether a field holds whole numbers that might be labels. found: whether its levels are no one's word.
         colours: how many different ones became the values. pieces: of ``fields``, if these are grains.
+        planes: which of the image the values are.
     """
 
     kind: str
@@ -55,16 +59,17 @@ class Image:
     colours: int = 0
     pieces: Pieces | None = None
     unit: str = ""
+    planes: Planes = ALONE
     _made: dict[str, Voxels] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.values.shape[1:] if self.kind == "fields" else self.values.shape
+        return self.planes.shape(self.values.shape[1:] if self.kind == "fields" else self.values.shape)
 
     @property
     def phases(self) -> int:
         if self.kind == "labels":
-            return max(len(self.names), int(self.values.max()) + 1)
+            return max(len(self.names), int(self.planes.most(self.values.max())) + 1)
         if self.pieces is not None:
             return len(self.pieces.labels)
         return 2 if self.kind == "field" else len(self.values)
@@ -105,24 +110,42 @@ class Image:
 
     def _make(self, rule: str) -> Voxels:
         if self.kind == "labels":
-            return voxels.from_labels(self.values, self.spacing, self.phases)
+            made = voxels.from_labels(self.values, self.spacing, self.phases)
+            return replace(made, planes=self.planes) if self.planes.shared else made
         if self.kind == "fields":
             usable = rule if rule in ("laminate", "sharp") else "laminate"
-            return voxels.from_fields(self.values, usable, self.spacing, self.boundary, self.pieces)
-        return voxels.from_field(self.indicator, rule, self.spacing, self.boundary)
+            values, walls, own = self._with_neighbours(self.values, 1)
+            return voxels.from_fields(values, usable, self.spacing, walls, self.pieces, own, self.planes)
+        values, walls, own = self._with_neighbours(self.indicator, 0)
+        return voxels.from_field(values, rule, self.spacing, walls, own, self.planes)
+
+    def _with_neighbours(self, values: Array, axis: int) -> tuple[Array, tuple[str, ...], slice]:
+        """A share of the image with the planes that interfaces in it depend on, as an image that ends there: values, boundary,
+        and which planes are those of the share.
+        """
+        planes = self.planes
+        if not planes.shared:
+            return values, self.boundary, slice(None)
+        low, high = planes.mine.start - _BEYOND, planes.mine.stop + _BEYOND
+        if self.boundary[0] != "periodic":
+            low, high = max(low, 0), min(high, planes.whole)
+        own = slice(planes.mine.start - low, planes.mine.stop - low)
+        return planes.window(values, low, high, axis), ("wall", *self.boundary[1:]), own
 
     @property
     def diffuse(self) -> bool:
         """Whether mixing rules make a difference."""
         if self.kind == "labels":
             return False
-        return self.kind == "fields" or bool(np.any((self.indicator > 0.01) & (self.indicator < 0.99)))
+        return self.kind == "fields" or self.planes.any(np.any((self.indicator > 0.01) & (self.indicator < 0.99)))
 
     @property
     def outline(self) -> Image:
         """The same for what is written of it: kind, shape, spacing, phases and labels, without the room that values take."""
         pieces = self.pieces and self.pieces.outline
-        return replace(self, values=np.broadcast_to(self.values.max(), self.values.shape), pieces=pieces)
+        shape = (len(self.values), *self.shape) if self.kind == "fields" else self.shape
+        largest = self.planes.most(self.values.max())
+        return replace(self, values=np.broadcast_to(largest, shape), pieces=pieces, planes=ALONE)
 
     def told(self, what: str, text: str) -> Image:
         """The same with a word about what it is taken for, in place of an earlier one about the same."""
@@ -135,7 +158,7 @@ class Image:
         Raises:
             ConfigError: too many of them; colours of which some are equally bright.
         """
-        distinct = np.unique(self.values)
+        distinct = self.planes.distinct(self.values)
         if len(distinct) > _MOST_LABELS:
             raise ConfigError(self.source, f"has {len(distinct)} different values; {_MOST_LABELS} labels are the most")
         return _labelled(self, distinct)
@@ -148,22 +171,31 @@ class Image:
         return replace(self, pieces=pieces).told("values", text)
 
     def coarse(self) -> Image:
-        """The same on half as many voxels per axis."""
+        """The same on half as many voxels per axis; on every one of several processes whole, if shares would be too small."""
+        if self.planes.shared and not self.planes.suits([voxels.halved(n) for n in self.shape]):
+            values = self.planes.window(self.values, 0, self.planes.whole, self.values.ndim - len(self.shape))
+            return replace(self, values=values, planes=ALONE).coarse()
         axes = range(1, self.values.ndim) if self.kind == "fields" else range(self.values.ndim)
         labels = self.kind == "labels"
-        values = self._coarse_labels() if labels else voxels.coarsened(self.values.astype(float), list(axes))
-        shape = values.shape[-len(self.shape) :]
+        values = (
+            self._coarse_labels() if labels else voxels.coarsened(self.values.astype(float), list(axes), self.planes)
+        )
+        planes = self.planes.of(voxels.halved(self.planes.whole)) if self.planes.shared else self.planes
+        shape = planes.shape(values.shape[-len(self.shape) :])
         spacing = tuple(s * n / m for s, n, m in zip(self.spacing, self.shape, shape, strict=True))
-        return replace(self, values=values, spacing=spacing, pieces=self.pieces and self.pieces.coarse(shape))
+        pieces = self.pieces and self.pieces.coarse(shape)
+        return replace(self, values=values, spacing=spacing, pieces=pieces, planes=planes)
 
     def _coarse_labels(self) -> np.ndarray:
         """The phase that fills most of a coarse voxel; on equality the rarer one, which else would fade."""
         best: Array | None = None
         out = np.zeros(0)
-        counts = np.bincount(self.values.ravel().astype(np.int64))
+        planes = self.planes
+        counts = planes.sum(np.bincount(self.values.ravel().astype(np.int64), minlength=self.phases))
         for number in np.flatnonzero(counts):
             share = (
-                voxels.coarsened(self.values == number, range(self.values.ndim)) - 1e-9 * counts[number] / counts.sum()
+                voxels.coarsened(self.values == number, range(self.values.ndim), planes)
+                - 1e-9 * counts[number] / counts.sum()
             )
             if best is None:
                 best, out = share, np.full(share.shape, number)
@@ -173,11 +205,12 @@ class Image:
         return out.astype(self.values.dtype)
 
 
-def whole_numbers(array: Array) -> bool:
+def whole_numbers(array: Array, planes: Planes = ALONE) -> bool:
     """Whether an array holds whole numbers only."""
     if array.dtype.kind in "iub":
         return True
-    return bool(np.array_equal(array[:1], np.rint(array[:1])) and np.array_equal(array, np.rint(array)))
+    own = np.array_equal(array[:1], np.rint(array[:1])) and np.array_equal(array, np.rint(array))
+    return planes.all(own)
 
 
 def most_labels(array: Array) -> int:
@@ -214,13 +247,15 @@ def of_raster(
     time: float | None = None,
     distinct: Array | None = None,
     how: str = "",
+    planes: Planes = ALONE,
 ) -> Image:
     """An image from values with the axes x, y, z.
 
     Args:
         distinct: labels to expect, of whole numbers. how: where the levels come from, if no one gave them.
+        planes: which of the image the values are.
     """
-    array = checked(raster.values, source)
+    array = planes.agreed(lambda: checked(raster.values, source))
     given = raster.spacing if spacing is None else spacing
     space = steps_of(given if given is not None else (1.0,) * array.ndim, array.ndim, source)
     walls = tuple(boundary) if boundary is not None else ("periodic",) * array.ndim
@@ -229,7 +264,9 @@ def of_raster(
             "levels", f"is {list(levels)}; the field's values in the two phases are expected, e.g. [0, 1]"
         )
     unit = raster.unit if spacing is None else ""
-    image = Image("field", array, space, walls, time=time, source=source, colours=raster.colours, unit=unit)
+    image = Image(
+        "field", array, space, walls, time=time, source=source, colours=raster.colours, unit=unit, planes=planes
+    )
     image = image.told("axes", "; ".join([raster.axes, *raster.told]))
     steps = " x ".join(f"{s:.6g}" for s in space)
     unit = f" {raster.unit}" if raster.unit else ""
@@ -238,13 +275,13 @@ def of_raster(
     else:
         none = raster.spacing is None
         image = image.told("spacing", "1, the file tells none" if none else f"{steps}{unit}, of the file")
-    whole, grey = levels is None and whole_numbers(array), ""
+    whole, grey = levels is None and whole_numbers(array, planes), ""
     if whole:
-        known = np.unique(array) if distinct is None else distinct
+        known = planes.distinct(array) if distinct is None else distinct
         if len(known) <= (_MOST_LABELS if distinct is not None else most_labels(array)):
             return _labelled(image, known)
         grey = f" of {len(known)} grey values"
-    pair = (float(levels[0]), float(levels[1])) if levels is not None else two_levels(array.astype(float))
+    pair = (float(levels[0]), float(levels[1])) if levels is not None else two_levels(array.astype(float), planes)
     how = how or ("given" if levels is not None else "the most frequent values on either side of a threshold")
     image = replace(image, levels=pair, whole=whole, found=how != "given")
     return image.told("values", f"a field{grey} of two phases, levels {pair[0]:.6g} and {pair[1]:.6g} ({how})")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..planes import ALONE, Planes
 from .raster import Array
 
 #: Mean |difference| of neighbours' phi across the interface above which phi is taken for a volume fraction.
@@ -36,9 +37,19 @@ def gradient(field: Array, spacing: Sequence[float], walls: Sequence[str]) -> Ar
     return out
 
 
-def cut_by_level(phi: Array, spacing: tuple[float, ...], walls: Sequence[str]) -> tuple[Array, Array]:
-    """Fraction of phase 1 in every voxel and the normal towards it, from the level set phi = 1/2."""
-    if _steep(phi, walls):
+def cut_by_level(
+    phi: Array,
+    spacing: tuple[float, ...],
+    walls: Sequence[str],
+    own: slice = slice(None),
+    planes: Planes = ALONE,
+) -> tuple[Array, Array]:
+    """Fraction of phase 1 in every voxel and the normal towards it, from the level set phi = 1/2.
+
+    Args:
+        own: which planes are this process's ``planes``; those beyond are there for gradients.
+    """
+    if _steep(phi, walls, own, planes):
         g = gradient(_smoothed(phi, walls), spacing, walls)
         norm = np.sqrt(np.sum(g**2, axis=0))
         normal = g / np.where(norm > 0, norm, 1.0)
@@ -57,18 +68,19 @@ def cut_by_level(phi: Array, spacing: tuple[float, ...], walls: Sequence[str]) -
     return fraction, normal
 
 
-def _steep(phi: Array, walls: Sequence[str]) -> bool:
+def _steep(phi: Array, walls: Sequence[str], own: slice, planes: Planes) -> bool:
     """Whether the interface is about a voxel wide, so that phi is a volume fraction."""
-    at = np.nonzero((phi > 0.25) & (phi < 0.75))
-    if not len(at[0]):
+    at = np.nonzero((phi[own] > 0.25) & (phi[own] < 0.75))
+    if not planes.any(len(at[0])):
         return True
+    at = (at[0] + (own.start or 0), *at[1:])
     squares = np.zeros(len(at[0]))
     for d, n in enumerate(phi.shape):
         ahead, behind = list(at), list(at)
         ahead[d] = (at[d] + 1) % n if walls[d] == "periodic" else np.minimum(at[d] + 1, n - 1)
         behind[d] = (at[d] - 1) % n if walls[d] == "periodic" else np.maximum(at[d] - 1, 0)
         squares += ((phi[tuple(ahead)] - phi[tuple(behind)]) / 2) ** 2
-    return float(np.median(np.sqrt(squares))) > _STEEP
+    return planes.median(np.sqrt(squares)) > _STEEP
 
 
 def _beside(inside: NDArray[np.bool_], walls: Sequence[str]) -> NDArray[np.bool_]:

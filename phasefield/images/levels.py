@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..planes import ALONE, Planes
 from .raster import Array
 
 #: Variance between two classes over the whole variance from which a field counts as two-phase: 0.64 is that of a Gaussian, 0.75
@@ -15,19 +16,22 @@ _SEPARATED = 0.8
 _UNIFORM = 1e-6
 
 
-def two_levels(field: Array) -> tuple[float, float]:
+def two_levels(field: Array, planes: Planes = ALONE) -> tuple[float, float]:
     """Values of a field in its two phases: the most frequent ones on either side of Otsu's threshold (Otsu 1979).
 
     Of a field that lies between 0 and 1, or -1 and 1, and comes near to both, these are its levels if the most frequent values
     are close to them, or if there are none: bulk that hardly is any has no level of its own. Of a uniform field both are its
     value.
+
+    Args:
+        planes: which of the image the field is.
     """
     flat = field[np.isfinite(field)].ravel()
-    low, high = float(flat.min()), float(flat.max())
+    low, high = _ends(flat, planes)
     if _one(low, high):
         return low, low
-    threshold, _ = _otsu(flat, low, high)
-    found = (_peak(flat[flat <= threshold], low), _peak(flat[flat > threshold], high))
+    threshold, _ = _otsu(flat, low, high, planes)
+    found = (_peak(flat[flat <= threshold], low, planes), _peak(flat[flat > threshold], high, planes))
     for ends in ((0.0, 1.0), (-1.0, 1.0)):
         near, beyond = 0.05 * (ends[1] - ends[0]), 0.01 * (ends[1] - ends[0])
         if -beyond <= low - ends[0] < near and -beyond <= ends[1] - high < near:
@@ -37,14 +41,21 @@ def two_levels(field: Array) -> tuple[float, float]:
     return found[0][0], found[1][0]
 
 
+def _ends(values: Array, planes: Planes) -> tuple[float, float]:
+    """The least and the largest of the values of all planes."""
+    least = planes.least(values.min() if values.size else np.inf)
+    return float(least), float(planes.most(values.max() if values.size else -np.inf))
+
+
 def _one(low: float, high: float) -> bool:
     """Whether values between these are one but for rounding."""
     return high - low <= _UNIFORM * max(abs(low), abs(high))
 
 
-def _otsu(flat: Array, low: float, high: float) -> tuple[float, float]:
+def _otsu(flat: Array, low: float, high: float, planes: Planes) -> tuple[float, float]:
     """Otsu's threshold, and the variance between the classes over that of all values."""
     counts, edges = np.histogram(flat, 256, (low, high))
+    counts = planes.sum(counts)
     centers = (edges[1:] + edges[:-1]) / 2
     weight = np.cumsum(counts)
     moment = np.cumsum(counts * centers)
@@ -56,19 +67,23 @@ def _otsu(flat: Array, low: float, high: float) -> tuple[float, float]:
     return float(edges[1:][best]), float(between[best]) / whole if whole > 0 else 0.0
 
 
-def _peak(values: Array, default: float) -> tuple[float, bool]:
+def _peak(values: Array, default: float, planes: Planes) -> tuple[float, bool]:
     """The most frequent value, and whether it stands out: the median of the highest bin, whose mean the interfaces' tails would
     draw in.
     """
-    if not len(values) or _one(float(values.min()), float(values.max())):
-        return (float(values[0]) if len(values) else default), True
-    counts, edges = np.histogram(values, max(8, min(64, len(values) // 16)))
+    number = planes.sum(len(values))
+    low, high = _ends(values, planes)
+    if not number or _one(low, high):
+        firsts = planes.collected(values[:1])
+        return (float(firsts[0]) if len(firsts) else default), True
+    counts, edges = np.histogram(values, max(8, min(64, number // 16)), (low, high))
+    counts = planes.sum(counts)
     best = int(counts.argmax())
     inside = values[(values >= edges[best]) & (values <= edges[best + 1])]
-    return float(np.median(inside)), bool(counts[best] > 3 * counts.mean())
+    return planes.median(inside), bool(counts[best] > 3 * counts.mean())
 
 
-def best_separated(snapshots: Iterable[tuple[int, Array]]) -> tuple[int, tuple[float, float]]:
+def best_separated(snapshots: Iterable[tuple[int, Array]], planes: Planes = ALONE) -> tuple[int, tuple[float, float]]:
     """The latest of the snapshots in which the two phases are as far apart as in any, and its levels.
 
     A run may end, or start, in one phase alone: of the snapshots that are two-phase those are looked at whose levels lie at least
@@ -77,9 +92,9 @@ def best_separated(snapshots: Iterable[tuple[int, Array]]) -> tuple[int, tuple[f
     known = []
     for number, values in snapshots:
         flat = np.asarray(values, float).ravel()
-        low, high = float(flat.min()), float(flat.max())
-        share = 0.0 if _one(low, high) else _otsu(flat, low, high)[1]
-        known.append((number, share, two_levels(flat)))
+        low, high = _ends(flat, planes)
+        share = 0.0 if _one(low, high) else _otsu(flat, low, high, planes)[1]
+        known.append((number, share, two_levels(flat, planes)))
     separated = [k for k in known if k[1] >= _SEPARATED]
     widest = max(b - a for _, _, (a, b) in separated or known)
     enough = (0.5 if separated else 1.0) * widest

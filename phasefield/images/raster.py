@@ -73,9 +73,13 @@ def of_picture(picture: Picture) -> Raster:
     return Raster(values, axes, spacing, picture.unit, picture.full, picture.colours, picture.told)
 
 
-def read_indexed(path: Path) -> Raster:
-    """The array of a .npy file, its axes x, y, z in their order; errors as in `pixels.read_array`."""
-    array = read_array(path)
+def read_indexed(path: Path, mapped: bool = False) -> Raster:
+    """The array of a .npy file, its axes x, y, z in their order; errors as in `pixels.read_array`.
+
+    Args:
+        mapped: leave the values in the file.
+    """
+    array = np.lib.format.open_memmap(path, mode="r") if mapped else read_array(path)
     return Raster(array, indexed(array.ndim))
 
 
@@ -194,14 +198,19 @@ def unit_of(variable: xr.DataArray, dims: Sequence[str], name: str) -> str:
 def cell_means(values: Array, axis: int, cells: int) -> Array:
     """Exact means over ``cells`` equal cells along an axis, also where they cut those of the values."""
     n = values.shape[axis]
-    edges = np.arange(cells + 1) * n / cells
+    return means_between(values, axis, np.arange(cells + 1) * n / cells) * cells / n
+
+
+def means_between(values: Array, axis: int, edges: Array) -> Array:
+    """Integrals between places along an axis, in cells, of values that are constant in each."""
+    n = values.shape[axis]
     cumulative = np.concatenate(
         [np.zeros_like(np.take(values, [0], axis=axis)), np.cumsum(values, axis=axis)], axis=axis
     )
     whole = np.minimum(edges.astype(int), n)
     part = (edges - whole).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
     inside = np.take(values, np.minimum(whole, n - 1), axis=axis)
-    return np.asarray(np.diff(np.take(cumulative, whole, axis=axis) + part * inside, axis=axis) * cells / n)
+    return np.asarray(np.diff(np.take(cumulative, whole, axis=axis) + part * inside, axis=axis))
 
 
 def stretch(shape: Sequence[int], spacing: Sequence[float] | None, lengths: Sequence[float]) -> list[float]:

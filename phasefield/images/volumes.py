@@ -81,8 +81,11 @@ class Raw:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_raw(path: Path, raw: Raw | None) -> Raster:
+def read_raw(path: Path, raw: Raw | None, mapped: bool = False) -> Raster:
     """The numbers of a file without a header.
+
+    Args:
+        mapped: leave them in the file.
 
     Raises:
         ConfigError: no layout, under the key ``raw``, or one of another size than the file has.
@@ -98,10 +101,12 @@ def read_raw(path: Path, raw: Raw | None) -> Raster:
             f"asks for {wanted}, {raw.skip + raw.bytes} bytes; {path.name} has {size}",
             "correct shape, type or skip",
         )
-    return Raster(_numbers(path, raw), _axes(len(raw.shape)), full=_full(raw))
+    return Raster(_numbers(path, raw, mapped), _axes(len(raw.shape)), full=_full(raw))
 
 
-def _numbers(path: Path, raw: Raw) -> NDArray[Any]:
+def _numbers(path: Path, raw: Raw, mapped: bool) -> NDArray[Any]:
+    if mapped:
+        return np.memmap(path, raw.dtype, "r", raw.skip, raw.shape[::-1]).T
     values = np.fromfile(path, raw.dtype, math.prod(raw.shape), offset=raw.skip)
     return _native(values.reshape(raw.shape[::-1]).T)
 
@@ -122,8 +127,11 @@ def _axes(dim: int) -> str:
 # -- MetaImage ---------------------------------------------------------------------------------------------------------
 
 
-def read_metaimage(path: Path) -> Raster:
+def read_metaimage(path: Path, mapped: bool = False) -> Raster:
     """A volume with a header (.mhd with the numbers in a file beside it, .mha with them behind it); its lengths are mm.
+
+    Args:
+        mapped: leave numbers that are not compressed in the file.
 
     Raises:
         ConfigError: what the header says is not one image of 2 or 3 axes along x, y, z; the key is the file.
@@ -144,7 +152,7 @@ def read_metaimage(path: Path) -> Raster:
         raise ConfigError(name, f"says ElementType = {head.get('ElementType')}; known: {', '.join(_ELEMENTS)}")
     big = head.get("ElementByteOrderMSB", head.get("BinaryDataByteOrderMSB", "False")).lower() == "true"
     raw = Raw(shape, kind, "big" if big else "little")
-    values = _elements(path, head, end, raw)
+    values = _elements(path, head, end, raw, mapped)
     signs = _directions(head, len(shape), name)
     flipped = values[tuple(slice(None, None, s) for s in signs)]
     falls = [f"{a} falls in the file and was turned round" for a, s in zip(AXES, signs, strict=False) if s < 0]
@@ -185,7 +193,7 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
     raise ConfigError(str(path), "has no header of MetaImage that ends in ElementDataFile", "is it complete?")
 
 
-def _elements(path: Path, head: dict[str, str], end: int, raw: Raw) -> NDArray[Any]:
+def _elements(path: Path, head: dict[str, str], end: int, raw: Raw, mapped: bool) -> NDArray[Any]:
     where = head["ElementDataFile"]
     if "%" in where or where.upper().startswith("LIST"):
         raise ConfigError(str(path), f"keeps its slices in files of their own ({where})", "save it in one file")
@@ -215,7 +223,7 @@ def _elements(path: Path, head: dict[str, str], end: int, raw: Raw) -> NDArray[A
         )
     if data:
         return _native(np.frombuffer(data, raw.dtype).reshape(raw.shape[::-1]).T)
-    return _numbers(file, Raw(raw.shape, raw.type, raw.byteorder, skip))
+    return _numbers(file, Raw(raw.shape, raw.type, raw.byteorder, skip), mapped)
 
 
 def _directions(head: dict[str, str], dim: int, name: str) -> list[int]:

@@ -10,17 +10,18 @@ Geometry is kept apart from properties: an image gives one `Voxels`, from which 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from ..planes import ALONE, Planes
 from .interface import cut_by_level, cut_by_planes
 from .pieces import Pieces
-from .raster import Array, cell_means, checked
+from .raster import Array, cell_means, checked, means_between
 
 #: How the two phases of a voxel are mixed: as a laminate, the larger one alone, or by means of the fraction alone.
 RULES = ("laminate", "sharp", "arithmetic", "harmonic", "geometric")
@@ -38,6 +39,7 @@ class Voxels:
         fraction: volume fraction of ``first``. normal: unit normal, shape (entries, 3); zero for pure entries.
         spacing: edge lengths of a voxel. phases: number of phases; the first so many entries are the pure phases.
         rule: how the two phases of an entry are mixed.
+        planes: which of the image these are; the index holds their margin too, the table is of what it holds.
     """
 
     index: NDArray[Any]
@@ -48,15 +50,34 @@ class Voxels:
     spacing: tuple[float, ...]
     phases: int
     rule: str
+    planes: Planes = field(default=ALONE, kw_only=True)
+
+    #: What every entry has.
+    BY_ENTRY: ClassVar[tuple[str, ...]] = ("first", "second", "fraction", "normal")
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.index.shape
+        return self.planes.shape(self.index.shape)
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """What every entry has, by its name."""
+        return {name: getattr(self, name) for name in self.BY_ENTRY}
+
+    @property
+    def own(self) -> NDArray[Any]:
+        """Entry of every voxel of this process's planes."""
+        return self.planes.own(self.index)
+
+    @property
+    def size(self) -> int:
+        """Voxels of the image."""
+        return int(np.prod(self.shape))
 
     @cached_property
     def counts(self) -> NDArray[np.integer]:
-        """Number of voxels of every entry."""
-        return np.bincount(self.index.ravel(), minlength=len(self.first))
+        """Number of voxels of every entry, in this process's planes."""
+        return np.bincount(self.own.ravel(), minlength=len(self.first))
 
     @property
     def cut(self) -> NDArray[np.bool_]:
@@ -68,12 +89,28 @@ class Voxels:
         """Volume fraction of every phase."""
         out = np.bincount(self.first, self.counts * self.fraction, minlength=self.phases)
         out = out + np.bincount(self.second, self.counts * (1 - self.fraction), minlength=self.phases)
-        return np.asarray(out / self.index.size)
+        return np.asarray(self.planes.sum(out) / self.size)
 
     def share(self, phase: int) -> Array:
         """Volume fraction of a phase in every voxel, shape of the image."""
         part = self.fraction * (self.first == phase) + (1 - self.fraction) * (self.second == phase)
-        return np.asarray(part[self.index])
+        return np.asarray(part[self.own])
+
+    def widened(self, margin: int) -> Self:
+        """The same with so many planes of its neighbours beyond either end; of one process just the same."""
+        if not self.planes.shared:
+            return self
+        low, high = self.planes.mine.start - margin, self.planes.mine.stop + margin
+        index, table = self.planes.table_window(self.own, self.table, self.phases, low, high)
+        return replace(self, index=index, planes=replace(self.planes, margin=margin), **table)
+
+    def narrowed(self, margin: int) -> Self:
+        """The same with fewer planes beyond; of one process just the same."""
+        if not self.planes.shared:
+            return self
+        less = self.planes.margin - margin
+        index = self.index[less : len(self.index) - less] if less else self.index
+        return replace(self, index=index, planes=replace(self.planes, margin=margin))
 
 
 def _spacing(image: Array, spacing: Sequence[float] | None) -> tuple[float, ...]:
@@ -123,6 +160,8 @@ def from_field(
     rule: str = "laminate",
     spacing: Sequence[float] | None = None,
     boundary: str | Sequence[str] = "periodic",
+    own: slice = slice(None),
+    planes: Planes = ALONE,
 ) -> Voxels:
     """Voxels of two phases from a diffuse indicator: phase 0 where it is 0, phase 1 where it is 1.
 
@@ -131,14 +170,16 @@ def from_field(
     Args:
         phi: shape of the image, 0 and 1 in the bulk; values beyond are clipped.
         boundary: per axis; how the gradient is taken at the faces (``periodic`` or anything else).
+        own: which planes are this process's ``planes``; of those beyond there will be no voxels.
     """
     if rule not in RULES:
         raise ConfigError("voxel", f"is {rule!r}; expected one of {', '.join(RULES)}")
     image = np.clip(checked(phi, "field").astype(float), 0.0, 1.0)
     space = _spacing(image, spacing)
-    if rule == "sharp" or not np.any((image > 0) & (image < 1)):
-        return from_labels((image > 0.5).astype(np.uint8), space, 2)
+    if rule == "sharp" or not planes.any(np.any((image[own] > 0) & (image[own] < 1))):
+        return _of(from_labels((image[own] > 0.5).astype(np.uint8), space, 2), planes)
     if rule != "laminate":
+        image = image[own]
         levels, index = np.unique(np.rint(image * _LEVELS).astype(np.int32), return_inverse=True)
         inner = (levels > 0) & (levels < _LEVELS)
         number = np.where(levels == 0, 0, 1)
@@ -147,10 +188,16 @@ def from_field(
         count = int(inner.sum())
         zero, one = np.zeros(count, int), np.ones(count, int)
         entry = number[index.reshape(image.shape)]
-        return _table(entry, zero, one, fraction, np.zeros((count, 3)), space, 2, rule)
+        return _of(_table(entry, zero, one, fraction, np.zeros((count, 3)), space, 2, rule), planes)
     walls = [boundary] * image.ndim if isinstance(boundary, str) else list(boundary)
-    fraction, normal = cut_by_level(image, space, walls)
-    return _laminates(fraction, normal, np.zeros(image.shape, int), np.ones(image.shape, int), space, 2)
+    fraction, normal = cut_by_level(image, space, walls, own, planes)
+    fraction, normal = fraction[own], normal[:, own]
+    low, high = np.broadcast_to(0, fraction.shape), np.broadcast_to(1, fraction.shape)
+    return _of(_laminates(fraction, normal, low, high, space, 2), planes)
+
+
+def _of(voxels: Voxels, planes: Planes) -> Voxels:
+    return replace(voxels, planes=planes) if planes.shared else voxels
 
 
 def _laminates(
@@ -172,6 +219,8 @@ def from_fields(
     spacing: Sequence[float] | None = None,
     boundary: str | Sequence[str] = "periodic",
     pieces: Pieces | None = None,
+    own: slice = slice(None),
+    planes: Planes = ALONE,
 ) -> Voxels:
     """Voxels of many phases from one indicator per phase, e.g. the order parameters of a polycrystal.
 
@@ -180,7 +229,7 @@ def from_fields(
 
     Args:
         fields: shape (phases, ...), each 1 in its phase and 0 elsewhere.
-        pieces: of the fields, if each of them is a phase of its own.
+        pieces: of the fields, if each of them is a phase of its own. own, planes: see `from_field`.
     """
     if rule not in ("laminate", "sharp"):
         raise ConfigError("voxel", f"is {rule!r}; fields of several phases take laminate or sharp")
@@ -193,12 +242,12 @@ def from_fields(
     space = _spacing(stack[0], spacing)
     phases, shape = len(stack), stack.shape[1:]
     if phases == 1:
-        return from_labels(np.zeros(shape, np.uint8), space, 1)
+        return _of(from_labels(np.zeros(shape, np.uint8)[own], space, 1), planes)
     winner, second = _two_largest(stack)
     walls = [boundary] * len(shape) if isinstance(boundary, str) else list(boundary)
     whole, count = (winner, phases) if pieces is None else (_piece_numbers(pieces, winner, walls), len(pieces.labels))
     if rule == "sharp":
-        return from_labels(whole, space, count)
+        return _of(from_labels(whole[own], space, count), planes)
     best, next_ = (np.take_along_axis(stack, w[None], axis=0)[0] for w in (winner, second))
     near = np.flatnonzero(next_ > 0.02 * best)  # psi < 2: further away the interface cannot cut the voxel
     a, b = winner.ravel()[near], second.ravel()[near]
@@ -219,8 +268,8 @@ def from_fields(
     normal = np.zeros((len(shape), stack[0].size))
     fraction[at] = part
     normal[:, at] = n.T
-    full_normal = normal.reshape(len(shape), *shape)
-    return _laminates(fraction.reshape(shape), full_normal, other, whole, space, count)
+    full_normal = normal.reshape(len(shape), *shape)[:, own]
+    return _of(_laminates(fraction.reshape(shape)[own], full_normal, other[own], whole[own], space, count), planes)
 
 
 def _two_largest(stack: Array) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
@@ -244,9 +293,25 @@ def _piece_numbers(pieces: Pieces, winner: Array, walls: Sequence[str]) -> NDArr
     return number
 
 
-def coarsened(field: Array, axes: Sequence[int]) -> Array:
-    """The field on half as many voxels along ``axes``: exact means over the coarse voxels, also where they cut fine ones."""
+def coarsened(field: Array, axes: Sequence[int], planes: Planes = ALONE) -> Array:
+    """The field on half as many voxels along ``axes``: exact means over the coarse voxels, also where they cut fine ones.
+
+    Args:
+        planes: which the field has, along the first of the axes, of an image; the result has those of `halved` planes.
+    """
     out = np.asarray(field, float)
     for d in axes:
-        out = cell_means(out, d, max(1, round(out.shape[d] / 2)))
+        if planes.shared and d == axes[0]:
+            cells, n = halved(planes.whole), planes.whole
+            mine = planes.of(cells).mine
+            edges = np.arange(mine.start, mine.stop + 1) * n / cells
+            low, high = int(edges[0]), int(np.ceil(edges[-1]))
+            out = means_between(planes.window(out, low, high, d), d, edges - low) * cells / n
+        else:
+            out = cell_means(out, d, halved(out.shape[d]))
     return out
+
+
+def halved(n: int) -> int:
+    """Voxels along an axis of the coarser grid."""
+    return max(1, round(n / 2))

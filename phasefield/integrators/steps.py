@@ -200,7 +200,7 @@ class AdaptiveSteps:
             trial = integrator.attempt(carry, size, t_new)
             ratio = controller.ratio(trial, size)
             forced = size <= floor * 1.001 and controller.dt_min > 0
-            if ratio <= 1.0 or (forced and math.isfinite(ratio)):
+            if ratio <= controller.most or (forced and math.isfinite(ratio)):
                 why = self._objection(carry, trial, t_new)
                 if not why:
                     drift = integrator.drift(carry, size, t_new) if controller.due else None

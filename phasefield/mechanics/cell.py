@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.voxel import VoxelOperators, pack, unpack, voxel_operators
+from ..backend.voxel import VoxelOperators, pack, slab_operators, slab_order, unpack, voxel_operators
 from ..errors import ConfigError, NotConverged
+from ..planes import ALONE, Planes
 from .axes import ArrayAxes
 from .conjugate_gradients import Preconditioner
 from .connectivity import carried
@@ -36,8 +37,8 @@ _REPEATS = 2
 _PAIRS = 1 << 21
 
 
-def operators_of(options: Options, boundary: str, axes: ArrayAxes) -> VoxelOperators[Any, Any]:
-    """The operators of a scheme on the voxels of an image.
+def operators_of(options: Options, boundary: str, axes: ArrayAxes, planes: Planes = ALONE) -> VoxelOperators[Any, Any]:
+    """The operators of a scheme on the voxels of an image, or on a share of its planes.
 
     Raises:
         ConfigError: options that the scheme has not. DeviceError: the device cannot be used.
@@ -48,6 +49,8 @@ def operators_of(options: Options, boundary: str, axes: ArrayAxes) -> VoxelOpera
     if options.scheme != "fourier":
         full = options.scheme == "q1"
         shared = (sizes, steps, components, options.precision, full, options.threads)
+        if planes.shared:
+            return slab_operators(planes, *shared)
         return voxel_operators(options.device, boundary, *shared)
     if boundary != "periodic":
         raise ConfigError("solver.scheme", "is fourier, which is periodic", "use q1 or rotated")
@@ -95,6 +98,8 @@ class CellProblem:
         boundary: ``periodic``, ``kinematic`` (uniform strain or gradient on the faces) or ``static`` (uniform traction or flux:
             loads are then mean stresses and the answer is the mean strain).
         workspace: of an earlier problem with the same grid, options and boundary.
+        planes: which of the image the index holds, with a margin of one plane, where several processes solve together. The
+            table is then that of what the index holds, values of fields are those of the planes, and all processes do the same.
 
     Attributes:
         carried: projector on the means that voids leave to be carried; None where none is lost.
@@ -109,18 +114,25 @@ class CellProblem:
         cut: np.ndarray | None = None,
         boundary: str = "periodic",
         workspace: Workspace | None = None,
+        planes: Planes = ALONE,
     ) -> None:
         options = options or Options()
         self.boundary = boundary
         packed = table if table.ndim == 2 else pack(table)
-        self.axes = axes = ArrayAxes(index.shape, spacing, packed.shape[-1] == 21)
-        self.workspace = workspace or Workspace(operators_of(options, boundary, axes))
+        self.axes = axes = ArrayAxes(planes.shape(index.shape), spacing, packed.shape[-1] == 21)
+        self.workspace = workspace or Workspace(operators_of(options, boundary, axes, planes))
         if boundary != "periodic":
             options = replace(options, preconditioner="green")
         self.options = options
         self.elastic, self.size, self.places = axes.elastic, axes.size, axes.places
-        medium = Medium(np.ascontiguousarray(index, np.int32).reshape(axes.shape), packed, cut)
-        self.voxels, self.voids, void = medium.index.size, medium.has_voids, medium.void
+        ordered = np.ascontiguousarray(slab_order(index) if planes.shared else index, np.int32)
+        medium = Medium(
+            ordered.reshape(len(ordered), *axes.shape[1:]) if planes.shared else ordered.reshape(axes.shape),
+            packed,
+            cut,
+            planes,
+        )
+        self.voxels, self.voids, void = medium.voxels, medium.has_voids, medium.void
         self.medium = medium.with_layer_of_voids() if boundary == "static" else medium
         local = np.empty_like(self.medium.packed)
         for at in range(0, len(local), CHUNK):
@@ -128,7 +140,7 @@ class CellProblem:
         self.tensors = self.operators.tensor_field(self.medium.index, local, self.medium.cut)
         self.carried: Array | None = None
         if self.voids and boundary == "periodic":
-            self.carried = carried(~void[index], spacing, self.size)
+            self.carried = carried(~void[index], spacing, self.size, planes)
         if self.voids and boundary == "static":
             self._refuse_bare_faces()
         reference = reference_medium(self.medium, axes, boundary)
@@ -241,7 +253,7 @@ class CellProblem:
     def _batches(self, loads: Sequence[int], room: int) -> Iterator[Sequence[int]]:
         """As many loads at once as their fields have room for, in bytes."""
         k = self.operators
-        room //= 4 * self.medium.index.size * k.components * k.dtype.itemsize
+        room //= 4 * self.medium.voxels * k.components * k.dtype.itemsize
         each = max(1, -(-len(loads) // max(1, -(-len(loads) // max(1, room)))))
         for at in range(0, len(loads), each):
             yield loads[at : at + each]
@@ -287,7 +299,7 @@ class CellProblem:
 
         With ``q1`` and no cut voxels the mean is exact and the matrix an upper bound, converged or not.
         """
-        k, n = self.operators, self.medium.index.size
+        k, n = self.operators, self.medium.voxels
         u, _, v, w = self.workspace.fields()
         out = np.empty((len(means), len(means)))
 

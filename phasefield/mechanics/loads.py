@@ -89,8 +89,7 @@ class UniformStress:
         for table, load in zip(self.tables, loads, strict=True):
             if load.stress is not None:
                 table += axes.flux(load.stress)
-        weights = cell.medium.weights
-        self.total = np.stack([weights @ table for table in self.tables])
+        self.total = np.stack([cell.medium.mean(table) for table in self.tables])
         self._index: Any = cell.tensors.index
         self._fields: Array | None = None
         if any(load.stress_field is not None for load in loads):
@@ -117,7 +116,7 @@ def solve_strains(
     Args:
         others: fluctuations that the stress of each solution is to do work on, besides those found here before it.
     """
-    k, n = cell.operators, cell.medium.index.size
+    k, n = cell.operators, cell.medium.voxels
     uniform = UniformStress(cell, loads)
     u, r, p, w = fields = cell.workspace.fields(len(loads))
     ones, scaling = np.ones(len(loads)), cell.preconditioner.scaling
@@ -145,7 +144,7 @@ def solve_strains(
         if load.energy is not None:
             progress.append(LocalFields(*limits, energy=load.energy))
             continue
-        held = abs(float(uniform.strain[i] @ (cell.medium.weights @ uniform.tables[i])))
+        held = abs(float(uniform.strain[i] @ cell.medium.mean(uniform.tables[i])))
         progress.append(
             kind(
                 *limits,
@@ -168,7 +167,7 @@ def _strain_solutions(
     progress: Sequence[Progress],
     others: Sequence[np.ndarray] | None,
 ) -> list[Solution]:
-    k, n = cell.operators, cell.medium.index.size
+    k, n = cell.operators, cell.medium.voxels
     u, _, _, w = fields
     quadratic, sums = cell.multiply(u, w)
     force = None if others is None else NodalForce(cell, fields)

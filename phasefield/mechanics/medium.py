@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..backend.voxel import reference_table, unpack
+from ..planes import ALONE, Planes
 from . import tensors
 from .axes import ArrayAxes
 from .tensors import Array
@@ -25,11 +26,24 @@ class Medium:
     Attributes:
         index: entry of every voxel, three axes. packed: tensors of the entries in the axes of the image, see `pack`.
         cut: per entry, whether it is a mixture of phases; None if none is.
+        planes: which of the medium the index is of, the first of its planes; behind them come those of neighbours. The table is
+            of what the index holds.
     """
 
     index: np.ndarray
     packed: Array
     cut: np.ndarray | None = None
+    planes: Planes = ALONE
+
+    @property
+    def own(self) -> np.ndarray:
+        """Entry of every voxel of this process's planes."""
+        return self.index[: len(self.planes.mine)] if self.planes.shared else self.index
+
+    @property
+    def voxels(self) -> int:
+        """How many there are, of all processes."""
+        return int(np.prod(self.planes.shape(self.index.shape)))
 
     @property
     def elastic(self) -> bool:
@@ -37,13 +51,17 @@ class Medium:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """Number of voxels of every entry."""
-        return np.bincount(self.index.ravel(), minlength=len(self.packed))
+        """Number of voxels of every entry, in this process's planes."""
+        return np.bincount(self.own.ravel(), minlength=len(self.packed))
 
     @cached_property
     def weights(self) -> Array:
-        """Share of every entry."""
-        return np.asarray(self.counts / self.index.size)
+        """Share of every entry, of the whole; those of all processes add up to 1."""
+        return np.asarray(self.counts / self.voxels)
+
+    def mean(self, values: Array) -> Array:
+        """Over all voxels, of what every entry has, (entries, ...)."""
+        return np.asarray(self.planes.sum(self.weights @ values))
 
     @cached_property
     def stiff(self) -> Array:
@@ -52,8 +70,16 @@ class Medium:
 
     @property
     def used(self) -> Array:
-        """Sizes of the entries that there are voxels of."""
-        return np.asarray(self.stiff[self.weights > 0])
+        """Sizes of the entries that there are voxels of; of several processes the least and the largest."""
+        own = self.stiff[self.weights > 0]
+        if not self.planes.shared:
+            return np.asarray(own)
+        return np.array([self.planes.least(own.min()), self.planes.most(own.max())])
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether there are mixtures."""
+        return self.planes.any(self.cut is not None and bool(self.cut.any()))
 
     @property
     def void(self) -> np.ndarray:
@@ -62,7 +88,7 @@ class Medium:
 
     @property
     def has_voids(self) -> bool:
-        return bool(self.counts[self.void].any())
+        return self.planes.any(self.counts[self.void].any())
 
     def with_layer_of_voids(self) -> Medium:
         """One more layer per axis, of an entry without stiffness, which free faces need."""
@@ -78,20 +104,21 @@ class Medium:
         For laminates, soft across and stiff along, it makes a better scaling than the trace (half the iterations, measured).
         """
         packed = self.packed
-        scale = packed.max()
+        scale = self.planes.most(packed.max())
         out = np.empty(len(packed))
-        carried = np.flatnonzero(np.diagonal(unpack(np.abs(packed).max(axis=0))))  # in a sheet the plane alone
+        most = self.planes.most(np.abs(packed).max(axis=0))
+        carried = np.flatnonzero(np.diagonal(unpack(most)))  # in a sheet the plane alone
         for at in range(0, len(packed), CHUNK):
             some = unpack(packed[at : at + CHUNK])[:, carried[:, None], carried] / scale
             out[at : at + CHUNK] = np.maximum(np.linalg.det(some), 0.0) ** (1 / some.shape[-1])
-        return np.asarray(np.maximum(out / out.max(), 1e-12))
+        return np.asarray(np.maximum(out / self.planes.most(out.max()), 1e-12))
 
 
 def homogeneous(medium: Medium) -> Array:
     """The tensor of the homogeneous medium that is like a medium, (n, n)."""
     # Only its shape matters, not its size: every voxel counts alike, else the stiffest phase would decide.
     size = np.where(medium.stiff > 0, medium.stiff, 1.0)
-    mean: Array = unpack((medium.weights / size) @ medium.packed)
+    mean: Array = unpack(medium.planes.sum((medium.weights / size) @ medium.packed))
     if not tensors.is_positive_definite(mean):
         mean, _ = tensors.nearest_isotropic(mean)
     if not tensors.is_positive_definite(mean):  # nothing conducts anywhere
@@ -110,11 +137,11 @@ def lowest_ratio(medium: Medium) -> float:
     cut = np.zeros(len(there), bool) if medium.cut is None else medium.cut & there
     inverse = np.linalg.inv(np.linalg.cholesky(homogeneous(medium)))
     pure = np.flatnonzero(there & ~cut)
-    low = np.inf if len(pure) else 0.0
+    low = np.inf if medium.planes.any(len(pure)) else 0.0
     for at in range(0, len(pure), CHUNK):
         some = unpack(medium.packed[pure[at : at + CHUNK]])
         low = min(low, float(np.linalg.eigvalsh(inverse @ some @ inverse.T)[:, 0].min()))
-    return low * (_CUT if cut.any() else 1.0)
+    return float(medium.planes.least(low)) * (_CUT if medium.planes.any(cut.any()) else 1.0)
 
 
 def reference_medium(medium: Medium, axes: ArrayAxes, boundary: str) -> Array:

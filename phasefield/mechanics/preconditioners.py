@@ -74,7 +74,7 @@ class GreenJacobi(Green[F]):
         self, operators: VoxelOperators[F, Any], reference: Array, tensors: TensorField, medium: Medium
     ) -> None:
         super().__init__(operators, reference)
-        power = 1.0 if medium.cut is not None and bool(medium.cut.any()) else _SMOOTH_POWER
+        power = 1.0 if medium.has_cut else _SMOOTH_POWER
         scaling: Any = operators.corner_mean(tensors, medium.geometric_means, -power / 2)
         self.scaling = scaling
         self._nbytes = int(scaling.nbytes)
@@ -141,7 +141,7 @@ def choice(wanted: str, medium: Medium, surface: bool) -> str:
     Raises:
         ConfigError: the one that is wanted cannot be used here.
     """
-    used, stiff, cut = medium.used, medium.stiff, medium.cut
+    used, cut, planes = medium.used, medium.cut, medium.planes
     if wanted != "auto":
         if wanted != "green" and used.min() <= 0:
             raise ConfigError("solver.preconditioner", f"is {wanted}, which cannot be used with voids", "use green")
@@ -154,22 +154,27 @@ def choice(wanted: str, medium: Medium, surface: bool) -> str:
         return wanted
     if used.min() <= 0 or used.max() < 3 * used.min():
         return "green"
-    if cut is not None and cut.any():
-        longer = 1 + _SURFACE_COST * float(medium.weights[: len(cut)][cut].sum())
+    if medium.has_cut:
+        share = 0.0 if cut is None else medium.weights[: len(cut)][cut].sum()
+        longer = 1 + _SURFACE_COST * float(planes.sum(share))
         worth = used.max() > _HIGH_CONTRAST * longer**2 * used.min()
         return ("green-schwarz" if surface else "green-jacobi") if worth else "green"
-    jumps = _jumps(np.log(np.maximum(stiff, used.min())), medium.index)
+    jumps = _jumps(np.log(np.maximum(medium.stiff, used.min())), medium)
     # The jump that half of the whole change is made in: large if phases meet sharply.
     ordered = np.sort(jumps)[::-1]
-    share = np.cumsum(ordered)
-    typical = ordered[np.searchsorted(share, share[-1] / 2)] if len(ordered) else 0.0
+    sums = np.cumsum(ordered)
+    typical = ordered[np.searchsorted(sums, sums[-1] / 2)] if len(ordered) else 0.0
     return "green-jacobi" if typical < 0.4 * np.log(used.max() / used.min()) else "green"
 
 
-def _jumps(value: Array, index: np.ndarray) -> Array:
+def _jumps(value: Array, medium: Medium) -> Array:
     """Changes of the entries' ``value`` from voxel to voxel."""
+    index, planes = medium.index, medium.planes
     # Layers at even distances tell as much of a large image as all of them, which would take longer than solving on a GPU.
-    layers = np.arange(0, index.shape[0], -(-index.size // _LOOKED_AT))
+    layers = np.arange(0, planes.shape(index.shape)[0], -(-medium.voxels // _LOOKED_AT))
+    if planes.shared:
+        mine = planes.mine
+        layers = layers[(layers >= mine.start) & (layers < mine.stop)] - mine.start
     seen = index[layers]
     here = value[seen]
     jumps = []
@@ -177,4 +182,4 @@ def _jumps(value: Array, index: np.ndarray) -> Array:
         if index.shape[d] > 1:
             step = np.abs(here - value[index[layers - 1] if d == 0 else np.roll(seen, 1, d)])
             jumps.append(step[step > 1e-9])
-    return np.concatenate(jumps)
+    return planes.collected(np.concatenate(jumps))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .continuation import below, bounds, continued
-    from .energy import EnergyModel, OrderParameter
+    from .energy import EnergyModel
+    from .fields import OrderParameter
     from .growth import Amplification
     from .kinetics import KINETICS, Kinetics
     from .mobility import check_axes, referenced

@@ -25,7 +25,7 @@ from .wall_data import WALLS, conditions_of
 
 if TYPE_CHECKING:
     from ..grid import Axis, Grid
-    from .energy import Reader
+    from .reading import Reader
 
 KEY = "model.electric"
 _KEYS = ("charge", "permittivity", "potential")

@@ -8,7 +8,6 @@ split for time integration: `phasefield.models.split`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,89 +19,18 @@ import sympy as sp
 from ..codegen import array_symbol
 from ..errors import ConfigError
 from ..grid import Grid
-from ..symbolic import Symbols, check_names, component_symbols, differentiate, parse
+from ..symbolic import Symbols, check_names, differentiate, parse
 from . import mobility as mobilities
 from . import onsager
 from . import parameters as given_parameters
-from .anisotropy import Anisotropy, read
-from .kinetics import KINETICS, Kinetics
-from .normal import uses_normal
+from .fields import OrderParameter, started
+from .kinetics import KINETICS
 from .parameters import Course
+from .reading import COORDINATES, Reader
 from .terms import TERMS, Term
 from .walls import Lifting
 
-COORDINATES = ("x", "y", "z")
-
-
-@dataclass(frozen=True)
-class OrderParameter:
-    """One field of a model.
-
-    Attributes:
-        name: its name in expressions and in the output.
-        kinetics: what moves it, conserved (Cahn-Hilliard) or not (Allen-Cahn).
-        mobility: M, in (model units) length^2/energy density/time if conserved, 1/energy density/time if not; of one that varies
-            the largest that the run is to meet, known once there are states (`phasefield.models.mobility`).
-        components: None for a scalar field, else the number of components.
-        values: of the keys that the terms of models have for a field, see `phasefield.models.terms`.
-        units, description: written to the output.
-        law: M where it is more than a number: an expression, or one along every axis.
-    """
-
-    name: str
-    kinetics: Kinetics
-    mobility: float
-    components: int | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    units: str = "1"
-    description: str = ""
-    law: mobilities.Law | None = None
-
-    @property
-    def anisotropy(self) -> Anisotropy | None:
-        """The gradient energy coefficient where it depends on the normal."""
-        value = self.values.get("kappa")
-        return value if isinstance(value, Anisotropy) else None
-
-    @property
-    def kappas(self) -> tuple[float, ...]:
-        """Gradient energy coefficients, energy density x length^2: one, or one along every axis; of one that depends on the
-        normal the least."""
-        value = self.values["kappa"]
-        if isinstance(value, Anisotropy):
-            return (value.least,)
-        return value if isinstance(value, tuple) else (float(value),)
-
-    @property
-    def kappa(self) -> float:
-        """The least of `kappas`: that of the narrowest interfaces and of the waves that grow fastest."""
-        return min(self.kappas)
-
-    @property
-    def stretch(self) -> float:
-        """How many times the width and energy of the narrowest interfaces the widest have, by the direction alone."""
-        most = max(self.kappas) if self.anisotropy is None else self.anisotropy.most
-        return math.sqrt(most / self.kappa) if self.kappa > 0 else 1.0
-
-    @property
-    def source(self) -> sp.Expr | tuple[sp.Expr, ...] | None:
-        """Rate added to the right-hand side, an expression in x, y, z, t and the fields, or one per component; None for none."""
-        return self.values.get("source")
-
-    @property
-    def stabilizer(self) -> float | None:
-        """S of the splitting, energy density; None to take it from the energy's second derivative."""
-        value = self.values.get("stabilizer")
-        return None if value in (None, "auto") else float(value)
-
-    @cached_property
-    def symbols(self) -> tuple[sp.Symbol, ...]:
-        return component_symbols(self.name, self.components)
-
-    @property
-    def sources(self) -> tuple[sp.Expr | None, ...]:
-        """The source of every component."""
-        return self.source if isinstance(self.source, tuple) else (self.source,) * len(self.symbols)
+__all__ = ["COORDINATES", "EnergyModel", "OrderParameter", "Reader"]
 
 
 @dataclass(frozen=True)
@@ -134,8 +62,10 @@ class EnergyModel:
         """The model with its parameters as they are at time ``t``; itself where none depends on it."""
         if not self.courses:
             return self
-        model = replace(self, parameters={**self.parameters, **{name: c.at(t) for name, c in self.courses.items()}})
-        kept = ("components", "kinds", "potentials", "curvatures", "hessian", "bodies")
+        parameters = {**self.parameters, **{name: c.at(t) for name, c in self.courses.items()}}
+        model = replace(self, parameters=parameters, order_parameters=tuple(f.at(t) for f in self.order_parameters))
+        own = any(f.courses for f in self.order_parameters)
+        kept = (*(() if own else ("components",)), "kinds", "potentials", "curvatures", "hessian", "bodies")
         model.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
         return model
 
@@ -290,7 +220,13 @@ class EnergyModel:
 
     def moving(self, t: float) -> dict[str, float]:
         """Those of `scalars` that depend on time, at time ``t``."""
-        return {f"par_{name}": course.at(t) for name, course in self.courses.items()}
+        found = {f"par_{name}": course.at(t) for name, course in self.courses.items()}
+        for i, f in enumerate(self.order_parameters):
+            for key in f.courses:
+                value = f.at(t).values[key]
+                parts = zip("xyz", value, strict=False) if isinstance(value, tuple) else ()
+                found |= {f"{key}_{axis}_{i}": part for axis, part in parts} or {f"{key}_{i}": value}
+        return found
 
     def scalar(self, name: str, i: int) -> sp.Symbol:
         """Kernel argument that holds a number of component ``i``: mobility, kappa, stabilizer, ..., the same all over a field."""
@@ -375,164 +311,24 @@ class EnergyModel:
             mobility, law = mobilities.read(at, own, kinetics, reader)
             rows[item["name"]] = {o: (sp.sympify(reader.law(at, m, signed=True)), str(m)) for o, m in cross.items()}
             values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
+            values, own_courses = started(values)
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
-            built.append(OrderParameter(item["name"], kinetics, mobility, components, values, law=law, **about))
+            f = OrderParameter(
+                item["name"], kinetics, mobility, components, values, law=law, courses=own_courses, **about
+            )
+            built.append(f)
+            if taken := sorted(f.named_courses.keys() & set(parameters)):
+                raise ConfigError(
+                    f"model.parameters.{taken[0]}", f"is what {key} calls a number of its own", "rename it"
+                )
+            courses |= f.named_courses
+            start |= {name: course.at(0.0) for name, course in f.named_courses.items()}
         kept = {k: v for term in TERMS for k, v in term.configure(settings or {}, axes, reader).items()}
         moving = {name: course for term in TERMS for name, course in term.courses(kept).items()}
         courses |= moving
         start |= {name: course.at(0.0) for name, course in moving.items()}
         expression = parse(energy, "model.energy", symbols)
         return cls(name, expression, onsager.coupled(built, rows), start, energy, settings=kept, courses=courses)
-
-
-#: Corners of tables in time that an expression which kernels evaluate may have.
-_MOST_PIECES = 100
-
-
-class Reader:
-    """Reads what stands at the keys of a model's fields.
-
-    Args:
-        fields: field -> number of components, None for a scalar one. parameters: values of the constants. courses: those among
-            them that depend on time. axes: of the grid.
-    """
-
-    def __init__(
-        self,
-        fields: Mapping[str, int | None],
-        parameters: Mapping[str, float],
-        courses: Mapping[str, Course] | None = None,
-        axes: int = 3,
-    ) -> None:
-        self._axes = axes
-        self._fields, self._parameters, self._courses = dict(fields), dict(parameters), dict(courses or {})
-
-    @property
-    def unknowns(self) -> list[sp.Symbol]:
-        """The components of all fields."""
-        return [s for name, count in self._fields.items() for s in component_symbols(name, count)]
-
-    def _constant(self, key: str, expr: sp.Expr) -> sp.Expr:
-        """Refuses what depends on time where a constant is expected."""
-        if moving := sorted({s.name for s in expr.free_symbols} & set(self._courses)):
-            raise ConfigError(
-                key,
-                f"depends on time by the parameter {moving[0]}, and is part of what schemes integrate exactly, a constant",
-                "parameters in t may stand in model.energy, and in mobility and source of model.fields.F",
-            )
-        return expr
-
-    def number(self, key: str, value: Any, signed: bool = False) -> float:
-        """A finite number from a number or an expression in the parameters, >= 0 unless it may have a sign.
-
-        Raises:
-            ConfigError, ExpressionError: there is none.
-        """
-        if isinstance(value, str):
-            value = self._constant(key, parse(value, key, Symbols({}, tuple(self._parameters))))
-        return self._number(key, value, signed)
-
-    def _number(self, key: str, value: Any, signed: bool = False) -> float:
-        if isinstance(value, sp.Expr):
-            value = value.xreplace({sp.Symbol(k, real=True): sp.Float(v, 17) for k, v in self._parameters.items()})
-        try:
-            result = float(value)
-        except (TypeError, ValueError):
-            raise ConfigError(key, f"is {value!r}; a number or an expression in the parameters is expected") from None
-        if not math.isfinite(result) or (result < 0 and not signed):
-            raise ConfigError(key, f"is {result}; a finite number{'' if signed else ' >= 0'} is expected")
-        return result
-
-    def course(self, key: str, value: Any, signed: bool = False) -> float | Course:
-        """A finite number, >= 0 unless it may have a sign, or one that depends on time, from an expression in t and parameters.
-
-        Raises:
-            ConfigError, ExpressionError: it is neither.
-        """
-        if isinstance(value, str):
-            expr = parse(value, key, Symbols({}, tuple(self._parameters), ("t",)))
-            names = {s.name for s in expr.free_symbols}
-            if "t" in names or names & set(self._courses):
-                table = {n: sp.Float(v, 17) for n, v in self._parameters.items()}
-                table |= {n: c.expr for n, c in self._courses.items()}
-                return Course(value, expr.xreplace({sp.Symbol(n, real=True): e for n, e in table.items()}))
-            value = expr
-        return self._number(key, value, signed)
-
-    def normal(self, key: str, value: Any, convexify: bool = False) -> Anisotropy | None:
-        """A coefficient that depends on the normal, see `phasefield.models.anisotropy.read`, which tells what it raises; None for
-        what does not depend on it.
-
-        Args:
-            convexify: see `phasefield.models.wulff.convexified`.
-        """
-        if not uses_normal(value, key, list(self._parameters)):
-            return None
-        law = read(key, str(value), self._parameters, list(self._courses), self._axes)
-        if not convexify:
-            return law
-        from .wulff import convexified
-
-        return convexified(law, self._parameters, key)
-
-    def uses_normal(self, key: str, value: Any) -> bool:
-        """Whether a value is an expression in the normal, see `phasefield.models.normal.uses_normal`."""
-        return uses_normal(value, key, list(self._parameters))
-
-    def kinetic(self, key: str, value: Any) -> mobilities.Law | tuple[float, None]:
-        """A mobility that depends on the normal, see `phasefield.models.kinetic.read`, which tells what it raises; a number where
-        nothing of it is left."""
-        from .kinetic import read as read_kinetic  # which makes operations
-
-        names = [s.name for s in self.unknowns]
-        found = read_kinetic(key, str(value), self._parameters, list(self._courses), self._axes, names)
-        return found if isinstance(found, mobilities.Law) else (self._number(key, found), None)
-
-    def operator(self, key: str, value: Any) -> sp.Expr:
-        """The symbol of a quadratic nonlocal energy, see `phasefield.models.operators.read`, which tells what it raises."""
-        from .operators import read  # which evaluates models
-
-        return self._constant(key, read(key, str(value), self._parameters))
-
-    def law(self, key: str, value: Any, signed: bool = False) -> float | sp.Expr:
-        """A finite number, >= 0 unless it may have a sign, or an expression in the fields, t and the parameters, with those that
-        depend on time written out.
-
-        Raises:
-            ConfigError, ExpressionError: it is neither.
-        """
-        if isinstance(value, str):
-            expr = parse(value, key, Symbols(self._fields, tuple(self._parameters), ("t",)))
-            expr = expr.xreplace({sp.Symbol(k, real=True): course.expr for k, course in self._courses.items()})
-            if (pieces := len(expr.atoms(sp.Piecewise))) > _MOST_PIECES:
-                raise ConfigError(
-                    key,
-                    f"depends on a table of some {pieces} rows; a mobility takes {_MOST_PIECES}",
-                    "thin the table out, or write the parameter as an expression in t",
-                )
-            if not {s.name for s in expr.free_symbols} <= set(self._parameters):
-                reduced = mobilities.reduced(expr, self._parameters)
-                if reduced is None:
-                    return expr
-                expr = reduced
-            value = expr
-        return self._number(key, value, signed)
-
-    def expressions(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
-        """One expression in x, y, z, t, the parameters and the fields, or one per component.
-
-        Raises:
-            ConfigError, ExpressionError: another number of them, or one that cannot be read.
-        """
-        texts = list(value) if isinstance(value, list | tuple) else [value]
-        if len(texts) not in (1, components):
-            raise ConfigError(key, f"has {len(texts)} entries; one, or one per component is expected")
-        known = Symbols(self._fields, tuple(self._parameters), (*COORDINATES, "t"))
-        return tuple(parse(str(text), key, known) for text in texts)
-
-    def data(self, key: str, value: Any, components: int) -> tuple[sp.Expr, ...]:
-        """The same of what may not depend on the fields."""
-        return Reader({}, self._parameters, self._courses).expressions(key, value, components)
 
 
 def _exchange(one: sp.Symbol, other: sp.Symbol) -> dict[sp.Symbol, sp.Symbol]:

@@ -69,14 +69,14 @@ class Amplification:
         points = center[:, None] + np.hstack([np.diag(spread), -np.diag(spread)])
         forces = self._potentials(t)(points)
         hessian = (forces[:, :count] - forces[:, count:]) / (2 * spread)
-        return self._fastest(hessian)
+        return self._fastest(hessian, t)
 
-    def _fastest(self, hessian: np.ndarray) -> float:
+    def _fastest(self, hessian: np.ndarray, t: float) -> float:
         """The largest growth rate, 1/time, with these second derivatives; 0 where nothing grows or they are not finite."""
         hessian = 0.5 * (hessian + hessian.T)
         if not np.isfinite(hessian).all():
             return 0.0
-        spectrum = self._spectrum
+        spectrum = self._spectrum.moved(t)
         depth = -float(np.linalg.eigvalsh(hessian)[0])
         if depth <= 0 and not spectrum.signed:
             return 0.0
@@ -107,7 +107,7 @@ class Amplification:
             moved = np.zeros((len(here), 1))
             moved[j] = steps[j]
             hessian[:, j] = ((potentials(here + moved) - potentials(here - moved)) / (2 * steps[j])).mean(axis=1)
-        return self._fastest(hessian)
+        return self._fastest(hessian, t)
 
     def waiting(self, sample: Sequence[np.ndarray], fluctuation: Sequence[float], t: float = 0.0) -> float:
         """The largest growth rate, 1/time, in what lies in an unstable state ahead of fronts; 0 where little does.

@@ -16,7 +16,8 @@ import sympy as sp
 from ..errors import ConfigError, ExpressionError
 from ..grid import Grid
 from ..symbolic import Symbols, parse
-from .energy import EnergyModel, OrderParameter
+from .energy import EnergyModel
+from .fields import OrderParameter
 from .spectrum import Spectrum, wavevectors
 from .terms import Waves
 
@@ -112,7 +113,7 @@ def check(model: EnergyModel, f: OrderParameter, grid: Grid, key: str, text: str
                 f"{text} has no finite real value at {where}",
                 "k = 0 alone is left out; use piecewise for other places",
             )
-    if _falls(spectrum, i, grid):
+    if falls(spectrum, i, grid):
         raise ConfigError(
             key,
             f"{text} falls without bound for short waves (with the gradient term): an operator symbol that grows "
@@ -121,7 +122,7 @@ def check(model: EnergyModel, f: OrderParameter, grid: Grid, key: str, text: str
         )
 
 
-def _falls(spectrum: Spectrum, i: int, grid: Grid) -> bool:
+def falls(spectrum: Spectrum, i: int, grid: Grid) -> bool:
     """Whether A(k) goes to minus infinity in some direction that the grid has."""
     angles = np.linspace(0, math.pi, 25)[:-1]
     rays = np.zeros((3, 1))

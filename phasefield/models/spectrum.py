@@ -6,8 +6,9 @@ counts: it grows fastest.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import sympy as sp
@@ -37,22 +38,36 @@ class Spectrum:
 
     def __init__(self, model: EnergyModel) -> None:
         others = [term for term in model.terms if not isinstance(term, Gradient)]
+        self._model = model
         self._kappas = np.array([f.kappa for f, _ in model.components], dtype=float)
         laws = ((f.anisotropy, f) for f, _ in model.components)
         self._tops = [max(f.kappas) if law is None else law.reference for law, f in laws]
         rest = [_sum(term.symbol(i, WAVES) for term in others) for i in range(len(model.components))]
         whole = [_sum(term.symbol(i, WAVES) for term in model.terms) for i in range(len(model.components))]
-        scalars = {sp.Symbol(name, real=True): sp.Float(v, 17) for name, v in model.scalars.items()}
+        self._moving = {name: model.scalars[name] for name in model.moving(0.0)}
+        scalars = {
+            sp.Symbol(name, real=True): sp.Float(v, 17) for name, v in model.scalars.items() if name not in self._moving
+        }
         rest, whole = ([e.xreplace(scalars) for e in part] for part in (rest, whole))
         self.plain = not any(rest)
         self.signed = any(term.signed for term in model.terms)
-        self._rest, self._whole = ([_function(e) for e in part] for part in (rest, whole))
+        self._rest, self._whole = ([_function(e, list(self._moving)) for e in part] for part in (rest, whole))
         directed = any({*K2_ALONG, *K_ALONG} & e.free_symbols for e in rest)
         self._rays = _rays(rest) if directed else np.array([[1.0], [0.0], [0.0]])
 
+    def moved(self, t: float) -> Spectrum:
+        """The same at time ``t``; itself where no parameter depends on it."""
+        if not self._moving:
+            return self
+        found, fields = copy.copy(self), [f.at(t) for f, _ in self._model.components]
+        found._moving = self._model.moving(t)
+        found._kappas = np.array([f.kappa for f in fields], dtype=float)
+        found._tops = [top if f.anisotropy else max(f.kappas) for f, top in zip(fields, self._tops, strict=True)]
+        return found
+
     def at(self, i: int, k: Array) -> Array:
         """A of component ``i`` at wavevectors, shape ``(3, n)``, 1/length; NaN where it is not real."""
-        return self._whole[i](k)
+        return self._whole[i](k, self._moving)
 
     def along(self, k: Array) -> Array:
         """A of all components at wavenumbers of shape ``(n,)``, the least of all directions: shape ``(n, components)``."""
@@ -61,7 +76,7 @@ class Spectrum:
         if not self.plain:
             waves = (self._rays[:, :, None] * k).reshape(3, -1)
             for i, function in enumerate(self._rest):
-                total[:, i] += function(waves).reshape(-1, k.size).min(axis=0)
+                total[:, i] += function(waves, self._moving).reshape(-1, k.size).min(axis=0)
         return total
 
     def slope(self, k: float) -> Array:
@@ -109,7 +124,7 @@ class Spectrum:
             return lowest.tolist(), [top * grid.wavenumbers[1] for top in self._tops]
         for k in wavevectors(grid):
             for i, function in enumerate(self._whole):
-                values = function(k)
+                values = function(k, self._moving)
                 lowest[i], highest[i] = min(lowest[i], values.min()), max(highest[i], values.max())
         return lowest.tolist(), highest.tolist()
 
@@ -138,13 +153,15 @@ def _sum(parts: Iterator[sp.Expr | None]) -> sp.Expr:
     return sum((e for e in parts if e is not None), sp.S.Zero)
 
 
-def _function(expr: sp.Expr) -> Callable[[Array], Array]:
-    compiled = sp.lambdify([K2, *K2_ALONG, *K_ALONG], expr, "numpy", cse=True)
+def _function(expr: sp.Expr, names: list[str]) -> Callable[[Array, Mapping[str, float]], Array]:
+    used = [name for name in names if sp.Symbol(name, real=True) in expr.free_symbols]
+    arguments = [K2, *K2_ALONG, *K_ALONG, *(sp.Symbol(name, real=True) for name in used)]
+    compiled = sp.lambdify(arguments, expr, "numpy", cse=True)
 
-    def at(k: Array) -> Array:
+    def at(k: Array, moving: Mapping[str, float]) -> Array:
         squares = k**2
         with np.errstate(all="ignore"):
-            values = np.asarray(compiled(squares.sum(axis=0), *squares, *k))
+            values = np.asarray(compiled(squares.sum(axis=0), *squares, *k, *(moving[name] for name in used)))
         return np.array(np.broadcast_to(values, k.shape[1:]), dtype=float)
 
     return at

@@ -28,6 +28,7 @@ from ..codegen import K2, MASK, WEIGHT, Kernel, PerMode, Reduction, array_symbol
 from ..grid import Grid
 from . import onsager
 from .energy import EnergyModel
+from .moving import Moving, References
 from .spectrum import Spectrum
 from .terms import Term
 from .transport import Transport, operator
@@ -127,6 +128,7 @@ class SpectralSplit:
         stabilizers: S of every component, the same all over a field.
         dealias: apply the two-thirds rule to N.
         monitor: also reduce the energies that are known in cells in `operations`.
+        references: what L has of symbols that depend on time; None for those at t = 0.
 
     Attributes:
         stabilizers: S of every component as it stands in L and N, the depth of negative symbols included.
@@ -139,12 +141,18 @@ class SpectralSplit:
         stabilizers: Sequence[float],
         dealias: bool = False,
         monitor: bool = True,
+        references: References | None = None,
     ) -> None:
         self.model, self.layout = model, layout
         self.components = len(model.components)
-        symbols = [self._symbol(i) for i in range(self.components)]
+        references = references or References.of(model, layout.grid, 0.0)
+        self._moving = Moving(model, [self._symbol(i) for i in range(self.components)], references)
         self._potentials = [self._potential(i) for i in range(self.components)]
-        self._transport = Transport(model, symbols, layout.grid.dim, WAVES, self._potentials)
+        self.temporaries = {name: n for term in model.terms for name, n in term.temporaries.items()}
+        self.temporaries |= self._moving.temporaries
+        self._transport = Transport(
+            model, self._moving.linear, layout.grid.dim, WAVES, self._potentials, self.temporaries
+        )
         self._uniform = self._same_everywhere()
         self._evaluated = [self._channels(i) for i in range(self.components)]
         # Further channels of a component lie behind the first ones of all.
@@ -157,7 +165,6 @@ class SpectralSplit:
         self.supplied = [
             i for i, (f, _) in enumerate(model.components) if f.kinetics.conserved and self._rate(i) is not None
         ]
-        self.temporaries = {name: n for term in model.terms for name, n in term.temporaries.items()}
         self.temporaries |= self._transport.temporaries
         self.memory = {name: n for term in model.terms for name, n in term.memory.items()}
         # Both parts of a complex mode are multiplied alike.
@@ -170,8 +177,8 @@ class SpectralSplit:
         self.parts = self._energies.parts
         self._timed = [term for term in model.terms if type(term).scalars is not Term.scalars]
         self._dealias = dealias
-        self._depths = depths(model, layout.grid)
-        self._constants: dict[str, float] = dict(model.scalars)
+        self._depths = depths(model, layout.grid, references)
+        self._constants: dict[str, float] = {**model.scalars, **self._moving.constants}
         self.stabilize(stabilizers)
         # An argument as well: kernels compile once for all sizes of grids.
         self._constants[SCALE.name] = 1 / layout.grid.norm
@@ -210,12 +217,13 @@ class SpectralSplit:
         return sum((a for term in self.model.terms if (a := term.symbol(i, WAVES)) is not None), sp.S.Zero)
 
     def _potential(self, i: int) -> sp.Expr:
-        """What terms add to dF/du_i in modes, not scaled."""
-        return sum((p for term in self.model.terms if (p := term.potential(i)) is not None), sp.S.Zero)
+        """What terms add to dF/du_i in modes, not scaled, and what of their symbols is not in L."""
+        potentials = (p for term in self.model.terms if (p := term.potential(i)) is not None)
+        return sum(potentials, self._moving.potential(i))
 
     def _linear(self, i: int) -> sp.Expr:
         q = operator(self.model, i, WAVES)
-        return -q * (self.model.scalar("stabilizer", i) + self._symbol(i))
+        return -q * (self.model.scalar("stabilizer", i) + self._moving.linear[i])
 
     def _metric(self, i: int) -> sp.Expr:
         """1/q, times the smallest q of all fields and waves to have a size that no unit changes; 0 where nothing moves."""
@@ -240,6 +248,7 @@ class SpectralSplit:
         if (lifting := model.lifting) is not None:
             force -= lifting.potentials[i]
             u = u - lifting.values[i]
+        force += self._moving.local.get(i, sp.S.Zero) * u
         stable = force - model.scalar("stabilizer", i) * u
         rate = None if i in self._uniform else self._rate(i)
         channels = f.kinetics.channels(model.scalar("mobility", i), stable, rate)
@@ -297,6 +306,7 @@ class SpectralSplit:
         scalars = list(self.scalars(0.0))
         return [
             *(operation for term in self.model.terms for operation in term.ahead(array, WAVES)),
+            *self._moving.ahead(array, self.components, scalars),
             *self._transport.before(array, scalars),
             Inverse(array, self.components),
             *(operation for term in self.model.terms for operation in term.prepare(array, WAVES)),
@@ -340,11 +350,16 @@ class SpectralSplit:
         return self._energies(reduced)
 
 
-def depths(model: EnergyModel, grid: Grid) -> list[float]:
-    """How far below zero the symbols of every component reach on a grid, 0 where they are nowhere negative."""
+def depths(model: EnergyModel, grid: Grid, references: References) -> list[float]:
+    """How far below zero the symbols of every component reach on a grid, 0 where they are nowhere negative; and what they exceed
+    by what L has of them."""
     if not any(term.signed for term in model.terms):
-        return [0.0] * len(model.components)
-    return [-low for low in Spectrum(model).bounds(grid)[0]]
+        return list(references.excess)
+    spectrum, found = Spectrum(model), []
+    for i, (times, excess) in enumerate(zip(references.times, references.excess, strict=True)):
+        lows = [spectrum.moved(t).bounds(grid)[0][i] for t in times or (0.0,)]
+        found.append(excess - max(lows))  # the largest of the symbols is nowhere below the least of any
+    return found
 
 
 def local(model: EnergyModel) -> dict[str, sp.Expr]:

@@ -49,7 +49,8 @@ class Transport:
     """What a split does for components whose mobility varies; nothing if there are none.
 
     Args:
-        symbols: A of every component, see `phasefield.models.split`. dim: of the grid. potentials: what terms add to mu in modes.
+        symbols: A of every component as L has it, see `phasefield.models.split`. dim: of the grid. potentials: what else there is
+            of mu in modes. arrays: that these are made of, name -> components.
 
     Attributes:
         divergences: components whose first channel is N when the operations have ended.
@@ -57,8 +58,15 @@ class Transport:
     """
 
     def __init__(
-        self, model: EnergyModel, symbols: Sequence[sp.Expr], dim: int, waves: Waves, potentials: Sequence[sp.Expr] = ()
+        self,
+        model: EnergyModel,
+        symbols: Sequence[sp.Expr],
+        dim: int,
+        waves: Waves,
+        potentials: Sequence[sp.Expr] = (),
+        arrays: Mapping[str, int] | None = None,
     ) -> None:
+        self._arrays = dict(arrays or {})
         self._model, self._symbols, self._waves = model, symbols, waves
         self._potentials = list(potentials) or [sp.S.Zero] * len(symbols)
         self._axes = range(dim)
@@ -156,7 +164,7 @@ class Transport:
         if not outputs:
             return []
         arrays = {"state": len(self._model.components), **{name: len(found) for name, found in outputs.items()}}
-        arrays |= {name: n for term in self._model.terms for name, n in term.temporaries.items()}
+        arrays |= self._arrays
         kernel = Kernel("flow_potential", "spectral", arrays, outputs, scalars=scalars)
         bend = [Inverse(_BEND, len(self._relaxing))] if self._relaxing else []
         turned = kinetic.operations(self._model, array, len(self._axes), scalars)

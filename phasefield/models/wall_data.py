@@ -17,7 +17,9 @@ from .parameters import TIME
 
 if TYPE_CHECKING:
     from ..grid import Grid
-    from .energy import EnergyModel, OrderParameter, Reader
+    from .energy import EnergyModel
+    from .fields import OrderParameter
+    from .reading import Reader
 
 #: Name of a wall -> its axis and side, as meshes of boxes name them (MOOSE's GeneratedMesh).
 WALLS = {"left": (0, 0), "right": (0, 1), "bottom": (1, 0), "top": (1, 1), "back": (2, 0), "front": (2, 1)}
@@ -235,6 +237,14 @@ def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Gi
             "is known for a model of one field without components and with kappa > 0 alone",
             "give the energy of the wall",
         )
+    if "flux" in given.conditions and not f.kinetics.conserved and "kappa" in f.courses:
+        raise ConfigError(
+            f"{at}.flux",
+            "needs a kappa that does not depend on time in a field that is not conserved",
+            "give the slope",
+        )
+    if "angle" in given.conditions and "kappa" in f.courses:
+        raise ConfigError(f"{at}.angle", "follows from kappa, which depends on time", "give the energy of the wall")
     if "angle" in given.conditions and (moving := {s.name for s in model.energy.free_symbols} & set(model.courses)):
         raise ConfigError(
             f"{at}.angle",

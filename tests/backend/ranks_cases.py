@@ -56,6 +56,30 @@ CASES: dict[str, tuple[str, ...]] = {
         "grid.boundary=[fixed-no-flux,no-flux]",
         "model.fields.c.walls={left: {value: 0.3+0.1*sin(t)}, right: {flux: 0.01}, top: {angle: 60}}",
     ),
+    "mobility": (
+        "model=cahn_hilliard",
+        "grid.shape=[14,13]",
+        "grid.boundary=[no-flux,fixed]",
+        "model.fields.c.mobility=1-0.5*c**2",
+        "time.max_steps=10",
+    ),
+    # Of four ranks each has a pencil of these.
+    "pencils": ("grid.shape=[3,13,11]", "time.max_steps=30"),
+    "pencils-walls": (
+        "model=cahn_hilliard",
+        "grid.shape=[3,13,9]",
+        "grid.boundary=[periodic,no-flux,fixed]",
+        "model.fields.c.mobility=1-0.5*c**2",
+        "time.max_steps=10",
+    ),
+    "pencils-normal": (
+        "model=crystal_shape",
+        "model.fields.phi.kappa=1+0.2*(n_x**4+n_y**4+n_z**4)",
+        "grid.shape=[3,12,10]",
+        "grid.boundary=no-flux",
+        "time.max_steps=10",
+    ),
+    "pencils-noise": ("experiment=thermal_noise", "grid.shape=[3,16,16]", "time.max_steps=5"),
     "electrodes": (
         "model=cahn_hilliard",
         "grid.shape=[20,18]",

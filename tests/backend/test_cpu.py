@@ -20,7 +20,7 @@ import sympy as sp
 from phasefield.api import spec_of
 from phasefield.backend import Apply, Forward, Inverse, Layout, cpu_threads
 from phasefield.backend.cpu import CpuBackend
-from phasefield.codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol, loop_source
+from phasefield.codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from phasefield.grid import Grid
 from phasefield.simulation import Simulation
 
@@ -275,10 +275,3 @@ def test_fused_passes_are_the_transforms_and_kernels_one_by_one(
     for operation in operations:
         backend.program(layout, [operation])({"u": parts})
     assert np.array_equal(whole, parts)
-
-
-def test_generated_loops_import_nothing_of_ours() -> None:
-    """What they need besides is put before them by the backend that loads them."""
-    kernel = Kernel("k", "spectral", {"u": 1}, {"u": [K2 * array_symbol("u", 0)]})
-    text = loop_source(kernel, 2, "float64", True)
-    assert {line.split()[1] for line in text.splitlines() if "import" in line} == {"math", "numba", "numpy"}

@@ -130,6 +130,17 @@ def test_what_ranks_do_not_do_is_told_once(tmp_path: Path) -> None:
     here = [f"output.dir={tmp_path / 'run'}", "output.picture=false", "time.end=1"]
     for words, more, told in (
         (["run", "grid.shape=[64]", "grid.length=64"], {}, "grid.shape: [64] cannot be parted among 2 ranks"),
+        (
+            [
+                "run",
+                "grid.shape=[12,12]",
+                "grid.boundary=[no-flux,periodic]",
+                "model=cahn_hilliard",
+                "model.fields.c.mobility=1-0.5*c**2",
+            ],
+            {},
+            "derivatives along y, periodic where others have walls",
+        ),
         (["run", "device=gpu"], {}, "device=gpu: a run over several processes"),
         (["run", "-m", "seed=1,2"], {}, "2 tasks were started"),
         (["run", "model.no=1"], {}, "model.no"),

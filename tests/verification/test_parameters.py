@@ -152,8 +152,6 @@ def test_a_run_goes_on_without_the_file_of_its_table(tmp_path: Path) -> None:
             "model.fields.c.mobility",
             "a table of some 200 rows",
         ),
-        (("parameters.W=1+t", "fields.c.kappa=2*W"), "model.fields.c.kappa", "depends on time"),
-        (("parameters.W=1+t", "fields.c.operator=W*k2"), "model.fields.c.operator", "depends on time"),
         (("parameters.W=1+c",), "model.parameters.W", "an expression in t"),
         (("parameters.W=1/t",), "model.parameters.W", "at t = 0"),
         (("parameters.W=true",), "model.parameters.W", "a number, an expression in t"),

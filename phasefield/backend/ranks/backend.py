@@ -13,7 +13,7 @@ from ...boxes import Boxes
 from ...errors import ConfigError, DeviceError
 from ..cpu import CpuBackend
 from ..cpu_plans import cpu_name
-from ..layout import Layout
+from ..layout import Layout, shares_of
 from ..operations import Apply, Host, Operation, Solve, Transform, names_of
 from ..protocol import DTYPES, Compiled, Precision
 from ..workers import address
@@ -239,13 +239,13 @@ class RanksBackend:
 
     def _check(self, layout: Layout) -> None:
         """Whether every rank gets a part. Raises ConfigError."""
-        ranks = self._team.world.size
-        most = 1 if layout.grid.dim == 1 else min(layout.cells[0], layout.modes[layout.cut])
-        if ranks > most:
+        ranks, grid = self._team.world.size, layout.grid
+        if shares_of(grid, ranks) is None:
+            fewer = next(n for n in range(ranks - 1, 0, -1) if shares_of(grid, n) is not None)
             raise ConfigError(
                 "grid.shape",
-                f"{list(layout.grid.shape)} cannot be parted among {ranks} ranks: each has rows of cells and columns of modes",
-                f"start at most {most}, with more threads each (threads.cpu)" if most > 1 else "start one process",
+                f"{list(grid.shape)} cannot be parted among {ranks} ranks: each has rows of cells and columns of modes",
+                f"start {fewer} of them, with more threads each (threads.cpu)" if fewer > 1 else "start one process",
             )
 
     def program(self, layout: Layout, operations: Sequence[Operation]) -> RanksProgram:

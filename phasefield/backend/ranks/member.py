@@ -11,12 +11,14 @@ import numpy as np
 
 from ...grid import Grid
 from ..cpu import CpuBackend
+from ..cpu_plans import Plans
 from ..cpu_programs import CpuProgram
-from ..layout import Layout, Part
+from ..layout import Layout, part_of
 from ..memory import host_memory_available
 from ..operations import Operation
 from ..protocol import Precision
-from .exchange import Exchange, Machine
+from .exchange import Exchange, machine_of
+from .pencils import PencilExchange, PencilPlans
 from .shared import SharedCpu
 from .world import World
 
@@ -41,19 +43,26 @@ class _PartBackend(CpuBackend):
 
     def __init__(self, world: World, precision: Precision, threads: int, together: int | None = None) -> None:
         super().__init__(precision, threads)
-        self._world, self._machine = world, Machine(world, together)
-        self._exchanges: dict[Layout, Exchange] = {}
+        self._world, self._machine = world, machine_of(world, together)
+        self._exchanges: dict[Layout, Exchange | PencilExchange] = {}
 
     def own(self, layout: Layout) -> Layout:
         """What this rank has of a layout of the whole."""
-        return Layout(layout.grid, Part(self._world.rank, self._world.size))
+        return part_of(layout.grid, self._world.rank, self._world.size)
 
-    def exchange(self, layout: Layout) -> Exchange:
+    def exchange(self, layout: Layout) -> Exchange | PencilExchange:
         # Fields in the other basis along some axis lie in memory alike.
-        shape = Layout(Grid(layout.grid.shape, layout.grid.lengths, _unflipped(layout.grid)), layout.part)
+        shape = Layout(
+            Grid(layout.grid.shape, layout.grid.lengths, _unflipped(layout.grid)), layout.part, layout.across
+        )
         if shape not in self._exchanges:
-            self._exchanges[shape] = Exchange(self._world, self._machine, shape, np.dtype(self.dtype))
+            kind = PencilExchange if layout.pencils else Exchange
+            self._exchanges[shape] = kind(self._world, self._machine, shape, np.dtype(self.dtype))
         return self._exchanges[shape]
+
+    def make_plans(self, layout: Layout, work: np.ndarray, span: int, together: int) -> Plans:
+        kind = PencilPlans if layout.pencils else Plans
+        return kind(self.dtype, work, layout, span, together)
 
 
 def _unflipped(grid: Grid) -> tuple[str, ...]:
@@ -187,7 +196,8 @@ class Member:
         layout = self._layouts[number]
         lengths = layout.lengths(space)
         flat = self._objects[number][component].reshape(-1)[: math.prod(lengths)]
-        return flat.reshape(lengths)[: layout.cells[0]] if space == "real" else flat.reshape(lengths)
+        n0, n1, n2 = layout.used(space)
+        return flat.reshape(lengths)[:n0, :n1, :n2]
 
     def fetch(
         self, number: int, component: int, space: str, low: int, high: int, into: np.ndarray | None = None
@@ -215,15 +225,18 @@ class Member:
             elif values is not None:
                 self._comm.Send(np.ascontiguousarray(values[place], block.dtype), rank)
             elif rank == self._world.rank:
-                self._comm.Recv(block[here], 0)
+                target = block[here]
+                arrived = target if target.flags.c_contiguous else np.empty(target.shape, target.dtype)
+                self._comm.Recv(arrived, 0)
+                target[...] = arrived
 
     def _shares(
         self, number: int, space: str, low: int, high: int
     ) -> list[tuple[int, tuple[slice, slice, slice], slice]]:
         """Who has what of some outermost indices: rank, place among them, and outermost indices of the rank's own block."""
         found = []
-        for rank in range(self._world.size):
-            first, *rest = Layout(self._layouts[number].grid, Part(rank, self._world.size)).region(space)
+        for rank, layout in enumerate(self._layouts[number].of_ranks):
+            first, *rest = layout.region(space)
             start, stop = max(low, first.start), min(high, first.stop)
             if start < stop:
                 place = slice(start - low, stop - low), rest[0], rest[1]
@@ -244,8 +257,8 @@ class Member:
                 self._comm.Send(mine, 0)
             return None
         out = np.empty((len(chosen), *(len(place) for place in places)), self._objects[number].dtype)
-        for rank in range(self._world.size):
-            targets = _share(places, Layout(layout.grid, Part(rank, self._world.size)).region(space))[1]
+        for rank, of in enumerate(layout.of_ranks):
+            targets = _share(places, of.region(space))[1]
             part = out[(slice(None), *targets)]
             if part.size and rank:
                 arrived = np.empty(part.shape, out.dtype)

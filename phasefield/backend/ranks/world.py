@@ -8,6 +8,7 @@ import pickle
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -82,6 +83,13 @@ class World(Group):
             self.cores = len(set().union(*self.node.allgather(bound_to())))
             self._notices = comm.Dup()
             self._sent: list[Any] = []
+        self._kept: dict[Any, Any] = {}
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What all ranks make together when one of them first asks, which all do; it lives as long as the process."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     @property
     def neighbours(self) -> int:

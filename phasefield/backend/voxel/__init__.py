@@ -16,13 +16,19 @@ import logging
 import math
 from typing import Any
 
+import numpy as np
+
 from ...errors import DeviceError
+from ...planes import Planes
 from ..ranks import leading, world
 from ..selection import gpu_wanted, threads_of_rank
 from .protocol import VoxelOperators
 from .tensor_field import HostTensorField, TensorField, pack, reference_table, unpack
 
-__all__ = ["HostTensorField", "TensorField", "VoxelOperators", "pack", "reference_table", "unpack", "voxel_operators"]
+__all__ = [
+    "HostTensorField", "TensorField", "VoxelOperators", "pack", "reference_table", "slab_operators", "slab_order", "unpack",
+    "voxel_operators",
+]  # fmt: skip
 
 log = logging.getLogger("phasefield")
 
@@ -76,6 +82,27 @@ def voxel_operators(
         if boundary == "periodic"
         else CpuWalledOperators(boundary, *shared, threads)
     )
+
+
+def slab_operators(
+    planes: Planes,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float],
+    components: int,
+    precision: str = "double",
+    full: bool = True,
+    threads: int | None = None,
+) -> VoxelOperators[Any, Any]:
+    """The operators of one periodic voxel grid for processes that share its ``planes`` and all run the solver."""
+    from .common import CommonSlab
+
+    dtype = "float64" if precision == "double" else "float32"
+    return CommonSlab(planes, shape, spacing, components, dtype, full, threads or threads_of_rank())
+
+
+def slab_order(wide: np.ndarray) -> np.ndarray:
+    """Planes of a share with one more beyond either end, as operators want them: the share's, the next, the one before."""
+    return np.roll(wide, -1, axis=0)
 
 
 def on_gpu(

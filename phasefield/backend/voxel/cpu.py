@@ -6,13 +6,14 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyfftw
 
 from ...grid import Grid
-from .. import cache
+from .. import cache, compiler
 from ..cpu import CpuBackend
 from ..layout import Layout
 from ..protocol import Precision
@@ -40,7 +41,9 @@ _PAIRED = 1 << 18
 _CALLS, _WORDS = 64, 20
 #: Seconds that the plan of a transform with walls may take to find.
 _PLANNING = 2.0
-#: What the loops of every file are compiled with. NaN must stay NaN: no nnan, ninf.
+#: Files that use more of NumPy than `compiler` knows, by their entries.
+_BY_NUMBA = {"moments_loops.py": ("moments",)}
+#: What these are compiled with. NaN must stay NaN: no nnan, ninf.
 _COMPILERS = """
 from numba import cfunc, int64, njit, void
 from phasefield.backend.intrinsics import NoAlias
@@ -62,22 +65,21 @@ _WRITTEN: dict[str, tuple[str, Callable[[int], str]]] = {
 
 @functools.cache
 def loops(file: str, components: int, full: bool, dtype: str) -> Any:
-    """The compiled loops of a file of this folder for one kind of problem."""
-    head = f"from numpy import {dtype} as REAL\n\nCOMPONENTS, FULL = {components}, {full}\n"
-    sizes = (
+    """Addresses of the compiled loops of a file of this folder for one kind of problem, by name."""
+    head = f"COMPONENTS, FULL = {components}, {full}\n"
+    head += (
         f"BYTES, BLOCK, ROW, ISOTROPIC = {np.dtype(dtype).itemsize}, {_BLOCK}, {_ROW}, {len(ISOTROPIC[components])}\n"
     )
+    name = f"voxel_{file.removesuffix('.py')}"
     texts = [Path(__file__).with_name(each).read_text() for each in (*_PARTS.get(file, ()), file)]
-    parts = [text.partition("from __future__ import annotations\n") for text in texts]
-    before, future, after = *parts[-1][:2], "".join(part[2] for part in parts)
-    functions, start, mark, end = "", after, "", ""
+    text = "".join(each.partition("from __future__ import annotations\n")[2] for each in texts)
     if file in _WRITTEN:
         mark, write = _WRITTEN[file]
-        functions = f"{write(components)}\n\n"
-        start, mark, end = after.partition(mark)
-    return cache.load(
-        f"{before}{future}{head}{sizes}{_COMPILERS}{start}{functions}{mark}{end}", f"voxel_{file.removesuffix('.py')}"
-    )
+        text = text.replace(mark, f"{write(components)}\n\n{mark}")
+    if file in _BY_NUMBA:
+        module = cache.load(f"from numpy import {dtype} as REAL\n\n{head}{_COMPILERS}{text}", name)
+        return SimpleNamespace(**{entry: getattr(module, entry).address for entry in _BY_NUMBA[file]})
+    return SimpleNamespace(**compiler.load(f"REAL = {dtype}\n{head}{text}", name))
 
 
 class RowTensorField(HostTensorField):
@@ -153,7 +155,7 @@ class CpuVoxelOperators:
 
     def call(
         self,
-        entry: Any,
+        entry: int,
         arrays: Sequence[np.ndarray | None],
         integers: Sequence[int] = (),
         loads: int = 1,
@@ -167,12 +169,12 @@ class CpuVoxelOperators:
         crew = self.crew(loads)
         each = max(1, -(-n // (_SHARES * crew.threads if crew.threads > 1 else 1)))
         context = self.context(arrays, integers, loads, scalars, (loads, sums, room))
-        row = [native().KERNEL, entry.address, address(context.words), each, n, 0, 0, 0, 0]
+        row = [native().KERNEL, entry, address(context.words), each, n, 0, 0, 0, 0]
         return Call(Job(crew, [([row], -(-n // each))], (entry, arrays, context)), context.scalars, context.partial)
 
-    def kept(self, entry: Any, arrays: Sequence[np.ndarray | None], *arguments: Any, **options: Any) -> Call:
+    def kept(self, entry: int, arrays: Sequence[np.ndarray | None], *arguments: Any, **options: Any) -> Call:
         """The same, made once for the same arrays."""
-        key = (id(entry), *map(id, arrays))
+        key = (entry, *map(id, arrays))
         return self._calls.get(key) or self._keep(key, self.call(entry, arrays, *arguments, **options))
 
     def _keep(self, key: tuple[Any, ...], call: Call) -> Call:
@@ -329,7 +331,7 @@ class CpuVoxelOperators:
         medium = np.ascontiguousarray(reference, self.dtype)
         context = self.green_context(w, (*self.shape[:2], len(self.weight)), medium, plans.width, tiles)
         operator = self._loops.green
-        row = [native().KERNEL, operator.address, address(context.words), plans.width, loads * tiles * plans.width]
+        row = [native().KERNEL, operator, address(context.words), plans.width, loads * tiles * plans.width]
         columns = [row]
         if layout.grid.dim > 1:
             columns = [transform("columns", True, together)[0], row, transform("columns", False, together)[0]]

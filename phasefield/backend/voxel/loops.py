@@ -1,15 +1,13 @@
-"""The loops over voxels on the CPU, compiled by numba.
+"""The loops over voxels on the CPU, in the language of `phasefield.backend.compiler`.
 
 Loops run over slabs of index 0, transforms and the Green operator over tiles of columns along it. A slab starts by repeating the
 element layer below it, so that no two threads write to the same node and the result has the same bits for any number of
 threads. Modes of a row of voxels lie in rows of one scratch array at constant distances, so that the compiler needs no alias
 checks.
 
-This file is not imported. `cpu.loops` puts constants and the functions of `element.loop_functions` behind it and loads the
-whole from the cache folder: numba keeps compiled code by file, and a change of any part makes a new one. The constants:
-``COMPONENTS`` (1 or 3), ``FULL`` (all polynomials or the constant one alone), ``REAL`` (the working precision), ``BLOCK`` (voxels
-of a row treated at once), ``ROW`` (distance between rows of scratch space). It puts the compilers in front, too: ``_function``;
-``_loop``, whose arrays do not overlap; ``_entry``, called from C.
+This file is not imported. `cpu.loops` puts constants and the functions of `element.loop_functions` into it and has the whole
+compiled. The constants: ``COMPONENTS`` (1 or 3), ``FULL`` (all polynomials or the constant one alone), ``REAL`` (the working
+precision), ``BLOCK`` (voxels of a row treated at once), ``ROW`` (distance between rows of scratch space).
 
 The functions at the end are called by address with a range of indices and a context: 64-bit integers, of which the first are the
 sizes of the grid, the number of loads, and the addresses of scalars (doubles) and of partial sums (loads, sums, indices). The
@@ -19,11 +17,6 @@ others each function names. Fields are (loads, components, n0, n1, n2), those in
 # ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
-
-import numpy as np
-from numba import carray, float64, int8, int32, int64, uint64
-
-from phasefield.backend.intrinsics import pointer
 
 # -- stiffness ---------------------------------------------------------------------------------------------------------
 
@@ -39,7 +32,6 @@ def _xy_modes(u, component, i, j, z0, m, s, at):
     """Values of four node rows as 1, y, x, xy combinations: rows ``at`` to ``at + 3`` of the scratch space, m + 1 entries."""
     nx, ny, nz = u.shape[1:]
     i1, j1 = (i + 1) % nx, (j + 1) % ny
-    # Of unsigned indices numba asks no sign, which would keep loops from being vectorised.
     first, o0, o1, o2, o3 = uint64(z0), _row(at), _row(at + 1), _row(at + 2), _row(at + 3)
     for z in range(uint64(m)):
         a, b = u[component, i, j, first + z], u[component, i, j1, first + z]
@@ -95,7 +87,7 @@ def _xy_scatter(s, at, low, high, component, j, z0, m):
     high[component, j1, z] += s[o3 + last]
 
 
-@_function
+@_loop
 def _layer(u, i, index, iso, rows, where, tensor, whole, g, s, low, high, stress):
     """Forces of the element layer i, added to the nodes below and above it."""
     ny, nz = index.shape[1], index.shape[2]
@@ -197,31 +189,31 @@ def _nodal_forces(lo, hi, w, index, table, g):
 
 @_function
 def _context(address):
-    return carray(pointer(address), (20,), int64)
+    return array_at(address, (20,), int64)
 
 
 @_function
 def _index(at, address):
-    return carray(pointer(address), (at[0], at[1], at[2]), int32)
+    return array_at(address, (at[0], at[1], at[2]), int32)
 
 
 @_function
 def _field(at, address, load):
     """One load of a field."""
     size = COMPONENTS * at[0] * at[1] * at[2] * BYTES
-    return carray(pointer(address + load * size), (COMPONENTS, at[0], at[1], at[2]), REAL)
+    return array_at(address + load * size, (COMPONENTS, at[0], at[1], at[2]), REAL)
 
 
 @_function
 def _padded(at, address, load):
     row = 2 * (at[2] // 2 + 1)
     size = COMPONENTS * at[0] * at[1] * row * BYTES
-    return carray(pointer(address + load * size), (COMPONENTS, at[0], at[1], row), REAL)
+    return array_at(address + load * size, (COMPONENTS, at[0], at[1], row), REAL)
 
 
 @_function
 def _partial(at, load, sums):
-    return carray(pointer(at[5] + load * sums * at[0] * 8), (sums, at[0]), float64)
+    return array_at(at[5] + load * sums * at[0] * 8, (sums, at[0]), float64)
 
 
 @_entry
@@ -235,12 +227,12 @@ def apply(lo, hi, context):
     sums, packed = (7, 21) if COMPONENTS == 3 else (4, 6)
     entries = at[16]
     index = _index(at, at[8])
-    iso = carray(pointer(at[9]), (entries * ISOTROPIC,), REAL)
-    rows = carray(pointer(at[10]), (at[0] * at[1] + 1,), int64)
-    where = carray(pointer(at[11]), (at[15],), int32)
-    tensor = carray(pointer(at[12]), (entries, packed), REAL)
-    whole = carray(pointer(at[13]), (entries,), int8)
-    g = carray(pointer(at[14]), (3,), REAL)
+    iso = array_at(at[9], (entries * ISOTROPIC,), REAL)
+    rows = array_at(at[10], (at[0] * at[1] + 1,), int64)
+    where = array_at(at[11], (at[15],), int32)
+    tensor = array_at(at[12], (entries, packed), REAL)
+    whole = array_at(at[13], (entries,), int8)
+    g = array_at(at[14], (3,), REAL)
     for load in range(at[3]):
         u, w = _field(at, at[6], load), _padded(at, at[7], load)
         _apply(lo, hi, u, w, index, iso, rows, where, tensor, whole, g, _partial(at, load, sums))
@@ -253,10 +245,10 @@ def nodal_forces(lo, hi, context):
     Context: w, index, table, g; number of entries.
     """
     at = _context(context)
-    index, g = _index(at, at[7]), carray(pointer(at[9]), (3,), REAL)
+    index, g = _index(at, at[7]), array_at(at[9], (3,), REAL)
     for load in range(at[3]):
         size = at[10] * COMPONENTS * 3 * BYTES
-        table = carray(pointer(at[8] + load * size), (at[10], COMPONENTS, 3), REAL)
+        table = array_at(at[8] + load * size, (at[10], COMPONENTS, 3), REAL)
         _nodal_forces(lo, hi, _padded(at, at[6], load), index, table, g)
 
 
@@ -264,8 +256,8 @@ def nodal_forces(lo, hi, context):
 def corner_mean(lo, hi, context):
     """Mean over the eight voxels around a node of ``value[entry]``. Context: out, index, value; number of entries."""
     at = _context(context)
-    out = carray(pointer(at[6]), (at[0], at[1], at[2]), REAL)
-    index, value = _index(at, at[7]), carray(pointer(at[8]), (at[9],), float64)
+    out = array_at(at[6], (at[0], at[1], at[2]), REAL)
+    index, value = _index(at, at[7]), array_at(at[8], (at[9],), float64)
     nx, ny, nz = index.shape
     for i in range(lo, hi):
         for j in range(ny):
@@ -318,14 +310,14 @@ def _direction(lo, hi, beta, p, w, jacobi):
 @_function
 def _scaling(at, address):
     """A field of one number per node, or an empty one."""
-    return carray(pointer(address), (at[0] if address else 0, at[1], at[2]), REAL)
+    return array_at(address, (at[0] if address else 0, at[1], at[2]), REAL)
 
 
 @_entry
 def advance(lo, hi, context):
     """``u += alpha p; r -= alpha w; w = jacobi r``. Scalars: alpha. Context: u, r, p, w, jacobi or 0."""
     at = _context(context)
-    alpha, jacobi = carray(pointer(at[4]), (at[3],), float64), _scaling(at, at[10])
+    alpha, jacobi = array_at(at[4], (at[3],), float64), _scaling(at, at[10])
     for load in range(at[3]):
         u, r, p = _field(at, at[6], load), _field(at, at[7], load), _field(at, at[8], load)
         _advance(lo, hi, REAL(alpha[load]), u, r, p, _padded(at, at[9], load), jacobi)
@@ -335,7 +327,7 @@ def advance(lo, hi, context):
 def direction(lo, hi, context):
     """``p = jacobi w + beta p``. Scalars: beta. Context: p, w, jacobi or 0."""
     at = _context(context)
-    beta, jacobi = carray(pointer(at[4]), (at[3],), float64), _scaling(at, at[8])
+    beta, jacobi = array_at(at[4], (at[3],), float64), _scaling(at, at[8])
     for load in range(at[3]):
         _direction(lo, hi, REAL(beta[load]), _field(at, at[6], load), _padded(at, at[7], load), jacobi)
 
@@ -364,14 +356,14 @@ def green(lo, hi, context):
     """
     at = _context(context)
     n0, n1, nz, width, tiles = at[10], at[11], at[12], at[14], at[15]
-    table = carray(pointer(at[7]), (3, 3, at[13]), REAL)
-    medium = carray(pointer(at[8]), (36 if COMPONENTS == 3 else 6,), REAL)
-    weight = carray(pointer(at[9]), (nz,), REAL)
-    partial = carray(pointer(at[5]), (at[3] * tiles,), float64)
+    table = array_at(at[7], (3, 3, at[13]), REAL)
+    medium = array_at(at[8], (36 if COMPONENTS == 3 else 6,), REAL)
+    weight = array_at(at[9], (nz,), REAL)
+    partial = array_at(at[5], (at[3] * tiles,), float64)
     tile = lo // width
     load, first = tile // tiles, tile % tiles * width
     size = COMPONENTS * n0 * n1 * 2 * nz * BYTES
-    w = carray(pointer(at[6] + load * size), (COMPONENTS, n0, n1 * 2 * nz), REAL)
+    w = array_at(at[6] + load * size, (COMPONENTS, n0, n1 * 2 * nz), REAL)
     last = min(first + width, n1 * nz)
-    scale = REAL(carray(pointer(at[4]), (1,), float64)[0])
+    scale = REAL(array_at(at[4], (1,), float64)[0])
     partial[tile] = green_columns(first, last, w, nz, table[0], table[1], table[2], medium, weight, scale)

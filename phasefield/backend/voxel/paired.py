@@ -92,8 +92,8 @@ def paired_green(operators: CpuVoxelOperators, w: np.ndarray, reference: np.ndar
         (fields, k.symbols, medium), (k.symbols.shape[2], plans.stride, pairs, plans.columns), loads, 0, (1, 1)
     )
 
-    def kernel(entry: Any, context: np.ndarray, each: int, n: int) -> list[int]:
-        return [native().KERNEL, entry.address, address(context), each, n, 0, 0, 0, 0]
+    def kernel(entry: int, context: np.ndarray, each: int, n: int) -> list[int]:
+        return [native().KERNEL, entry, address(context), each, n, 0, 0, 0, 0]
 
     def transform(part: str, forward: bool, step: int, tiles: int, together: int) -> list[int]:
         plan, last = plans.plans[part, forward, False], plans.plans[part, forward, True]

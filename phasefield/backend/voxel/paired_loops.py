@@ -1,4 +1,4 @@
-"""The loops of `paired`, compiled by numba like those of ``loops.py``, with the same constants.
+"""The loops of `paired`, in the language of `phasefield.backend.compiler`, with the constants of ``loops.py``.
 
 Contexts begin as those there, and fields lie as there. The functions of `element.paired_functions` are put in front of the last
 part.
@@ -8,29 +8,24 @@ part.
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
 
-import numpy as np  # noqa: F401 for the functions that are put in
-from numba import carray, float64, int64, uint64
-
-from phasefield.backend.intrinsics import pointer
-
 
 @_function
 def _context(address):
-    return carray(pointer(address), (20,), int64)
+    return array_at(address, (20,), int64)
 
 
 @_function
 def _padded(at, address, load):
     row = 2 * (at[2] // 2 + 1)
     size = COMPONENTS * at[0] * at[1] * row * BYTES
-    return carray(pointer(address + load * size), (COMPONENTS, at[0], at[1], row), REAL)
+    return array_at(address + load * size, (COMPONENTS, at[0], at[1], row), REAL)
 
 
 @_function
 def _paired(at, address, pair, stride):
     """The complex fields of a pair of loads, planes ``stride`` complex numbers apart."""
     size = COMPONENTS * at[0] * 2 * stride * BYTES
-    return carray(pointer(address + pair * size), (COMPONENTS, at[0], 2 * stride), REAL)
+    return array_at(address + pair * size, (COMPONENTS, at[0], 2 * stride), REAL)
 
 
 @_loop
@@ -61,7 +56,15 @@ def _unpair(lo, hi, c, nz, of_even, of_odd, a, b, fields):
 @_function
 def _norms(at):
     """Sums of squares of every load, by component and tile."""
-    return carray(pointer(at[8]), (at[3], COMPONENTS * at[11]), float64)
+    return array_at(at[8], (at[3], COMPONENTS * at[11]), float64)
+
+
+@_function
+def _sum(row):
+    total = 0.0
+    for k in range(row.size):
+        total += row[k]
+    return total
 
 
 @_function
@@ -70,7 +73,7 @@ def _weights(at, pair):
     own again, zero where they are zero, which the partner's rounding must not change.
     """
     norms = _norms(at)
-    first, second = norms[2 * pair].sum(), norms[2 * pair + 1].sum()
+    first, second = _sum(norms[2 * pair]), _sum(norms[2 * pair + 1])
     weight = (first / second) ** 0.5 if first > 0 and second > 0 else 1.0
     return weight, 1.0 if first > 0 else 0.0, 1.0 / weight if second > 0 else 0.0
 
@@ -112,7 +115,7 @@ def unpair(lo, hi, context):
     at = _context(context)
     stride, span, tiles = at[9], at[10], at[11]
     sums = COMPONENTS * tiles
-    partial = carray(pointer(at[5]), (at[3], sums), float64)
+    partial = array_at(at[5], (at[3], sums), float64)
     for tile in range(lo, hi):
         number, place, first = tile // sums, tile % sums, tile % tiles * span
         a, b = _padded(at, at[6], 2 * number), _padded(at, at[6], 2 * number + 1)
@@ -135,8 +138,8 @@ def green_paired(lo, hi, context):
     """
     at = _context(context)
     stride, pairs = at[10], at[11]
-    table = carray(pointer(at[7]), (3, 3, at[9]), REAL)
-    medium = carray(pointer(at[8]), (36 if COMPONENTS == 3 else 6,), REAL)
-    fields = carray(pointer(at[6]), (pairs, COMPONENTS, at[0], 2 * stride), REAL)
+    table = array_at(at[7], (3, 3, at[9]), REAL)
+    medium = array_at(at[8], (36 if COMPONENTS == 3 else 6,), REAL)
+    fields = array_at(at[6], (pairs, COMPONENTS, at[0], 2 * stride), REAL)
     scale = REAL(1.0 / (at[0] * at[1] * at[2]))
     green_paired_columns(lo, hi, fields, at[2], table[0], table[1], table[2], medium, scale)

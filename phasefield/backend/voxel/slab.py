@@ -12,7 +12,7 @@ import pyfftw
 from ...grid import Grid
 from ..cpu_plans import Plans, span_of
 from ..layout import Layout, Part
-from ..ranks.exchange import Exchange, Machine
+from ..ranks.exchange import Exchange, machine_of
 from ..workers import Job, address, native
 from .cpu import CpuVoxelOperators, RowTensorField
 from .symbols import symbols
@@ -58,7 +58,7 @@ class Slab(CpuVoxelOperators):
         if cut == 2:
             self.weight = np.ascontiguousarray(self.weight[share])
         lengths = self._layout.lengths("spectral")
-        self._exchange = Exchange(world, Machine(world, together), self._layout, self.dtype, components)
+        self._exchange = Exchange(world, machine_of(world, together), self._layout, self.dtype, components)
         self._modes = self._exchange.columns.reshape(components, *lengths)
         size = int(np.prod(self._layout.buffer_shape(1)))
         work = pyfftw.zeros_aligned(size, self.dtype, n=64)
@@ -157,6 +157,11 @@ class Slab(CpuVoxelOperators):
 
     def partial_green(self, w: np.ndarray, reference: np.ndarray) -> np.ndarray | None:
         """``w = G w``; sums by rank and tile of columns, (loads, sums)."""
+        parts = self._comm.gather(self.own_green(w, reference))
+        return None if parts is None else np.concatenate(parts, axis=1)
+
+    def own_green(self, w: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """``w = G w``; this rank's sums by tile of columns, (loads, sums)."""
         found = []
         for each in w:
             key = address(each), reference.tobytes()
@@ -166,8 +171,7 @@ class Slab(CpuVoxelOperators):
             for step in steps:
                 step()
             found.append(sums[0].copy())
-        parts = self._comm.gather(np.stack(found))
-        return None if parts is None else np.concatenate(parts, axis=1)
+        return np.stack(found)
 
     def _green_steps(self, w: np.ndarray, reference: np.ndarray) -> tuple[list[Callable[[], None]], np.ndarray]:
         """Rows to modes, component by component; columns to modes, the operator, and back while they are in cache; rows back; and
@@ -189,7 +193,7 @@ class Slab(CpuVoxelOperators):
         n0, n1, _ = self._layout.lengths("spectral")
         context = self.green_context(self._modes[None], (n0, n1, len(self.weight)), medium, plans.width, tiles)
         operator = self._loops.green
-        middle = [native().KERNEL, operator.address, address(context.words), plans.width, tiles * plans.width]
+        middle = [native().KERNEL, operator, address(context.words), plans.width, tiles * plans.width]
         down, up = (transform("columns", forward, self.components, self._modes) for forward in (True, False))
         span, width, kept = plans.span, plans.width * self._layout.parts, (w, medium, context, operator)
         rows = plans.operation("rows", True, native().TRANSFORM, 1)[1]

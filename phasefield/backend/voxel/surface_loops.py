@@ -1,21 +1,16 @@
-"""The loops of `surface`, compiled by numba like those of ``loops.py``, with the constants ``REAL`` and ``COMPONENTS``.
+"""The loops of `surface`, in the language of `phasefield.backend.compiler`, with the constants ``REAL`` and ``COMPONENTS``.
 
-Contexts begin as those there.
+Contexts begin as those of ``loops.py``.
 """
 
 # ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
 
-import numpy as np
-from numba import carray, float32, float64, int8, int32, int64
-
-from phasefield.backend.intrinsics import pointer
-
 
 @_function
 def _context(address):
-    return carray(pointer(address), (20,), int64)
+    return array_at(address, (20,), int64)
 
 
 @_entry
@@ -26,10 +21,10 @@ def soft_side(lo, hi, context):
     """
     at = _context(context)
     nx, ny, nz = at[0], at[1], at[2]
-    mark = carray(pointer(at[6]), (nx, ny, nz), int8)
-    index = carray(pointer(at[7]), (nx, ny, nz), int32)
-    stiff = carray(pointer(at[8]), (at[10],), float64)
-    whole = carray(pointer(at[9]), (at[10],), int8)
+    mark = array_at(at[6], (nx, ny, nz), int8)
+    index = array_at(at[7], (nx, ny, nz), int32)
+    stiff = array_at(at[8], (at[10],), float64)
+    whole = array_at(at[9], (at[10],), int8)
     for i in range(lo, hi):
         for j in range(ny):
             for z in range(nz):
@@ -69,16 +64,16 @@ def blocks(lo, hi, context):
     at = _context(context)
     nx, ny, nz = at[0], at[1], at[2]
     count, entries, full = at[16], at[17], at[18]
-    nodes = carray(pointer(at[6]), (count,), int64)
-    number = carray(pointer(at[7]), (nx, ny, nz), int32)
-    index = carray(pointer(at[8]), (nx, ny, nz), int32)
-    tensor = carray(pointer(at[9]), (entries, 21 if COMPONENTS == 3 else 6), REAL)
-    whole = carray(pointer(at[10]), (entries,), int8)
-    position = carray(pointer(at[11]), (COMPONENTS, 3, COMPONENTS, 3), int64)
-    g = carray(pointer(at[12]), (3,), float64)
-    norms = carray(pointer(at[13]), (7,), float64)
-    neighbour = carray(pointer(at[14]), (count, 27), int32)
-    block = carray(pointer(at[15]), (count, 27, COMPONENTS, COMPONENTS), float64)
+    nodes = array_at(at[6], (count,), int64)
+    number = array_at(at[7], (nx, ny, nz), int32)
+    index = array_at(at[8], (nx, ny, nz), int32)
+    tensor = array_at(at[9], (entries, 21 if COMPONENTS == 3 else 6), REAL)
+    whole = array_at(at[10], (entries,), int8)
+    position = array_at(at[11], (COMPONENTS, 3, COMPONENTS, 3), int64)
+    g = array_at(at[12], (3,), float64)
+    norms = array_at(at[13], (7,), float64)
+    neighbour = array_at(at[14], (count, 27), int32)
+    block = array_at(at[15], (count, 27, COMPONENTS, COMPONENTS), float64)
     gradient = np.empty((8, 7, 3))
     for corner in range(8):
         _gradients(g, corner, gradient[corner])
@@ -131,12 +126,12 @@ def chebyshev(lo, hi, context):
     """
     at = _context(context)
     nodes, count = at[13], at[14]
-    scalars = carray(pointer(at[4]), (2,), float64)
-    start = carray(pointer(at[6]), (nodes + 1,), int64)
-    neighbour = carray(pointer(at[7]), (count,), int32)
-    block = carray(pointer(at[8]), (count, COMPONENTS, COMPONENTS), float32)
+    scalars = array_at(at[4], (2,), float64)
+    start = array_at(at[6], (nodes + 1,), int64)
+    neighbour = array_at(at[7], (count,), int32)
+    block = array_at(at[8], (count, COMPONENTS, COMPONENTS), float32)
     fields = (at[3], nodes, COMPONENTS)
-    right, y = carray(pointer(at[9]), fields, float64), carray(pointer(at[10]), fields, float64)
-    step, out = carray(pointer(at[11]), fields, float64), carray(pointer(at[12]), fields, float64)
+    right, y = array_at(at[9], fields, float64), array_at(at[10], fields, float64)
+    step, out = array_at(at[11], fields, float64), array_at(at[12], fields, float64)
     for load in range(at[3]):
         _chebyshev(lo, hi, start, neighbour, block, right[load], y[load], step[load], scalars[0], scalars[1], out[load])

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ...backend import Layout, Operation
     from ...grid import Grid
     from ..electric import Charged
-    from ..energy import EnergyModel, Reader
+    from ..energy import EnergyModel
+    from ..reading import Reader
 
 
 class Electric(Term):

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ...backend import Operation
     from ...grid import Grid
     from ..anisotropy import Anisotropy
-    from ..energy import EnergyModel, OrderParameter, Reader
+    from ..energy import EnergyModel
+    from ..fields import OrderParameter
+    from ..reading import Reader
 
 
 class Gradient(Term):
@@ -26,8 +28,8 @@ class Gradient(Term):
 
     @dataclass
     class FieldKeys:
-        """``kappa``: gradient energy coefficient, energy density x length^2, a number or an expression in the parameters; one for
-        every axis of the grid, as a list or by their names; or an expression in the normal n_x, n_y, n_z, in one and two
+        """``kappa``: gradient energy coefficient, energy density x length^2, a number or an expression in the parameters and t;
+        one for every axis of the grid, as a list or by their names; or an expression in the normal n_x, n_y, n_z, in one and two
         dimensions also in its angle theta. ``convexify``: leave out orientations that equilibrium shapes miss, see
         `phasefield.models.wulff`.
         """
@@ -47,14 +49,14 @@ class Gradient(Term):
             value = [value[name] for name in names]
         if not isinstance(value, list | tuple):
             law = reader.normal(key, value, bool(given.get("convexify")))
-            return {"kappa": reader.number(key, value) if law is None else law}
+            return {"kappa": reader.course(key, value) if law is None else law}
         if any(reader.normal(key, part) is not None for part in value):
             raise ConfigError(
                 key,
                 "has an expression in the normal for an axis; numbers for the axes, or one expression are expected",
                 "the sum kappa_x*n_x**2 + kappa_y*n_y**2 is what two numbers mean",
             )
-        return {"kappa": tuple(reader.number(key, part) for part in value)}
+        return {"kappa": tuple(reader.course(key, part) for part in value)}
 
     def __init__(self, model: EnergyModel) -> None:
         super().__init__(model)

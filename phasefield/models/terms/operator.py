@@ -14,7 +14,7 @@ from .term import Term, Waves
 
 if TYPE_CHECKING:
     from ...grid import Grid
-    from ..energy import Reader
+    from ..reading import Reader
 
 
 class Operator(Term):

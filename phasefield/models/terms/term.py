@@ -15,8 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from ...backend import Layout, Operation
     from ...grid import Grid
-    from ..energy import EnergyModel, Reader
+    from ..energy import EnergyModel
     from ..parameters import Course
+    from ..reading import Reader
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from .term import Term
 
 if TYPE_CHECKING:
     from ...grid import Grid
-    from ..energy import Reader
+    from ..reading import Reader
 
 
 class Walls(Term):
