@@ -25,7 +25,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,11 @@ class Bench:
 
     Args:
         workers: how many. seed: of random moments. quick: a few trials of each kind.
+        mounts: two folders that are one on a network filesystem, mounted twice; or none.
     """
 
-    def __init__(self, workers: int, seed: int, quick: bool, cache: Path) -> None:
-        self.seed, self.quick, self.cache = seed, quick, cache
+    def __init__(self, workers: int, seed: int, quick: bool, cache: Path, mounts: Sequence[Path] = ()) -> None:
+        self.seed, self.quick, self.cache, self.mounts = seed, quick, cache, mounts
         context = multiprocessing.get_context("spawn")
         problems = (trials.SHORT, (*trials.LONG, "time.max_steps=5"))
         self._pool = concurrent.futures.ProcessPoolExecutor(
@@ -291,6 +292,23 @@ def power(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "a run and its cache on one disk", told(bench.run(work, fresh=True), changes=at)
 
 
+def hosts(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A network filesystem as two hosts see it: runs that move between them, two at once in one folder, a cache in common."""
+    if not bench.mounts:
+        return
+    right, lasts = bench.whole("long"), bench.lasts("long")
+    seeds = range(bench.seed, bench.seed + (1 if bench.quick else 10))
+    work: list[Trial] = [partial(trials.moved, bench.mounts, bench.cache, s, 3, lasts, right) for s in seeds]
+    yield "killed, and taken up on the other host at once", told(bench.run(work), kills=3 * len(work))
+    work = [partial(trials.both, bench.mounts, bench.cache, right) for _ in bench.some(list(seeds[:5]), 1)]
+    yield "started on both at once, in one folder", told(bench.run(work))
+    starts = 4 if bench.quick else 16
+    yield (
+        f"{starts} starts, an empty cache in common",
+        told(bench.run([partial(trials.crowd, bench.mounts, starts)], True)),
+    )
+
+
 def ranks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     """Runs over two processes: kills, signals and limits at random moments, full disks, a slow rank."""
     if ranked.mpirun() is None:
@@ -354,6 +372,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[tuple[str, dict[str, Any]]]]] = {
         reports,
         late,
         power,
+        hosts,
         clocks,
         crowds,
         ranks,
@@ -396,6 +415,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="trials at a time")
     parser.add_argument("--cache", type=Path, help="a cache of compiled kernels to begin with; one that is thrown away")
+    parser.add_argument(
+        "--mounts", nargs=2, type=Path, default=(), help="of `hosts`: a network filesystem, mounted twice"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/results/reliability.json"))
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
@@ -404,7 +426,7 @@ def main() -> int:
     wrong = 0
     print(f"seed {given.seed}")
     with tempfile.TemporaryDirectory(prefix="phasefield-reliability-") as folder:
-        bench = Bench(given.workers, given.seed, given.quick, (given.cache or Path(folder)).resolve())
+        bench = Bench(given.workers, given.seed, given.quick, (given.cache or Path(folder)).resolve(), given.mounts)
         try:
             for part in given.parts or PARTS:
                 began, rows = time.monotonic(), {}

@@ -12,6 +12,7 @@ from .common import KINDS, LONG, MEMBERS, SHORT, Found, bits, complain, operatio
 from .crowds import together
 from .disks import can_mount, full, reported, small_disk
 from .endurance import endures
+from .hosts import both, crowd, moved
 from .kills import at_moments, at_operation, real
 from .networks import cache_late, held_elsewhere, seen_late
 from .power import cut, ended, recorded, states
@@ -26,15 +27,18 @@ __all__ = [
     "at_moments",
     "at_operation",
     "bits",
+    "both",
     "cache_late",
     "can_mount",
     "clocked",
     "complain",
+    "crowd",
     "cut",
     "ended",
     "endures",
     "full",
     "held_elsewhere",
+    "moved",
     "operations",
     "real",
     "recorded",
