@@ -17,6 +17,7 @@ import numpy as np
 
 from ..boxes import Boxes
 from ..errors import OutputError
+from . import claim
 from .files import replacing
 from .journal import READER_PATIENCE, Transaction, journal_of, recover
 from .layout import PART_AT, PART_OF, SPACE, TEXT, named_order, parts_of, put_attrs, put_characters, readable, text_of
@@ -281,6 +282,7 @@ class RecordFile:
 
     @contextmanager
     def _changing(self) -> Iterator[h5py.File]:
+        claim.check(self.path.parent)  # before anything of another process's is undone
         transaction = None
         try:
             recover(self.path)
