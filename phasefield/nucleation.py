@@ -138,4 +138,4 @@ def counted(model: EnergyModel, grid: Grid) -> Observable:
     """How many nuclei have been placed so far, ``nuclei_F`` of every field in which they appear; who asks tells the numbers."""
     names = [f.name for f in model.order_parameters if f.values.get("nucleation") is not None]
     attrs = {f"nuclei_{n}": {"long_name": f"nuclei of {n} placed so far", "units": "1"} for n in names}
-    return Observable(lambda told: {name: told.get(name, math.nan) for name in attrs}, attrs=attrs)
+    return Observable(lambda told: {name: told.get(name, math.nan) for name in attrs}, attrs=attrs, later=True)

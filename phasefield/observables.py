@@ -41,6 +41,7 @@ class Observable:
             as long as a step; by default a run calls it for its snapshots only, and other rows of the history hold NaN.
         whole: whether the modes are those of the field itself where a state is what is left of it between walls that hold data.
         axes: variable -> its axes besides time; labels: such an axis -> its labels.
+        later: whether histories of earlier versions may lack its variables.
     """
 
     finish: Callable[[Values], dict[str, Any]]
@@ -52,6 +53,7 @@ class Observable:
     whole: bool = False
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    later: bool = False
 
 
 Factory = Callable[[EnergyModel, Grid], Observable]
@@ -263,6 +265,11 @@ class Observer:
     @property
     def attrs(self) -> dict[str, Mapping[str, str]]:
         return {k: v for o in self.observables.values() for k, v in o.attrs.items()}
+
+    @property
+    def later(self) -> set[str]:
+        """Variables that histories of earlier versions may lack."""
+        return {name for o in self.observables.values() if o.later for name in o.attrs}
 
     @property
     def fields(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from . import config as configuration
 from .errors import CheckpointMismatch, ConfigError, OutputError
 from .grid import AXIS_NAMES
-from .models.parameters import TIME
+from .models.timescales import timed
 from .problem import MAY_CHANGE
 from .recorder import Written
 from .runfiles import put_aside
@@ -159,13 +159,12 @@ def check_end(place: RunFolder, simulation: Simulation, written: Written) -> Non
 
 
 def tell_of_end(place: RunFolder, simulation: Simulation) -> None:
-    """Says what another ``time.end`` means where parameters or walls move: S was made for their way to the earlier one."""
-    end, model = simulation.spec.time.end, simulation.model
+    """Says what another ``time.end`` means where something depends on time: steps were made for its way to the earlier one."""
+    end = simulation.spec.time.end
     before = configuration.flat(configuration.of_run(place.config)).get("time.end")
-    rates = [rate for term in model.terms for rate in term.rates]
-    if before not in (None, end) and (model.courses or any(TIME in rate.free_symbols for rate in rates)):
+    if before not in (None, end) and timed(simulation.model):
         log.info(
-            "time.end was %g when this run began: its steps were made for what parameters and walls do until then; "
+            "time.end was %g when this run began: its steps were made for what depends on time until then; "
             "a run that was to end at %g from the beginning may differ by the tolerance",
             before,
             end,

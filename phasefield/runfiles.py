@@ -21,8 +21,6 @@ log = logging.getLogger("phasefield")
 
 #: Coordinates and growing variables of a file, see `RecordFile.create`.
 Declared = tuple[dict[str, tuple[np.ndarray, dict[str, Any]]], list[Variable]]
-#: Beginning of the names of variables without which files of earlier versions go on.
-_LATER = "nuclei_"
 
 
 class RunFiles:
@@ -81,7 +79,7 @@ class RunFiles:
     def _check_file(self, file: RecordFile, declared: Declared, count: int) -> None:
         coords, variables = declared
         sizes = {name: len(values) for name, (values, _) in coords.items()}
-        meant = [v for v in variables if v.name in file.shapes or not v.name.startswith(_LATER)]
+        meant = [v for v in variables if v.name in file.shapes or not v.later]
         expected = {v.name: tuple(sizes[d] for d in v.dims[1:]) for v in meant}
         if file.shapes != expected:
             found = {n for n in {*file.shapes, *expected} if file.shapes.get(n) != expected.get(n)}
@@ -131,7 +129,8 @@ class RunFiles:
             own = sim.observer.axes.get(name, ())
             dims = ("time", *own) if of is None else ("time", f"component_{of}")
             comment = {"comment": "of the snapshots; NaN in other rows"} if name in rare else {}
-            variables.append(Variable(name, dims, "float64", {**attributes, **comment}))
+            late = name in sim.observer.later
+            variables.append(Variable(name, dims, "float64", {**attributes, **comment}, late))
         labels: dict[str, tuple[np.ndarray, dict[str, Any]]]
         labels = {axis: (np.array(names), {}) for axis, names in sim.observer.labels.items()}
         return self._component_axes() | labels, variables
@@ -156,13 +155,8 @@ class RunFiles:
 
     def append_rows(self, rows: Mapping[str, Any]) -> None:
         """Appends rows of the history, what the file has no place for left out."""
-        self.history.append(
-            {
-                name: values
-                for name, values in rows.items()
-                if name in self.history.shapes or not name.startswith(_LATER)
-            }
-        )
+        missing = self.simulation.observer.later - set(self.history.shapes)
+        self.history.append({name: values for name, values in rows.items() if name not in missing})
 
     def append_fields(self, time: float, arrived: Callable[[], Any], *derived: Callable[[], Any]) -> None:
         """Appends a snapshot, which may still be on its way from the device; in the writer's thread, but for `Boxes`.

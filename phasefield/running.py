@@ -21,6 +21,7 @@ from . import signals
 from .callbacks import Callbacks
 from .driver import Outcome, Written, execute
 from .errors import ConfigError, OutputError
+from .heeded import idle
 from .observables import OBSERVABLES
 from .resuming import (
     UNSAID,
@@ -80,6 +81,8 @@ def begin(config: Any, folder: str | Path | None, arrays: Mapping[str, Any], how
             return _go_on_under(found, config, arrays, how)
         spec.initial.update(arrays)
         simulation = simulation_of(spec)
+        for key, why in idle(spec, simulation.model):
+            log.warning("%s: is set, and nothing heeds it: %s", key, why)
         with signals.deferred():  # from here on there is a folder to complete, or to remove
             stop.meanwhile = ""
             wanted = folder or spec.output.dir

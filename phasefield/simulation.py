@@ -19,6 +19,7 @@ from .initial import Sample, slabs
 from .integrators import SCHEMES, AdaptiveSteps, Carry, FixedSteps, Integrator, NoWay
 from .models import (
     Curvature,
+    Defined,
     SpectralSplit,
     Stabilizer,
     below,
@@ -36,6 +37,7 @@ from .models.moving import References
 from .models.parameters import telling
 from .models.resolution import Resolution, resolution
 from .models.spectrum import Spectrum
+from .models.timescales import timed
 from .models.waves import WAVES
 from .nucleation import counted, nucleators
 from .observables import Factory, Observer, continuation, of_term
@@ -48,6 +50,8 @@ from .specs import RunSpec
 _LOOK = 8
 #: Steps as long as the last one over which a mobility that depends on time is looked at ahead.
 _SOON = 64
+#: What is wanted of S over what there is, from which on fixed steps start anew with it: where a run goes on to a later end.
+_COVERED = 1.001
 #: Times at which the values on walls are looked at.
 _TIMES = 17
 
@@ -174,6 +178,11 @@ class Simulation:
                 self.steps.restore(checkpoint[1]["stepping"])
         else:
             self.steps = FixedSteps(self.integrator, self._beat(checkpoint))
+        self._until = spec.time.end if checkpoint is None else checkpoint[1].get("until", spec.time.end)
+        if spec.time.end > self._until:
+            self._until = spec.time.end
+            if timed(self.model):  # S was made for what happens until an earlier end; fixed steps take no lower one
+                self._stabilize() if adaptive else self._stabilize(0.0, _COVERED)
 
     @cached_property
     def resolution(self) -> Resolution | None:
@@ -188,9 +197,10 @@ class Simulation:
             sample = Sample(Grid((1,), (1.0,), ("periodic",)), components)
             sample.add(slice(0, 1), np.zeros((components, 1)))
             return state, sample
-        rows = initial_of(self.spec, self.model, self.grid)
+        rows, defined = initial_of(self.spec, self.model, self.grid), Defined(self.model, self.grid)
         for slab in slabs(self.grid):
             values = rows(slab)
+            defined.check(values, slab)
             sample.add(slab, values)
             put_cells(self.backend, self.layout, state, slab, values / self.grid.norm)
         return state, sample
@@ -229,7 +239,8 @@ class Simulation:
         buffers = {name: load(name) for name in list(arrays)}
         for nucleator in self._nucleating:
             nucleator.restore(meta["nucleation"][nucleator.field.name])
-        carry = self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies)
+        notes = number.get("notes") or {}  # checkpoints of earlier versions have none
+        carry = self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies, notes)
         if [list(times) for times in self.held.times] != meta.get("references", [[] for _ in self.held.times]):
             self.integrator.restart(carry, carry.t)  # another end: the past belongs to another L
         return carry
@@ -316,20 +327,26 @@ class Simulation:
         """What S has to cover from time ``t`` to the end, with the parameters on their way."""
         courses = list(self.model.courses.values())
         times = telling(courses, t, max(t, self.spec.time.end)) if courses else [t]
-        found = [Stabilizer(self.model.at(when), self.scheme.margin)(cells) for when in times]
+        forced = np.linspace(t, max(t, self.spec.time.end), _TIMES).tolist()
+        made = (Stabilizer(self.model.at(when), self.scheme.margin, self.grid, forced) for when in times)
+        found = [stabilizer(cells) for stabilizer in made]
         visited, rest = (
             [max(s) for s in zip(*part, strict=True)]
             for part in zip(*((c.visited, c.rest) for c in found), strict=True)
         )
         return Curvature(visited, rest, np.concatenate([c.states for c in found], axis=1))
 
-    def _stabilize(self) -> None:
-        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then."""
+    def _stabilize(self, least: float = 0.5, most: float = 1.2) -> None:
+        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then.
+
+        Args:
+            least, most: what is wanted over what there is, between which S stays.
+        """
         cells = cells_of(self.layout, self.backend.to_host(self._cells(self.carry)))
         found = self._curvature(self._with_walls(cells.reshape(len(cells), -1)), self.carry.t)
         self._passing = found.passing
         pairs = list(zip(found.visited, self.stabilizers, strict=True))
-        if all(0.5 * old <= new <= 1.2 * old for new, old in pairs):
+        if all(least * old <= new <= most * old for new, old in pairs):
             return
         self.stabilizers = found.visited
         self.split.stabilize(self.stabilizers)
@@ -427,6 +444,7 @@ class Simulation:
         carry, host = self.carry, self.backend.lend if lend else self.backend.to_host
         arrays = {name: host(a) for name, a in self.integrator.kept(carry).items()}
         numbers = {"t": carry.t, "step": carry.step, "sizes": carry.sizes, "energies": carry.energies}
+        numbers["notes"] = dict(carry.notes)
         stepping = None
         if isinstance(self.steps, AdaptiveSteps):
             stepping = self.steps.state() | {"energy_scale": self._scale, "samples": self._samples.tolist()}
@@ -434,6 +452,7 @@ class Simulation:
             "identity": self.identity,
             "carry": numbers,
             "stabilizers": self.stabilizers,
+            "until": self._until,
             "references": [list(times) for times in self.held.times],
             "mobilities": [None if f.law is None else f.law.references for f in self.model.order_parameters],
             "passing": self._passing,

@@ -214,15 +214,20 @@ def prepared(case: Case, device: str, threads: int | None) -> tuple[Simulation |
 
 def stepping(sim: Simulation | Problem, adaptive: bool) -> Callable[[], None]:
     """A step; some have been made, for the first ones may need what the later ones do not."""
+    integrator, size = sim.integrator, 0.01
 
     def step() -> None:
         if adaptive:
-            sim.integrator.attempt(sim.carry, 0.01, sim.carry.t + 0.01)
+            integrator.attempt(sim.carry, size, sim.carry.t + size)
         else:
-            sim.integrator.step(sim.carry, 0.01, sim.carry.t + 0.01)
+            integrator.step(sim.carry, size, sim.carry.t + size)
 
     for _ in range(4):
-        step()
+        if adaptive:
+            end = sim.carry.t + size
+            integrator.accept(sim.carry, integrator.attempt(sim.carry, size, end), size, end)
+        else:
+            step()
     return step
 
 

@@ -1,4 +1,6 @@
-"""What runs survive: kills, signals, full disks, late files, jumping clocks, crowds, a million steps. See docs/reliability.md.
+"""What runs survive: kills, signals, full disks, power cuts, late files, jumping clocks, crowds, very many steps.
+
+See docs/reliability.md.
 
 Every part is a set of trials (`reliability_trials`): a run meets a fault, the same command goes on, and the bits of fields.nc,
 history.nc and checkpoint.npz are compared with those of a run that nothing happened to. Random moments come from ``--seed``.
@@ -23,12 +25,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import reliability_faults as faults
+import reliability_mount as mounts
 import reliability_ranks as ranked
 import reliability_trials as trials
 from reliability_faults import ERRORS, Fault
@@ -44,10 +47,11 @@ class Bench:
 
     Args:
         workers: how many. seed: of random moments. quick: a few trials of each kind.
+        mounts: two folders that are one on a network filesystem, mounted twice; or none.
     """
 
-    def __init__(self, workers: int, seed: int, quick: bool, cache: Path) -> None:
-        self.seed, self.quick, self.cache = seed, quick, cache
+    def __init__(self, workers: int, seed: int, quick: bool, cache: Path, mounts: Sequence[Path] = ()) -> None:
+        self.seed, self.quick, self.cache, self.mounts = seed, quick, cache, mounts
         context = multiprocessing.get_context("spawn")
         problems = (trials.SHORT, (*trials.LONG, "time.max_steps=5"))
         self._pool = concurrent.futures.ProcessPoolExecutor(
@@ -60,6 +64,10 @@ class Bench:
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of a function in one of the processes."""
         return self._pool.submit(function, *args).result()
+
+    def ask_fresh(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Likewise, in one that loads or compiles its kernels."""
+        return self._fresh.submit(function, *args).result()
 
     def whole(self, kind: str) -> str:
         """The bits of the unbroken run of a kind."""
@@ -257,6 +265,50 @@ def crowds(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{starts} in one folder, {name}", told(bench.run(work))
 
 
+def power(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The power cut behind every change of a file or a name, with all that was not synced lost, or some of it."""
+    if not mounts.can_mount():
+        return
+    every = {"nothing": 1, "names": 1, "sizes": 1, "contents": 1, "some": 1}
+    kinds = (
+        ("plain", "a run", False),
+        ("plain", "a run that goes on amid a change", True),
+        ("array", "an array", False),
+    )
+    for kind, name, begun in kinds:
+        start, changes, right = bench.ask(trials.recorded, kind, bench.cache, begun)
+        cuts = bench.ask(trials.states, start, changes, every)
+        if kind == "array":  # what is not of the sweep itself is as in a run
+            cuts = cuts[::4]
+        work = [partial(trials.cut, kind, start, changes, *c, bench.cache, right) for c in bench.some(cuts, 5)]
+        found = bench.run([*work, partial(trials.ended, start, changes, right)])
+        if right != bench.whole(kind):
+            found.append(Found("the unbroken run", [f"{kind}, {name}: other bits on the mounted disk: {right}"]))
+        yield name, told(found, changes=len(changes), states=len(cuts))
+    start, changes, right = bench.ask_fresh(trials.recorded, "plain", None)
+    at = len(changes)
+    cuts = [(at, "nothing", 0), (at, "names", 0), (at, "sizes", 0), *((at - 40 * n, "some", n) for n in range(5))]
+    work = [partial(trials.cut, "plain", start, changes, *c, None, right) for c in bench.some(cuts, 1)]
+    yield "a run and its cache on one disk", told(bench.run(work, fresh=True), changes=at)
+
+
+def hosts(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A network filesystem as two hosts see it: runs that move between them, two at once in one folder, a cache in common."""
+    if not bench.mounts:
+        return
+    right, lasts = bench.whole("long"), bench.lasts("long")
+    seeds = range(bench.seed, bench.seed + (1 if bench.quick else 10))
+    work: list[Trial] = [partial(trials.moved, bench.mounts, bench.cache, s, 3, lasts, right) for s in seeds]
+    yield "killed, and taken up on the other host at once", told(bench.run(work), kills=3 * len(work))
+    work = [partial(trials.both, bench.mounts, bench.cache, right) for _ in bench.some(list(seeds[:5]), 1)]
+    yield "started on both at once, in one folder", told(bench.run(work))
+    starts = 4 if bench.quick else 16
+    yield (
+        f"{starts} starts, an empty cache in common",
+        told(bench.run([partial(trials.crowd, bench.mounts, starts)], True)),
+    )
+
+
 def ranks(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     """Runs over two processes: kills, signals and limits at random moments, full disks, a slow rank."""
     if ranked.mpirun() is None:
@@ -310,7 +362,22 @@ def endurance(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 PARTS: dict[str, Callable[[Bench], Iterator[tuple[str, dict[str, Any]]]]] = {
     part.__name__: part
-    for part in (kills, operations, signals, walls, handlers, disks, reports, late, clocks, crowds, ranks, endurance)
+    for part in (
+        kills,
+        operations,
+        signals,
+        walls,
+        handlers,
+        disks,
+        reports,
+        late,
+        power,
+        hosts,
+        clocks,
+        crowds,
+        ranks,
+        endurance,
+    )
 }
 
 
@@ -348,6 +415,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="trials at a time")
     parser.add_argument("--cache", type=Path, help="a cache of compiled kernels to begin with; one that is thrown away")
+    parser.add_argument(
+        "--mounts", nargs=2, type=Path, default=(), help="of `hosts`: a network filesystem, mounted twice"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/results/reliability.json"))
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
@@ -356,7 +426,7 @@ def main() -> int:
     wrong = 0
     print(f"seed {given.seed}")
     with tempfile.TemporaryDirectory(prefix="phasefield-reliability-") as folder:
-        bench = Bench(given.workers, given.seed, given.quick, (given.cache or Path(folder)).resolve())
+        bench = Bench(given.workers, given.seed, given.quick, (given.cache or Path(folder)).resolve(), given.mounts)
         try:
             for part in given.parts or PARTS:
                 began, rows = time.monotonic(), {}

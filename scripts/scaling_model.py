@@ -11,6 +11,9 @@ V cells of s bytes, N ranks, of which m read each other's memory; p passes over 
 B the memory bandwidth of a rank while all compute; X the rate at which a rank hands its part of a component over in one exchange
 of messages, a the time for a message of no length; w for the word from rank 0 and the sums that come back. p is what one process
 takes, in units of its own B.
+
+Where there are more ranks than rows they have pencils: both ways are two exchanges, each of all that a rank has, among some
+sqrt(N) ranks, and four passes more for what is left in between.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ EDGE = 128
 #: Passes over memory of parts that a transform there and back leaves for others: one copied each way, to be read and written, and
 #: one that is transformed by itself.
 LEFT = 6
+#: More of them where a transform has two exchanges: copied once more each way, and transformed while it is in the cache.
+BETWEEN = 4
 
 
 @dataclass(frozen=True)
@@ -54,20 +59,27 @@ class Machine:
     word: Callable[[int], float]
     together: int = 1
 
-    def parts(self, cells: float, ranks: int) -> tuple[float, float, float, float]:
-        """Seconds of a step: passes over memory, exchanges by size, exchanges by number of messages, words."""
+    def parts(self, cells: float, ranks: int, rows: float = math.inf) -> tuple[float, float, float, float]:
+        """Seconds of a step: passes over memory, exchanges by size, exchanges by number of messages, words.
+
+        Args:
+            rows: cells along the first axis; more ranks than that have pencils.
+        """
         own = SIZE * cells / ranks
         several, far = ranks > 1, max(0, ranks - self.together)
+        exchanges, partners, passes = 1.0, float(far), LEFT
+        if ranks > rows:
+            exchanges, partners, passes = 2.0, 2 * (math.sqrt(ranks) - 1), LEFT + BETWEEN
         return (
-            (self.passes + (LEFT if several else 0)) * own / self.memory,
-            2 * own / self.exchange * far / (ranks - 1) if several else 0.0,
-            2 * far * self.latency,
+            (self.passes + (passes if several else 0)) * own / self.memory,
+            2 * exchanges * own / self.exchange * far / (ranks - 1) if several else 0.0,
+            2 * partners * self.latency,
             self.word(ranks) if several else 0.0,
         )
 
-    def step(self, cells: float, ranks: int) -> float:
+    def step(self, cells: float, ranks: int, rows: float = math.inf) -> float:
         """Seconds of a step."""
-        return sum(self.parts(cells, ranks))
+        return sum(self.parts(cells, ranks, rows))
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
@@ -213,12 +225,12 @@ def tell(figures: dict[str, Any]) -> None:
         for edge in (1024, 2048, 4096, 8192):
             cells, told = float(edge) ** 3, f"{edge}^3".rjust(8)
             for n in counts:
-                parts = machine.parts(cells, n)
+                parts = machine.parts(cells, n, edge)
                 strong = machine.step(cells, counts[0]) * counts[0] / (sum(parts) * n)
                 told += f" | {sum(parts):9.3g} {100 * sum(parts[1:3]) / sum(parts):3.0f} % {100 * strong:4.0f} %"
                 told += "*" if n > edge else " "
             print(told)
-    print("* more ranks than rows: slabs cannot be cut so far")
+    print("* more ranks than rows: pencils")
 
 
 def main() -> None:

@@ -170,6 +170,9 @@ def test_arrays_have_to_be_the_same() -> None:
     pf.run(**keys, initial={"eta": start}, time={"end": 2.0})
     again = pf.run(**keys, initial={"eta": start}, time={"end": 4.0})
     assert float(again.fields.time[-1]) == 4.0
+    shutil.copytree("run", "copy")  # beside the one whose configuration names its own array
+    copied = pf.run(**{**keys, "output": {**keys["output"], "dir": "copy"}}, initial={"eta": start}, time={"end": 5.0})
+    assert float(copied.fields.time[-1]) == 5.0
     with pytest.raises(ConfigError, match=r"initial\.eta: is another array"):
         pf.run(**keys, initial={"eta": start + 1}, time={"end": 4.0})
 

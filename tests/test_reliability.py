@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import reliability_disk as disks
 import reliability_faults as faults
+import reliability_mount as mounts
 import reliability_trials as trials
 from reliability_faults import Fault
 
 import phasefield as pf
 from phasefield import cli, running
 from phasefield.backend.cache import cache_folder
+from phasefield.callbacks import Moment
 from phasefield.errors import OutputError
 from phasefield.store import RunFolder, write_new
 
@@ -63,6 +69,34 @@ def test_what_is_there_after_a_power_failure(operations: tuple[Path, list[tuple[
     for at in named:
         journals = [s for s in seen[:at] if s[1].endswith(".journal")]
         assert journals[-1][0] == "unlink"
+
+
+def test_what_a_power_cut_may_leave() -> None:
+    """Of a file that takes a name without being synced: an empty one, zeros, the old one, or nothing."""
+    make = disks.Change
+    old = [make("make", 1), make("write", 1, data=b"old"), make("name", 0, "a", of=1)]
+    new = [
+        make("make", 2),
+        make("name", 0, "a.tmp", of=2),
+        make("write", 2, data=b"news"),
+        make("rename", 0, "a.tmp", "a", 2),
+    ]
+
+    def left(changes: list[disks.Change], what: str) -> dict[str, bytes | None]:
+        return {path[2:]: data for path, data in disks.after_a_cut(old, changes, what).content() if path != "."}
+
+    assert [left(new, what).get("a") for what in ("nothing", "names", "sizes", "contents")] == [
+        b"old",
+        b"",
+        bytes(4),
+        b"old",
+    ]
+    safe = [*new[:3], make("sync", 2), new[3]]
+    assert {left(safe, what)["a"] for what in ("nothing", "names", "sizes", "contents")} == {b"old", b"news"}
+    assert left([*safe, make("sync", 0)], "nothing") == {"a": b"news"}
+    pages = make("write", 1, data=bytes(range(1, 65)) * 128)
+    some = {disks.after_a_cut(old, [pages], "some", seed).content() for seed in range(20)}
+    assert len(some) == 4, "each of two pages is there or not"
 
 
 @pytest.mark.parametrize(
@@ -164,6 +198,50 @@ def test_a_run_that_ended_meanwhile_is_not_begun_over(
     assert pf.resume(tmp_path / "run").outcome.reason == "max_steps"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("step", [0, 2])
+def test_who_has_lost_a_folder_changes_nothing_in_it(tmp_path: Path, step: int) -> None:
+    """Another host has taken it over, on a filesystem that keeps locks to each of them."""
+    run = tmp_path / "run"
+    kept: dict[Path, bytes] = {}
+
+    def other(moment: Moment) -> None:
+        if moment.step == step:
+            (run / ".lock").write_text("node7 4321 0123\n")
+            time.sleep(0.2)  # a change that is being written is ended
+            while [*run.glob("*.journal"), *run.glob("*.tmp")]:
+                time.sleep(0.02)
+            kept.update((p, p.read_bytes()) for p in run.iterdir() if p.name != "run.log")
+
+    keys = [w for w in trials.KINDS["plain"] if not w.startswith("output.dir")]
+    with pytest.raises(OutputError, match="process 4321 on node7 has taken this run over"):
+        pf.run(*keys, f"output.dir={run}", callbacks=[({"steps": 1}, other)])
+    assert kept
+    assert {p: p.read_bytes() for p in kept} == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [0, 2])
+def test_without_locks_the_last_that_came_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """The other one ends its run, and it is whole."""
+    keys = [*(w for w in trials.KINDS["plain"] if not w.startswith("output.dir")), f"output.dir={tmp_path}/run"]
+    other: list[int] = []
+
+    def no_locks(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    def second(moment: Moment) -> None:
+        if moment.step == step and not other:
+            other.append(subprocess.run([sys.executable, "-m", "phasefield", *keys], capture_output=True).returncode)
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(OutputError, match=r"process \d+ on .* has taken this run over"):
+        pf.run(*keys, callbacks=[({"steps": 1}, second)])
+    assert other == [0]
+    before = trials.bits(tmp_path / "run")
+    assert pf.run(*keys).outcome.reason == "max_steps"  # type: ignore[union-attr]
+    assert trials.bits(tmp_path / "run") == before
+
+
 @pytest.mark.parametrize(("resume", "code"), [("auto", 85), ("never", 138)])
 def test_a_notice_during_the_start_wants_a_requeue_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str, code: int
@@ -188,6 +266,7 @@ def test_a_notice_during_the_start_wants_a_requeue_too(
         "disks",
         "reports",
         "late",
+        pytest.param("power", marks=pytest.mark.skipif(not mounts.can_mount(), reason="needs FUSE and mfusepy")),
         "clocks",
         "crowds",
         "endurance",

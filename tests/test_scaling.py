@@ -29,4 +29,7 @@ def test_the_parts_of_a_step_follow_its_size() -> None:
     assert alone[:3] == (few[0], 0.0, 0.0)
     assert few[0] / many[0] == few[1] / many[1] == pytest.approx(2)
     assert many[2] / few[2] == pytest.approx(127 / 63)
+    slabs, pencils = machine.parts(1e9, 1024), machine.parts(1e9, 1024, rows=1000)
+    assert pencils[1] == 2 * slabs[1]
+    assert pencils[2] / slabs[2] == pytest.approx(2 * 31 / 1023)
     assert machine.step(8e9, 512) < 1.1 * machine.step(1e9, 64) + machine.parts(1e9, 512)[2]

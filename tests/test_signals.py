@@ -18,7 +18,7 @@ import pytest
 
 import phasefield as pf
 from phasefield import driver, recorder, runfiles, running, signals, simulation
-from phasefield.backend import cache, workers
+from phasefield.backend import compiler, workers
 from phasefield.signals import Stopped
 
 JOB = ("grid.shape=[8,8]", "threads.cpu=1", "device=cpu", "output.picture=false", "time.end=0.3")
@@ -51,7 +51,7 @@ def send_amid_error(number: int) -> None:
 
 
 WAYS = (send, send_in_callback, send_in_finaliser, send_amid_error)
-EARLY = ((running, "simulation_of"), (cache, "load"), (simulation, "initial_of"), (simulation, "energy_terms"))
+EARLY = ((running, "simulation_of"), (compiler, "load"), (simulation, "initial_of"), (simulation, "energy_terms"))
 LATE = ((running.RunFolder, "create"), (driver, "provenance"), (runfiles.RecordFile, "create"), (driver, "_write_kernels"),
         (driver.Recorder, "after_step"), (driver.Recorder, "checkpoint"), (simulation.Simulation, "advance"))  # fmt: skip
 

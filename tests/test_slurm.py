@@ -98,11 +98,11 @@ class TestUnderSlurm:
     def test_a_chain_comes_to_the_end(self, tmp_path: Path) -> None:
         queue = Queue(tmp_path)
         queue.env["WALL"] = "6"
-        chain = [SCRIPTS / "chain.sh", "4", *MODEL, "grid.shape=[96,96]", "time.end=6000", "output.dir=run"]
+        chain = [SCRIPTS / "chain.sh", "6", *MODEL, "grid.shape=[96,96]", "time.end=20000", "output.dir=run"]
         subprocess.run(chain, cwd=tmp_path, env=queue.env, check=True, capture_output=True)
         queue.until(queue.idle)
         assert "time.wall is over" in queue.text()
-        assert float(pf.open_run(tmp_path / "run").fields.time[-1]) == 6000
+        assert float(pf.open_run(tmp_path / "run").fields.time[-1]) == 20000
 
     def test_several_ranks_are_preempted_and_requeued_to_the_bits_of_one(self, tmp_path: Path) -> None:
         pytest.importorskip("mpi4py")

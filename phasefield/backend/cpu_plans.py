@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pyfftw
 
+from ..errors import DeviceError
 from . import cache
-from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Dimension, Plan
+from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Dimension, Plan, known_plans_only
 from .layout import Layout
 
 #: Bytes of a tile of rows and of a tile of columns: what a second-level cache holds beside the rest.
@@ -159,23 +160,36 @@ def plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:
     path = cache.cache_folder() / "fftw" / f"{key}.wisdom"
     before = pyfftw.export_wisdom()
     try:
+        if (found := _known(path, plan)) is not None:
+            return found
+        useless = _bytes(path)
         pyfftw.forget_wisdom()
-        if not _import_wisdom(path):
-            plans = plan()
-            mine = repr(pyfftw.export_wisdom()).encode()
-            try:
-                _drop_damaged(path)
-                cache.publish(path.parent, path.name, mine, lasting=True)
-                if path.read_bytes() == mine:
-                    return plans
-            except OSError as error:
-                cache.tell("unusable", error.strerror or error)
+        plans = plan()
+        mine = repr(pyfftw.export_wisdom()).encode()
+        try:
+            _drop(path, useless)
+            cache.publish(path.parent, path.name, mine, lasting=True)
+            if path.read_bytes() == mine:
                 return plans
-            pyfftw.forget_wisdom()
-            _import_wisdom(path)
-        return plan()
+        except OSError as error:
+            cache.tell("unusable", error.strerror or error)
+            return plans
+        # Another's; where FFTW had no time to measure all, it takes it up from there.
+        return _known(path, plan) or plan()
     finally:
         pyfftw.import_wisdom(before)
+
+
+def _known(path: Path, plan: Callable[[], _Plans]) -> _Plans | None:
+    """Plans from a file's wisdom, which is at hand then and nothing else; None if it is none, or not that of these plans."""
+    pyfftw.forget_wisdom()
+    if not _import_wisdom(path):
+        return None
+    try:
+        with known_plans_only():
+            return plan()
+    except DeviceError:
+        return None
 
 
 def _import_wisdom(path: Path) -> bool:
@@ -186,9 +200,18 @@ def _import_wisdom(path: Path) -> bool:
         return False
 
 
-def _drop_damaged(path: Path) -> None:
-    """Removes wisdom that FFTW does not take, for else it would be planned for anew each time, and differently."""
-    if path.is_file() and not _import_wisdom(path):
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _drop(path: Path, useless: bytes | None) -> None:
+    """Removes a file that still has the content that was of no use, for else it would be planned for anew each time, and
+    differently.
+    """
+    if useless is not None and _bytes(path) == useless:
         cache.tell("damaged", path.name)
         path.unlink()
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ FORWARD, INVERSE = -1, 1
 R2R_KINDS = {"halfcomplex": (0, 1), "dct": (5, 4), "dst": (9, 8), "dct4": (6, 6), "dst4": (10, 10)}
 #: Bytes; plans are made for, and later run on, data aligned like this.
 ALIGNMENT = 16
-_MEASURE, _UNALIGNED = 0, 1 << 1
+_MEASURE, _UNALIGNED, _WISDOM_ONLY = 0, 1 << 1, 1 << 21
 _SECONDS = 20.0
 
 #: (length, distance of two inputs, distance of two outputs), in elements.
@@ -32,6 +33,21 @@ Dimension = tuple[int, int, int]
 
 class _Dimension(ctypes.Structure):
     _fields_ = (("n", ctypes.c_ssize_t), ("input", ctypes.c_ssize_t), ("output", ctypes.c_ssize_t))
+
+
+#: What all plans are made with.
+_more_flags = 0
+
+
+@contextmanager
+def known_plans_only() -> Iterator[None]:
+    """Within, what the wisdom at hand has no plan for is refused instead of being measured (FFTW 3.3 manual, section 4.3.2)."""
+    global _more_flags
+    _more_flags = _WISDOM_ONLY
+    try:
+        yield
+    finally:
+        _more_flags = 0
 
 
 @functools.cache
@@ -85,7 +101,7 @@ class Plan:
         make = getattr(library, f"{prefix}_plan_guru64_{names[kind]}")
         make.restype = ctypes.c_void_p
         data, result = (ctypes.c_void_p(a.ctypes.data) for a in (work, work if out is None else out))
-        flags = _MEASURE if aligned else _MEASURE | _UNALIGNED
+        flags = _more_flags | (_MEASURE if aligned else _MEASURE | _UNALIGNED)
         extra: tuple[Any, ...] = {"c2c": (direction,), "r2r": ((ctypes.c_int * len(kinds))(*kinds),)}.get(kind, ())
         address = make(
             len(dimensions),

@@ -321,6 +321,7 @@ def of_run(path: Any, overrides: Sequence[str] = ()) -> Any:
         raise ConfigError(f"{path}: {found.key}", found.problem, found.hint) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
         raise ConfigError(str(path), f"cannot be read: {' '.join(str(error).split())}") from error
+    _follow_arrays(config, Path(path).parent)
     overrides = current(overrides, RUN.name)
     for override in overrides:
         if "=" not in override:
@@ -338,17 +339,16 @@ def of_run(path: Any, overrides: Sequence[str] = ()) -> Any:
         except Exception as error:
             raise config_error(error) from error
     arrange(config, (), overrides)
-    _follow_arrays(config, Path(path).parent)
     return config
 
 
 def _follow_arrays(config: Any, folder: Path) -> None:
-    """Arrays that a run was started from lie in its folder, wherever that was moved to."""
+    """Arrays that a run was started from lie in its folder, wherever that was moved or copied to."""
     from omegaconf import DictConfig
 
-    for condition in config.initial.values():
+    for name, condition in config.initial.items():
         given = condition.get("path") if isinstance(condition, DictConfig) else None
-        if not isinstance(given, str) or Path(given).exists() or not Path(given).name.startswith(ARRAY):
+        if not isinstance(given, str) or Path(given).name != f"{ARRAY}{name}.npy":
             continue
         if (beside := folder / Path(given).name).exists():
             condition.path = str(beside.absolute())

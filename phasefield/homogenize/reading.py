@@ -80,14 +80,14 @@ def read_file(
             raise ConfigError(str(path), f"is no image that can be read; expected {known()} or a run folder")
         if not path.is_dir() and is_netcdf(path):
             return Snapshots(path, asked.variable, levels, group)[-1]
-        if group is None:
-            raster = read_raster(path, asked, keys={"variable": "field"})
-        else:
-            raster, planes = read_share(path, asked, group, {"variable": "field"})
+        raster = read_raster(path, asked, keys={"variable": "field"}) if group is None else None
     except ConfigError:
         raise
     except Exception as error:  # what the readers raise on a damaged file is anything
         raise ConfigError(str(path), *unreadable(path, error)) from error
+    if raster is None:
+        assert group is not None
+        raster, planes = read_share(path, asked, group, {"variable": "field"})
     return of_raster(raster, spacing, None, levels, path.name, planes=planes)
 
 

@@ -156,12 +156,20 @@ class Snapshots:
         if self.planes.shared:
             mine = self.planes.mine
             chosen = chosen.isel({self.space[0]: slice(mine.start, mine.stop)})
-        values = np.ascontiguousarray(
-            chosen.load().transpose(*([self.component] if self.component else []), *self.space).values
-        )
+        order = [*([self.component] if self.component else []), *self.space]
+        values = self.planes.agreed(lambda: np.ascontiguousarray(self._loaded(chosen).transpose(*order).values))
         for axis in self.missing:
             values = np.expand_dims(values, axis + bool(self.component))
         return values[0] if self.component and values.shape[0] == 1 else values
+
+    def _loaded(self, chosen: xr.DataArray) -> xr.DataArray:
+        """Raises ConfigError where several processes read, so that it is said once."""
+        try:
+            return chosen.load()
+        except (OSError, RuntimeError) as error:
+            if not self.planes.shared:
+                raise
+            raise ConfigError(self.source, f"cannot be read: {error}", "is it complete?") from error
 
     def _read(self) -> Iterator[tuple[int, Array]]:
         """The snapshots that levels are found from: all, of very large files some, the first and the last among them."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -93,7 +92,7 @@ class Image:
         """
         return list(range(self.phases)) if self.pieces is None else [v - 1 for v in self.pieces.labels]
 
-    @cached_property
+    @property
     def indicator(self) -> Array:
         """The field scaled to 0 in phase 0 and 1 in phase 1."""
         low, high = self.levels

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..planes import Group, Planes
-from .formats import Asked, read_raster
+from .formats import Asked, read_raster, unreadable
 from .raster import ARRAYS, Array, Raster
 from .volumes import METAIMAGE, RAW
 
@@ -25,13 +26,25 @@ _BLOCK = 1 << 26
 
 def read_share(path: Path, asked: Asked, group: Group, keys: dict[str, str]) -> tuple[Raster, Planes]:
     """The values of this process's planes of an image file, and which these are; arguments and errors as in `read_raster`."""
+    mapped = path.suffix.lower() in MAPPED
     alone = Planes(group)
-    if path.suffix.lower() in MAPPED:
-        raster = alone.agreed(lambda: read_raster(path, replace(asked, mapped=True), keys=keys))
-        planes = Planes(group, raster.values.shape[0] if raster.values.ndim else 0)
-        return replace(raster, values=copied(raster.values, planes.mine)), planes
-    whole = alone.agreed(lambda: read_raster(path, asked, keys=keys) if group.rank == 0 else None)
-    return handed_out(whole, group)
+
+    def opened() -> Raster | None:
+        if not mapped and group.rank != 0:
+            return None
+        try:
+            return read_raster(path, replace(asked, mapped=mapped), keys=keys)
+        except ConfigError:
+            raise
+        except Exception as error:  # what the readers raise on a damaged file is anything
+            raise ConfigError(str(path), *unreadable(path, error)) from error
+
+    raster = alone.agreed(opened)
+    if not mapped:
+        return handed_out(raster, group)
+    assert raster is not None
+    planes = Planes(group, raster.values.shape[0] if raster.values.ndim else 0)
+    return replace(raster, values=copied(raster.values, planes.mine)), planes
 
 
 def handed_out(whole: Raster | None, group: Group) -> tuple[Raster, Planes]:

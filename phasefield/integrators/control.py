@@ -121,15 +121,10 @@ class Controller:
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
             if rate == 0 and abs(state - change) <= _ALL * change and size <= self.first:
                 # A field leaves zero as a power of time: what a step gets wrong is part of what it does, however short it is.
-                ratio = min(ratio, self.most) if math.isfinite(error) else ratio
+                ratio = min(ratio, 1.0) if math.isfinite(error) else ratio
             if not ratio <= worst:  # a NaN stays
                 worst = ratio
         return worst
-
-    @property
-    def most(self) -> float:
-        """The largest ratio that is accepted: of a first step, which may be the only one, no more than is aimed at."""
-        return 1.0 if self.last > 0 else self.aim
 
     def _left(self, size: float) -> list[float]:
         """What is left of every past rate after a step of this size."""

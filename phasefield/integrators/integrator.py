@@ -12,6 +12,7 @@ import sympy as sp
 from ..backend import Apply, Backend, Compiled, Layout, Program, kernels_of, put_cells
 from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol, step_scalars, white, white_scalars
 from ..models.split import Split
+from .memory import Rings, notes
 from .schemes import NOISY_STARTER, RATIOS, SCHEMES, SLOPES, STATES, Scheme, dt, u, u_old, z
 from .state import Carry, Trial
 
@@ -60,12 +61,9 @@ class Integrator:
         self._evaluate = backend.program(layout, split.operations("work"))
         self._to_cells = backend.program(layout, split.cells("work"))
         self._method = self._compile(scheme)
-        self._first_error: Program | None = None
-        if adaptive and scheme.first_error is not None:
-            error = self._expressions(scheme.first_error)
-            reductions = self._squares("error", error)
-            reductions |= {f"missupply_{i}": Reduction("sum", self._uniform * error[i]) for i in split.supplied}
-            self._first_error = backend.program(layout, [Apply(self._kernel("first_error", {}, **reductions))])
+        self._first: Program | None = None
+        if adaptive and (first := scheme.first) is not None:
+            self._first = backend.program(layout, [Apply(self._attempt_kernel("first", *first, ["new"]))])
         self._drift = backend.program(layout, [Apply(self._drift_kernel(scheme))]) if adaptive else None
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starts = SCHEMES[scheme.starter] if scheme.starter and not adaptive else None
@@ -79,8 +77,7 @@ class Integrator:
         if adaptive:
             self._new = self._buffer(split.components)
         self._own = {name: self._buffer(count) for name, count in split.temporaries.items()} | self._tables()
-        # What an attempt makes of the memory, which is the carry's once it is accepted.
-        self._spare = {name: self._buffer(count) for name, count in split.memory.items()} if adaptive else {}
+        self._rings = Rings(split.memory, self._buffer)
 
     @property
     def kernels(self) -> list[Compiled]:
@@ -125,7 +122,8 @@ class Integrator:
             for i, e in enumerate(scheme.stages)
         ]
         if self.adaptive:
-            update = self._program(self._attempt_kernel(scheme), "work")
+            kernel = self._attempt_kernel("attempt", scheme.update, scheme.error, ["new", "work"])
+            update = self._program(kernel, "work")
         else:
             update = self._program(self._step_kernel(f"{prefix}step", scheme), self._oldest("n"))
         return _Method(scheme, [self._program(k, "target") for k in stages], update)
@@ -193,8 +191,8 @@ class Integrator:
     def _oldest(self, name: str) -> str:
         return [name, *(h for h in self._history if h.startswith(f"{name}_"))][-1]
 
-    def _attempt_kernel(self, scheme: Scheme) -> Kernel:
-        new, error = self._expressions(scheme.update, 1), self._expressions(scheme.error)
+    def _attempt_kernel(self, name: str, state: sp.Expr, off: sp.Expr, targets: Sequence[str]) -> Kernel:
+        new, error = self._expressions(state, 1), self._expressions(off)
         before = [array_symbol("u", i) for i in range(self.split.components)]
         reductions = self._squares("error", error)
         change = [e - u_i for e, u_i in zip(new, before, strict=True)]
@@ -206,7 +204,7 @@ class Integrator:
             reductions |= {f"supply_{i}": Reduction("sum", uniform * change[i])}
         reductions |= {f"fluctuation_{i}": Reduction("sum", varying * e**2) for i, e in enumerate(new)}
         reductions |= {name: Reduction("sum", e) for name, e in self.split.quadratic(new).items()}
-        return self._kernel("attempt", {"new": new, "work": new}, **reductions)
+        return self._kernel(name, dict.fromkeys(targets, new), **reductions)
 
     def _drift_kernel(self, scheme: Scheme) -> Kernel:
         # A pass of its own over what an attempt has left: it is due so seldom that this costs less than sums in every attempt.
@@ -248,17 +246,26 @@ class Integrator:
         return arrays
 
     def resume(
-        self, arrays: Mapping[str, Any], t: float, step: int, sizes: Sequence[float], energies: Mapping[str, float]
+        self,
+        arrays: Mapping[str, Any],
+        t: float,
+        step: int,
+        sizes: Sequence[float],
+        energies: Mapping[str, float],
+        notes: Mapping[str, float],
     ) -> Carry:
         """The carry that `kept` was of: arrays in buffers, which are adopted."""
-        memory = {name: arrays[f"memory_{name}"] for name in self.split.memory}
-        # An earlier version may have had other channels: their past says nothing here, and the scheme starts anew.
+        memory = {name: arrays.get(f"memory_{name}") for name in self.split.memory}
+        # An earlier version may have had other channels, a run before this one other warm starts: their past says nothing here,
+        # and the scheme starts anew.
         past = [*self._history, *(["n"] if memory else [])]
         known = all(arrays[name].shape[0] == self._size(name) for name in past)
+        if any(array is None for array in memory.values()):
+            known, memory = False, {name: self._buffer(count) for name, count in self.split.memory.items()}
         history = {name: arrays[name] if known else self._buffer(self._size(name)) for name in self._history}
         sizes = sizes if known else []
         n = arrays["n"] if memory and known else self._buffer(self.split.channels)
-        carry = Carry(t, step, [], arrays["u"], n, history, self._energies(energies), memory)
+        carry = Carry(t, step, [], arrays["u"], n, history, self._energies(energies), memory, dict(notes))
         if not (memory and known):
             self._evaluate_at(carry, t)
         carry.sizes = list(sizes)
@@ -266,7 +273,9 @@ class Integrator:
 
     def _evaluate_at(self, carry: Carry, t: float) -> None:
         self.backend.copy(carry.u, carry.n[: self.split.components])
-        found = self._evaluate({"work": carry.n, **self._own, **carry.memory}, self.split.scalars(t))
+        found = self._evaluate({"work": carry.n, **self._remembered(carry)}, self.split.scalars(t))
+        self._rings.push(carry.memory, found)
+        carry.notes = notes(found)
         carry.energies = carry.energies | self.split.energies(found)
         carry.t = t
 
@@ -275,7 +284,7 @@ class Integrator:
         return {**self._unknown, **found}
 
     def _scalars(self, carry: Carry, size: float, t: float) -> dict[str, float]:
-        found = {**self.split.scalars(t), "dt": size, **carry.ratios(size)}
+        found = {**self.split.scalars(t), **carry.notes, "dt": size, **carry.ratios(size)}
         if self._keyed:
             midway = self.split.scalars(carry.t + 0.5 * size)
             found |= {name: midway[name] for name in self._strengths} | self._keyed | step_scalars(carry.step)
@@ -289,13 +298,17 @@ class Integrator:
             carry.history[old], new = new, carry.history[old]
         return new
 
-    def _before(self, carry: Carry, memory: Mapping[str, Any]) -> dict[str, Any]:
-        """All arrays that a step starts from."""
-        return {"u": carry.u, "n": carry.n, **carry.history, **self._own, **memory}
+    def _remembered(self, carry: Carry) -> dict[str, Any]:
+        """Temporaries, tables and warm starts."""
+        return {**self._own, **carry.memory, **self._rings.spare}
 
-    def _arrays(self, method: _Method, carry: Carry, size: float, memory: Mapping[str, Any]) -> dict[str, Any]:
+    def _before(self, carry: Carry) -> dict[str, Any]:
+        """All arrays that a step starts from."""
+        return {"u": carry.u, "n": carry.n, **carry.history, **self._remembered(carry)}
+
+    def _arrays(self, method: _Method, carry: Carry, size: float) -> dict[str, Any]:
         """All arrays of a step, its stages evaluated."""
-        arrays = self._before(carry, memory)
+        arrays = self._before(carry)
         for i, (program, node) in enumerate(zip(method.stages, method.scheme.nodes, strict=True)):
             buffer = self._stages[i]
             program({**arrays, "target": buffer}, self._scalars(carry, size, carry.t + node * size))
@@ -312,27 +325,29 @@ class Integrator:
                 method = self._starter
             elif not self._stays:  # its work is done; what it holds is worth more free
                 self._starter, self._stages = None, []
-        arrays = self._arrays(method, carry, size, carry.memory)
+        arrays = self._arrays(method, carry, size)
         found = method.update(arrays, self._scalars(carry, size, t_new))
         carry.energies = self._energies(self.split.energies(found))
         for name, oldest in self._oldest_names:
             self._push(carry, name, arrays[oldest])
+        self._rings.push(carry.memory, found)
+        carry.notes = notes(found)
         carry.advance(size, t_new)
 
     def attempt(self, carry: Carry, size: float, t_new: float) -> Trial:
         """Computes a step of ``size`` to time ``t_new`` without touching the carry."""
-        for name, array in carry.memory.items():
-            self.backend.copy(array, self._spare[name])
-        arrays = self._arrays(self._method, carry, size, self._spare)
+        arrays = self._arrays(self._method, carry, size)
         scalars = self._scalars(carry, size, t_new)
         found = self._method.update({**arrays, "new": self._new, "work": self.scratch}, scalars)
-        if self._first_error is not None and not carry.sizes:
-            found |= self._first_error({**arrays, "n1": self.scratch}, scalars)
-
+        if self._first is not None and not carry.sizes:
+            found |= self._first({**arrays, "new": self._new, "n1": self.scratch}, scalars)
+            self.backend.copy(self._new, self.work)
+            found |= self._evaluate({"work": self.scratch, **self._remembered(carry)}, scalars)
         error, change, fluctuation = [[math.sqrt(found[name]) for name in names] for names in self._squared]
         mean = [found[name] for name in self._means]
         supply = [(abs(found[lost]), abs(found[given])) for lost, given in self._supplies]
-        return Trial(error, change, mean, fluctuation, supply, self._energies(self.split.energies(found)))
+        energies, inexact = self._energies(self.split.energies(found)), self.split.inexact(found)
+        return Trial(error, change, mean, fluctuation, supply, energies, inexact, notes(found))
 
     def drift(self, carry: Carry, size: float, t_new: float) -> list[tuple[float, float]]:
         """What the step just attempted shows of a lasting error of the rates, before it is accepted.
@@ -343,7 +358,7 @@ class Integrator:
         """
         assert self._drift is not None
         stages = {f"n{i + 1}": self._stages[i] for i in range(len(self.scheme.stages))}
-        arrays = self._before(carry, self._spare) | stages | {"new": self._new}
+        arrays = self._before(carry) | stages | {"new": self._new}
         found = self._drift(arrays, self._scalars(carry, size, t_new))
         return [(found[along], found[motion]) for along, motion in self._motions]
 
@@ -368,6 +383,6 @@ class Integrator:
         """Adopts the attempted step: buffers rotate, nothing is copied."""
         self._new = self._push(carry, "u", self._new)
         self.scratch = self._push(carry, "n", self.scratch)
-        carry.memory, self._spare = self._spare, carry.memory
-        carry.energies = trial.energies
+        self._rings.push(carry.memory, trial.notes)
+        carry.energies, carry.notes = trial.energies, trial.notes
         carry.advance(size, t_new)

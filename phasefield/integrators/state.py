@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ class Carry:
         t: simulated time. step: number of accepted steps. sizes: of the last steps, newest first.
         u: state in spectral space. history: ``u_old``, ``n_old``, ``n_old2``, ... where the scheme uses them.
         n: channels of N(u). energies: parts of the energy of u by name, NaN where unknown.
-        memory: arrays of the split's warm starts, see `phasefield.models.Split`.
+        memory, notes: arrays and numbers of the split's warm starts, see `phasefield.integrators.memory`.
     """
 
     t: float
@@ -36,6 +36,7 @@ class Carry:
     history: dict[str, Any] = field(default_factory=dict)
     energies: dict[str, float] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def dt_old(self) -> float:
@@ -67,6 +68,7 @@ class Trial:
         mean, fluctuation: the new state's mean, and its root mean square departure from it.
         supply: error and change of the mean of every component whose mean nothing but a source changes.
         energies: parts of the energy at the end of the step by name, NaN where unknown.
+        inexact: by how much they may be too large for what solvers left of their errors. notes: see `Carry`.
     """
 
     error: Sequence[float]
@@ -75,6 +77,8 @@ class Trial:
     fluctuation: Sequence[float]
     supply: Sequence[tuple[float, float]]
     energies: dict[str, float]
+    inexact: float = 0.0
+    notes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def energy(self) -> float:

@@ -200,7 +200,7 @@ class AdaptiveSteps:
             trial = integrator.attempt(carry, size, t_new)
             ratio = controller.ratio(trial, size)
             forced = size <= floor * 1.001 and controller.dt_min > 0
-            if ratio <= controller.most or (forced and math.isfinite(ratio)):
+            if ratio <= 1 or (forced and math.isfinite(ratio)):
                 why = self._objection(carry, trial, t_new)
                 if not why:
                     drift = integrator.drift(carry, size, t_new) if controller.due else None
@@ -227,7 +227,7 @@ class AdaptiveSteps:
         if trial.energies and not math.isfinite(trial.energy):
             return "the free energy is not finite"
         rise = trial.energy - carry.energy
-        if self._noise is not None and rise > 0 and rise > self._noise(carry, trial, t_new):
+        if self._noise is not None and rise > trial.inexact and rise > self._noise(carry, trial, t_new) + trial.inexact:
             return "the free energy rises"
         return ""
 

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from .split import SpectralSplit, Split
     from .stabilizer import Curvature, Stabilizer, stabilizers
     from .timescales import SourceResolution
+    from .undefined import Defined
 
 _WHERE = {
     "Amplification": "growth",
     "Curvature": "stabilizer",
+    "Defined": "undefined",
     "EnergyModel": "energy",
     "KINETICS": "kinetics",
     "Kinetics": "kinetics",
@@ -47,6 +49,7 @@ __all__ = [
     "KINETICS",
     "Amplification",
     "Curvature",
+    "Defined",
     "EnergyModel",
     "Kinetics",
     "OrderParameter",

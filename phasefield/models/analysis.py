@@ -17,6 +17,7 @@ from ..errors import ConfigError, NotConverged
 from . import onsager
 from .anisotropy import potential as bent
 from .energy import COORDINATES, EnergyModel, OrderParameter
+from .forces import minus_forces
 from .normal import NORMAL
 from .parameters import TIME
 from .spectrum import Spectrum
@@ -301,7 +302,7 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
     def laplacian(expr: sp.Expr) -> sp.Expr:
         return sum((sp.diff(expr, sp.Symbol(x, real=True), 2) for x in COORDINATES), sp.Integer(0))
 
-    potentials = {}
+    potentials, forces = {}, minus_forces(model)
     for (f, s), potential in zip(model.components, model.potentials, strict=True):
         u = table[s]
         mu = model.values(potential).xreplace(table) + model.values(_bent(f, u))
@@ -309,6 +310,7 @@ def manufactured_source(model: EnergyModel, solution: Mapping[str, sp.Expr]) -> 
         for term in model.terms:
             if not isinstance(term, Gradient) and (symbol := term.symbol(i, WAVES)) is not None:
                 mu += _filtered(symbol.xreplace({model.argument(n): v for n, v in model.scalars.items()}), u)
+        mu += model.values(forces[i]).xreplace(table)
         potentials[s.name] = mu
     sources = {}
     for f, s in model.components:

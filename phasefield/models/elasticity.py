@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 KEY = "model.elastic"
 NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 INTERPOLATIONS = ("linear", "smooth")
-_KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane", "tolerance")
+_KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane", "tolerance", "every")
 #: Error of the displacement that a solve may leave where phases differ, against what the step changes it by: energy norm.
 TOLERANCE = 0.01
+#: Steps from one solve to the next, at most: farther ahead the past says little.
+MOST_EVERY = 16
 #: A number with a unit behind it, which no expression is.
 _UNITED = re.compile(r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*[A-Za-zµ]")
 
@@ -62,6 +64,7 @@ class Elasticity:
         phases: name and stiffness of what fields are where they are 1: one for all, or one for every field with a stress-free
             strain; empty where there is one stiffness. courses: components of the load that depend on time: name -> kind, number,
             and how it does; ``load`` has their values at t = 0. tolerance: of the solve where phases differ, see `TOLERANCE`.
+        every: steps from one solve to the next there.
     """
 
     stiffness: Stiffness
@@ -71,6 +74,7 @@ class Elasticity:
     phases: tuple[tuple[str, Stiffness], ...] = ()
     tolerance: float = TOLERANCE
     courses: Mapping[str, tuple[str, int, Course]] = field(default_factory=dict)
+    every: int = 1
 
     def load_at(self, t: float, values: Mapping[str, float] | None = None) -> Load:
         """The load at time ``t``, or with the values of its moving components given by name."""
@@ -171,7 +175,8 @@ def read_elasticity(given: Any, axes: int, reader: Reader) -> Elasticity | None:
     (_, first), *phases = [(name, _rows(tensor)) for name, tensor in _stiffnesses(given, unit)]
     load, courses = _load(given.get("load"), unit, axes == 2, plane == "stress", reader)
     tolerance = _tolerance(given, bool(phases), reader)
-    return Elasticity(first, load, plane == "stress", axes, tuple(phases), tolerance, courses)
+    every = _every(given, bool(phases), bool(courses))
+    return Elasticity(first, load, plane == "stress", axes, tuple(phases), tolerance, courses, every)
 
 
 def _tolerance(given: Mapping[str, Any], differ: bool, reader: Reader) -> float:
@@ -184,6 +189,23 @@ def _tolerance(given: Mapping[str, Any], differ: bool, reader: Reader) -> float:
     if not 0 < found < 1:
         raise ConfigError(key, f"is {found:g}; a number between 0 and 1 is expected", f"the default is {TOLERANCE}")
     return found
+
+
+def _every(given: Mapping[str, Any], differ: bool, moving: bool) -> int:
+    key, value = f"{KEY}.every", given.get("every")
+    if value is None:
+        return 1
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_EVERY:
+        raise ConfigError(
+            key, f"is {value!r}; a whole number from 1 to {MOST_EVERY} is expected", "1 solves at every step"
+        )
+    if value > 1 and not differ:
+        raise ConfigError(key, "is of phases that differ in stiffness, and there is one stiffness", "leave it out")
+    if value > 1 and moving:
+        raise ConfigError(
+            key, f"is {value}, and the load depends on time, which is followed at every step", "leave it out"
+        )
+    return value
 
 
 def _rows(tensor: Any) -> Stiffness:

@@ -311,7 +311,7 @@ class EnergyModel:
             mobility, law = mobilities.read(at, own, kinetics, reader)
             rows[item["name"]] = {o: (sp.sympify(reader.law(at, m, signed=True)), str(m)) for o, m in cross.items()}
             values = {name: value for term in TERMS for name, value in term.read(key, item, reader).items()}
-            values, own_courses = started(values)
+            values, own_courses = started(values, {key for term in TERMS for key in term.followed})
             about = {"units": item.get("units") or "1", "description": item.get("description") or ""}
             f = OrderParameter(
                 item["name"], kinetics, mobility, components, values, law=law, courses=own_courses, **about

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -114,10 +114,13 @@ class OrderParameter:
         return self.source if isinstance(self.source, tuple) else (self.source,) * len(self.symbols)
 
 
-def started(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[Course | None, ...]]]:
-    """Values as terms read them with numbers at t = 0 in place of their courses, and these courses."""
+def started(
+    values: Mapping[str, Any], followed: Set[str]
+) -> tuple[dict[str, Any], dict[str, tuple[Course | None, ...]]]:
+    """Values as terms read them, those ``followed`` with numbers at t = 0 in place of their courses, and these courses."""
     found, courses = dict(values), {}
-    for key, value in values.items():
+    for key in sorted(followed & values.keys()):
+        value = values[key]
         parts = value if isinstance(value, tuple) else (value,)
         if any(isinstance(part, Course) for part in parts):
             courses[key] = tuple(part if isinstance(part, Course) else None for part in parts)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..grid import Grid
 from .energy import EnergyModel
+from .forces import felt
 from .spectrum import Spectrum
 from .unstable import UnstableCells
 
@@ -37,6 +38,7 @@ class Amplification:
     def __init__(self, model: EnergyModel, grid: Grid, noise: float) -> None:
         self._noise = noise
         self._model = model
+        self._felt = felt(model)
         self._compiled: Callable[[np.ndarray], np.ndarray] | None = None
         self.moving = bool(model.courses)
         fields = [f for f, _ in model.components]
@@ -128,5 +130,5 @@ class Amplification:
 
     def _potentials(self, t: float) -> Callable[[np.ndarray], np.ndarray]:
         if self._compiled is None or self.moving:
-            self._compiled = self._model.at(t).function(self._model.potentials)
+            self._compiled = self._model.at(t).function(self._felt)
         return self._compiled

@@ -62,8 +62,9 @@ class Split(Protocol):
         parts: names of the parts of the energy; none where it has none.
         temporaries: arrays that the operations use besides, name -> components; the integrator makes them.
         tables: constants in every mode, name -> array that fills a buffer; likewise.
-        memory: arrays that the operations find as the last accepted evaluation left them, for warm starts, and change in place,
-            name -> components. They are part of a carry and of checkpoints, and a step that is refused leaves no trace in them.
+        memory: rings of arrays for warm starts, name -> components; operations find what accepted evaluations left and fill the
+            next, see `phasefield.integrators.memory`. They are part of a carry and of checkpoints, and a step that is refused
+            leaves no trace in them.
     """
 
     @property
@@ -116,6 +117,9 @@ class Split(Protocol):
 
     def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
         """The parts of the energy by name, as far as the reductions at hand tell them."""
+
+    def inexact(self, reduced: Mapping[str, float]) -> float:
+        """By how much the energy may be too large for what solvers left of their errors."""
 
 
 _VOLUME = sp.Symbol("volume", real=True)
@@ -348,6 +352,10 @@ class SpectralSplit:
 
     def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
         return self._energies(reduced)
+
+    def inexact(self, reduced: Mapping[str, float]) -> float:
+        found = (reduced.get(f"inexact_{term.name}", 0.0) for term in self.model.terms)
+        return sum(found) * self.layout.grid.volume
 
 
 def depths(model: EnergyModel, grid: Grid, references: References) -> list[float]:

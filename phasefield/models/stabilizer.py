@@ -15,13 +15,16 @@ every field by itself, S_i = margin * lambda * max H_ii, with lambda the largest
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..grid import Grid
 from .energy import EnergyModel
+from .forces import slopes
 from .spectrum import Spectrum
 
 Array = NDArray[np.float64]
@@ -66,10 +69,14 @@ class Stabilizer:
 
     Args:
         margin: S over the largest curvature; what a scheme needs, see above.
+        grid, times: where and when forces act, whose slopes (`phasefield.models.forces`) join the curvature.
     """
 
-    def __init__(self, model: EnergyModel, margin: float = 1.0) -> None:
+    def __init__(
+        self, model: EnergyModel, margin: float = 1.0, grid: Grid | None = None, times: Sequence[float] = (0.0,)
+    ) -> None:
         self.model, self.margin = model, margin
+        self._slopes = slopes(model, grid, times)
         self._energy = model.function([model.energy])
         self._force = model.function(model.potentials)
         self._diagonal = model.function(model.curvatures)
@@ -198,7 +205,10 @@ class Stabilizer:
     # -- curvature -----------------------------------------------------------------------------------------------------
 
     def _stabilizers(self, points: Array) -> list[float]:
-        hessian = self._hessian(_thinned(points, max(100, 8000 // len(points))))
+        some = _thinned(points, max(100, 8000 // len(points)))
+        hessian = self._hessian(some)
+        if self._slopes is not None:
+            hessian = self._joined(hessian, self._slopes(some))
         diagonal = np.maximum(np.diagonal(hessian, axis1=1, axis2=2), 0.0).max(axis=0, initial=0.0)
         own = np.array([diagonal[part].max() for part in self._fields for _ in part])
         own = self._borrowed(own, np.abs(hessian).max(axis=0, initial=0.0), points)
@@ -210,6 +220,16 @@ class Stabilizer:
             f.stabilizer if f.stabilizer is not None else self.margin * (most * float(s) + more)
             for (f, _), s, more in zip(self.model.components, own, self._others, strict=True)
         ]
+
+    @staticmethod
+    def _joined(hessian: Array, forced: Array) -> Array:
+        """Second derivatives of f with slopes of forces, which are many for each of them, where places and times differ."""
+        if not len(hessian) or not len(forced):
+            return np.concatenate([hessian, forced])
+        count = len(forced) // len(hessian)
+        if count * len(hessian) != len(forced):  # some were not finite: the worst of both
+            return np.concatenate([hessian, forced, (hessian.max(axis=0) + forced.max(axis=0))[None]])
+        return np.repeat(hessian, count, axis=0) + forced
 
     def _borrowed(self, own: Array, coupling: Array, points: Array) -> Array:
         """``own`` with a value for components of no curvature that are coupled to others, so that D can dominate H."""

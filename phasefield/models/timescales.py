@@ -84,8 +84,7 @@ class SourceResolution:
     @classmethod
     def build(cls, model: EnergyModel, grid: Grid, samples: Array, end: float = math.inf) -> SourceResolution | None:
         """The resolution of a model's sources, mobilities and parameters; None if none of them depends on time."""
-        timed = bool(model.courses) or any(TIME in rate.free_symbols for rate in _rates(model))
-        found = cls(model, grid, samples, end) if timed else None
+        found = cls(model, grid, samples, end) if timed(model) else None
         return found if found is None or found._terms else None
 
     def resample(self, samples: Array) -> None:
@@ -276,6 +275,11 @@ class SourceResolution:
         ]
         joined = np.concatenate(gaps, axis=1)
         return _Mesh(times, values, scale, switches, joined[:, np.argsort(joined[0])], t)
+
+
+def timed(model: EnergyModel) -> bool:
+    """Whether a parameter, a source, a force, a mobility or what walls hold depends on time."""
+    return bool(model.courses) or any(TIME in rate.free_symbols for rate in _rates(model))
 
 
 def _rates(model: EnergyModel) -> list[sp.Expr]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import OutputError, Unreadable
+from . import claim
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
@@ -43,13 +44,18 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of ``path`` in one step when the block ends well, and leaves no trace if not."""
+    """A new file that takes the place of ``path`` in one step when the block ends well, and leaves no trace if not.
+
+    Raises:
+        OutputError: it cannot be written, or another process has taken over the folder, which this one holds.
+    """
     temporary = path.with_name(path.name[:200] + ".tmp")  # names have 255 bytes at most
     try:
         with open(temporary, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        claim.check(path.parent)
         os.replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutputError
+from . import claim
 from .files import sync_folder
 from .journal import journal_of
 
@@ -121,8 +122,10 @@ class RunFolder:
         """Removes a run that came to nothing, and ``more`` files of it; the caller holds the folder.
 
         The configuration goes last but for the lock: as long as it is there, a process that was killed in between left what the
-        next one may remove.
+        next one may remove. Nothing is done where another process has taken the folder over.
         """
+        if claim.taken(self.path):
+            return
         shutil.rmtree(self.kernels, ignore_errors=True)
         records = self.history, self.fields, self.checkpoint
         unfinished = [p.with_name(p.name + ".tmp") for p in (self.config, *records)]
@@ -133,7 +136,7 @@ class RunFolder:
             *records[:2],
             self.log,
             self.config,
-            self.path / ".lock",
+            self.path / claim.LOCK,
         ):
             with suppress(OSError):
                 path.unlink()
@@ -142,20 +145,22 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Hold the folder against other writers. Raises OutputError if one holds it already.
 
-        The lock ends with the process, however it ends; the file `.lock` stays and means nothing by itself.
+        The lock ends with the process, however it ends; the file `.lock` stays, and says who held it last (`claim`).
         """
         try:
             descriptor = self._locked()
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+        claim.sign(self.path, descriptor)
         try:
             yield
         finally:
+            claim.forget(self.path)
             os.close(descriptor)
 
     def _locked(self) -> int:
         """A descriptor of the lock's file that holds the lock. Raises OutputError, OSError."""
-        name = self.path / ".lock"
+        name = self.path / claim.LOCK
         for last in (False,) * _TRIES + (True,):
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
             try:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..boxes import Boxes
 from ..errors import OutputError
+from . import claim
 from .files import replacing
 from .journal import READER_PATIENCE, Transaction, journal_of, recover
 from .layout import PART_AT, PART_OF, SPACE, TEXT, named_order, parts_of, put_attrs, put_characters, readable, text_of
@@ -29,12 +30,17 @@ _SMALL_RECORD = 256  # bytes; smaller records share chunks: a chunk's index entr
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of a record file: ``dims[0]`` is ``"time"``, the others name coordinates of the file, x, y, z last."""
+    """A variable of a record file: ``dims[0]`` is ``"time"``, the others name coordinates of the file, x, y, z last.
+
+    Attributes:
+        later: whether files of earlier versions may lack it; their runs go on without.
+    """
 
     name: str
     dims: tuple[str, ...]
     dtype: str
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    later: bool = False
 
 
 def _storage(shape: tuple[int, ...], itemsize: int, compression: int) -> dict[str, Any]:
@@ -276,6 +282,7 @@ class RecordFile:
 
     @contextmanager
     def _changing(self) -> Iterator[h5py.File]:
+        claim.check(self.path.parent)  # before anything of another process's is undone
         transaction = None
         try:
             recover(self.path)

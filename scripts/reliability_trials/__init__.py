@@ -12,8 +12,10 @@ from .common import KINDS, LONG, MEMBERS, SHORT, Found, bits, complain, operatio
 from .crowds import together
 from .disks import can_mount, full, reported, small_disk
 from .endurance import endures
+from .hosts import both, crowd, moved
 from .kills import at_moments, at_operation, real
 from .networks import cache_late, held_elsewhere, seen_late
+from .power import cut, ended, recorded, states
 from .signals import signalled, walled
 
 __all__ = [
@@ -25,21 +27,28 @@ __all__ = [
     "at_moments",
     "at_operation",
     "bits",
+    "both",
     "cache_late",
     "can_mount",
     "clocked",
     "complain",
+    "crowd",
+    "cut",
+    "ended",
     "endures",
     "full",
     "held_elsewhere",
+    "moved",
     "operations",
     "real",
+    "recorded",
     "reported",
     "said",
     "seen_late",
     "signalled",
     "small_disk",
     "state",
+    "states",
     "together",
     "walled",
     "whole",

@@ -99,6 +99,9 @@ class Relaxation:
     def energies(self, reduced: Mapping[str, float]) -> dict[str, float]:
         return {"square": reduced["square"]} if "square" in reduced else {}
 
+    def inexact(self, reduced: Mapping[str, float]) -> float:
+        return 0.0
+
 
 def exact(t: float, start: float = 2.0) -> float:
     """u' = -u + cos t from ``start``."""

@@ -91,14 +91,37 @@ def test_what_follows_a_mobility_goes_on_with_it() -> None:
 def test_a_later_end_is_told_where_steps_were_made_for_an_earlier_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """S covers what parameters and walls do until the end, so that results are not those of a longer run to the last bit."""
+    """S covers what parameters and walls do until the end, so that results are not those of a longer run to the last bit; so does
+    the mesh of times that steps follow a source or a mobility by."""
     keys = "grid.shape=[8]", "time.end=1", "output.picture=false", "device=cpu"
     caplog.set_level(logging.INFO, "phasefield")
-    for name, law, moves in (("moving", "1+0.3*sin(t)", True), ("still", "1", False)):
-        pf.run("model=cahn_hilliard", f"model.parameters.W={law}", *keys, f"output.dir={tmp_path}/{name}")
+    laws = (
+        ("moving", "model.parameters.W=1+0.3*sin(t)", True), ("still", "model.parameters.W=1", False),
+        ("fed", "model.fields.c.source=0.1*sin(t)", True), ("slow", "model.fields.c.mobility=2+sin(t)", True),
+    )  # fmt: skip
+    for name, law, moves in laws:
+        pf.run("model=cahn_hilliard", law, *keys, f"output.dir={tmp_path}/{name}")
         caplog.clear()
         pf.resume(tmp_path / name, "time.end=2")
         assert ("time.end was 1 when this run began" in caplog.text) == moves
+
+
+@pytest.mark.parametrize("stepping", ["time.adaptive=true", "time.adaptive=false"])
+def test_a_later_end_has_the_stabiliser_that_it_needs(stepping: str) -> None:
+    """W grows after the end that S was made for: fixed steps went on with the old S, adaptive ones for as many steps again."""
+    keys = (
+        "model=allen_cahn", "model.energy=W*(1-eta**2)**2/4", "+model.parameters.W=1+t", "grid.shape=[8]", stepping,
+        "time.dt=0.125", "initial.eta=0.9",
+    )  # fmt: skip
+    first = run(Simulation(specify(*keys, "time.end=1")), 1.0)
+    assert first.stabilizers == pytest.approx([4.0], rel=0.01)
+    arrays, numbers = first.state()
+    kept = {name: array.copy() for name, array in arrays.items()}
+    numbers = json.loads(json.dumps(numbers))
+    assert Simulation(specify(*keys, "time.end=1"), checkpoint=(dict(kept), numbers)).stabilizers == first.stabilizers
+    later = Simulation(specify(*keys, "time.end=9"), checkpoint=(kept, numbers))
+    assert later.stabilizers == pytest.approx([20.0], rel=0.01)
+    assert float(field_values(run(later, 9.0)).mean()) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_times_that_differ_by_round_off_are_one(tmp_path: Path) -> None:

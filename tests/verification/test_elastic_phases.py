@@ -140,6 +140,57 @@ def test_models_that_are_rebuilt_keep_their_grid(keys: tuple[str, ...]) -> None:
     assert sim.carry.step < 200
 
 
+# -- between solves ----------------------------------------------------------------------------------------------------
+
+#: Two particles.
+PARTICLES = "{kind: circles, centers: [[10,13],[23,21]], radii: [6,4], inside: 1, outside: 0.02, width: 4}"
+BRIDGED = ("model=cuboids", "model.elastic.stiffness=null", "model.parameters.misfit=0.02", f"initial.c={PARTICLES}")
+
+
+def bridged(every: int, *more: str, load: str = "stress: {xx: 0.01}") -> Simulation:
+    """Particles three times as stiff as the matrix."""
+    two = material("{E: 2.5, nu: 0.3}", "{E: 7.5, nu: 0.3}", more=f"every: {every}, load: {{{load}}}")
+    return Simulation(specify(*BRIDGED, "grid.shape=[32,32]", "grid.length=32", two, *more))
+
+
+def test_every_nth_step_is_solved_for_and_those_between_are_bridged() -> None:
+    """In as many steps as where every one is, nearly; the energy falls from step to step and comes out the same; where steps are
+    equal, what bridging gets wrong falls with their square.
+    """
+    each, other = bridged(1, "time.end=10"), bridged(2, "time.end=10")
+    solved, before, since = 0, other.carry.energy, 0.0
+    run(each, 10.0)
+    for s in steps(other, 10.0):
+        since = s.carry.notes["note_elastic_since"]
+        solved += since == 0
+        # What bridging missed is told, and by no more may the energy rise: here it doesn't.
+        assert s.carry.energy <= before + 1e-10 * abs(before)
+        before = s.carry.energy
+    assert solved <= 0.75 * other.carry.step <= 0.75 * 1.3 * each.carry.step
+    assert other.carry.energy == pytest.approx(each.carry.energy, rel=2e-5)
+    assert np.abs(field_values(other) - field_values(each)).max() < 1e-3
+
+    def off(dt: float) -> float:
+        keys = ("time.adaptive=false", "time.scheme=etdms3", f"time.dt={dt}", "time.end=1")
+        one, two = (bridged(n, *keys, "model.elastic.tolerance=1e-5") for n in (1, 4))
+        return float(np.abs(field_values(run(one, 1.0)) - field_values(run(two, 1.0))).max())
+
+    assert math.log2(off(1 / 16) / off(1 / 32)) > 1.7
+
+
+def test_a_bridged_run_goes_on_to_the_same_bits() -> None:
+    """From between two solves, with what the steps ahead are bridged by; another `every` starts warm arrays anew."""
+    sim = bridged(3, "time.end=3")
+    while not (sim.carry.t > 1 and sim.carry.notes["note_elastic_since"] == 1):
+        sim.advance(3.0)
+    arrays, numbers = sim.state()
+    again = Simulation(sim.spec, ({k: v.copy() for k, v in arrays.items()}, numbers))
+    assert np.array_equal(field_values(run(again, 3.0)), field_values(run(sim, 3.0)))
+    alone = bridged(1, "time.end=3").spec
+    fewer = Simulation(alone, ({k: v.copy() for k, v in arrays.items()}, numbers))
+    np.testing.assert_allclose(field_values(run(fewer, 3.0)), field_values(sim), atol=1e-3)
+
+
 CUBIC = ("{C11: 250, C12: 150, C44: 100}", "{C11: 275, C12: 165, C44: 110}")
 
 
@@ -280,6 +331,9 @@ _TWO_PHASES = "material: {phases: {a: {stiffness: {E: 1, nu: 0.3}}, b: {stiffnes
          "model.elastic.load.strain.xx", "give one of them"),
         (f"{{{_TWO_PHASES}, tolerance: 2}}", "model.elastic.tolerance", "between 0 and 1"),
         ("{stiffness: {E: 1, nu: 0.3}, tolerance: 0.1}", "model.elastic.tolerance", "one stiffness"),
+        ("{stiffness: {E: 1, nu: 0.3}, every: 2}", "model.elastic.every", "one stiffness"),
+        (f"{{{_TWO_PHASES}, every: 0}}", "model.elastic.every", "from 1 to 16"),
+        (f"{{{_TWO_PHASES}, every: 2, load: {{stress: {{xx: 't'}}}}}}", "model.elastic.every", "depends on time"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(elastic: str, key: str, words: str) -> None:

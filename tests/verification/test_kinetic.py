@@ -104,7 +104,7 @@ def test_resuming_gives_the_same_bits() -> None:
         (("mobility=1 + t*cos(4*theta)",), "depends on time by t"),
         (("mobility=1 + n_x/2", "kinetics=conserved"), "depends on the normal, and the field is conserved"),
         (("mobility=1 + n_x/2", "boundary"), "changes with a reflection across x, along which the grid has walls"),
-        (("noise=0.1", "mobility=1 + n_x/2"), "needs a constant mobility"),
+        (("noise=0.1", "mobility=1 + n_x/2"), "needs a mobility that is a number"),
         (("force=z",), "z"),
         (
             ("kappa=1 + n_y**4/50", "walls={left: {slope: 1}}", "boundary"),

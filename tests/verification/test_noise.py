@@ -204,7 +204,7 @@ def test_the_same_bits_with_other_threads_and_resumed() -> None:
         (["model.fields.phi.noise=-1"], r"model\.fields\.phi\.noise: is -1\.0; a finite number >= 0"),
         (["model.fields.phi.noise=1-t"], r"model\.fields\.phi\.noise: is -.* kT >= 0 is expected"),
         (["model.fields.phi.noise=phi"], r"model\.fields\.phi\.noise: "),
-        (["model.fields.phi.mobility=1-phi**2"], r"model\.fields\.phi\.noise: needs a constant mobility"),
+        (["model.fields.phi.mobility=1-phi**2"], r"model\.fields\.phi\.noise: needs a mobility that is a number"),
     ],
 )
 def test_what_noise_cannot_do(keys: list[str], message: str) -> None:

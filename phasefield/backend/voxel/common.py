@@ -23,7 +23,7 @@ from .slab import Slab
 T = TypeVar("T")
 
 #: Seconds that a rank which failed waits for the others to fail alike, and between looks.
-_PATIENCE, _NAP = 20.0, 1e-3
+_PATIENCE, _NAP = 10.0, 1e-3
 
 
 class Common:

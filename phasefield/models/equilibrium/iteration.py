@@ -38,9 +38,17 @@ class Iteration:
         self._body, self._tolerance = body, tolerance
 
     def steer(self, scalars: Mapping[str, float]) -> Steps:
-        """A solve; tells ``modes_elastic``, the energy of the body and its load per volume."""
+        """A solve at every step; tells what `solve` does."""
+        return (yield from self.solve(scalars, *extrapolation(scalars.get("w", 0.0), scalars.get("w_old", 0.0))))
+
+    def solve(self, scalars: Mapping[str, float], ahead: float, bend: float) -> Steps:
+        """A solve; tells ``modes_elastic``, the energy of the body and its load, and ``inexact_elastic``, by how much that is too
+        large at most for what the solve left of the error; per volume.
+
+        Args:
+            ahead, bend: factors of its start, see `extrapolation`.
+        """
         body, t = self._body, scalars.get("t", 0.0)
-        ahead, bend = extrapolation(scalars.get("w", 0.0), scalars.get("w_old", 0.0))
         found = yield "start", {"elastic_ahead": ahead, "elastic_bend": bend}
         change, (mean, stress) = found["change"], body.means(found)
         strain = body.relaxed(mean, stress, t)
@@ -55,7 +63,7 @@ class Iteration:
         soft, stiff = body.spectrum
         # What an iteration leaves of the error, squared: a bound, then what the last one left.
         left = ((stiff - soft) / (stiff + soft)) ** 2
-        beta, best, since, count, checked = 0.0, rho, 0, 0, True
+        beta, best, since, count, checked, unknown = 0.0, rho, 0, 0, True, 0.0
         while rho > wanted:
             found = yield ("turn" if count else "first"), {"elastic_beta": beta}
             turn, curvature = self._turn(found, mean)
@@ -65,7 +73,7 @@ class Iteration:
             strain = strain + alpha * turn
             if warm and left * rho <= wanted:
                 found = yield "finish", {"elastic_alpha": alpha, **self._shift(strain)}
-                energy, rho, checked = found["energy"] / found["cells"], 0.0, False
+                energy, rho, checked, unknown = found["energy"] / found["cells"], 0.0, False, left * rho
                 break
             found = yield "multiply", {"elastic_alpha": alpha, **self._shift(turn)}
             after = self._product(found)
@@ -82,8 +90,9 @@ class Iteration:
             yield "improve", {"elastic_alpha": 2 / (soft + stiff)}
         _, given = body.load(t)
         work = sum(given[a] * strain[a] for a in body.free)
-        # What is left of the error makes the energy too large by at least this.
-        return {"modes_elastic": float(energy - work - rho / (2 * stiff))}
+        # What is left of the error makes the energy too large by at least the first of these, by at most the second.
+        least, most = rho / (2 * stiff), (rho + unknown) / (2 * soft)
+        return {"modes_elastic": float(energy - work - least), "inexact_elastic": float(most - least)}
 
     def _turn(self, found: Sums, mean: Array) -> tuple[Array, float]:
         """The mean strain that follows a direction where the mean stress is given, and the direction's curvature with it."""

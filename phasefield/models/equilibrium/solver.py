@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sympy as sp
@@ -12,14 +13,17 @@ from ...backend import Apply, Forward, Inverse, Operation, Solve
 from ...codegen import Kernel, PerMode, Reduction, array_symbol
 from ...grid import Grid
 from ...mechanics import tensors
+from ..moduli import Moduli
 from ..terms.term import Waves
 from .body import Array, Body, Held, Loading, Part
+from .bridge import NEXT, Bridge
 from .iteration import Iteration
 from .modes import Tensors, divergence, gradient, preconditioned
 
-#: Arrays: displacement now and before, in modes; its residual, what the preconditioner makes of it, direction and what the
-#: preconditioner needs; what the energy changes by phi_p.
+#: Arrays: displacement of the last solves and of that at hand, in modes; its residual, what the preconditioner makes of it,
+#: direction and what the preconditioner needs; what the energy changes by phi_p.
 _U, _OLD, _OLDER = "elastic_u", "elastic_u_old", "elastic_u_old2"
+_NEW = _U + NEXT
 _R, _Z, _P, _Q = (f"elastic_{name}" for name in ("residual", "z", "direction", "q"))
 FORCE = "elastic_field"
 
@@ -56,6 +60,7 @@ class Equilibrium:
         matrix: C_0, Mandel (6, 6); in plane stress that of the sheet. parts: what it is made of. load, moved: see `Body`.
         dim: of the grid. thin: plane stress. tolerance: of the displacement, against what a step changes it by: energy norm.
         unknowns: the model's symbols. argument: makes kernel arguments.
+        every: steps from one solve to the next. mean: B of the mean stiffness, which bridges those between; None for 1.
     """
 
     def __init__(
@@ -69,10 +74,15 @@ class Equilibrium:
         tolerance: float,
         unknowns: Sequence[sp.Symbol],
         argument: Callable[[str], sp.Symbol],
+        every: int = 1,
+        mean: Moduli | None = None,
     ) -> None:
         self.body = Body(matrix, parts, load, moved, dim, thin)
         self._unknowns, self._argument = unknowns, argument
-        self._iteration = Iteration(self.body, tolerance)
+        # A solve sees what n steps change; and its error, seen every n-th step alone, looks like one of the steps.
+        self._iteration = Iteration(self.body, tolerance / every**2)
+        phis = [part.phi for part in parts]
+        self._bridge = Bridge(mean, every, unknowns, phis, FORCE) if mean is not None else None
         #: Strain of the displacement; that of a direction, and stresses.
         self._strain, self._work = Tensors(self.body, "elastic"), Tensors(self.body, "elastic_work")
 
@@ -83,12 +93,18 @@ class Equilibrium:
     @property
     def constants(self) -> dict[str, float]:
         """Kernel arguments."""
-        return self.body.constants
+        return {**self.body.constants, **(self._bridge.constants if self._bridge is not None else {})}
 
     @property
     def memory(self) -> dict[str, int]:
-        """Warm starts: displacements of the last three evaluations, in modes."""
-        return dict.fromkeys((_U, _OLD, _OLDER), len(self.body.along))
+        """Warm starts: displacements of the last three solves, in modes, and what leads over the steps between."""
+        bridge = self._bridge.memory if self._bridge is not None else {}
+        return {**dict.fromkeys((_U, _OLD, _OLDER), len(self.body.along)), **bridge}
+
+    @property
+    def alone(self) -> dict[str, int]:
+        """Arrays of a displacement that is solved for from nothing, beside the temporaries."""
+        return dict.fromkeys((_U, _OLD, _OLDER, _NEW), len(self.body.along))
 
     @property
     def temporaries(self) -> dict[str, int]:
@@ -98,8 +114,15 @@ class Equilibrium:
         return {**vectors, **self._strain.arrays, **self._work.arrays, FORCE: len(self.body.parts)}
 
     def operations(self, array: str, waves: Waves) -> list[Operation]:
-        """What fills `FORCE` in cells from the cells of the state in ``array``, and tells ``modes_elastic``, the energy."""
-        return [Solve(self._iteration.steer, self._made(array, waves), ("modes_elastic",))]
+        """What fills `FORCE` in cells from the cells of the state in ``array``, and tells ``modes_elastic``, the
+        energy, and ``inexact_elastic``, by how much at most it is too large for what the solve left; both per volume.
+        """
+        parts = self._made(array, waves)
+        bridge = self._bridge
+        if bridge is None:
+            return [Solve(self._iteration.steer, parts, ("modes_elastic", "inexact_elastic"))]
+        parts |= bridge.parts(array, waves, self._argument, self._names)
+        return [Solve(lambda s: bridge.steer(s, partial(self._iteration.solve, s)), parts, bridge.told)]
 
     def looking(self, array: str, waves: Waves) -> list[Operation]:
         """What fills the strain by that of the displacement in memory, and tells the means; changes nothing else."""
@@ -124,8 +147,8 @@ class Equilibrium:
         found[VON_MISES] = _von_mises([stress.get(a, sp.S.Zero) for a in range(6)])
         whole = {"state": len(self._unknowns), **self._strain.arrays, into: len(names)}
         kernel = Kernel("elastic_derived", "real", whole, {into: [found[name] for name in names]}, {}, self._names)
-        u = {_U: len(self.body.along)}
-        rest = Kernel("elastic_rest", "spectral", u, {_U: [sp.S.Zero] * len(self.body.along)})
+        u = dict.fromkeys((_U, _OLD, _OLDER), len(self.body.along))
+        rest = Kernel("elastic_rest", "spectral", u, {name: [sp.S.Zero] * len(self.body.along) for name in u})
         parts |= {"derived": [Apply(kernel, {"state": array})], "rest": [Apply(rest)]}
         if cold:
             return [Solve(self._iteration.derive_cold, parts)]
@@ -252,34 +275,35 @@ class Equilibrium:
             reductions = {key: Reduction("sum", e) for key, e in (sums or {}).items()}
             return Apply(Kernel(f"elastic_{name}", "spectral", arrays, outputs, reductions, self._names), flips=flips)
 
-        u, old, older, r, z, p = ([array_symbol(a, i) for i in range(count)] for a in (_U, _OLD, _OLDER, _R, _Z, _P))
+        names = (_U, _OLD, _OLDER, _NEW, _R, _Z, _P)
+        u, old, older, new, r, z, p = ([array_symbol(a, i) for i in range(count)] for a in names)
         ahead = [arg("elastic_ahead") * (a - b) for a, b in zip(u, old, strict=True)]
         bend = [arg("elastic_bend") * (b - c) for b, c in zip(old, older, strict=True)]
         start = modes(
             "start",
-            dict.fromkeys((_U, _OLD, _OLDER), count),
-            {_U: [a + d - e for a, d, e in zip(u, ahead, bend, strict=True)], _OLD: u, _OLDER: old},
+            dict.fromkeys((_U, _OLD, _OLDER, _NEW), count),
+            {_NEW: [a + d - e for a, d, e in zip(u, ahead, bend, strict=True)]},
             {"change": PerMode(waves.weight * waves.k2 * arg("elastic_r_scale")) * sum(d**2 for d in ahead)},
         )
         out = [waves.scale * e for e in divergence(body, work)]
         step, beta = arg("elastic_alpha"), arg("elastic_beta")
-        move = {_U: [a + step * b for a, b in zip(u, p, strict=True)]}
+        move = {_NEW: [a + step * b for a, b in zip(new, p, strict=True)]}
         advance = modes(
             "advance",
-            {**work.arrays, **dict.fromkeys((_U, _R, _P), count)},
+            {**work.arrays, **dict.fromkeys((_NEW, _R, _P), count)},
             {**move, _R: [a + step * e for a, e in zip(r, out, strict=True)]},
         )
-        pair, both = dict.fromkeys((_Z, _P), count), dict.fromkeys((_U, _P), count)
-        improved = {_U: [a + step * b for a, b in zip(u, z, strict=True)]}
+        pair, both = dict.fromkeys((_Z, _P), count), dict.fromkeys((_NEW, _P), count)
+        improved = {_NEW: [a + step * b for a, b in zip(new, z, strict=True)]}
         slopes = gradient(body, strain)
         renamed = dict(zip(strain.arrays, work.arrays, strict=True))
-        to_strain = [Apply(slopes, {"displacement": _U}), *strain.transforms(Inverse)]
+        to_strain = {name: [Apply(slopes, {"displacement": name}), *strain.transforms(Inverse)] for name in (_U, _NEW)}
         to_line = [Apply(slopes, {"displacement": _P, **renamed}), *work.transforms(Inverse), cells["lines"]]
         to_modes = work.transforms(Forward)
         green = preconditioned(body, waves, arg, modes, (_R, _Z, _Q))
         return {
-            "start": [start, *to_strain, cells["means"]],
-            "strain": to_strain,
+            "start": [start, *to_strain[_NEW], cells["means"]],
+            "strain": to_strain[_U],
             "means": [cells["means"]],
             "residual": [
                 cells["stress"],
@@ -292,5 +316,5 @@ class Equilibrium:
             "multiply": [cells["multiply"], *to_modes, advance, *green],
             "finish": [cells["finish"], modes("move", both, move)],
             "force": [cells["force"]],
-            "improve": [modes("improve", dict.fromkeys((_U, _Z), count), improved)],
+            "improve": [modes("improve", dict.fromkeys((_NEW, _Z), count), improved)],
         }

@@ -48,7 +48,7 @@ class Elastic(Term):
             None,
             "elasticity of fields with an eigenstrain: {stiffness: {E: , nu: } | {C11: , C12: , C44: } | 6 x 6, load: {strain: , "
             "stress: }, plane: strain|stress}, or material: NAME with unit: '1 GPa', phases: [MATRIX, WHERE FIELDS ARE 1], "
-            "tolerance: 0.01; means of a load may be expressions in t",
+            "tolerance: 0.01, every: 1; means of a load may be expressions in t",
             value="tree",
         )
 
@@ -127,7 +127,7 @@ class Elastic(Term):
 
     @property
     def deriving(self) -> Mapping[str, int]:  # type: ignore[override]
-        return {} if self._differ else {**self._whole.memory, **self._whole.temporaries}
+        return {} if self._differ else {**self._whole.alone, **self._whole.temporaries}
 
     def derive(self, names: Sequence[str], array: str, into: str, waves: Waves) -> list[Operation]:
         return self._whole.derived(names, array, into, waves, cold=not self._differ)

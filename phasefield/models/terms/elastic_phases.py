@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..elasticity import NAMES, Elasticity
-from .elastic_members import Member, mandel
+from ..moduli import Moduli
+from .elastic_members import Member, coherent, mandel
 from .term import Waves
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ def equilibrium(model: EnergyModel, members: list[Member], given: Elasticity) ->
         number = names.index(model.components[member.number][0].name) if len(phases) > 1 else 0
         strain = np.array(member.strain) * tensors.FACTOR
         parts.append(Part(member.part(model), strain, of_sheet(phases[number][1])))
+    mean = None
+    if given.every > 1:
+        stiffness = np.mean([given.stiffness, *(rows for _, rows in given.phases)], axis=0)
+        mean = Moduli(
+            coherent(members, stiffness, given.load_moved, given.thin), given.axes, model.argument, "elastic_b"
+        )
     body = Equilibrium(
         of_sheet(given.stiffness),
         parts,
@@ -44,6 +51,8 @@ def equilibrium(model: EnergyModel, members: list[Member], given: Elasticity) ->
         given.tolerance,
         model.unknowns,
         model.argument,
+        given.every,
+        mean,
     )
     if model.grid is not None:
         body.between(model.grid)
@@ -99,7 +108,12 @@ class Phases:
         if p is None:
             return 0.0
         now = self._given.load_at(0.0, self.model.parameters)
-        return self.solved.body.slope(p, [member.linear for member in self._members], *mandel(now))
+        bound = self.solved.body.slope(p, [member.linear for member in self._members], *mandel(now))
+        if self._given.every == 1:
+            return bound
+        # Between solves what differs from the mean stiffness is extrapolated, which takes more.
+        soft, stiff = self.solved.body.spectrum
+        return bound * (1 + (stiff - soft) / (stiff + soft))
 
     def look(self, array: str, waves: Waves) -> list[Operation]:
         return self.solved.looking(array, waves)

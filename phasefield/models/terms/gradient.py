@@ -25,6 +25,7 @@ class Gradient(Term):
     """
 
     name, title = "gradient", "gradient part"
+    followed = ("kappa",)
 
     @dataclass
     class FieldKeys:

@@ -49,8 +49,8 @@ class Noise(Term):
             if _given(f) and f.law is not None and f.law.partial:
                 raise ConfigError(
                     f"model.fields.{f.name}.noise",
-                    f"needs a constant mobility, and model.fields.{f.name}.mobility is {f.law.text}",
-                    "noise that depends on the fields (multiplicative), or that fields share, is not implemented: give a number",
+                    f"needs a mobility that is a number, and model.fields.{f.name}.mobility is {f.law.text}, which {_why(f)}",
+                    f"give a number for the mobility, or set model.fields.{f.name}.noise=0",
                 )
 
     def scalars(self, t: float) -> Mapping[str, float]:
@@ -70,3 +70,13 @@ class Noise(Term):
 
 def _given(f: OrderParameter) -> bool:
     return f.values["noise"] != 0
+
+
+def _why(f: OrderParameter) -> str:
+    """What keeps noise from a mobility."""
+    assert f.law is not None
+    if f.law.cross:
+        return "couples it to other fields: noise that fields share is not implemented"
+    if all({s.name for s in m.free_symbols} <= {"t"} for m in f.law.entries):
+        return "depends on time: noise needs one that does not, while it may do so itself"
+    return "depends on the state: noise of a strength that does so (multiplicative) is not implemented"

@@ -54,9 +54,11 @@ class Term:
         name: of the term, an identifier; its energy is ``free_energy_NAME`` in history.nc.
         FieldKeys, ModelKeys: dataclasses of its keys under ``model.fields.F`` and under ``model``. In their fields' metadata
             ``expression`` marks text that is an expression of the model.
+        followed: those of a field whose numbers the model gives as they are at the time at hand; others that depend on it are
+            the term's own concern (``scalars``).
         title: the energy's name in words. energetic: whether it has one. signed: whether its symbol may be negative.
-        temporaries: arrays that `prepare` uses, name -> components. memory: arrays that it finds as the last accepted evaluation
-            left them, for warm starts, and changes in place. Names should begin with that of the term.
+        temporaries: arrays that `prepare` uses, name -> components. memory: rings for warm starts that it
+            fills, see `phasefield.integrators.memory`. Names should begin with that of the term.
         driven: whether it does work from outside, so that the free energy may rise. rates: expressions in t that steps follow.
         reduced: sums that kernels of `prepare` reduce, of ``cells_NAME`` and ``modes_NAME``.
         constants: kernel arguments of its own that never change, name -> value; `EnergyModel.argument` is their symbol.
@@ -70,6 +72,7 @@ class Term:
     title: ClassVar[str] = ""
     FieldKeys: ClassVar[type | None] = None
     ModelKeys: ClassVar[type | None] = None
+    followed: ClassVar[Sequence[str]] = ()
 
     energetic: ClassVar[bool] = True
     signed: ClassVar[bool] = False
