@@ -1,6 +1,6 @@
 """Arrays, programs of transforms and kernels, and reductions on the CPU or a GPU.
 
-This package is the only place that knows which device runs; nothing else imports cupy, pyfftw or numba.
+This package is the only place that knows which device runs; nothing else imports cupy, pyfftw, llvmlite or numba.
 """
 
 from .cache import cache_folder

@@ -1,9 +1,9 @@
-"""The CPU: FFTW plans and numba-compiled loops over tiles that stay in cache, on threads of our own.
+"""The CPU: FFTW plans and compiled loops over tiles that stay in cache, on threads of our own.
 
 A transform over several axes is two passes over memory: one over the rows of each outermost index, one over the columns along
 the outermost axis. A program puts what works on the same rows into one pass: rows go to cells, through the pointwise kernel
 and back while they are in cache, so a step needs fewer passes than the two transforms it contains need by themselves.
-FFTW's and numba's own threads are not used: waking them costs more than a pass over a small grid, and numba's spin on the cores
+FFTW's own threads and OpenMP's are not used: waking them costs more than a pass over a small grid, and OpenMP's spin on the cores
 FFTW wants.
 """
 
@@ -33,7 +33,7 @@ _PAGE, _SKEW = 1024, 48
 
 
 class CpuBackend:
-    """NumPy arrays, FFTW transforms, numba kernels.
+    """NumPy arrays, FFTW transforms, compiled kernels.
 
     Args:
         precision: ``double`` or ``single``.

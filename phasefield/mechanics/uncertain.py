@@ -87,6 +87,9 @@ def _from_brackets(match: re.Match[str], text: str, unit: str, key: str) -> tupl
     if not re.fullmatch(r"\d+(\.\d*)?", inside):
         problem = f"is {text!r}; digits are expected in the brackets, without a sign"
         raise ConfigError(key, problem, "70(2) GPa is 70 GPa with a standard uncertainty of 2 GPa")
+    if written[:1] == "%" and written != "%":
+        problem = f"is {text!r}: a per cent with a unit, a share of something that is not said"
+        raise ConfigError(key, problem, "give it in the unit alone, as in 70(2) GPa")
     power = f"e{exponent}" if exponent else ""
     last = 0 if "." in inside else -len(decimals or only or "")
     value, united = quantity(f"{number}{power} {written}", unit, key)

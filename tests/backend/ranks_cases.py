@@ -43,9 +43,9 @@ CASES: dict[str, tuple[str, ...]] = {
     "phases": (
         "model=cahn_hilliard",
         "grid.shape=[24,20]",
-        "model.elastic={material: ni_ni3al, unit: 1 GPa}",
+        "model.elastic={material: ni_ni3al, unit: 1 GPa, every: 2}",
         "model.fields.c.eigenstrain=0.01",
-        "time.max_steps=5",
+        "time.max_steps=12",
     ),
     "normal": ("model=crystal_shape", "grid.shape=[32,32]", "time.max_steps=10"),
     "noise": ("experiment=thermal_noise", "grid.shape=[32,32]", "time.max_steps=10"),
