@@ -67,7 +67,11 @@ FAST = "reassoc nsz arcp contract"
 _COMPARISONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
 _BITS = {"&": "and", "|": "or", "^": "xor"}
 #: Functions of one number that LLVM knows, and those that it leaves to C.
-_INTRINSIC, _FROM_C = ("exp", "log", "sin", "cos", "sqrt"), ("tanh",)
+_INTRINSIC = ("exp", "log", "sin", "cos", "sqrt")
+_FROM_C = (
+    "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "tgamma", "lgamma", "expm1",
+    "log1p", "exp2", "log2", "log10", "cbrt",
+)  # fmt: skip
 FUNCTIONS = (*_INTRINSIC, *_FROM_C)
 
 

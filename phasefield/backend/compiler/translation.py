@@ -12,8 +12,8 @@ What there is:
   ``size``, ``len``, ``reshape``, elements, parts with fewer indices, and ``a[:] = b`` for a number or an array as large.
 - Assignments, also to several names; ``for`` over a ``range`` that ascends or over a tuple, ``while``, ``continue``, ``if``.
 - Arithmetic as in Python, with NumPy's types and no tests for zero or for indices that are negative or beyond the end;
-  ``abs``, ``min``, ``max``, ``exp``, ``log``, ``sin``, ``cos``, ``tanh``, ``sqrt``, ``bits_of`` a float as an integer and the
-  ``number_of`` such bits.
+  ``abs``, ``min``, ``max``, ``sqrt``, ``exp`` and others of C's functions of one number, ``bits_of`` a float as an integer and
+  the ``number_of`` such bits.
 - A name has one type. What is assigned inside of a loop or a branch alone cannot be used after it.
 """
 
