@@ -53,8 +53,8 @@ class Spread(Term):
         filtered = Kernel(
             "spread_modes",
             "spectral",
-            {"spread_square": 1, "spread_kernel": 1, "spread_last": 1},
-            {"spread_square": [waves.scale * kernel * square], "spread_last": [waves.scale * square]},
+            {"spread_square": 1, "spread_kernel": 1, "spread_last_next": 1},
+            {"spread_square": [waves.scale * kernel * square], "spread_last_next": [waves.scale * square]},
             {"modes_spread": Reduction("sum", waves.weight * kernel * (waves.scale * square) ** 2 / 2)},
             ["scale", "spread_amplitude"],
         )
