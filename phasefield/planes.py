@@ -22,6 +22,16 @@ Array = NDArray[Any]
 _FEW, _BINS = 1 << 16, 1 << 12
 
 
+class NotShared(PhasefieldError):
+    """Why an image cannot be shared."""
+
+
+def most_shares(shape: Sequence[int]) -> int:
+    """How many processes can each have planes of an image, and a share of the waves along its next axis."""
+    next_, *last = [n for n in shape[1:] if n > 1] or [0]
+    return min(shape[0], next_ if last else next_ // 2 + 1 if next_ else 0)
+
+
 class Group(Protocol):
     """Processes that do the same.
 
@@ -58,11 +68,18 @@ class Planes:
     Attributes:
         group: the processes. whole: planes of the image. margin: planes beyond either end, those of its neighbours in the
             periodic image, that arrays said to be wide hold besides.
+
+    Raises:
+        NotShared: fewer planes than processes.
     """
 
     group: Group = field(default_factory=_Alone)
     whole: int = 0
     margin: int = 0
+
+    def __post_init__(self) -> None:
+        if 0 < self.whole < self.group.size:
+            raise NotShared(f"{self.whole} planes are too few for {self.group.size} ranks")
 
     @property
     def shared(self) -> bool:
@@ -86,9 +103,8 @@ class Planes:
         return replace(self, whole=whole, margin=0)
 
     def suits(self, shape: Sequence[int]) -> bool:
-        """Whether each process can have planes of an image, and a share of the waves along its next axis."""
-        next_, *last = [n for n in shape[1:] if n > 1] or [0]
-        return self.group.size <= min(shape[0], next_ if last else next_ // 2 + 1 if next_ else 0)
+        """Whether there are no more processes than `most_shares`."""
+        return self.group.size <= most_shares(shape)
 
     # -- numbers ---------------------------------------------------------------------------------------------------
 

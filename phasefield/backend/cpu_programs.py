@@ -17,8 +17,9 @@ from .layout import Layout
 from .operations import Apply, Host, Operation, Solve, Transform, kernels_of, names_of, transforms_of
 from .workers import Job, Workers, address, native
 
-#: Bindings of a program to arrays that are kept; steps rotate through two or three.
-_BINDINGS = 8
+#: Bindings of a program to arrays that are kept: steps rotate through two or three,
+#: with rings of warm starts through twelve and more.
+_BINDINGS = 24
 
 
 @dataclass(frozen=True)

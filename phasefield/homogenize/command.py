@@ -23,7 +23,7 @@ from ..images.formats import Asked, is_netcdf
 from ..mechanics.materials import system_of
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.tensors import Array
-from ..planes import Group, Planes
+from ..planes import Group, NotShared, Planes
 from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
 from .inputs import rests_on
@@ -31,7 +31,7 @@ from .problem import Problem
 from .reading import Image, Snapshots, is_run, read_file
 from .records import Record, measure
 from .settings import SOLVING, Request, parse
-from .shares import NotShared, fit, on_this_rank, refuse
+from .shares import fit, on_this_rank, refuse
 from .table import table, wrapped
 
 log = logging.getLogger("phasefield")

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..backend.selection import threads_of_rank
-from ..errors import PhasefieldError
 from ..images import Image
 from ..mechanics.phases import MaterialSystem
+from ..planes import NotShared
 from .sensitivity import constants_of
 from .settings import Request
-
-
-class NotShared(PhasefieldError):
-    """Why the image cannot be shared."""
 
 
 def refuse(request: Request, system: MaterialSystem, more: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -97,7 +98,7 @@ class Slot:
         return Array(self.type, name, self.shape)
 
 
-class Expressions:
+class Expressions(ABC):
     """The translation of expressions within a function.
 
     Attributes:
@@ -111,9 +112,9 @@ class Expressions:
         self.memory: list[str] = outer.memory if outer else []
         self.around: list[str] = outer.around[:] if outer else []
 
+    @abstractmethod
     def function(self, function: ast.FunctionDef) -> Value | None:
         """Translates a function whose arguments are among the names; what it returns."""
-        raise NotImplementedError
 
     def value(self, node: ast.expr) -> Value:
         handle: Callable[[Any], Value] | None = getattr(self, f"_of_{type(node).__name__}", None)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DeviceError
-from ...planes import Planes
+from ...planes import Planes, most_shares
 from ..ranks import leading, world
 from ..selection import gpu_wanted, threads_of_rank
 from .protocol import VoxelOperators
@@ -59,7 +59,7 @@ def voxel_operators(
     if leading():
         if device == "gpu":
             raise DeviceError("device=gpu: several processes compute on CPUs\n  start one process for a GPU")
-        if boundary == "periodic" and world().size <= min(shape[0], shape[1] if shape[1] > 1 else shape[2] // 2 + 1):
+        if boundary == "periodic" and world().size <= most_shares(shape):
             from .ranks import RanksVoxelOperators
 
             return RanksVoxelOperators(*shared, threads or threads_of_rank())

@@ -1,4 +1,4 @@
-"""The mathematics of one voxel, written once as straight-line statements and printed for numba and for CUDA.
+"""The mathematics of one voxel, written once as straight-line statements and printed for the CPU's loops and for CUDA.
 
 The nodal values of a voxel are combined into the modes 1, x, y, z, xy, xz, yz, xyz (a Hadamard transform), in which the strain is
 a sum of seven polynomials orthogonal over the voxel, with weights 1, 1/3 and 1/9: the constant, x, y, z (from the modes xy, xz,
@@ -211,7 +211,7 @@ def green_mode(components: int) -> list[Statement]:
 GREEN_TINY = {1: "1e-30", 3: "1e-24"}
 
 
-# -- printed for numba -------------------------------------------------------------------------------------------------
+# -- printed for the CPU -----------------------------------------------------------------------------------------------
 
 
 def _rows(component: int, row: int) -> dict[str, str]:

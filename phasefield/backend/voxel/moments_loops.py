@@ -1,4 +1,4 @@
-"""The loop of `moments`, compiled by numba like those of ``loops.py``, with the constants ``COMPONENTS`` and ``REAL``.
+"""The loop of `moments`, compiled by numba, unlike those of ``loops.py``, with the constants ``COMPONENTS`` and ``REAL``.
 
 Contexts begin as those there. Before it come ``moments_strains.py`` and ``moments_gather.py``; what `moments_text` prints stands
 at the mark.
