@@ -128,10 +128,46 @@ class Nucleator:
         self.done, self.placed = int(state["done"]), int(state["placed"])
 
 
-def nucleators(model: EnergyModel, grid: Grid, seed: int) -> list[Nucleator]:
-    """One for every field in which nuclei appear."""
-    fields = [f for f in model.order_parameters if f.values.get("nucleation") is not None]
-    return [Nucleator(model, f, grid, seed) for f in fields]
+class Nuclei:
+    """The nuclei of every field of a model in which they appear."""
+
+    def __init__(self, model: EnergyModel, grid: Grid, seed: int) -> None:
+        fields = [f for f in model.order_parameters if f.values.get("nucleation") is not None]
+        self._nucleators = [Nucleator(model, f, grid, seed) for f in fields]
+
+    def __bool__(self) -> bool:
+        return bool(self._nucleators)
+
+    @property
+    def next_time(self) -> float:
+        """The next moment of any of them."""
+        return min((nucleator.next_time for nucleator in self._nucleators), default=math.inf)
+
+    def due(self, reached: float) -> bool:
+        return any(nucleator.due(reached) for nucleator in self._nucleators)
+
+    def place(self, cells: np.ndarray, t: float, reached: float) -> list[slice]:
+        """Places the nuclei that are due into the cells of the state, shape ``(components, *grid.shape)``.
+
+        Returns:
+            The components of every field that has got some.
+        """
+        due = [nucleator for nucleator in self._nucleators if nucleator.due(reached)]
+        return [nucleator.part for nucleator in due if nucleator(cells, t, reached)]
+
+    @property
+    def placed(self) -> dict[str, int]:
+        """How many have appeared so far, by field."""
+        return {nucleator.field.name: nucleator.placed for nucleator in self._nucleators}
+
+    def state(self) -> dict[str, dict[str, int]]:
+        """What a checkpoint keeps."""
+        return {nucleator.field.name: nucleator.state() for nucleator in self._nucleators}
+
+    def restore(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        """Goes on as the run that made a checkpoint."""
+        for nucleator in self._nucleators:
+            nucleator.restore(state[nucleator.field.name])
 
 
 def counted(model: EnergyModel, grid: Grid) -> Observable:

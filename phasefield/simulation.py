@@ -10,50 +10,38 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .backend import Apply, Backend, Layout, Rehearsal, cells_of, put_cells, select
+from .backend import Backend, Layout, Rehearsal, cells_of, put_cells, select
 from .derived import Derived
 from .errors import Diverged
+from .following import Mobilities, Stability, with_walls
 from .footprint import Footprint, check_memory
 from .grid import Grid
 from .initial import Sample, slabs
 from .integrators import SCHEMES, AdaptiveSteps, Carry, FixedSteps, Integrator, NoWay
 from .models import (
-    Curvature,
     Defined,
     SpectralSplit,
-    Stabilizer,
     below,
     bounds,
-    coming,
     continued,
     energy_terms,
-    followed,
     negative,
-    range_kernel,
     referenced,
     references,
 )
 from .models.moving import References
-from .models.parameters import telling
 from .models.resolution import Resolution, resolution
-from .models.spectrum import Spectrum
 from .models.timescales import timed
 from .models.waves import WAVES
-from .nucleation import counted, nucleators
+from .nucleation import Nuclei, counted
 from .observables import Factory, Observer, continuation, of_term
 from .pace import adaptive_steps
 from .problem import build_model, check_identity, check_terms, identity, initial_cells, initial_of
 from .schedule import Beat
 from .specs import RunSpec
 
-#: Steps between two looks at the state for its stabiliser while it is larger than the run will need; else they double.
-_LOOK = 8
-#: Steps as long as the last one over which a mobility that depends on time is looked at ahead.
-_SOON = 64
 #: What is wanted of S over what there is, from which on fixed steps start anew with it: where a run goes on to a later end.
 _COVERED = 1.001
-#: Times at which the values on walls are looked at.
-_TIMES = 17
 
 __all__ = ["Checkpoint", "Footprint", "Simulation", "build_model", "footprint", "initial_cells"]
 
@@ -121,7 +109,7 @@ class Simulation:
             check_memory(self.grid, len(self.model.components), self.backend, loaded, measure)
         if checkpoint is None:
             initial, sample = self._initial()
-            cells = self._with_walls(sample.array())
+            cells = with_walls(self.model, sample.array(), spec.time.end)
             self._few: np.ndarray | None = sample.few()
             least = max(spec.model.log_bound, math.sqrt(np.finfo(self.backend.dtype).eps))
             self._bounds = bounds(self.model, cells, least)
@@ -130,18 +118,15 @@ class Simulation:
             self._bounds = checkpoint[1].get("bounds", {})
         self.model = continued(self.model, self._bounds)
         self.continuation = below(self.model, self._bounds)
-        self._patterned = not Spectrum(self.model).plain
+        self._stability = Stability(self.model, self.grid, self.scheme.margin, spec.time.end, bool(self.continuation))
         if checkpoint is None:
-            curvature = self._curvature(cells, 0.0)
-            self.stabilizers, self._passing = curvature.visited, curvature.passing
-            self.model = referenced(
-                self.model, references(self.model, curvature.states, spec.time.end, spec.time.adaptive)
-            )
+            visited = self._stability.start(self.model, cells).states
+            self.model = referenced(self.model, references(self.model, visited, spec.time.end, spec.time.adaptive))
             self._scale, self._samples = self.grid.volume * energy_terms(self.model, cells), _spread(cells)
             del sample, cells
         else:
             check_identity(self.identity, checkpoint[1])
-            self.stabilizers, self._passing = list(checkpoint[1]["stabilizers"]), checkpoint[1].get("passing", False)
+            self._stability.restore(checkpoint[1]["stabilizers"], checkpoint[1].get("passing", False))
             self.model = referenced(self.model, checkpoint[1].get("mobilities", []))
             stepping = checkpoint[1]["stepping"] or {"energy_scale": 0.0, "samples": []}
             self._scale, self._samples = stepping["energy_scale"], np.array(stepping["samples"])
@@ -156,8 +141,8 @@ class Simulation:
             if term.variables:
                 names.append(term.name)
                 more[term.name] = partial(of_term, term=term)
-        self._nucleating = nucleators(self.model, self.grid, spec.seed)
-        if self._nucleating:
+        self._nuclei = Nuclei(self.model, self.grid, spec.seed)
+        if self._nuclei:
             names.append("nuclei")
             more["nuclei"] = counted
         self.observer = Observer(names, self.model, self.layout, self.backend, more)
@@ -166,8 +151,9 @@ class Simulation:
         self.derived = Derived(spec.output.fields, self.model, self.layout, self.backend, self.integrator)
         self._to_modes = self.backend.program(self.layout, self.split.modes("u"))
         self._to_cells = self.backend.program(self.layout, self.split.cells("u"))
-        ranges = [Apply(range_kernel(self.model, list(self.split.scalars(0.0))))] if self.model.drifts else []
-        self._mobilities = self.backend.program(self.layout, ranges) if ranges else None
+        self._mobilities = Mobilities(
+            self.model, self.layout, self.backend, list(self.split.scalars(0.0)), self._samples
+        )
         self.carry = self._start(initial) if checkpoint is None else self._restore(*checkpoint)
         self.steps: AdaptiveSteps | FixedSteps
         if adaptive:
@@ -237,8 +223,7 @@ class Simulation:
         # Checkpoints of earlier versions know one part alone; the others are found with N.
         energies = number.get("energies") or {"gradient": number["gradient"]}
         buffers = {name: load(name) for name in list(arrays)}
-        for nucleator in self._nucleating:
-            nucleator.restore(meta["nucleation"][nucleator.field.name])
+        self._nuclei.restore(meta["nucleation"])
         notes = number.get("notes") or {}  # checkpoints of earlier versions have none
         carry = self.integrator.resume(buffers, number["t"], number["step"], number["sizes"], energies, notes)
         if [list(times) for times in self.held.times] != meta.get("references", [[] for _ in self.held.times]):
@@ -277,30 +262,29 @@ class Simulation:
             ValueError: the target is not ahead of the state, for adaptive steps.
         """
         try:
-            self.steps.advance(self.carry, min([target, *(nucleator.next_time for nucleator in self._nucleating)]))
+            self.steps.advance(self.carry, min(target, self._nuclei.next_time))
         except NoWay as error:
             self._diverged(error.reason, error.hint)
         if self.beat is not None and self.carry.step % self.backend.readback_every == 0:
             self.check()
         step = self.carry.step
-        if self._mobilities is not None and step % _LOOK == 0:
+        if self._mobilities.due(step):
             self._watch_mobilities()
-        # Sources lead anywhere, patterns of a nonlocal energy overshoot the wells of f, parameters leave behind what S was for,
-        # and near a logarithm's end a little further is a much larger curvature. Fixed steps keep their order, which a new
-        # start at low order would spoil.
-        doubts = bool(self.continuation), not self.model.gradient_flow, self._patterned, bool(self.model.courses)
-        uncertain = self.spec.time.adaptive and any(doubts)
-        if step % _LOOK == 0 and (self._passing or (uncertain and step & (step - 1) == 0)):
+        if self._stability.due(step, self.spec.time.adaptive):
             self._stabilize()
-        if any(nucleator.due(self.reached) for nucleator in self._nucleating):
+        if self._nuclei.due(self.reached):
             self._nucleate()
+
+    def _anew(self) -> None:
+        """The past belongs to another state or splitting: the scheme starts at low order, and with a short step."""
+        self.integrator.restart(self.carry, self.carry.t)
+        self.steps.shorten()
 
     def _nucleate(self) -> None:
         """Places the nuclei that are due; only fields that have got some change."""
         carry, scratch = self.carry, self._cells(self.carry)
-        cells, reached = cells_of(self.layout, np.asarray(self.backend.lend(scratch))), self.reached
-        due = [nucleator for nucleator in self._nucleating if nucleator.due(reached)]
-        changed = [nucleator.part for nucleator in due if nucleator(cells, carry.t, reached)]
+        cells = cells_of(self.layout, np.asarray(self.backend.lend(scratch)))
+        changed = self._nuclei.place(cells, carry.t, self.reached)
         if not changed:
             return
         cells /= self.grid.norm
@@ -309,74 +293,45 @@ class Simulation:
         self._to_modes({"u": scratch}, self.split.scalars(carry.t))
         for part in changed:
             self.backend.copy(scratch[part], carry.u[part])
-        # The past belongs to another state, and the phase that has come may ask for another S.
         carry.energies = dict.fromkeys(carry.energies, math.nan)
         self.integrator.restart(carry, carry.t)
         self._complete_energies()
         self.steps.shorten()
-        self._stabilize()
-
-    def _with_walls(self, cells: np.ndarray) -> np.ndarray:
-        """A sample of cells with the values that walls bring in, which S and the energy's domain have to cover, too."""
-        if self.model.lifting is None:
-            return cells
-        held = self.model.lifting.states(np.linspace(0.0, self.spec.time.end, _TIMES).tolist())
-        return np.concatenate([cells, held], axis=1)
-
-    def _curvature(self, cells: np.ndarray, t: float) -> Curvature:
-        """What S has to cover from time ``t`` to the end, with the parameters on their way."""
-        courses = list(self.model.courses.values())
-        times = telling(courses, t, max(t, self.spec.time.end)) if courses else [t]
-        forced = np.linspace(t, max(t, self.spec.time.end), _TIMES).tolist()
-        made = (Stabilizer(self.model.at(when), self.scheme.margin, self.grid, forced) for when in times)
-        found = [stabilizer(cells) for stabilizer in made]
-        visited, rest = (
-            [max(s) for s in zip(*part, strict=True)]
-            for part in zip(*((c.visited, c.rest) for c in found), strict=True)
-        )
-        return Curvature(visited, rest, np.concatenate([c.states for c in found], axis=1))
+        self._stabilize()  # the phase that has come may ask for another S
 
     def _stabilize(self, least: float = 0.5, most: float = 1.2) -> None:
-        """Lets S follow the state: often while it still pays for a curvature that passes, else now and then.
-
-        Args:
-            least, most: what is wanted over what there is, between which S stays.
-        """
+        """Lets S follow the state; see `Stability.follow`."""
         cells = cells_of(self.layout, self.backend.to_host(self._cells(self.carry)))
-        found = self._curvature(self._with_walls(cells.reshape(len(cells), -1)), self.carry.t)
-        self._passing = found.passing
-        pairs = list(zip(found.visited, self.stabilizers, strict=True))
-        if all(least * old <= new <= most * old for new, old in pairs):
-            return
-        self.stabilizers = found.visited
-        self.split.stabilize(self.stabilizers)
-        # N of earlier steps belongs to another splitting: the scheme starts anew, at low order and with a short step.
-        self.integrator.restart(self.carry, self.carry.t)
-        self.steps.shorten()
+        if self._stability.follow(self.model, cells, self.carry.t, least, most):
+            self.split.stabilize(self.stabilizers)
+            self._anew()
 
     def _watch_mobilities(self) -> None:
         """Ends a run with a mobility that has become negative; lets L follow one that has left what L was made for."""
         carry = self.carry
-        found = self._mobilities({"work": self._cells(carry)}, self.split.scalars(carry.t))  # type: ignore[misc]
+        found = self._mobilities.look(self._cells(carry), self.split.scalars(carry.t))
 
         def cells() -> np.ndarray:
             return cells_of(self.layout, self.backend.to_host(self._cells(carry)))
 
         if (seen := negative(self.model, found, cells, carry.t)) is not None:
             raise Diverged(carry.step, carry.t, *seen)
-        soon = carry.t + carry.dt_old * np.linspace(0, _SOON, 2 * _TIMES)
-        rises = coming(self.model, self._samples, soon) if self.spec.time.adaptive else {}
-        if (larger := followed(self.model, found, rises)) is not None:
+        larger = self._mobilities.larger(self.model, found, carry.t, carry.dt_old, self.spec.time.adaptive)
+        if larger is not None:
             self.model = referenced(self.model, larger)
             self.split.stabilize(self.stabilizers, self.model)
             self.steps.use([f.mobility for f, _ in self.model.components])
-            self.integrator.restart(carry, carry.t)
-            self.steps.shorten()
+            self._anew()
+
+    @property
+    def stabilizers(self) -> list[float]:
+        """S of every component."""
+        return self._stability.stabilizers
 
     @property
     def nuclei(self) -> dict[str, int]:
         """How many nuclei have appeared so far, of every field in which they do."""
-        return {nucleator.field.name: nucleator.placed for nucleator in self._nucleating}
+        return self._nuclei.placed
 
     @property
     def beat(self) -> Beat | None:
@@ -455,9 +410,9 @@ class Simulation:
             "until": self._until,
             "references": [list(times) for times in self.held.times],
             "mobilities": [None if f.law is None else f.law.references for f in self.model.order_parameters],
-            "passing": self._passing,
+            "passing": self._stability.passing,
             "bounds": self._bounds,
             "stepping": stepping,
             "beat": None if self.beat is None else self.beat.state(),
-            "nucleation": {nucleator.field.name: nucleator.state() for nucleator in self._nucleating},
+            "nucleation": self._nuclei.state(),
         }

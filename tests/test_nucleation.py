@@ -14,7 +14,7 @@ import pytest
 import phasefield as pf
 from phasefield.api import spec_of
 from phasefield.errors import ConfigError
-from phasefield.nucleation import Nucleator, nucleators
+from phasefield.nucleation import Nucleator
 from phasefield.simulation import Simulation, build_model
 from phasefield.verify import Machine
 from phasefield.verify.checks import nucleation
@@ -24,7 +24,9 @@ LAW = "rate: 1e-3, radius: 2.5, width: 0.8, every: 1"
 
 def nucleator(law: str, *keys: str, model: str = "allen_cahn") -> Nucleator:
     spec = spec_of(f"model={model}", f"model.fields.eta.nucleation={{{law}}}", *keys)
-    (found,) = nucleators(build_model(spec), spec.grid.build(), seed=1)
+    built = build_model(spec)
+    (field,) = (f for f in built.order_parameters if f.values.get("nucleation") is not None)
+    found = Nucleator(built, field, spec.grid.build(), seed=1)
     return found
 
 

@@ -28,7 +28,7 @@ def test_one_stiffness_and_like_phases_follow_a_load() -> None:
     like = Simulation(specify(*_COMMON, *fixed, material(_STEEL, _STEEL, more=f"tolerance: 1e-6, load: {_LOAD}")))
     for sim in (one, like):
         S = max(one.stabilizers[0], like.stabilizers[0])
-        sim.stabilizers = [S]
+        sim.stabilizers[:] = [S]
         sim.split.stabilize([S])
         sim.integrator.restart(sim.carry, 0.0)
     for sim in (one, like):
