@@ -20,7 +20,7 @@ _FILL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 def mirrored(kernel: Kernel, layout: Layout) -> bool:
     """Whether what contains exponentials is tabulated."""
     whole = layout.part is None or layout.cut == 2  # of the axes that have mirror images
-    return kernel.space == "spectral" and layout.mirrored and kernel.even and whole
+    return kernel.space == "spectral" and not kernel.seldom and layout.mirrored and kernel.even and whole
 
 
 def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, int, int]:

@@ -59,6 +59,7 @@ class Kernel:
         reductions: name -> reduction.
         scalars: names of the floating-point arguments. Of those given only the ones in use are kept: the same expressions are
             then the same compiled code, whatever constants the model around them has.
+        seldom: it runs so seldom that what it needs of every mode is computed in place instead of being kept in memory.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Kernel:
     outputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
     scalars: Sequence[str] = ()
+    seldom: bool = False
 
     def __post_init__(self) -> None:
         written = {f"{a}@{c}" for a, c in self.writes}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy as sp
@@ -63,8 +63,8 @@ class Integrator:
         self._method = self._compile(scheme)
         self._first: Program | None = None
         if adaptive and (first := scheme.first) is not None:
-            self._first = backend.program(layout, [Apply(self._attempt_kernel("first", *first, ["new"]))])
-        self._drift = backend.program(layout, [Apply(self._drift_kernel(scheme))]) if adaptive else None
+            self._first = self._seldom(self._attempt_kernel("first", *first, ["new"]))
+        self._drift = self._seldom(self._drift_kernel(scheme)) if adaptive else None
         # Fixed steps begin at full length, which only a scheme of nearly the same order can do.
         self._starts = SCHEMES[scheme.starter] if scheme.starter and not adaptive else None
         if self._keyed and self._starts is not None and self._starts.spread is None:
@@ -131,6 +131,10 @@ class Integrator:
     def _program(self, kernel: Kernel, evaluated: str) -> Program:
         """A kernel that writes a state to the array ``evaluated``, and N of it."""
         return self.backend.program(self.layout, [Apply(kernel), *self.split.operations(evaluated)])
+
+    def _seldom(self, kernel: Kernel) -> Program:
+        """A kernel of its own that few steps need."""
+        return self.backend.program(self.layout, [Apply(replace(kernel, seldom=True))])
 
     # -- kernels -------------------------------------------------------------------------------------------------------
 
