@@ -250,7 +250,7 @@ def checks() -> Iterator[Check]:
             relative=True,
             full=True,
         )
-    for scheme in (name for name, s in SCHEMES.items() if s.order > 1):
+    for scheme in SCHEMES:
         yield Check(
             f"interfaces/meeting {scheme}",
             f"when two fronts 7 apart have met, adaptive {scheme}",
