@@ -9,6 +9,9 @@ import math
 import re
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from .errors import ConfigError
 
 #: Powers of the base dimensions m, kg, s, K, A, mol.
@@ -218,3 +221,17 @@ def quantity(value: Any, unit: str, key: str) -> tuple[float, bool]:
             raise ConfigError(key, f"has the unit {given!r}, but has no dimension", f"a number {example}")
         raise ConfigError(key, f"has the unit {given!r}, which cannot be converted to {unit}", f"e.g. '1 {unit}'")
     return number * factor / wanted_factor, True
+
+
+#: Units whose prefix is chosen by the values that are shown.
+_SHOWN = ("Pa", "S/m")
+_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
+
+
+def scaled(unit: str, values: ArrayLike) -> tuple[float, str]:
+    """What values are to be divided by, and their unit then, for the largest that is finite to be between 1 and 1000."""
+    if unit not in _SHOWN:
+        return 1.0, unit
+    size = np.abs(np.asarray(values, dtype=float))
+    largest = float(np.max(size, where=np.isfinite(size), initial=0.0))
+    return next(((factor, prefix + unit) for factor, prefix in _SCALES if largest >= factor), (1.0, unit))

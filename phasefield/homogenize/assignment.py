@@ -61,8 +61,8 @@ class Assignment:
         if not known and (rigid := sorted({p for p, v in zip(self.phase, values, strict=True) if v})):
             raise ConfigError(
                 "material.phases",
-                f"no phase of the image has any {PROPERTIES[name].title} but {self.system.phases[rigid[0]].name}, which is rigid: "
-                "there is nothing for it to be rigid against",
+                f"no phase of the image has any {PROPERTIES[name].title} but {self.system.phases[rigid[0]].name}, which is "
+                "rigid: there is nothing for it to be rigid against",
                 f"give one of them a {name} in numbers",
             )
         stiffest = max(known, key=np.trace, default=np.eye(n))

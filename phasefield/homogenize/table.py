@@ -10,25 +10,12 @@ import numpy as np
 from ..mechanics import tensors
 from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
+from ..units import scaled
 from .dataset import mandel_factor
 from .parameters import parameter_lines
 from .problem import Problem
 from .records import Record
 from .result import Result
-
-_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
-
-
-def scaled(unit: str, values: Array) -> tuple[float, str]:
-    """A factor and a unit that make the largest value a number between 1 and 1000."""
-    if unit not in ("Pa", "S/m"):
-        return 1.0, unit
-    largest = float(np.abs(values).max())
-    for factor, prefix in _SCALES:
-        if largest >= factor:
-            return factor, prefix + unit
-    return 1.0, unit
-
 
 _WIDTH = 80
 _BOUNDARIES = {
@@ -166,7 +153,7 @@ def _load_lines(result: Result, united: bool) -> list[str]:
         (prop.gradient, prop.flux), prop.units, (result.mean.gradient, result.mean.flux), strict=True
     ):
         shown = values * mandel_factor(name, len(values))
-        factor, label = scaled(unit, shown[np.isfinite(shown)]) if united else (1.0, "1")
+        factor, label = scaled(unit, shown) if united else (1.0, "1")
         floor = 1e-9 * float(np.nanmax(np.abs(shown)))
         labels = tensors.NAMES if len(values) == 6 else tensors.AXES
         numbers = [

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import Unreadable
 from ..store import open_dataset
+from ..units import scaled
 from .drawing import (
     COLORMAP,
     COLORS,
@@ -225,15 +226,8 @@ def _spelled(name: str) -> str:
 
 
 def _scaled(unit: str, values: Array) -> tuple[float, str]:
-    """A factor and a unit that make the largest number one between 1 and 1000."""
-    if unit in ("Pa", "S/m"):
-        largest = float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
-        for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-            if largest >= factor:
-                return factor, prefix + unit
-    if unit == "1/K":
-        return 1e-6, "10⁻⁶/K"
-    return 1.0, unit
+    """What values are divided by to be shown, and their unit then."""
+    return (1e-6, "10⁻⁶/K") if unit == "1/K" else scaled(unit, values)
 
 
 def _moduli(data: xr.Dataset, name: str, factor: float, unit: str) -> list[tuple[str, str]]:

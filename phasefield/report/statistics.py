@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..store import open_dataset
+from ..units import scaled
 from .drawing import COLORS, Array, blank, png_of, safe, style, unit_of
 
 if TYPE_CHECKING:
@@ -63,9 +64,15 @@ def _size_axis(axes: Axes, sizes: Array, unit: str, voxels: list[Any]) -> None:
 
 def _against_size(axes: Axes, data: xr.Dataset, k: int, title: str, unit: str, voxels: list[Any]) -> None:
     """Means with confidence intervals, single samples scattered behind, boundary conditions and bounds."""
-    sizes = data["size"].values
-    mean, std = data["scalar_mean"].values[:, k], data["scalar_std"].values[:, k]
-    low, high = data["scalar_ci_low"].values[:, k], data["scalar_ci_high"].values[:, k]
+    sizes, factor, of = (
+        data["size"].values,
+        *scaled(unit_of(data["scalar_mean"].attrs), data["scalar_mean"].values[:, k]),
+    )
+
+    def column(name: str) -> Array:
+        return np.asarray(data[name].values[:, k] / factor)
+
+    mean, std, low, high = (column(f"scalar_{name}") for name in ("mean", "std", "ci_low", "ci_high"))
     axes.fill_between(
         sizes, mean - std, mean + std, color=COLORS[0], alpha=0.15, linewidth=0, label="± one standard deviation"
     )
@@ -83,15 +90,14 @@ def _against_size(axes: Axes, data: xr.Dataset, k: int, title: str, unit: str, v
     )
     for name, label, color, marker in _BOUNDARIES:
         if name in data:
-            axes.plot(sizes, data[name].values[:, k], color=color, marker=marker, linewidth=1.2, label=label)
-    inside = [mean - std, mean + std, low, high, *(data[n].values[:, k] for n, *_ in _BOUNDARIES if n in data)]
+            axes.plot(sizes, column(name), color=color, marker=marker, linewidth=1.2, label=label)
+    inside = [mean - std, mean + std, low, high, *(column(n) for n, *_ in _BOUNDARIES if n in data)]
     bottom, top = min(map(np.min, inside)), max(map(np.max, inside))
     room = 1.5 * (top - bottom) or abs(top) * 0.1 or 1.0
     for name, label, line in _BOUNDS:
-        values = data[name].values[:, k] if name in data else np.array([np.nan])
+        values = column(name) if name in data else np.array([np.nan])
         if np.isfinite(values).all() and bottom - room < values.min() and values.max() < top + room:
             axes.plot(sizes, values, color="#444444", linestyle=line, linewidth=1.0, label=label)
-    of = unit_of(data["scalar_mean"].attrs)
     axes.set_ylabel(safe(title + (f" ({of})" if of else "")))
     counts = ", ".join(f"{n}" for n in data["samples"].values)
     axes.set_title(f"samples: {counts}", fontsize=9)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..homogenize.table import rows_of, scaled, wrapped
+from ..homogenize.table import rows_of, wrapped
 from ..mechanics import tensors
+from ..units import scaled
 from .statistics_summary import AtSize, Property, Summary
 
 
@@ -31,7 +32,7 @@ def table(summary: Summary) -> str:
 
 def _block(prop: Property, summary: Summary) -> str:
     last = prop.sizes[-1]
-    factor, unit = scaled(prop.unit, np.nan_to_num(last.tensor.mean))
+    factor, unit = scaled(prop.unit, last.tensor.mean)
     shown = f" [{unit}]" if unit != "1" else ""
     known = [k for k in range(len(last.tensor.mean)) if np.isfinite(last.tensor.mean[k, k])]
     many = f"{last.tensor.samples} samples of {last.voxels} voxels"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...homogenize.table import scaled
 from ...mechanics import tensors
 from ...mechanics.tensors import Array
+from ...units import scaled
 from .checking import Checked
 from .model import Surrogate
 from .predicting import Answer
