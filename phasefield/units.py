@@ -224,7 +224,7 @@ def quantity(value: Any, unit: str, key: str) -> tuple[float, bool]:
 
 
 #: Units whose prefix is chosen by the values that are shown.
-_SHOWN = ("Pa", "S/m")
+_SHOWN = ("Pa", "S/m", "m")
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n"))
 
 

@@ -55,9 +55,10 @@ def statistics_picture(path: Path) -> bytes:
 
 
 def _size_axis(axes: Axes, sizes: Array, unit: str, voxels: list[Any]) -> None:
+    factor, unit = scaled(unit, sizes)
     axes.set_xscale("log")
     axes.set_xlim(sizes.min() / 1.35, sizes.max() * 1.35)
-    axes.set_xticks(sizes, [f"{s:.4g}\n({v} voxels)" for s, v in zip(sizes, voxels, strict=True)])
+    axes.set_xticks(sizes, [f"{s / factor:.4g}\n({v} voxels)" for s, v in zip(sizes, voxels, strict=True)])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("edge of the samples L" + (f" ({safe(unit)})" if unit else ""))
 
@@ -97,7 +98,9 @@ def _against_size(axes: Axes, data: xr.Dataset, k: int, title: str, unit: str, v
     for name, label, line in _BOUNDS:
         values = column(name) if name in data else np.array([np.nan])
         if np.isfinite(values).all() and bottom - room < values.min() and values.max() < top + room:
-            axes.plot(sizes, values, color="#444444", linestyle=line, linewidth=1.0, label=label)
+            across = sizes if len(sizes) > 1 else sizes[0] * np.array([0.8, 1.25])
+            shown = np.broadcast_to(values, across.shape)
+            axes.plot(across, shown, color="#444444", linestyle=line, linewidth=1.0, label=label)
     axes.set_ylabel(safe(title + (f" ({of})" if of else "")))
     counts = ", ".join(f"{n}" for n in data["samples"].values)
     axes.set_title(f"samples: {counts}", fontsize=9)
