@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import shutil
 import signal
@@ -244,3 +245,19 @@ def test_what_cannot_be_written_in_its_folder_is_told_by_the_sweep(
     assert (member.name, member.code, member.error) == ("0", 2, "many/0: cannot be written: Read-only file system")
     sweep.run_member(tmp_path / "0", 0, ["seed=1"], lambda: 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "sweep.yaml"]
+
+
+def test_the_names_of_a_new_sweep_are_on_the_disk(
+    phasefield: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a folder whose own name was never synced a power cut leaves nothing, whatever was synced in it."""
+    synced: set[str] = set()
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert phasefield(f"run -m {TINY} seed=1 output.dir=deep/er/many").code == 0
+    assert {str(tmp_path / name) for name in ("", "deep", "deep/er", "deep/er/many")} <= synced

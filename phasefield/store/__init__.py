@@ -5,7 +5,7 @@ written before is still there and readable.
 """
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .files import expanded, replacing, sha256, write_bytes, write_new, write_text
+from .files import expanded, replacing, sha256, sync_folder, write_bytes, write_new, write_text
 from .folder import MEMBER, SWEEP, RunFolder, leads_nowhere, sweep_instead
 from .layout import SPACE
 from .reading import new_hdf5, open_dataset, write_dataset
@@ -29,6 +29,7 @@ __all__ = [
     "save_checkpoint",
     "sha256",
     "sweep_instead",
+    "sync_folder",
     "write_bytes",
     "write_dataset",
     "write_new",

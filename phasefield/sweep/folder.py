@@ -11,7 +11,7 @@ from .. import config, running
 from ..command import Call
 from ..errors import OutputError
 from ..resuming import UNSAID
-from ..store import MEMBER, SWEEP, RunFolder, expanded, leads_nowhere, write_new, write_text
+from ..store import MEMBER, SWEEP, RunFolder, expanded, leads_nowhere, sync_folder, write_new, write_text
 
 
 def is_sweep(path: str | Path) -> bool:
@@ -58,7 +58,10 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_
         "members": [list(map(config.original, job)) for job in jobs],
     }
     try:
+        new = [folder for folder in (where, *where.parents) if not folder.exists()]
         where.mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            sync_folder(folder.parent)  # what is synced within it would be lost with its name
         write_new(where / SWEEP, yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000))
     except FileExistsError:
         if not where.is_dir():
