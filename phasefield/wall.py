@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
 from .errors import ConfigError
@@ -32,7 +33,8 @@ def seconds(value: Any, key: str) -> float:
     """
     found = math.nan
     if isinstance(value, int | float) and not isinstance(value, bool):
-        found = float(value)
+        with suppress(OverflowError):
+            found = float(value)
     elif isinstance(value, str):
         text = value.strip()
         if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,11 @@ import yaml
 from test_cli import TINY, Command, phasefield, process
 
 import phasefield as pf
+from phasefield import config, sweep
+from phasefield.errors import OutputError
+from phasefield.specs import RunSpec
+from phasefield.store import write_text
+from phasefield.sweep.checking import complaints
 
 __all__ = ["phasefield"]
 
@@ -156,3 +163,84 @@ def test_module_is_the_command(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stderr) == (0, "")
     assert "seed: 7" in answer.stdout
     assert np.all([p.name != "runs" for p in tmp_path.iterdir()])
+
+
+def test_members_that_differ_in_numbers_are_checked_without_composing_each() -> None:
+    """What is refused is refused in the words of a composed configuration, and what is no number is composed."""
+    built: list[str] = []
+
+    def build(job: Sequence[str]) -> RunSpec:
+        built.append(job[-1])
+        return config.to_spec(config.compose(["model=spinodal", *job]))
+
+    a = "model.parameters.rho"
+    jobs = [[f"{a}={0.1 * n}", f"seed={n}"] for n in range(1, 400)]
+    other = [[f"{a}=1", "seed=-1"], [f"{a}=1", "seed=1.5"], [f"{a}=sqrt(2)", "seed=1"], [f"{a}=x+", "time.end=soon"]]
+    found = complaints([*jobs, *other], build)
+    assert built == ["seed=1", "seed=-1", "seed=1.5", "seed=1", "time.end=soon"]
+    assert {n - len(jobs): str(error).split(":")[0] for n, error in found.items()} == {
+        0: "seed",
+        1: "seed",
+        3: "time.end",
+    }
+
+
+def test_what_people_do_to_the_folders_of_members(phasefield: Command, tmp_path: Path) -> None:
+    line = f"run -m {TINY} seed=1,2 output.resume=auto output.dir="
+    many = tmp_path / "many"
+    assert phasefield(line + "many").code == 0
+    # Moved to where there is more room, with a copy of what it was before beside it, and all of it renamed.
+    state = yaml.safe_load((many / "0" / "member.yaml").read_text())
+    shutil.copytree(many / "0", many / "0_before")
+    (many / "0_before" / "member.yaml").write_text(yaml.safe_dump(state | {"code": 143, "text": "stopped"}))
+    (many / "1").rename(tmp_path / "room")
+    (many / "1").symlink_to(tmp_path / "room")
+    many.rename(tmp_path / "again")
+    answer = phasefield(line + "again")
+    assert (answer.code, "again: 2 runs, all done" in answer.err) == (0, True), answer.err
+    # What its file no longer tells.
+    for damage in ("members: 3", "members: [3]", "", "[1]"):
+        (tmp_path / "again" / "sweep.yaml").write_text(damage)
+        for command in (line + "again", "resume again"):
+            answer = phasefield(command)
+            assert (answer.code, "again/sweep.yaml: is damaged" in answer.err) == (2, True), answer.err
+    assert phasefield("run -m seed=range(0) output.dir=none").err.startswith("phasefield: error: the sweep has no runs")
+    assert not (tmp_path / "none").exists()
+
+
+def test_two_members_of_one_folder(phasefield: Command, tmp_path: Path) -> None:
+    """The first one keeps it and its record; of the second the table tells, and `resume` gives it a folder of its own."""
+    answer = phasefield(f"run -m {TINY} seed=1,2 hydra.sweep.subdir=x output.dir=many")
+    assert answer.code == 1
+    assert "many: 2 runs, 1 done, 1 failed" in answer.err
+    assert "many/x: is that of run 0, and cannot be that of run 1 too" in answer.err
+    answer = phasefield("resume many")
+    assert (answer.code, "many: 2 runs, all done" in answer.err) == (0, True), answer.err
+    assert [pf.open_run(tmp_path / "many" / name).fields.attrs["seed"] for name in ("x", "1")] == [1, 2]
+    assert not list((tmp_path / "many").glob("*.member.yaml"))
+
+
+def test_what_cannot_be_written_in_its_folder_is_told_by_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that has become read-only: an earlier word of the member must not pass for this one."""
+    (tmp_path / "sweep.yaml").write_text("members: [[seed=1]]")
+    sweep.run_member(tmp_path / "0", 0, ["seed=1"], lambda: 143)
+    there = (tmp_path / "0" / "member.yaml").read_bytes()
+
+    def refused(path: Path, text: str) -> None:
+        if path.parent.name == "0":
+            raise OutputError("Read-only file system")
+        write_text(path, text)
+
+    def fails() -> int:
+        raise OutputError("many/0: cannot be written: Read-only file system")
+
+    with monkeypatch.context() as change:
+        change.setattr(sweep.member, "write_text", refused)
+        assert sweep.run_member(tmp_path / "0", 0, ["seed=1"], fails) == 2
+    assert (tmp_path / "0" / "member.yaml").read_bytes() == there
+    (member,) = sweep.members(tmp_path)
+    assert (member.name, member.code, member.error) == ("0", 2, "many/0: cannot be written: Read-only file system")
+    sweep.run_member(tmp_path / "0", 0, ["seed=1"], lambda: 0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "sweep.yaml"]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from .. import commands
 from ..command import Call, Command
 from ..console import messages
+from ..errors import OutputError
 from ..keys import key
 from ..wall import STARTED
 from .run import finish
@@ -46,6 +47,10 @@ def resume(call: Call) -> int:
         )
         return finish(run)
     name, words, path = sweep.asked(where)
+    if name not in commands.names():
+        raise OutputError(
+            f"{where}: is a sweep of {name}, of which this version knows nothing\n  take the version that made it"
+        )
     if name != "run":
         return _again(call, name, words, path)
     sweep.check_resume(where, call.rest)

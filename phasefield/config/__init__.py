@@ -17,7 +17,7 @@ from .composition import (
     to_yaml,
 )
 from .files import search_path
-from .grammar import combinations, parse, prepare, unquoted
+from .grammar import combinations, in_quotes, parse, prepare, unquoted
 from .language import FILED, RUN, Language
 from .launching import launch, launcher
 from .renaming import current
@@ -36,6 +36,7 @@ __all__ = [
     "config_error",
     "current",
     "flat",
+    "in_quotes",
     "launch",
     "launcher",
     "lock",

@@ -177,7 +177,11 @@ def _quoted(text: str) -> str:
         # Keys may stand in quotes, as in JSON; Hydra's grammar has none there.
         pairs = (": ".join([unquoted(item[0]), *map(_quoted, [":".join(item[1:])])][: len(item)]) for item in items)
         return "{" + ", ".join(pairs) + "}"
-    # To Hydra a backslash is one, unless quotes follow.
+    return in_quotes(text)
+
+
+def in_quotes(text: str) -> str:
+    """A text within quotes, to Hydra: a backslash is one, unless quotes follow."""
     return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
 
 

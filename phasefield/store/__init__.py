@@ -6,7 +6,7 @@ written before is still there and readable.
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .files import expanded, replacing, sha256, write_bytes, write_new, write_text
-from .folder import MEMBER, SWEEP, RunFolder, sweep_instead
+from .folder import MEMBER, SWEEP, RunFolder, leads_nowhere, sweep_instead
 from .layout import SPACE
 from .reading import new_hdf5, open_dataset, write_dataset
 from .records import RecordFile, Variable
@@ -21,6 +21,7 @@ __all__ = [
     "Variable",
     "Writer",
     "expanded",
+    "leads_nowhere",
     "load_checkpoint",
     "new_hdf5",
     "open_dataset",

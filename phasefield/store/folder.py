@@ -82,8 +82,9 @@ class RunFolder:
             for folder in reversed(made):
                 with suppress(OSError):
                     folder.rmdir()
+            reason = "a link that leads nowhere" if leads_nowhere(run.path) else error.strerror or error
             raise OutputError(
-                f"{run.path}: cannot be used as the run folder: {error.strerror or error}\n  choose another output.dir"
+                f"{run.path}: cannot be used as the run folder: {reason}\n  choose another output.dir"
             ) from error
         return run
 
@@ -150,7 +151,7 @@ class RunFolder:
         try:
             descriptor = self._locked()
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+            raise OutputError(f"{self.path / claim.LOCK}: cannot be written: {error.strerror or error}") from error
         claim.sign(self.path, descriptor)
         try:
             yield
@@ -175,6 +176,11 @@ class RunFolder:
                 break
             os.close(descriptor)
         return descriptor
+
+
+def leads_nowhere(path: Path) -> bool:
+    """Whether a path is a link to what is not there."""
+    return path.is_symlink() and not os.path.exists(path)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from .. import config, running
 from ..command import Call
 from ..errors import OutputError
-from ..store import MEMBER, SWEEP, RunFolder, expanded, write_new, write_text
+from ..resuming import UNSAID
+from ..store import MEMBER, SWEEP, RunFolder, expanded, leads_nowhere, write_new, write_text
 
 
 def is_sweep(path: str | Path) -> bool:
@@ -43,9 +44,11 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_
         if goes_on and _same(where, jobs, call):
             return where
         if held := _held(where):
+            known = is_sweep(where) or RunFolder(where).config.is_file()
+            again = f"continue with `phasefield resume {where}`, " * known
             raise OutputError(
                 f"{where}: already holds a run or a sweep ({held})\n"
-                f"  choose another {call.command.folder}, continue with `phasefield resume {where}`, or delete it"
+                f"  choose another {call.command.folder}, {again}or delete it"
             )
     told = {
         "command": call.line,
@@ -59,7 +62,8 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_
         write_new(where / SWEEP, yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000))
     except FileExistsError:
         if not where.is_dir():
-            raise OutputError(f"{where}: is a file\n  choose another {call.command.folder}") from None
+            what = "a link that leads nowhere" if leads_nowhere(where) else "a file"
+            raise OutputError(f"{where}: is {what}\n  choose another {call.command.folder}") from None
         raise OutputError(
             f"{where}: another sweep has just begun there\n  choose another {call.command.folder}"
         ) from None
@@ -83,15 +87,34 @@ def extend(where: Path, jobs: Sequence[Sequence[str]], line: str) -> None:
 
 
 def asked(path: str | Path) -> tuple[str, list[str], list[str]]:
-    """Of which command a sweep is, the words before the keys, and where its presets are found."""
+    """Of which command a sweep is, the words before the keys, and where its presets are found.
+
+    Raises:
+        OutputError: its file cannot be read.
+    """
     told = read(expanded(path) / SWEEP, required=True)
     name, words, where = told.get("name") or "run", told.get("words") or [], told.get("searchpath") or []
     return str(name), list(map(str, words)), list(map(str, where))
 
 
+def listed(told: dict[str, Any], path: Path) -> list[list[str]]:
+    """What every member was asked, of what the file of a sweep tells.
+
+    Raises:
+        OutputError: that is no list of lists.
+    """
+    jobs = told.get("members")
+    if not isinstance(jobs, list) or not all(isinstance(job, list) for job in jobs):
+        raise OutputError(
+            f"{path}: is damaged: its members are no list of what each was asked\n"
+            "  the runs themselves may be whole: phasefield resume FOLDER/0, ...; or delete the sweep and start it again"
+        )
+    return [list(map(str, job)) for job in jobs]
+
+
 def abandon(where: Path) -> None:
     """Removes the folder of a sweep of which nothing came."""
-    if not any(where.glob(f"**/{MEMBER}")):
+    if not any(where.glob(f"**/*{MEMBER}")):
         for name in (SWEEP, "multirun.yaml"):
             with suppress(OSError):
                 (where / name).unlink()
@@ -109,20 +132,19 @@ def _same(where: Path, jobs: Sequence[Sequence[str]], call: Call) -> bool:
         return False
     told = read(where / SWEEP, required=True)
     asked = [list(map(config.original, job)) for job in jobs]
-    theirs = [config.current(list(map(str, job)), call.name, earlier=True) for job in told.get("members") or []]
-    if told.get("name", "run") == call.name and _problems(theirs) == _problems(asked):
+    theirs = [config.current(job, call.name, earlier=True) for job in listed(told, where / SWEEP)]
+    if told.get("name", "run") == call.name and _problems(theirs, call) == _problems(asked, call):
         return True
     raise OutputError(
-        f"{where}: holds another sweep, of {len(told.get('members') or [])} runs\n"
+        f"{where}: holds another sweep, of {len(theirs)} runs\n"
         f"  choose another {call.command.folder}, or continue that one with `phasefield resume {where}`"
     )
 
 
-def _problems(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """What the members were asked, but for how long they may run."""
-    return [
-        [o for o in map(str, job) if not o.lstrip("+").startswith(("time.wall=", "output.resume="))] for job in jobs
-    ]
+def _problems(jobs: Sequence[Sequence[str]], call: Call) -> list[list[str]]:
+    """What the members were asked, but for what says nothing of their problem: where they lie, how long they may run."""
+    unsaid = {call.command.folder, call.command.again, "threads", "threads.cpu", *UNSAID}
+    return [[o for o in job if o.lstrip("+").partition("=")[0].strip() not in unsaid] for job in jobs]
 
 
 def _held(where: Path) -> str:
@@ -134,10 +156,16 @@ def _held(where: Path) -> str:
 
 
 def read(path: Path, required: bool = False) -> dict[str, Any]:
+    """A file of a sweep; empty where it cannot be read and is not required.
+
+    Raises:
+        OutputError: it cannot be read, and is required.
+    """
     import yaml
 
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a thousand members are a file of ten thousand lines
+        told = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         if required:
             raise OutputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error

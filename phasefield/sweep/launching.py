@@ -14,6 +14,7 @@ from ..command import Call
 from ..console import messages
 from ..errors import ConfigError, OutputError, PhasefieldError
 from ..store import RunFolder, expanded
+from .checking import complaints
 from .folder import abandon, prepare, search_path
 from .member import Member, members, run_member, stops
 from .telling import differences, readable, summary
@@ -26,13 +27,13 @@ def launch(call: Call) -> int:
     config.parse([key for key in keys if not key.startswith("hydra")], language)
     launcher = config.launcher(call.overrides)
     # Other sweepers choose their values as they go.
-    jobs = [] if any(key.startswith("hydra/sweeper=") for key in keys) else combinations(call)
+    searches = any(key.startswith("hydra/sweeper=") for key in keys)
+    jobs = [] if searches else combinations(call)
     named = {key.partition("=")[0].strip(): key.partition("=")[2].strip() for key in keys}
     folder = named.get("hydra.sweep.dir") or named.get(call.command.folder)
     goes_on = config.unquoted(named.get(call.command.again, "")) == "auto"
     where = prepare(folder and config.unquoted(folder), jobs, call, goes_on)
-    place = str(where).replace("\\", "\\\\").replace("'", "\\'")
-    more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir='{place}'"]
+    more = [] if "hydra.sweep.dir" in named else [f"hydra.sweep.dir={config.in_quotes(str(where))}"]
     given = {override: config.original(override) for job in jobs for override in job}
     restarts = bool(getattr(launcher, "restarts", False))
     known = {m.number for m in members(where) if _done(where, m)} if goes_on else set()
@@ -41,9 +42,10 @@ def launch(call: Call) -> int:
     try:
         config.launch(
             [*call.overrides, *more],
-            lambda composed: _job(call, composed, given, restarts),
+            lambda composed: _job(call, where, composed, given, restarts),
             language,
             done=known,
+            checked=not searches,
         )
     except PhasefieldError:
         abandon(where)
@@ -76,11 +78,12 @@ def _done(where: Path, member: Member) -> bool:
     return member.code == 0 and RunFolder(where / member.name).checkpoint.is_file()
 
 
-def _job(call: Call, composed: Any, given: Mapping[str, str], restarts: bool) -> None:
+def _job(call: Call, where: Path, composed: Any, given: Mapping[str, str], restarts: bool) -> None:
     """A member, in whatever process Hydra calls it.
 
     Args:
-        given: overrides as Hydra has them -> as they were given. restarts: whether the member may be started anew in its folder.
+        where: the folder of the sweep. given: overrides as Hydra has them -> as they were given.
+        restarts: whether the member may be started anew in its folder.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -93,7 +96,7 @@ def _job(call: Call, composed: Any, given: Mapping[str, str], restarts: bool) ->
     if restarts and call.command.again:
         config.put(composed, call.command.again, "auto")
     member = replace(call, composed=composed, folder=folder, many=False)
-    code = run_member(folder, at.job.num, own, lambda: call.command.execute(member))
+    code = run_member(folder, at.job.num, own, lambda: call.command.execute(member), where)
     if stops(code):
         raise SystemExit(code)
 
@@ -107,12 +110,15 @@ def combinations(call: Call) -> list[list[str]]:
     own = [o for o in call.overrides if not o.lstrip("+~").startswith("hydra")]
     config.register(call.overrides, call.language)
     jobs = config.combinations(own, call.language)
-    wrong: dict[int, PhasefieldError] = {}
-    for number, job in enumerate(jobs):
-        try:
-            config.to_object(config.compose([*search_path(call), *job], call.language), call.language.schema)
-        except PhasefieldError as error:
-            wrong[number] = error
+    if not jobs:
+        raise PhasefieldError(
+            "the sweep has no runs: one of its keys has no values\n  give every key a value, or several"
+        )
+
+    def build(job: Sequence[str]) -> Any:
+        return config.to_object(config.compose([*search_path(call), *job], call.language), call.language.schema)
+
+    wrong = complaints(jobs, build)
     texts = {str(error) for error in wrong.values()}
     if len(wrong) == len(jobs) and len(texts) == 1:
         raise next(iter(wrong.values()))
@@ -151,6 +157,6 @@ def again(path: str | Path, go: Callable[[RunFolder, Member], int]) -> int:
         folder = RunFolder(where / member.name)
         print(f"run {member.name}: {' '.join(words)}", file=sys.stderr)
         before = replace(member)
-        if stops(run_member(folder.path, member.number, member.overrides, lambda f=folder, m=before: go(f, m))):  # type: ignore[misc]
+        if stops(run_member(folder.path, member.number, member.overrides, lambda f=folder, m=before: go(f, m), where)):  # type: ignore[misc]
             break
     return summary(where)
