@@ -9,12 +9,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..codegen import Kernel
-from ..errors import DeviceError
 from .cpu_kernels import LoopKernel
 from .cpu_plans import TILES, Plans, span_of
 from .layout import Layout
-from .operations import Apply, Host, Operation, Solve, Transform, kernels_of, names_of, transforms_of
+from .operations import (
+    Apply,
+    Host,
+    Operation,
+    Solve,
+    Transform,
+    cells_beyond,
+    kernels_of,
+    modes_beyond,
+    names_of,
+    transforms_of,
+)
 from .workers import Job, Workers, address, native
 
 #: Bindings of a program to arrays that are kept: steps rotate through two or three,
@@ -187,40 +196,23 @@ class CpuProgram:
         return last, joins
 
     def _passes(self, operation: Apply) -> list[_Piece | _Move]:
-        for call in operation.kernel.derivatives:
-            if call.axis < self._layout.grid.dim and not self._layout.local(call.axis):
-                axis = self._layout.grid.names[call.axis]
-                raise DeviceError(
-                    f"{operation.kernel.name}: derivatives along {axis}, periodic where others have walls, need modes "
-                    "of ranks far away\n"
-                    "  exchange the axes, or run it as one process, or with ranks that share memory"
-                )
-        kernel = LoopKernel(operation.kernel, self._layout.flipped(operation.flips), self._dtype)
+        layout = self._layout
+        modes, cells = modes_beyond(operation, layout), cells_beyond(operation, layout)
+        kernel = LoopKernel(operation.kernel, layout.flipped(operation.flips), self._dtype)
         names = tuple(operation.arrays)
         # Neighbours and mirror images lie outside of a tile.
         local = operation.kernel.space == "real" and not operation.kernel.gradients
-        span = span_of(self._layout, self._components, self._dtype) if local else 0
+        span = span_of(layout, self._components, self._dtype) if local else 0
         pieces: list[_Piece | _Move] = []
-        if operation.kernel.gradients and self._exchange is not None:
-            for array, component in operation.kernel.reads:
-                pieces.append(_Move(self._exchange.neighbours, operation.names.get(array, array), component))
-        for array, component in self._reaching(operation.kernel):
-            assert self._exchange is not None
-            name = operation.names.get(array, array)
-            pieces.append(_Move(self._exchange.neighbouring_modes, name, component))
+        if self._exchange is not None:
+            pieces += [_Move(self._exchange.neighbours, array, component) for array, component in cells]
+            pieces += [_Move(self._exchange.neighbouring_modes, array, component) for array, component in modes]
         if kernel.tabulate is not None:
             # A table is filled in a phase of its own, which has no tiles while the table is valid.
             row, tiles = self._loop(kernel.tabulate, kernel.table_indices, max(1, kernel.table_indices // TILES))
             pieces.append(_Piece(row, tiles, kernel=kernel, names=names, table=True))
         row, tiles = self._loop(kernel.address, kernel.indices, span or max(1, kernel.indices // TILES))
         return [*pieces, _Piece(row, tiles, span, kernel=kernel, names=names)]
-
-    def _reaching(self, kernel: Kernel) -> list[tuple[str, int]]:
-        """Array components of which a kernel reads modes next to a part's own."""
-        dim, layout = self._layout.grid.dim, self._layout
-        calls = [c for c in kernel.derivatives if c.axis < dim and layout.reaches(layout.places[c.axis])]
-        names = {call.array.name for call in calls}
-        return [(a, c) for a, c in kernel.reads if f"{a}@{c}" in names]
 
     def _loop(self, entry: int, indices: int, each: int) -> tuple[list[int], int]:
         return [self._native.KERNEL, entry, 0, each, indices, 0, 0, 0, 0], -(-indices // each)

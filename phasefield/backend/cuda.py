@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from ..grid import Grid
-from .cuda_device import Allocator, DeviceArray, Event, FftPlan, Function, Stream
+from .cuda_device import Allocator, DeviceArray, Event, FftPlan, Function, PlannedTransform, Stream
 from .cuda_errors import OPTIONS, device_errors, on_stream, why_unavailable
 from .cuda_memory import Outbox, WorkArea
 from .cuda_programs import CudaProgram
-from .cuda_transforms import CosineTransform, CufftTransform, cufft_plan
+from .cuda_transforms import CosineTransform, CufftTransform, axes_of, cufft_columns, cufft_plan
 from .layout import Layout
 from .operations import Operation
 from .protocol import DTYPES, Precision
@@ -88,7 +88,7 @@ class CudaBackend:
         self.graphs = os.environ.get("PHASEFIELD_GPU_GRAPHS", "1") != "0" if graphs is None else graphs
         # Nothing here leads back to the backend, so that memory goes with the last simulation that has it, uncollected.
         self.area = WorkArea(self.allocator())
-        self._transforms: dict[tuple[Grid, int], CufftTransform | CosineTransform] = {}
+        self._transforms: dict[tuple[Grid, int], PlannedTransform] = {}
         self._functions: dict[tuple[str, str], Function] = {}
         self._outbox = Outbox()
 
@@ -172,6 +172,18 @@ class CudaBackend:
         self.xp.cuda.runtime.deviceSynchronize()
         return made
 
+    def plan_columns(self, n: int, count: int) -> FftPlan:
+        """A plan of ``count`` complex transforms of length n side by side, see `cufft_columns`."""
+        with self.xp.cuda.using_allocator(self.area):
+            made = cufft_columns(importlib.import_module("cupy.cuda.cufft"), n, count, self.precision)
+        self.xp.cuda.runtime.deviceSynchronize()
+        return made
+
+    @on_stream
+    def scatter(self, host: np.ndarray, view: DeviceArray) -> None:
+        """Copies a host array of the same type to an array that need not be contiguous."""
+        view[...] = self.xp.asarray(host)
+
     def cosine_library(self) -> ModuleType:
         """The module with dct, dst, rfft and irfft."""
         return importlib.import_module("cupyx.scipy.fft")
@@ -201,14 +213,22 @@ class CudaBackend:
         buffer.data.memset_async(0, buffer.nbytes)
 
     @on_stream
-    def transform(self, layout: Layout, components: int) -> CufftTransform | CosineTransform:
+    def transform(self, layout: Layout, components: int) -> PlannedTransform:
         key = (layout.grid, components)
         if key not in self._transforms:
             if layout.parts == 2:
                 self._transforms[key] = CufftTransform(self, layout.grid.shape, components)
             else:
-                self._transforms[key] = CosineTransform(self, layout, components)
+                self._transforms[key] = self.cosines(axes_of(layout))
         return self._transforms[key]
+
+    def cosines(self, axes: Sequence[tuple[int, str, int]]) -> CosineTransform:
+        """Transforms along some axes, see `CosineTransform`."""
+        return CosineTransform(self, axes)
+
+    def neighbours(self, layout: Layout, space: str) -> Callable[[DeviceArray], None]:
+        """What brings a component the cells or modes beyond the ends of its part; see `ranks.cards`."""
+        raise ValueError("the whole of a grid has no neighbours")
 
     @on_stream
     def program(self, layout: Layout, operations: Sequence[Operation]) -> CudaProgram:

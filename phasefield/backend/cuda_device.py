@@ -156,6 +156,8 @@ class CudaDevice(Protocol):
 
     def transform(self, layout: Layout, components: int) -> PlannedTransform: ...
 
+    def neighbours(self, layout: Layout, space: str) -> Callable[[DeviceArray], None]: ...
+
 
 #: Gives device memory of a number of bytes.
 Allocator = Callable[[int], Any]

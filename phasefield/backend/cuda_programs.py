@@ -14,7 +14,7 @@ from ..codegen import Kernel, assign_source, cuda_scalars, cuda_source, embedded
 from .cuda_device import CudaDevice, DeviceArray, Graph, PlannedTransform, Stream
 from .cuda_errors import first_line, of_cupy, on_stream
 from .layout import Layout
-from .operations import Apply, Host, Operation, Solve, Transform, names_of
+from .operations import Apply, Host, Operation, Solve, Transform, cells_beyond, modes_beyond, names_of
 
 log = logging.getLogger("phasefield")
 
@@ -42,7 +42,8 @@ class CudaKernel:
         extent = layout.extent(kernel.space)
         self.cells = math.prod(extent)
         kernel = embedded(kernel, layout.places, layout.parts)
-        self.source = cuda_source(kernel, layout.parts, backend.dtype, extent, layout.row)
+        lengths, apart = layout.lengths(kernel.space), math.prod(layout.buffer_shape(1))
+        self.source = cuda_source(kernel, layout.parts, backend.dtype, extent, lengths, apart)
         self.function = backend.function(self.source, kernel.name)
         self._axes = [backend.array(layout.axis_array(name, backend.dtype)) for name in kernel.axis_arrays]
         self.blocks = backend.blocks(self.function, BLOCK, self.cells, summing=bool(self.rows))
@@ -145,7 +146,7 @@ class CudaProgram:
 
     A recording holds addresses alone: of the arrays, which are there whenever the binding is, and of what the program and its
     transforms own. Nothing is planned or allocated meanwhile. Transforms through CuPy allocate, and functions on the host are
-    waited for, so programs with those are never recorded.
+    waited for, so programs with those are never recorded; nor are those of a part, which others are waited for in.
     """
 
     def __init__(self, backend: CudaDevice, layout: Layout, operations: Sequence[Operation]) -> None:
@@ -163,6 +164,7 @@ class CudaProgram:
             if isinstance(operation, Apply):
                 kernel = next(kernels)
                 partial = self._partial[row : row + kernel.rows] if kernel.rows else None
+                self._steps += self._brought(operation, layout)
                 self._steps.append(self._launch(kernel, operation.arrays, self._scalars.device[scalar:], partial))
                 scalar, row = scalar + len(kernel.scalars), row + kernel.rows
             elif isinstance(operation, Host):
@@ -175,7 +177,7 @@ class CudaProgram:
                 plans = backend.transform(layout.flipped(operation.flips), operation.components)
                 self._steps.append(self._transform(plans, operation))
         self._names = names_of(operations)
-        alone = layout.parts == 2 and not any(isinstance(o, Host | Solve) for o in operations)
+        alone = layout.part is None and layout.parts == 2 and not any(isinstance(o, Host | Solve) for o in operations)
         self._recorder = Recorder(self.stream, backend.graphs and alone)
 
     def _prepare_reductions(self) -> None:
@@ -199,6 +201,24 @@ class CudaProgram:
                 some: Any = at if len(at) < len(self._reductions) else slice(None)
                 self._combine.append((function.reduce, some, [self._reductions[i][0] for i in at]))
         self._names_found = [name for name, _ in self._reductions]
+
+    @property
+    def reductions(self) -> list[tuple[str, str]]:
+        """Name and operation of every reduction: ``sum``, ``min`` or ``max``."""
+        return list(self._reductions)
+
+    def _brought(self, operation: Apply, layout: Layout) -> list[_Step]:
+        """What fetches what a pass looks at beyond the ends of a part."""
+
+        def step(move: Callable[[DeviceArray], None], array: str, component: int) -> _Step:
+            return lambda arrays, _: move(arrays[array][component])
+
+        wanted = {"real": cells_beyond(operation, layout), "spectral": modes_beyond(operation, layout)}
+        return [
+            step(self._backend.neighbours(layout, space), array, component)
+            for space, places in wanted.items()
+            for array, component in places
+        ]
 
     @staticmethod
     def _launch(kernel: CudaKernel, names: Sequence[str], device: DeviceArray, partial: DeviceArray | None) -> _Step:

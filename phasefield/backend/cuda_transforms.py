@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -53,6 +54,26 @@ def cufft_plan(
     )  # fmt: skip
 
 
+def cufft_columns(cufft: ModuleType, n: int, count: int, precision: Precision) -> FftPlan:
+    """A plan of complex transforms along the first of two axes of lengths n and ``count``, in place.
+
+    Args:
+        cufft: the module `cupy.cuda.cufft`.
+    """
+    if n * count < _INT:
+        kind = cufft.CUFFT_Z2Z if precision == "double" else cufft.CUFFT_C2C
+        return cufft.PlanNd((n,), (n,), count, 1, (n,), count, 1, kind, count, "C", 0, n)
+    types = np.result_type(np.dtype(DTYPES[precision]), np.complex64)
+    return cufft.XtPlanNd(
+        (n,), (n,), count, 1, types, (n,), count, 1, types, count, types, order="C", last_axis=0, last_size=n
+    )
+
+
+def axes_of(layout: Layout) -> list[tuple[int, str, int]]:
+    """Place in buffers, basis and length of every axis of a grid."""
+    return [(1 + place, axis.basis, axis.n) for place, axis in zip(layout.places, layout.grid.axes, strict=True)]
+
+
 class CufftTransform:
     """In-place padded r2c/c2r over all axes."""
 
@@ -81,18 +102,18 @@ class CosineTransform:
     Far from in place. For every axis cupyx reorders the numbers, makes them complex, transforms and multiplies them, each a pass
     of its own: some 14 u where an in-place real transform moves 2 u (u = bytes of one real field), in seven or more launches.
     Up to `FIELDS` are alive at a time. Reordering kernels of ours around a planned real transform would need 6 u an axis.
+
+    Args:
+        axes: of arrays the place, basis and length of every axis that is transformed.
     """
 
     #: Real fields beside the buffer that CuPy holds at most (14.2, its source): the reordered numbers, a complex copy of them,
     #: another with the axis last, cuFFT's work area, and that of a plan for the other axes, which CuPy keeps.
     FIELDS = 9
 
-    def __init__(self, backend: CudaDevice, layout: Layout, components: int) -> None:
+    def __init__(self, backend: CudaDevice, axes: Sequence[tuple[int, str, int]]) -> None:
         self.stream = backend.stream
-        self._xp, self._fft = backend.xp, backend.cosine_library()
-        self._axes = [
-            (1 + place, axis.basis, axis.n) for place, axis in zip(layout.places, layout.grid.axes, strict=True)
-        ]
+        self._xp, self._fft, self._axes = backend.xp, backend.cosine_library(), list(axes)
 
     @on_stream
     def forward(self, buffer: DeviceArray) -> None:

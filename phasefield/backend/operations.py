@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..codegen import Kernel
+from ..errors import DeviceError
 from .layout import Layout
 
 
@@ -167,3 +168,28 @@ def traffic(layout: Layout, operations: Sequence[Operation]) -> int:
     """
     passes = sum(kernel.touches for kernel in kernels_of(operations))
     return passes + sum(2 * layout.grid.dim * t.components for t in transforms_of(operations))
+
+
+def cells_beyond(operation: Apply, layout: Layout) -> list[tuple[str, int]]:
+    """Components, of arrays by the program's names, of which a pass looks at cells beyond the ends of a part."""
+    if layout.part is None or not operation.kernel.gradients:
+        return []
+    return [(operation.names.get(array, array), component) for array, component in operation.kernel.reads]
+
+
+def modes_beyond(operation: Apply, layout: Layout) -> list[tuple[str, int]]:
+    """The same of modes, which derivatives between walls look at.
+
+    Raises:
+        DeviceError: a derivative needs modes of ranks that are no neighbours.
+    """
+    kernel = operation.kernel
+    calls = [call for call in kernel.derivatives if call.axis < layout.grid.dim]
+    for call in calls:
+        if not layout.local(call.axis):
+            raise DeviceError(
+                f"{kernel.name}: derivatives along {layout.grid.names[call.axis]}, periodic where others have walls, need modes "
+                "of ranks far away\n  exchange the axes, or run it as one process, or with ranks that share memory"
+            )
+    names = {call.array.name for call in calls if layout.reaches(layout.places[call.axis])}
+    return [(operation.names.get(a, a), c) for a, c in kernel.reads if f"{a}@{c}" in names]

@@ -133,10 +133,10 @@ def select(device: str, precision: Precision, threads: int | None = None) -> Bac
 
 
 def _of_ranks(device: str, precision: Precision, threads: int | None) -> Backend[Any]:
-    from .ranks.backend import backend_of_ranks
+    from .ranks.backend import backend_of_ranks, cards_of_ranks
 
     if device == "gpu":
-        raise DeviceError("device=gpu: a run over several processes is for CPUs\n  start one process for a GPU")
+        return cards_of_ranks(precision)
     return backend_of_ranks(precision, cpu_threads(threads) if threads else threads_of_rank())
 
 

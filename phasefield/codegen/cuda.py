@@ -53,7 +53,9 @@ def prelude(real: str) -> str:
     return f"typedef {real} real;\n{functions}{_PRELUDE}"
 
 
-def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, int], row: int) -> str:
+def cuda_source(
+    kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, int], lengths: tuple[int, int, int], apart: int
+) -> str:
     """CUDA source of ``extern "C" __global__ void <name>(arrays..., axis arrays..., scalars, partial)``.
 
     Every thread strides over the cells or modes and keeps its own partial reduction, so the result does not depend on timing.
@@ -63,18 +65,19 @@ def cuda_source(kernel: Kernel, parts: int, dtype: str, shape: tuple[int, int, i
     Args:
         parts: numbers per mode (2 complex, 1 real) in spectral space; cells always have 1.
         dtype: ``float64`` or ``float32``.
-        shape: extent of the visited index space (cells or modes). row: floats per row of the buffers.
+        shape: extent of the visited index space (cells or modes). lengths: of the memory of a component. apart: numbers from
+            one component to the next.
     """
     code = lower(kernel)
     n0, n1, n2 = shape
-    wide = n0 * n1 * max(row, n2) * max([1, *kernel.arrays.values()]) >= WIDE
+    wide = apart * max([1, *kernel.arrays.values()]) >= WIDE
     out = [prelude(_REAL[dtype]), f"typedef {'long long' if wide else 'int'} index_t;"]
     for n in power_closure(code.powers):
         out.append(f"template <typename T> __device__ inline T POW{n}(T x) {{ return {power_chain(n)}; }}")
     if kernel.whites:
         out += cuda_white(parts, dtype)
     out += [
-        f"#define AT(c, i, j, k) ((((index_t)(c)*{n0} + (i))*{n1} + (j))*{row} + (k))",
+        f"#define AT(c, i, j, k) ((index_t)(c)*{apart} + ((index_t)(i)*{lengths[1]} + (j))*{lengths[2]} + (k))",
         f'extern "C" __global__ void {kernel.name}({", ".join(_arguments(kernel))}) {{',
         "    const index_t threads = (index_t)gridDim.x*blockDim.x;",
         "    const index_t thread = (index_t)blockIdx.x*blockDim.x + threadIdx.x;",

@@ -77,7 +77,7 @@ class Kernel:
                 raise ValueError(
                     f"{self.name}: {call} reads a mode's partner, so it cannot be written by the same kernel"
                 )
-        object.__setattr__(self, "scalars", [name for name in self.scalars if name in self._used])
+        object.__setattr__(self, "scalars", [name for name in dict.fromkeys(self.scalars) if name in self._used])
 
     @property
     def results(self) -> list[sp.Expr]:

@@ -41,6 +41,12 @@ CASES = {
         "model.fields.c.eigenstrain=0.05",
         "model.elastic={stiffness: {C11: 250, C12: 150, C44: 120}, orientation: {euler: [20, 40, 70]}}",
     ),
+    "elastic phases": (
+        "model=cahn_hilliard",
+        "grid.shape=[12,10]",
+        "model.elastic={material: ni_ni3al, unit: 1 GPa, every: 2}",
+        "model.fields.c.eigenstrain=0.01",
+    ),
     "operator": ("model=phase_field_crystal", "model.fields.psi.operator=(1-k2)**2+r*kx*ky", "grid.shape=[24,18]"),
     "operator between walls": ("model=block_copolymer", "grid.shape=[20,15]", "grid.boundary=[no-flux,periodic]"),
     "parameter in time": ("model=cahn_hilliard", "model.parameters.W=1+0.5*tanh(10*(t-0.5))", "grid.shape=[16,18]"),

@@ -35,7 +35,7 @@ from host_driver import (
 from phasefield.backend import Layout, Precision, cuda, voxel
 from phasefield.backend.cuda import CudaBackend
 from phasefield.backend.cuda_errors import device_errors
-from phasefield.backend.cuda_transforms import CosineTransform, cufft_plan
+from phasefield.backend.cuda_transforms import CosineTransform, cufft_columns, cufft_plan
 from phasefield.integrators import SCHEMES, Integrator
 from phasefield.models import SpectralSplit
 from phasefield.observables import Observer
@@ -156,9 +156,16 @@ class HostCuda(CudaBackend):
     def cosine_library(self) -> Any:
         return scipy.fft
 
-    def transform(self, layout: Layout, components: int) -> Any:
-        transform = super().transform(layout, components)
-        return Deferred(transform, self.stream) if isinstance(transform, CosineTransform) else transform
+    def plan_columns(self, n: int, count: int) -> Any:
+        self.area(2 * n * count * np.dtype(self.dtype).itemsize)
+        return cufft_columns(HostCufft, n, count, self.precision)
+
+    def scatter(self, host: np.ndarray, view: Any) -> None:
+        self.stream.synchronize()
+        host_view(view)[...] = host
+
+    def cosines(self, axes: Any) -> Any:
+        return Deferred(CosineTransform(self, axes), self.stream)
 
     def to_host(self, buffer: Any) -> np.ndarray:
         self.stream.synchronize()

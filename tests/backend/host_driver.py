@@ -231,9 +231,11 @@ class HostPlan:
         for number in (*shape, *inside, *outside, step_in, next_in, step_out, next_out, batch):
             assert 0 < number < limit, "an argument leaves the range of its type"
         self.shape, self.batch, self.types = tuple(shape), batch, types
-        self.forward = types[0].kind == "f"
+        self.forward, self.complex = types[0].kind == "f", types[0].kind == types[1].kind
         half = (*shape[:-1], shape[-1] // 2 + 1)
         extents = (self.shape, half) if self.forward else (half, self.shape)
+        if self.complex:
+            extents = self.shape, self.shape
         assert axis == len(shape) - 1
         assert last == extents[1][-1]
         self.sides = list(
@@ -244,14 +246,23 @@ class HostPlan:
         extent, embed, step, distance, dtype = self.sides[side]
         assert array.dtype == dtype
         strides = [dtype.itemsize * step * math.prod(embed[d + 1 :]) for d in range(len(embed))]
-        span = dtype.itemsize * (distance * (self.batch - 1) + step * math.prod(embed))
+        span = dtype.itemsize * (distance * (self.batch - 1) + step * (math.prod(embed) - 1) + 1)
         assert span <= array.nbytes
         memory = (ctypes.c_char * span).from_address(pointer(array))
         return np.ndarray((self.batch, *extent), dtype, memory, strides=(dtype.itemsize * distance, *strides))
 
     def fft(self, source: Any, target: Any, direction: int) -> None:
-        assert direction == (-1 if self.forward else 1)
-        HostStream.current().submit(lambda: self._run(source, target, self._view(source, 0), self._view(target, 1)))
+        assert direction == (-1 if self.forward else 1) or self.complex
+        views = self._view(source, 0), self._view(target, 1)
+        if self.complex:
+            HostStream.current().submit(lambda: self._turn(direction, *views))
+        else:
+            HostStream.current().submit(lambda: self._run(source, target, *views))
+
+    def _turn(self, direction: int, inside: np.ndarray, outside: np.ndarray) -> None:
+        axes = tuple(range(1, inside.ndim))
+        transform = scipy.fft.fftn if direction == -1 else scipy.fft.ifftn
+        outside[...] = transform(inside.copy(), axes=axes, norm="backward" if direction == -1 else "forward")
 
     def _run(self, source: Any, target: Any, inside: np.ndarray, outside: np.ndarray) -> None:
         axes = tuple(range(1, inside.ndim))
@@ -269,13 +280,16 @@ class HostCufft:
 
     CUFFT_D2Z, CUFFT_Z2D = np.dtypes.Float64DType(), np.dtypes.Complex128DType()
     CUFFT_R2C, CUFFT_C2R = np.dtypes.Float32DType(), np.dtypes.Complex64DType()
+    #: What CUFFT_Z2Z and CUFFT_C2C have in the place of a type: both sides are complex.
+    CUFFT_Z2Z, CUFFT_C2C = "complex128", "complex64"
 
     @classmethod
     def PlanNd(
         cls, shape: Any, inembed: Any, istride: int, idist: int, onembed: Any, ostride: int, odist: int, fft_type: Any,
         batch: int, order: str, last_axis: int, last_size: int,
     ) -> HostPlan:  # fmt: skip
-        other = {
+        other: Any = {
+            cls.CUFFT_Z2Z: np.dtype(cls.CUFFT_Z2Z), cls.CUFFT_C2C: np.dtype(cls.CUFFT_C2C),
             cls.CUFFT_D2Z: cls.CUFFT_Z2D, cls.CUFFT_Z2D: cls.CUFFT_D2Z,
             cls.CUFFT_R2C: cls.CUFFT_C2R, cls.CUFFT_C2R: cls.CUFFT_R2C,
         }[fft_type]  # fmt: skip
@@ -288,7 +302,7 @@ class HostCufft:
             onembed,
             ostride,
             odist,
-            (fft_type, other),
+            (other if isinstance(fft_type, str) else fft_type, other),
             batch,
             last_axis,
             last_size,

@@ -89,10 +89,10 @@ CASES: dict[str, tuple[str, ...]] = {
 }
 
 
-def make(name: str, folder: Path) -> None:
+def make(name: str, folder: Path, *keys: str) -> None:
     """Makes a run, or goes on with it."""
     name, _, steps = name.partition("/")
-    more = [f"time.max_steps={steps}"] if steps else []
+    more = [*keys, f"time.max_steps={steps}"] if steps else [*keys]
     if world().broadcast((folder / name).exists()):
         pf.resume(folder / name, *more)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Iterator
 
@@ -86,7 +87,8 @@ def directed(precision: str) -> dict[str, str]:
             turned += K_ALONG[0] * K_ALONG[1] * v if layout.parts == 2 else v
             kernel = Kernel(f"turned{number}_{n}", "spectral", {"u": 1, "v": 1, "w": 1}, {"w": [turned]})
             kernel = embedded(kernel, layout.places, layout.parts)
-            found[kernel.name] = cuda_source(kernel, layout.parts, dtype, layout.extent("spectral"), layout.row)
+            extent, lengths = layout.extent("spectral"), layout.lengths("spectral")
+            found[kernel.name] = cuda_source(kernel, layout.parts, dtype, extent, lengths, math.prod(lengths))
     return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ranks_cases
+from host_driver import HAS_COMPILER
 
 import phasefield as pf
 from phasefield.store import load_checkpoint, open_dataset
@@ -30,6 +31,7 @@ def _environment() -> dict[str, str]:
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("mpi4py") is None or MPIRUN is None, reason="mpi4py or mpirun is not here: phasefield[mpi]"
 )
+needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="g++ is not here, which compiles the kernels of stand-ins")
 
 
 def mpirun(count: int, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -100,6 +102,35 @@ def test_every_case(count: int, alone: Path, tmp_path: Path) -> None:
         assert same(alone / name, tmp_path / "shared" / name), name
 
 
+def made_by_cards(count: int, folder: Path, *names: str) -> None:
+    done = mpirun(count, sys.executable, str(HERE / "ranks_cards.py"), str(folder), *names)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_compiler
+def test_gpus_of_two_ranks_are_one_process(tmp_path: Path) -> None:
+    """By stand-ins on the host's memory; what was stopped goes on to the same bits."""
+    made_alone(tmp_path / "one", "odd/20", "mixed/8")
+    made_by_cards(2, tmp_path / "cards", "odd/9", "odd/20", "mixed/8")
+    made_by_cards(2, tmp_path / "whole", "odd/20")
+    for way in ("alltoall", "alltoall:1"):
+        for name in ("odd", "mixed"):
+            assert difference(tmp_path / "one" / name, tmp_path / "cards" / way / name) < 1e-13
+        parted, whole = (load_checkpoint(tmp_path / n / way / "odd" / "checkpoint.npz")[0] for n in ("cards", "whole"))
+        assert all(np.array_equal(values, parted[array]) for array, values in whole.items())
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_every_case_on_gpus(alone: Path, tmp_path: Path) -> None:
+    names = [name for name in ranks_cases.CASES if not name.startswith("pencils")]
+    made_by_cards(3, tmp_path, *names)
+    for name in names:
+        for way in ("alltoall", "alltoall:1"):
+            assert difference(alone / name, tmp_path / way / name) < (2e-6 if name == "single" else 1e-12), (way, name)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_resuming_on_as_many_ranks_gives_the_same_bits(tmp_path: Path) -> None:
@@ -141,7 +172,7 @@ def test_what_ranks_do_not_do_is_told_once(tmp_path: Path) -> None:
             {},
             "derivatives along y, periodic where others have walls",
         ),
-        (["run", "device=gpu"], {}, "device=gpu: a run over several processes"),
+        (["run", "device=gpu"], {}, "device=gpu: "),
         (["run", "-m", "seed=1,2"], {}, "2 tasks were started"),
         (["run", "model.no=1"], {}, "model.no"),
         (

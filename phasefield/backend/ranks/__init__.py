@@ -5,6 +5,7 @@
 - `beginning`: how they meet; `guard`: what ends them where one is lost;
 - `team`: rank 0's words to the others; `member`: what every rank does of it;
 - `exchange`: how parts of a field go from cells to modes; `shared`: how ranks of one machine do without that;
+- `cards`: parts on GPUs;
 - `backend`: the backend that the rest of the program sees.
 """
 

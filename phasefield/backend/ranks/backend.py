@@ -222,10 +222,14 @@ class RanksBackend:
     def __init__(self, precision: Precision = "double", threads: int = 1, together: int | None = None) -> None:
         self._team, self.precision = team(), precision
         self.threads = threads
-        self.description = _description(self._team, threads)
         self.number = self._team.number()
         weakref.finalize(self, self._team.drop, self.number).atexit = False
-        self._team.try_to("backend", self.number, precision, threads, together)
+        self.description = self._found(threads, together)
+
+    def _found(self, threads: int, together: int | None) -> str:
+        """Lets every rank make its own; what they are."""
+        self._team.try_to("backend", self.number, self.precision, threads, together)
+        return _description(self._team, threads)
 
     @property
     def dtype(self) -> str:
@@ -349,8 +353,42 @@ class SharedBackend(CpuBackend):
         return SharedProgram(self._team, self, layout, operations)
 
 
+class CardsBackend(RanksBackend):
+    """The GPUs of all ranks, one each, with its part of every array.
+
+    Args:
+        precision: ``double`` or ``single``. together: see `RanksBackend`.
+
+    Raises:
+        DeviceError: a rank has no GPU.
+    """
+
+    name = "gpu"
+    readback_every = 64
+    on_host = False
+
+    def _found(self, threads: int, together: int | None) -> str:
+        self._team.try_to("card", self.number, self.precision, together)
+        return f"{self._team.own.object_of(self.number).description}, {self._team.world.size} ranks with a GPU each"
+
+    def synchronize(self) -> None:
+        self._team.do("synchronize", self.number)
+
+    def transform_memory(self, largest: int, periodic: bool) -> int:
+        found: int = self._team.own.object_of(self.number).transform_memory(largest, periodic)
+        return found
+
+    def memory_available(self) -> int:
+        return self._team.do("memory_of_cards", self.number)
+
+
 def _description(crew: Team, threads: int) -> str:
     return f"{cpu_name()}, {crew.world.size} ranks with {threads} thread{'s' if threads > 1 else ''} each"
+
+
+def cards_of_ranks(precision: Precision) -> CardsBackend:
+    """The backend of all ranks' GPUs. Raises DeviceError."""
+    return CardsBackend(precision, together=asked_for()[1])
 
 
 def backend_of_ranks(precision: Precision, threads: int) -> RanksBackend | SharedBackend:

@@ -159,8 +159,15 @@ class Halo:
     def __call__(self, component: np.ndarray) -> None:
         numbers = component[: math.prod(self._lengths)].reshape(self._lengths)
         for place, n, up, down in self._ends:
-            lines = np.moveaxis(numbers, place, 0)
+            lines = numbers.transpose(place, *(axis for axis in range(3) if axis != place))
             for first, to, at, source in ((0, down, n, up), (n - 1, up, n + 1, down)):
-                arrived = np.ascontiguousarray(lines[at])
-                self._comm.Sendrecv(np.ascontiguousarray(lines[first]), to, recvbuf=arrived, source=source)
-                lines[at] = arrived
+                arrived = self._read(lines[at])
+                self._comm.Sendrecv(self._read(lines[first]), to, recvbuf=arrived, source=source)
+                self._write(lines[at], arrived)
+
+    def _read(self, line: Any) -> np.ndarray:
+        """A contiguous array on the host of part of a component."""
+        return np.ascontiguousarray(line)
+
+    def _write(self, line: Any, values: np.ndarray) -> None:
+        line[...] = values

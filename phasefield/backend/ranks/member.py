@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...errors import DeviceError
 from ...grid import Grid
 from ..cpu import CpuBackend
 from ..cpu_plans import Plans
 from ..cpu_programs import CpuProgram
+from ..cuda_errors import why_unavailable
 from ..layout import Layout, part_of
 from ..memory import host_memory_available
 from ..operations import Operation
@@ -45,6 +47,7 @@ class _PartBackend(CpuBackend):
         super().__init__(precision, threads)
         self._world, self._machine = world, machine_of(world, together)
         self._exchanges: dict[Layout, Exchange | PencilExchange] = {}
+        self._gatherings: dict[int, tuple[np.ndarray, list[int], np.ndarray]] = {}
 
     def own(self, layout: Layout) -> Layout:
         """What this rank has of a layout of the whole."""
@@ -64,6 +67,41 @@ class _PartBackend(CpuBackend):
         kind = PencilPlans if layout.pencils else Plans
         return kind(self.dtype, work, layout, span, together)
 
+    # -- what a `Member` does with buffers ------------------------------------------------------------------------------
+
+    def read(self, view: np.ndarray) -> np.ndarray:
+        """Numbers of part of a buffer, on the host."""
+        return view
+
+    def write(self, view: np.ndarray, values: np.ndarray) -> None:
+        """Puts numbers of the host's into part of a buffer."""
+        view[...] = values
+
+    def result(self, program: CpuProgram, _: dict[str, float]) -> dict[str, float] | None:
+        """The reductions of all ranks, after a run of a program; at rank 0."""
+        found: dict[str, float] = {}
+        for kernel in program.reducing:
+            # All that every row has left, in the order of the rows: what comes of it does not depend on how they are shared.
+            parts = self._gathered(kernel.partial)
+            if parts is not None:
+                found.update(kernel.reduce(np.ascontiguousarray(np.concatenate(parts, axis=1))))
+        return found
+
+    def _gathered(self, partial: np.ndarray) -> list[np.ndarray] | None:
+        """The tables of all ranks, which have the same number of rows, at rank 0."""
+        if id(partial) not in self._gatherings:
+            counts = self._world.everywhere(partial.size)
+            self._gatherings[id(partial)] = partial, counts, np.empty(sum(counts), partial.dtype)
+        _, counts, room = self._gatherings[id(partial)]
+        self._world.comm.Gatherv(partial, (room, counts) if self._world.rank == 0 else None)
+        if self._world.rank != 0:
+            return None
+        return [part.reshape(len(partial), -1) for part in np.split(room, np.cumsum(counts)[:-1])]
+
+    def forget(self) -> None:
+        """Lets go of what belongs to programs that are gone."""
+        self._gatherings.clear()
+
 
 def _unflipped(grid: Grid) -> tuple[str, ...]:
     return tuple("periodic" if b == "periodic" else "no-flux" for b in grid.boundary)
@@ -79,7 +117,7 @@ class Member:
         self._world, self._comm = world, world.comm
         self._objects: dict[int, Any] = {}
         self._layouts: dict[int, Layout] = {}
-        self._gatherings: dict[int, tuple[np.ndarray, list[int], np.ndarray]] = {}
+        self._owners: dict[int, Any] = {}
 
     def drop(self, numbers: Sequence[int]) -> None:
         """Lets go of objects."""
@@ -88,7 +126,9 @@ class Member:
         for number in numbers:
             self._objects.pop(number, None)
             self._layouts.pop(number, None)
-        self._gatherings.clear()
+            owner = self._owners.pop(number, None)
+            if isinstance(owner, _PartBackend):
+                owner.forget()
         self._view.cache_clear()
         self._slice.cache_clear()
 
@@ -104,16 +144,24 @@ class Member:
             else _PartBackend(self._world, precision, threads, together)
         )
 
+    def card(self, number: int, precision: Precision, together: int | None) -> None:
+        """The GPU of this rank. Raises DeviceError."""
+        from . import cards
+
+        if (reason := why_unavailable()) is not None:
+            raise DeviceError(f"device=gpu: {reason}\n  Use device=cpu.")
+        self._objects[number] = cards.CardBackend(self._world, precision, together)
+
     def buffer(self, number: int, backend: int, layout: Layout, components: int) -> None:
         """Raises DeviceError."""
         owner = self._objects[backend]
         self._layouts[number] = own = owner.own(layout)
-        self._objects[number] = owner.buffer(own, components)
+        self._objects[number], self._owners[number] = owner.buffer(own, components), owner
 
     def program(self, number: int, backend: int, layout: Layout, operations: Sequence[Operation]) -> None:
         """Raises DeviceError."""
         owner = self._objects[backend]
-        self._objects[number] = owner.program(owner.own(layout), operations)
+        self._objects[number], self._owners[number] = owner.program(owner.own(layout), operations), owner
 
     def settle(self, number: int, backend: int) -> None:
         """Lets the ranks share what a program leaves for later. Raises MemoryError."""
@@ -163,35 +211,21 @@ class Member:
         """The first components of a buffer: the same object each time, by which a program knows its arrays."""
         return self._objects[number][:components]
 
-    def run(self, number: int, given: Sequence[Given], scalars: Mapping[str, float]) -> dict[str, float]:
+    def run(self, number: int, given: Sequence[Given], scalars: Mapping[str, float]) -> dict[str, float] | None:
         """Runs a program; its reductions, at rank 0."""
-        program: CpuProgram = self._objects[number]
-        program({name: self._view(buffer, components) for name, buffer, components in given}, scalars)
-        found: dict[str, float] = {}
-        for kernel in program.reducing:
-            # All that every row has left, in the order of the rows: what comes of it does not depend on how they are shared.
-            parts = self._gathered(kernel.partial)
-            if parts is not None:
-                found.update(kernel.reduce(np.ascontiguousarray(np.concatenate(parts, axis=1))))
-        return found
-
-    def _gathered(self, partial: np.ndarray) -> list[np.ndarray] | None:
-        """The tables of all ranks, which have the same number of rows, at rank 0."""
-        if id(partial) not in self._gatherings:
-            counts = self._world.everywhere(partial.size)
-            self._gatherings[id(partial)] = partial, counts, np.empty(sum(counts), partial.dtype)
-        _, counts, room = self._gatherings[id(partial)]
-        self._comm.Gatherv(partial, (room, counts) if self._world.rank == 0 else None)
-        if self._world.rank != 0:
-            return None
-        return [part.reshape(len(partial), -1) for part in np.split(room, np.cumsum(counts)[:-1])]
+        program = self._objects[number]
+        found = program({name: self._view(buffer, components) for name, buffer, components in given}, scalars)
+        result: dict[str, float] | None = self._owners[number].result(program, found)
+        return result
 
     def copy(self, source: tuple[int, int], target: tuple[int, int], components: int) -> None:
         """From a buffer, from some component on, to another."""
         (one, start), (other, end) = source, target
-        np.copyto(self._objects[other][end : end + components], self._objects[one][start : start + components])
+        self._owners[one].copy(
+            self._objects[one][start : start + components], self._objects[other][end : end + components]
+        )
 
-    def _block(self, number: int, component: int, space: str) -> np.ndarray:
+    def _block(self, number: int, component: int, space: str) -> Any:
         """A component of a buffer as it holds cells or modes, shape `Layout.region`."""
         layout = self._layouts[number]
         lengths = layout.lengths(space)
@@ -203,32 +237,32 @@ class Member:
         self, number: int, component: int, space: str, low: int, high: int, into: np.ndarray | None = None
     ) -> None:
         """Outermost indices ``low`` to ``high`` of a component of the whole, into an array of rank 0's."""
-        block = self._block(number, component, space)
+        block, owner = self._block(number, component, space), self._owners[number]
         for rank, place, here in self._shares(number, space, low, high):
             if rank == 0 and into is not None:
-                into[place] = block[here]
+                into[place] = owner.read(block[here])
             elif into is not None:
                 part = np.empty([s.stop - s.start for s in place], into.dtype)
                 self._comm.Recv(part, rank)
                 into[place] = part
             elif rank == self._world.rank:
-                self._comm.Send(np.ascontiguousarray(block[here]), 0)
+                self._comm.Send(np.ascontiguousarray(owner.read(block[here])), 0)
 
     def store(
         self, number: int, component: int, space: str, low: int, high: int, values: np.ndarray | None = None
     ) -> None:
         """The same from an array of rank 0's."""
-        block = self._block(number, component, space)
+        block, owner = self._block(number, component, space), self._owners[number]
         for rank, place, here in self._shares(number, space, low, high):
             if rank == 0 and values is not None:
-                block[here] = values[place]
+                owner.write(block[here], values[place])
             elif values is not None:
                 self._comm.Send(np.ascontiguousarray(values[place], block.dtype), rank)
             elif rank == self._world.rank:
                 target = block[here]
-                arrived = target if target.flags.c_contiguous else np.empty(target.shape, target.dtype)
+                arrived = np.empty(target.shape, target.dtype)
                 self._comm.Recv(arrived, 0)
-                target[...] = arrived
+                owner.write(target, arrived)
 
     def _shares(
         self, number: int, space: str, low: int, high: int
@@ -245,12 +279,13 @@ class Member:
 
     def pick(self, number: int, space: str, index: tuple[slice, slice, slice, slice]) -> np.ndarray | None:
         """Numbers of the whole, every so many along some axes, at rank 0."""
-        layout, here = self._layouts[number], self._world.rank
+        layout, here, owner = self._layouts[number], self._world.rank, self._owners[number]
         places = [range(*pick.indices(n)) for pick, n in zip(index[1:], layout.whole.lengths(space), strict=True)]
         chosen = range(*index[0].indices(len(self._objects[number])))
 
         def found() -> np.ndarray:
-            return np.stack([self._block(number, c, space)[_share(places, layout.region(space))[0]] for c in chosen])
+            mine = _share(places, layout.region(space))[0]
+            return np.stack([owner.read(self._block(number, c, space)[mine]) for c in chosen])
 
         if here != 0:
             if (mine := found()).size:
@@ -271,6 +306,15 @@ class Member:
     def machines(self) -> int:
         """How many machines there are."""
         return sum(self._world.everywhere(int(self._world.node.Get_rank() == 0)))
+
+    def synchronize(self, number: int) -> None:
+        """Waits for a device."""
+        self._objects[number].synchronize()
+
+    def memory_of_cards(self, number: int) -> int | None:
+        """Free bytes on all GPUs together, at rank 0."""
+        found = self._comm.gather(self._objects[number].memory_available())
+        return None if found is None else sum(found)
 
     def memory(self) -> int | None:
         """Free bytes on all machines together, at rank 0."""

@@ -170,6 +170,17 @@ class Swap:
         self.bring(self.places[place], target, forth)
         self.read(place)
 
+    def arrive(self, place: int, target: np.ndarray, forth: bool) -> None:
+        """Brings what all ranks have left in this place to where it belongs in the target, at once instead of tile by tile."""
+        self.swap(place, target, forth)
+        one, two = (self._before, self._after) if forth else (self._after, self._before)
+        lengths = two[self.rank].lengths
+        there = target[: math.prod(lengths)].reshape(lengths)
+        for rank, left in zip(self._machine.ranks, self._left[place], strict=True):
+            from_lengths = one[rank].lengths
+            whole = left[: math.prod(from_lengths)].reshape(from_lengths)
+            there[self._box(self.rank, rank, not forth)] = whole[self._box(rank, self.rank, forth)]
+
     def bring(self, source: np.ndarray, target: np.ndarray, forth: bool) -> None:
         """The same of what lies anywhere, without waiting for ranks of this machine."""
         if self._far:

@@ -76,7 +76,7 @@ class Bridge:
         count, force = len(self._phis), self._force
         symbols = {s: array_symbol("state", i) for i, s in enumerate(self._unknowns)}
         phis = [phi.xreplace(symbols) for phi in self._phis]
-        given, ahead = [*names, "elastic_ahead"], argument("elastic_ahead")
+        given, ahead = names, argument("elastic_ahead")
         gap, old, before = ([array_symbol(a, p) for p in range(count)] for a in (_GAP, _OLD, _PHI))
         then = [a + ahead * (a - b) for a, b in zip(gap, old, strict=True)]
 
