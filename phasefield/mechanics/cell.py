@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.voxel import VoxelOperators, pack, slab_operators, slab_order, unpack, voxel_operators
+from ..backend.voxel import VoxelGrid, VoxelOperators, pack, slab_operators, slab_order, unpack, voxel_operators
 from ..errors import ConfigError, NotConverged
 from ..planes import ALONE, Planes
 from .axes import ArrayAxes
@@ -47,11 +47,10 @@ def operators_of(options: Options, boundary: str, axes: ArrayAxes, planes: Plane
     if boundary == "static":  # behind free faces lies a layer of voids
         sizes = (sizes[0] + (sizes[0] > 1), sizes[1] + (sizes[1] > 1), sizes[2] + (sizes[2] > 1))
     if options.scheme != "fourier":
-        full = options.scheme == "q1"
-        shared = (sizes, steps, components, options.precision, full, options.threads)
+        grid = VoxelGrid(sizes, steps, components, options.precision, full=options.scheme == "q1")
         if planes.shared:
-            return slab_operators(planes, *shared)
-        return voxel_operators(options.device, boundary, *shared)
+            return slab_operators(planes, grid, options.threads)
+        return voxel_operators(options.device, boundary, grid, options.threads)
     if boundary != "periodic":
         raise ConfigError("solver.scheme", "is fourier, which is periodic", "use q1 or rotated")
     if options.device == "gpu":

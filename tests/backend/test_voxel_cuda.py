@@ -91,8 +91,8 @@ def test_too_little_memory(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HostCuda, "memory_available", lambda self: 1000)
     with pytest.raises(DeviceError, match="device=cpu"):
         pair((6, 8), False)
-    arguments = ("periodic", (6, 1, 8), (1.0, 1.0, 1.0), 1)
-    assert isinstance(voxel.voxel_operators("auto", *arguments), voxel.cpu.CpuVoxelOperators)
+    grid = voxel.VoxelGrid((6, 1, 8), (1.0, 1.0, 1.0), 1)
+    assert isinstance(voxel.voxel_operators("auto", "periodic", grid), voxel.cpu.CpuVoxelOperators)
 
 
 def test_the_fourier_scheme_says_it_has_no_gpu_and_one_precision() -> None:

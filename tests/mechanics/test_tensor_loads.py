@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phasefield.backend.voxel import VoxelGrid
 from phasefield.backend.voxel.cpu import CpuVoxelOperators
 from phasefield.backend.voxel.tensor_field import reference_table
 from phasefield.homogenize.mixture import Mixture
@@ -52,10 +53,11 @@ def test_components_are_as_accurate_as_energies(rule: str, order: int, precision
     assert sum(s.iterations for s in fast) <= 0.8 * sum(s.iterations for s in slow)
 
 
-@pytest.mark.parametrize(("components", "dtype"), [(1, "float64"), (3, "float32")])
-def test_pairs_are_two_loads(components: int, dtype: str) -> None:
+@pytest.mark.parametrize(("components", "precision"), [(1, "double"), (3, "single")])
+def test_pairs_are_two_loads(components: int, precision: str) -> None:
     """Of very different size, on a grid whose last tiles are smaller, with any number of threads."""
-    operators = CpuVoxelOperators((35, 36, 31), (1.0, 0.7, 1.3), components, dtype, True, threads=1)
+    grid = VoxelGrid((35, 36, 31), (1.0, 0.7, 1.3), components, precision)
+    operators = CpuVoxelOperators(grid, threads=1)
     rng = np.random.default_rng(1)
     values = rng.standard_normal((4, components, *operators.shape)) * np.array([1, 1e6, 1e-3, 0]).reshape(
         -1, 1, 1, 1, 1
@@ -65,7 +67,7 @@ def test_pairs_are_two_loads(components: int, dtype: str) -> None:
     together, alone = operators.spectral(4), operators.spectral(1)
     together[..., : operators.shape[2]] = values
     work = operators.green(together, reference)
-    shared = CpuVoxelOperators(operators.shape, (1.0, 0.7, 1.3), components, dtype, True, threads=2)
+    shared = CpuVoxelOperators(grid, threads=2)
     others = shared.spectral(4)
     others[..., : operators.shape[2]] = values
     np.testing.assert_array_equal(shared.green(others, reference), work)
@@ -73,6 +75,6 @@ def test_pairs_are_two_loads(components: int, dtype: str) -> None:
     for load, each in enumerate(values):
         alone[0, ..., : operators.shape[2]] = each
         expected = operators.green(alone, reference)[0]
-        near = (2e-6 if dtype == "float32" else 1e-14) * np.abs(alone).max()
-        assert work[load] == pytest.approx(expected, rel=2e-6 if dtype == "float32" else 1e-13)
+        near = (2e-6 if precision == "single" else 1e-14) * np.abs(alone).max()
+        assert work[load] == pytest.approx(expected, rel=2e-6 if precision == "single" else 1e-13)
         np.testing.assert_allclose(operators.to_host(together)[load], operators.to_host(alone)[0], rtol=0, atol=near)

@@ -22,12 +22,13 @@ from ...errors import DeviceError
 from ...planes import Planes, most_shares
 from ..ranks import leading, world
 from ..selection import gpu_wanted, threads_of_rank
+from .grid import VoxelGrid
 from .protocol import VoxelOperators
 from .tensor_field import HostTensorField, TensorField, pack, reference_table, unpack
 
 __all__ = [
-    "HostTensorField", "TensorField", "VoxelOperators", "pack", "reference_table", "slab_operators", "slab_order", "unpack",
-    "voxel_operators",
+    "HostTensorField", "TensorField", "VoxelGrid", "VoxelOperators", "pack", "reference_table", "slab_operators", "slab_order",
+    "unpack", "voxel_operators",
 ]  # fmt: skip
 
 log = logging.getLogger("phasefield")
@@ -36,11 +37,7 @@ log = logging.getLogger("phasefield")
 def voxel_operators(
     device: str,
     boundary: str,
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    components: int,
-    precision: str = "double",
-    full: bool = True,
+    grid: VoxelGrid,
     threads: int | None = None,
 ) -> VoxelOperators[Any, Any]:
     """The operators of one voxel grid on ``device`` = ``auto``, ``cpu`` or ``gpu``, see `VoxelOperators`.
@@ -54,50 +51,36 @@ def voxel_operators(
     Raises:
         DeviceError: ``gpu`` was asked for and there is none, or not enough of its memory.
     """
-    dtype = "float64" if precision == "double" else "float32"
-    shared = (shape, spacing, components, dtype, full)
+    shape = grid.shape
     if leading():
         if device == "gpu":
             raise DeviceError("device=gpu: several processes compute on CPUs\n  start one process for a GPU")
         if boundary == "periodic" and world().size <= most_shares(shape):
             from .ranks import RanksVoxelOperators
 
-            return RanksVoxelOperators(*shared, threads or threads_of_rank())
+            return RanksVoxelOperators(grid, threads or threads_of_rank())
         log.info(
             "%s cannot be parted among the ranks: rank 0 alone computes", "walls" if boundary != "periodic" else shape
         )
     elif gpu_wanted(device):
-        backend = _gpu(precision)
-        need, free = device_bytes(shape, components, precision), backend.memory_available()
+        backend = _gpu(grid.precision)
+        need, free = device_bytes(shape, grid.components, grid.precision), backend.memory_available()
         if need <= free:
-            return on_gpu(backend, boundary, shape, spacing, components, full)
+            return on_gpu(backend, boundary, grid)
         short = f"the solver takes {need / 1e9:.1f} GB on {'x'.join(map(str, shape))} voxels, the GPU has {free / 1e9:.1f} free"
         if device == "gpu":
             raise DeviceError(f"device=gpu: {short}\n  Use device=cpu, or single precision.")
         log.info("%s; computing on the CPU", short)
     from .cpu import CpuVoxelOperators, CpuWalledOperators
 
-    return (
-        CpuVoxelOperators(*shared, threads)
-        if boundary == "periodic"
-        else CpuWalledOperators(boundary, *shared, threads)
-    )
+    return CpuVoxelOperators(grid, threads) if boundary == "periodic" else CpuWalledOperators(boundary, grid, threads)
 
 
-def slab_operators(
-    planes: Planes,
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    components: int,
-    precision: str = "double",
-    full: bool = True,
-    threads: int | None = None,
-) -> VoxelOperators[Any, Any]:
+def slab_operators(planes: Planes, grid: VoxelGrid, threads: int | None = None) -> VoxelOperators[Any, Any]:
     """The operators of one periodic voxel grid for processes that share its ``planes`` and all run the solver."""
     from .common import CommonSlab
 
-    dtype = "float64" if precision == "double" else "float32"
-    return CommonSlab(planes, shape, spacing, components, dtype, full, threads or threads_of_rank())
+    return CommonSlab(planes, grid, threads or threads_of_rank())
 
 
 def slab_order(wide: np.ndarray) -> np.ndarray:
@@ -105,21 +88,13 @@ def slab_order(wide: np.ndarray) -> np.ndarray:
     return np.roll(wide, -1, axis=0)
 
 
-def on_gpu(
-    backend: Any,
-    boundary: str,
-    shape: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    components: int,
-    full: bool,
-) -> VoxelOperators[Any, Any]:
+def on_gpu(backend: Any, boundary: str, grid: VoxelGrid) -> VoxelOperators[Any, Any]:
     """The operators on the device of a `CudaBackend`."""
     from .cuda import CudaVoxelOperators, CudaWalledOperators
 
-    shared = (shape, spacing, components, full)
     if boundary == "periodic":
-        return CudaVoxelOperators(backend, *shared)
-    return CudaWalledOperators(backend, boundary, *shared)
+        return CudaVoxelOperators(backend, grid)
+    return CudaWalledOperators(backend, boundary, grid)
 
 
 def device_bytes(shape: tuple[int, int, int], components: int, precision: str) -> int:

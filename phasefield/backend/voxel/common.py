@@ -18,6 +18,7 @@ from ...signals import listening
 from ..ranks import World, world
 from ..ranks.exchange import asked_for
 from ..ranks.team import team
+from .grid import VoxelGrid
 from .slab import Slab
 
 T = TypeVar("T")
@@ -110,22 +111,13 @@ class CommonSlab(Slab):
     `voxel.slab_order`. What is returned is that of the whole, on all ranks.
 
     Args:
-        planes: the share. Others as for `CpuVoxelOperators`.
+        planes: the share. grid: that of all. threads: of every rank.
     """
 
     has_surface = False
 
-    def __init__(
-        self,
-        planes: Planes,
-        shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        dtype: str,
-        full: bool,
-        threads: int,
-    ) -> None:
-        super().__init__(world(), shape, spacing, components, dtype, full, threads, asked_for()[1])
+    def __init__(self, planes: Planes, grid: VoxelGrid, threads: int) -> None:
+        super().__init__(world(), grid, threads, asked_for()[1])
         self._group = planes.group
 
     def _total(self, what: str, partial: np.ndarray) -> np.ndarray:

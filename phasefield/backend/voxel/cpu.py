@@ -21,6 +21,7 @@ from ..selection import cpu_threads
 from ..workers import Job, address, native, workers
 from .calls import Call, Context
 from .element import ISOTROPIC, loop_functions, paired_functions
+from .grid import VoxelGrid
 from .moments_text import tile_functions
 from .nodes import centre_gradient
 from .paired import paired_green
@@ -108,11 +109,7 @@ class CpuVoxelOperators:
     Fields are (loads, components, n0, n1, n2). Operators return one number, or one row of sums, per load.
 
     Args:
-        shape: voxels along the three array axes. spacing: edge lengths of a voxel.
-        components: 1 or 3.
-        dtype: ``float64`` or ``float32``.
-        full: all polynomials (2x2x2 Gauss points) or the constant one alone (rotated scheme).
-        threads: number of threads; None takes the default of `cpu_threads`.
+        grid: of what. threads: number of threads; None takes the default of `cpu_threads`.
     """
 
     #: Bytes of fields that loads solved for together may have: beyond, what leaving the cache costs is more than is saved.
@@ -122,22 +119,14 @@ class CpuVoxelOperators:
     #: `surface` is there.
     has_surface = True
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        dtype: str = "float64",
-        full: bool = True,
-        threads: int | None = None,
-    ) -> None:
-        self.shape, self.components, self.full = shape, components, full
-        self.dtype = np.dtype(dtype)
+    def __init__(self, grid: VoxelGrid, threads: int | None = None) -> None:
+        self.shape, self.components, self.full = shape, _, full = grid.shape, grid.components, grid.full
+        self.dtype = np.dtype(grid.dtype)
         self.voxels = int(np.prod(shape))
         self.threads = cpu_threads(threads)
         self.rows = shape[0]  #: planes of nodes that loops run over
         # Derivatives in voxel coordinates -1..1; energies are means over the voxels, so volumes drop out.
-        self.g = np.array([2.0 / h for h in spacing], self.dtype)
+        self.g = np.array([2.0 / h for h in grid.spacing], self.dtype)
         self.symbols = np.ascontiguousarray(np.stack(symbols(shape, self.g, full)), self.dtype)
         self.weight = np.full(shape[2] // 2 + 1, 2.0, self.dtype)
         self.weight[0] = 1.0
@@ -356,18 +345,9 @@ class CpuWalledOperators(CpuVoxelOperators):
         walls: ``kinematic`` or ``static``. Others as for `CpuVoxelOperators`.
     """
 
-    def __init__(
-        self,
-        walls: str,
-        shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        dtype: str = "float64",
-        full: bool = True,
-        threads: int | None = None,
-    ) -> None:
-        super().__init__(shape, spacing, components, dtype, full, threads)
-        self.walls = walls
+    def __init__(self, walls: str, grid: VoxelGrid, threads: int | None = None) -> None:
+        super().__init__(grid, threads)
+        self.walls, shape = walls, grid.shape
         self._axes = tuple(d for d, n in enumerate(shape) if n > 1)
         first = 1 if walls == "kinematic" else 0
         self._inner = tuple(slice(first if d in self._axes else 0, n) for d, n in enumerate(shape))

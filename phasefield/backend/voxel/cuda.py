@@ -19,6 +19,7 @@ from ..cuda_programs import Recorder
 from ..cuda_transforms import CufftTransform
 from . import cuda_source
 from .cuda_surface import CudaSurface
+from .grid import VoxelGrid
 from .nodes import centre_gradient
 from .symbols import symbols, wall_symbols
 from .tensor_field import TensorField
@@ -58,7 +59,7 @@ class CudaVoxelOperators:
     """The operators of one voxel grid on a GPU, with the interface of `cpu.CpuVoxelOperators`.
 
     Args:
-        backend: the device, in the wanted precision. Others as for `cpu.CpuVoxelOperators`.
+        backend: the device, in the grid's precision. grid: of what.
     """
 
     #: Whether the nodes on the faces are held.
@@ -70,19 +71,12 @@ class CudaVoxelOperators:
     #: `surface` is there.
     has_surface = True
 
-    def __init__(
-        self,
-        backend: CudaBackend,
-        shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        full: bool = True,
-    ) -> None:
+    def __init__(self, backend: CudaBackend, grid: VoxelGrid) -> None:
         self.backend, self.stream = backend, backend.stream
-        self.shape, self.components, self.full = shape, components, full
+        self.shape, self.components, self.full = shape, components, _ = grid.shape, grid.components, grid.full
         self.dtype = np.dtype(backend.dtype)
         self.voxels = math.prod(shape)
-        self.g = np.array([2.0 / h for h in spacing], self.dtype)
+        self.g = np.array([2.0 / h for h in grid.spacing], self.dtype)
         self.padded = (*shape[:2], 2 * (shape[2] // 2 + 1))
         self._wide = components * math.prod(self.padded) >= WIDE
         self.sizes = tuple(np.int32(n) for n in shape)
@@ -280,18 +274,10 @@ class CudaWalledOperators(CudaVoxelOperators):
     time: about three times the passes of a transform over all axes.
     """
 
-    def __init__(
-        self,
-        backend: CudaBackend,
-        walls: str,
-        shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        full: bool = True,
-    ) -> None:
+    def __init__(self, backend: CudaBackend, walls: str, grid: VoxelGrid) -> None:
         self.walls = walls
         self.clamped = walls == "kinematic"
-        super().__init__(backend, shape, spacing, components, full)
+        super().__init__(backend, grid)
 
     def _prepare_green(self) -> None:
         mass, second, self._norm = wall_symbols(self.walls, self.shape, self.g, self.full)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..workers import address
 from .cpu import CpuVoxelOperators
+from .grid import VoxelGrid
 
 #: Parts that the voxels are summed in, whatever the number of threads, so that results keep their bits; and their bytes.
 _BLOCKS, _BYTES = 16, 1 << 26
@@ -68,7 +69,8 @@ def phase_moments(
     phases, size = len(geometry.tensors), geometry.tensors.shape[-1]
     loads, rows = len(fluctuations), len(fluctuations) * size + 1
     dtype = np.result_type(*fluctuations)
-    operators = CpuVoxelOperators((shape[0], shape[1], shape[2]), steps, components, dtype.name, True, threads)
+    precision = "double" if dtype == np.float64 else "single"
+    operators = CpuVoxelOperators(VoxelGrid((shape[0], shape[1], shape[2]), steps, components, precision), threads)
     blocks = max(1, min(_BLOCKS, shape[0], _BYTES // (8 * phases * rows * rows)))
     fields = [np.ascontiguousarray(u, dtype) for u in fluctuations]
     pure = (geometry.first == geometry.second) | (geometry.fraction == 1)

@@ -11,6 +11,7 @@ from ...errors import DeviceError
 from ..ranks.exchange import asked_for
 from ..ranks.member import Slice
 from ..ranks.team import Team, team
+from .grid import VoxelGrid
 from .nodes import centre_gradient
 from .slab import Slab
 from .tensor_field import TensorField
@@ -75,7 +76,7 @@ class RanksVoxelOperators:
     """The operators of a periodic grid over all ranks, see `VoxelOperators`.
 
     Args:
-        threads: of every rank. Others as for `CpuVoxelOperators`.
+        grid: of what. threads: of every rank.
 
     Raises:
         DeviceError: a rank cannot take its part.
@@ -84,20 +85,11 @@ class RanksVoxelOperators:
     batch_bytes, tensor_bytes = 1 << 20, 1 << 20
     has_surface = False
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        dtype: str,
-        full: bool,
-        threads: int,
-    ) -> None:
-        self.shape, self.components, self.dtype = shape, components, np.dtype(dtype)
-        self._spacing, self._team = spacing, team()
+    def __init__(self, grid: VoxelGrid, threads: int) -> None:
+        self.shape, self.components, self.dtype = grid.shape, grid.components, np.dtype(grid.dtype)
+        self._spacing, self._team = grid.spacing, team()
         self._slab = self._new()
-        given = shape, spacing, components, dtype, full, threads, asked_for()[1]
-        self._team.try_to("make", self._slab.number, Slab, *given)
+        self._team.try_to("make", self._slab.number, Slab, grid, threads, asked_for()[1])
 
     def _new(self) -> _Part:
         return _Part(self._team, self._team.number())

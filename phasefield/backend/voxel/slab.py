@@ -15,6 +15,7 @@ from ..layout import Layout, Part
 from ..ranks.exchange import Exchange, machine_of
 from ..workers import Job, address, native
 from .cpu import CpuVoxelOperators, RowTensorField
+from .grid import VoxelGrid
 from .symbols import symbols
 
 
@@ -26,25 +27,16 @@ class Slab(CpuVoxelOperators):
     planes in their order, so that they do not depend on how planes are shared.
 
     Args:
-        world: the ranks. whole: voxels of the grid. together: ranks that read each other's memory, None for all of a machine.
-        Others as for `CpuVoxelOperators`.
+        world: the ranks. grid: that of all. threads: of every rank.
+        together: ranks that read each other's memory, None for all of a machine.
     """
 
-    def __init__(
-        self,
-        world: Any,
-        whole: tuple[int, int, int],
-        spacing: tuple[float, float, float],
-        components: int,
-        dtype: str,
-        full: bool,
-        threads: int,
-        together: int | None = None,
-    ) -> None:
+    def __init__(self, world: Any, grid: VoxelGrid, threads: int, together: int | None = None) -> None:
         self._world, self._comm = world, world.comm
         self._part = Part(world.rank, world.size)
+        whole, components, full = grid.shape, grid.components, grid.full
         own = self._part.of(whole[0])
-        super().__init__((own.stop - own.start + 2, *whole[1:]), spacing, components, dtype, full, threads)
+        super().__init__(grid.planes(own.stop - own.start + 2), threads)
         self.rows, self.voxels, self._first, self._whole = own.stop - own.start, int(np.prod(whole)), own.start, whole
 
         axes = whole[:2] if whole[1] > 1 else whole[:1]
