@@ -10,7 +10,7 @@ from .errors import DeviceError
 from .provenance import git_commit, version
 
 #: What each device computes with.
-_LIBRARIES = {"cpu": ("pyfftw", "numba"), "gpu": ()}
+_LIBRARIES = {"cpu": ("pyfftw", "llvmlite", "numba"), "gpu": ()}
 
 
 def about() -> str:

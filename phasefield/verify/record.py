@@ -60,7 +60,7 @@ class Record:
     @property
     def facts(self) -> dict[str, Any]:
         """Where it comes from."""
-        packages = ("numpy", "numba", "pyfftw", "sympy")
+        packages = ("numpy", "llvmlite", "numba", "pyfftw", "sympy")
         return {
             "created": self.created,
             "command": self.command,
