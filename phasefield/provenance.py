@@ -33,7 +33,9 @@ def git_commit() -> str:
 
 def provenance(spec: RunSpec, device: str, command: str) -> dict[str, str | int]:
     """Attributes written to every output file."""
-    versions = " ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "pyfftw", "llvmlite", "numba", "sympy", "xarray"))
+    versions = " ".join(
+        f"{name} {metadata.version(name)}" for name in ("numpy", "pyfftw", "llvmlite", "numba", "sympy", "xarray")
+    )
     return {
         "source": f"phasefield {version()}",
         "git_commit": git_commit(),
