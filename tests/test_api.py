@@ -189,5 +189,5 @@ def test_what_is_installed_is_told(phasefield: Command) -> None:
     first, python, cpu, gpu = answer.out.splitlines()
     assert first.split()[:2] == ["phasefield", pf.__version__]
     assert python.startswith(f"Python {platform.python_version()} on ")
-    assert re.match(r"cpu: .+ threads? \(pyfftw [\d.]+, numba [\d.]+\)", cpu)
+    assert re.match(r"cpu: .+ threads? \(pyfftw [\d.]+, llvmlite [\d.]+, numba [\d.]+\)", cpu)
     assert re.match(r"gpu: (none \(.+\)|\w.*)$", gpu)
