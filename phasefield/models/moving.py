@@ -30,8 +30,9 @@ from ..errors import ConfigError
 from ..grid import Grid
 from .energy import EnergyModel
 from .operators import falls
-from .parameters import telling
+from .parameters import Course, check, telling
 from .spectrum import Spectrum, wavevectors
+from .terms import TERMS
 from .waves import SCALE, WAVES
 
 Array = NDArray[np.float64]
@@ -59,8 +60,10 @@ class References:
         """Those of a run until ``end``.
 
         Raises:
-            ConfigError: a kappa that becomes negative on the way, an operator that has no finite values or falls without bound.
+            ConfigError: a parameter that is not finite at some time, a kappa that becomes negative on the way, an operator that
+                has no finite values or falls without bound.
         """
+        check(_parameters(model), end)
         moving = _moving(model)
         if not any(moving):
             return cls(((),) * len(moving), (0.0,) * len(moving))
@@ -81,6 +84,13 @@ class References:
             found.append(tuple(times[p] for p in picks))
             excess.append(more)
         return cls(tuple(found), tuple(excess))
+
+
+def _parameters(model: EnergyModel) -> dict[str, Course]:
+    """Courses that stand under ``model.parameters``; those of fields and of terms have checks of their own."""
+    others = {name for f in model.order_parameters for name in f.named_courses}
+    others |= {name for term in TERMS for name in term.courses(model.settings)}
+    return {name: course for name, course in model.courses.items() if name not in others}
 
 
 def _moving(model: EnergyModel) -> list[set[str]]:

@@ -191,9 +191,25 @@ def filled(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def check(courses: Mapping[str, Course], end: float) -> None:
+    """Refuses parameters that have no value at some time of a run until ``end``, as far as `_TIMES` times and corners tell.
+
+    Raises:
+        ConfigError: with the parameter and the time.
+    """
+    for name, course in courses.items():
+        times = _times([course], 0.0, end)
+        if (bad := ~np.isfinite(course.on(times))).any():
+            raise ConfigError(
+                f"model.parameters.{name}",
+                f"{course.text} is not finite at t = {times[int(bad.argmax())]:.6g}; a finite number is expected until time.end",
+                "hold it, as in piecewise(log(2 - t), t < 1, 0), or end before",
+            )
+
+
 def telling(courses: Sequence[Course], start: float, end: float) -> list[float]:
     """Times from ``start`` to ``end`` at which parameters take the values that they range over, the first one among them."""
-    times = np.unique(np.concatenate([np.linspace(start, end, _TIMES), *_corners(courses, start, end)]))
+    times = _times(courses, start, end)
     picks = {0}
     for course in courses:
         values = course.on(times)
@@ -202,6 +218,10 @@ def telling(courses: Sequence[Course], start: float, end: float) -> list[float]:
         levels = np.linspace(np.nanmin(values), np.nanmax(values), _VALUES + 2)
         picks |= {int(np.nanargmin(np.abs(values - level))) for level in levels}
     return [float(times[i]) for i in sorted(picks)]
+
+
+def _times(courses: Sequence[Course], start: float, end: float) -> np.ndarray:
+    return np.unique(np.concatenate([np.linspace(start, end, _TIMES), *_corners(courses, start, end)]))
 
 
 def _corners(courses: Sequence[Course], start: float, end: float) -> list[np.ndarray]:

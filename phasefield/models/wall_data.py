@@ -5,8 +5,10 @@ How a field meets them: `phasefield.models.walls`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,8 @@ _FIXED, _FREE = ("value", "potential"), ("slope", "flux", "energy", "angle")
 _OF_FIELDS = ("energy", "angle")
 #: Places along an axis of a wall at which data are looked at.
 _PLACES = 33
+#: Times besides 0 by which data are told apart, of every size that a unit may give them, the plainest first.
+_TIMES = 1.2345 * 10.0 ** np.array(sorted(range(-9, 10), key=abs))
 #: Symbols of the coordinates, and functions that may jump or bend.
 COORDINATES = sp.symbols("x y z", real=True)
 ROUGH = (sp.Piecewise, sp.Abs, sp.Min, sp.Max, sp.sign, sp.Heaviside)
@@ -277,3 +281,14 @@ def _check_finite(model: EnergyModel, grid: Grid, at: str, wall: str, given: Giv
 
 def walls_of(grid: Grid) -> list[str]:
     return [name for name, (axis, _) in WALLS.items() if axis < grid.dim]
+
+
+def times_of(data: Iterable[sp.Expr]) -> list[float]:
+    """Times by which to tell whether data agree: 0 alone where they are constant. Many begin at 0 everywhere, and agree then."""
+    moving = [e for e in data if TIME in e.free_symbols]
+    if not moving:
+        return [0.0]
+    sides = [side for e in moving for r in e.atoms(sp.Rel) if TIME in r.args for side in r.args if side.is_number]
+    corners = [0.0, *sorted({float(t) for t in sides if math.isfinite(t) and t > 0})]
+    between = [0.5 * (a + b) for a, b in pairwise(corners)]
+    return [0.0, *map(float, _TIMES), *between, *corners[1:]]

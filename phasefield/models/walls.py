@@ -32,13 +32,13 @@ from ..codegen import Kernel, array_symbol
 from ..errors import ConfigError, NotConverged
 from .parameters import TIME
 from .wall_data import COORDINATES as _X
-from .wall_data import ROUGH, WALLS, Data, conditions_of, walls_of
+from .wall_data import ROUGH, WALLS, Data, conditions_of, times_of, walls_of
 
 if TYPE_CHECKING:
     from ..grid import Grid
     from .energy import EnergyModel
 
-#: Mismatch of the data where walls meet, against their size, that counts; positions and times at which it is looked for.
+#: Mismatch of the data where walls meet, against their size at that time, that counts; positions at which it is looked for.
 _MISMATCH, _PLACES = 1e-6, 9
 #: Phases and interface energy of scalar models, by what they follow from.
 _found: dict[Any, tuple[float, float, float]] = {}
@@ -400,28 +400,32 @@ class Lifting:
         ]
         return np.stack([p.ravel() for p in np.meshgrid(*along, indexing="ij")])
 
-    def _mismatch(self, w: sp.Expr, held: Mapping[str, sp.Expr]) -> tuple[str, np.ndarray, float, float] | None:
-        """A wall that a function does not meet the data of: the wall, the place, what it should hold and what it does."""
+    def _mismatch(self, w: sp.Expr, held: Mapping[str, sp.Expr]) -> tuple[str, str, float, float] | None:
+        """A wall that a function does not meet the data of: the wall, where and when, what it should hold, what it does."""
+        data = {wall: sp.sympify(e) for wall, e in held.items()}
+        times = times_of(data.values())
         for wall in walls_of(self._grid):
             axis, side = WALLS[wall]
             if not conditions_of(self._grid.boundary[axis])[side]:
                 continue
-            places = self._places(wall)
-            wanted, found = self.evaluate([sp.sympify(held.get(wall, 0)), self._trace(w, wall)], places, 0.0)
-            size = max(float(np.abs(self.evaluate(list(held.values()), places, 0.0)).max()), 1e-300)
-            with np.errstate(invalid="ignore"):  # what is infinite is refused by name later
-                apart = np.abs(wanted - found)
-            if (apart > _MISMATCH * size).any():
-                worst = int(apart.argmax())
-                return wall, places[:, worst], float(wanted[worst]), float(found[worst])
+            places, trace = self._places(wall), self._trace(w, wall)
+            for t in times:
+                wanted, found = self.evaluate([data.get(wall, sp.S.Zero), trace], places, t)
+                size = max(float(np.abs(self.evaluate(list(data.values()), places, t)).max()), 1e-300)
+                with np.errstate(invalid="ignore"):  # what is infinite is refused by name later
+                    apart = np.abs(wanted - found)
+                if (apart > _MISMATCH * size).any():
+                    worst = int(apart.argmax())
+                    where = [f"{n} = {c:.6g}" for n, c in zip(self._grid.names, places[:, worst], strict=True)]
+                    when = [f"t = {t:.6g}"] if len(times) > 1 else []
+                    return wall, ", ".join(where + when), float(wanted[worst]), float(found[worst])
         return None
 
     def check_seams(self, i: int, key: str) -> None:
-        """Refuses values and slopes that do not agree where walls meet."""
+        """Refuses values and slopes that do not agree where walls meet, at any time."""
         held = {wall: self._held(i, wall) for wall in walls_of(self._grid)}
         if (seen := self._mismatch(self.values[i], held)) is not None:
-            wall, place, wanted, found = seen
-            where = ", ".join(f"{n} = {c:.6g}" for n, c in zip(self._grid.names, place, strict=True))
+            wall, where, wanted, found = seen
             raise ConfigError(
                 key,
                 f"do not agree where walls meet: at {where} the {wall} wall holds {wanted:.6g}, its neighbour {found:.6g}",

@@ -58,10 +58,10 @@ def prepare(folder: str | None, jobs: Sequence[Sequence[str]], call: Call, goes_
         "members": [list(map(config.original, job)) for job in jobs],
     }
     try:
-        new = [path for path in (where, *where.parents) if not path.exists()]
+        new = [place for place in (where, *where.parents) if not place.exists()]
         where.mkdir(parents=True, exist_ok=True)
-        for path in new:
-            sync_folder(path.parent)  # what is synced within it would be lost with its name
+        for made in new:
+            sync_folder(made.parent)  # what is synced within it would be lost with its name
         write_new(where / SWEEP, yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=1000))
     except FileExistsError:
         if not where.is_dir():

@@ -166,6 +166,15 @@ def test_what_is_no_parameter_is_refused(keys: tuple[str, ...], key: str, said: 
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize(("course", "time"), [("log(1 - t)", "1"), ("piecewise(1, t < 2.5, log(2 - t))", "2.5")])
+def test_a_parameter_without_a_value_on_the_way_is_refused_at_once(course: str, time: str) -> None:
+    words = ("model=cahn_hilliard", f"model.parameters.W={course}", "grid.shape=[8,8]")
+    with pytest.raises(ConfigError, match=f"not finite at t = {time};") as caught:
+        Simulation(specify(*words, "time.end=4"))
+    assert caught.value.key == "model.parameters.W"
+    Simulation(specify(*words, "time.end=0.9"))  # which ends before
+
+
 @pytest.mark.parametrize(
     ("course", "integral"), [("exp(-t)", 1 - math.exp(-3)), ("{kind: table, points: [[0, 1], [1, 1], [2, 0.2]]}", 1.8)]
 )
