@@ -19,6 +19,7 @@ from .keys.renamed import of_earlier
 from .models import EnergyModel, check_axes, referenced, references
 from .models.kinetic import check as check_kinetic
 from .models.resolution import Resolution, resolution
+from .models.wall_data import check_until
 from .pace import check_noise
 from .specs import ARRAY, FieldSpec, RunSpec
 
@@ -115,6 +116,8 @@ def check_terms(spec: RunSpec, model: EnergyModel, grid: Grid) -> None:
     check_kinetic(model, grid)
     for term in model.terms:
         term.check(grid, {name: vars(f) for name, f in spec.model.fields.items()})
+    if model.lifting is not None:
+        check_until(model, grid, spec.time.end)
     check_noise(spec.time, model)
 
 

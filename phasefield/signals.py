@@ -85,6 +85,8 @@ class Stop:
         sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if isinstance(error, GeneratorExit):  # it was raised between `listening` and what was to be done within it
+            return
         if self.received is not None and not isinstance(error, KeyboardInterrupt) and (error is None or self._at_once):
             # What came out of a library that was interrupted is not worth telling.
             raise Stopped(self.received, self.meanwhile) from None

@@ -149,6 +149,21 @@ def test_what_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_signal_before_what_is_to_be_done_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised once, and not again into nowhere when what listens is let go of unused."""
+    unheard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unheard.append)
+    before = signal.getsignal(signal.SIGUSR1)
+    listening = signals.listening()
+    listening.__enter__()
+    with pytest.raises(Stopped):
+        signal.raise_signal(signal.SIGUSR1)
+    del listening
+    assert not unheard
+    assert signal.getsignal(signal.SIGUSR1) is before
+    signals.check()
+
+
 def test_errors_of_another_cause_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal that waits for the end of a step does not hide what goes wrong in the step."""
     at(monkeypatch, simulation.Simulation, "advance", lambda: send(signal.SIGTERM) or 1 / 0, before=True)

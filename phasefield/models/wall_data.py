@@ -33,6 +33,8 @@ _OF_FIELDS = ("energy", "angle")
 _PLACES = 33
 #: Times besides 0 by which data are told apart, of every size that a unit may give them, the plainest first.
 _TIMES = 1.2345 * 10.0 ** np.array(sorted(range(-9, 10), key=abs))
+#: Moments of a run at which data are looked at.
+_MOMENTS = 65
 #: Symbols of the coordinates, and functions that may jump or bend.
 COORDINATES = sp.symbols("x y z", real=True)
 ROUGH = (sp.Piecewise, sp.Abs, sp.Min, sp.Max, sp.sign, sp.Heaviside)
@@ -257,8 +259,25 @@ def _check_wall(model: EnergyModel, grid: Grid, field: str, wall: str, given: Gi
         )
 
 
-def _check_finite(model: EnergyModel, grid: Grid, at: str, wall: str, given: Given) -> None:
-    """Refuses data without a value somewhere on their wall, its edges included, as a run begins. Raises ConfigError."""
+def check_until(model: EnergyModel, grid: Grid, end: float) -> None:
+    """Refuses data without a value, or with one outside of the energy's domain, at some time of a run.
+
+    Raises:
+        ConfigError: with the key, the place and the time.
+    """
+    times = np.linspace(0.0, end, _MOMENTS)[1:].tolist()
+    for f in model.order_parameters:
+        data: Data | None = f.values.get("walls")
+        for wall, found in (data or {}).items():
+            _check_finite(model, grid, f"model.fields.{f.name}.walls.{wall}", wall, found, times)
+    if model.lifting is not None and any(TIME in w.free_symbols for w in map(sp.sympify, model.lifting.values)):
+        model.lifting.check_values(times)
+
+
+def _check_finite(
+    model: EnergyModel, grid: Grid, at: str, wall: str, given: Given, times: Sequence[float] = (0.0,)
+) -> None:
+    """Refuses data without a value somewhere on their wall, its edges included, at some of the times. Raises ConfigError."""
     axis, side = WALLS[wall]
     along = [
         np.array([a.length * side]) if d == axis else np.linspace(0, a.length, _PLACES) for d, a in enumerate(grid.axes)
@@ -269,14 +288,18 @@ def _check_finite(model: EnergyModel, grid: Grid, at: str, wall: str, given: Giv
         if name in _OF_FIELDS:
             continue
         for e in expressions:
-            function = sp.lambdify([*names, TIME], model.in_time(e), "numpy")
-            with np.errstate(all="ignore"):
-                values = np.broadcast_to(np.asarray(function(*places, np.float64(0)), float), places.shape[1:])
-            if (bad := np.flatnonzero(~np.isfinite(values))).size:
-                where = ", ".join(f"{x} = {v:g}" for x, v in zip(grid.names, places[:, bad[0]], strict=True))
-                raise ConfigError(
-                    f"{at}.{name}", f"{given.texts[name]} has no finite value at {where}, t = 0", "give one that has"
-                )
+            in_time = model.in_time(e)
+            function = sp.lambdify([*names, TIME], in_time, "numpy")
+            for t in times if TIME in in_time.free_symbols else times[:1]:
+                with np.errstate(all="ignore"):
+                    values = np.broadcast_to(np.asarray(function(*places, np.float64(t)), float), places.shape[1:])
+                if (bad := np.flatnonzero(~np.isfinite(values))).size:
+                    where = ", ".join(f"{x} = {v:g}" for x, v in zip(grid.names, places[:, bad[0]], strict=True))
+                    raise ConfigError(
+                        f"{at}.{name}",
+                        f"{given.texts[name]} has no finite value at {where}, t = {t:g}",
+                        "give one that has",
+                    )
 
 
 def walls_of(grid: Grid) -> list[str]:

@@ -443,17 +443,20 @@ class Lifting:
                     f"model.fields.{field}.walls", "are beyond all numbers together", "give smaller values or fluxes"
                 )
 
-    def check_values(self) -> None:
-        """Refuses values outside of the energy's domain."""
+    def check_values(self, times: Sequence[float] = (0.0,)) -> None:
+        """Refuses values outside of the energy's domain at some of the times."""
         for wall in walls_of(self._grid):
             axis, side = WALLS[wall]
             if conditions_of(self._grid.boundary[axis])[side] != "value":
                 continue
-            states = self.evaluate(self.values, self._places(wall), 0.0)
+            found = [self.evaluate(self.values, self._places(wall), t) for t in times]
+            states = np.concatenate(found, axis=1)
             forces = self._model.evaluate([self._model.energy, *self._model.potentials], states)
             if (bad := ~np.isfinite(forces).all(axis=0)).any():
-                at = states[:, int(bad.argmax())]
+                worst = int(bad.argmax())
+                at, t = states[:, worst], times[worst // found[0].shape[1]]
                 said = ", ".join(f"{s} = {v:.6g}" for s, v in zip(self._model.unknowns, at, strict=True))
+                said += f", t = {t:.6g}" if t else ""
                 field = next(f.name for f in self._model.order_parameters if f.values.get("walls") is not None)
                 raise ConfigError(
                     f"model.fields.{field}.walls.{wall}",
