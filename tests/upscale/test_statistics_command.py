@@ -165,7 +165,7 @@ def test_what_the_material_says_goes_into_the_file(here: Path) -> None:
         "b": {"density": "2.0(3) g/cm^3", "conductivity": "10 W/(m K)"},
     }}))  # fmt: skip
     files = [homogenize_file(f"s{k}.npy", keys)[0] for k in range(3)]
-    solver = {"precision": "double", "tolerance": 1e-6}
+    solver = {"precision": "double", "tolerance": 1e-6, "criterion": "components"}  # as `homogenize` has it
     more = {**CONDUCTIVITY, "material": "m.yaml", "spacing": ["1.0859 nm"], "solver": solver}
     first = statistics("s0.npy", "s1.npy", "s2.npy", output="A.nc", **more)
     other = statistics(*files, output="B.nc", picture=False)
