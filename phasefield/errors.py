@@ -54,6 +54,10 @@ class OutputError(PhasefieldError):
     """The run folder cannot be written (permissions, full disk) or already holds a run."""
 
 
+class Busy(OutputError):
+    """Another process is writing the run folder; what it says of the run is the other's to say."""
+
+
 class Unreadable(OutputError):
     """A NetCDF file cannot be read.
 

@@ -23,7 +23,7 @@ import phasefield as pf
 from phasefield import config, sweep
 from phasefield.errors import OutputError
 from phasefield.specs import RunSpec
-from phasefield.store import write_text
+from phasefield.store import RunFolder, write_text
 from phasefield.sweep.checking import complaints
 
 __all__ = ["phasefield"]
@@ -245,6 +245,23 @@ def test_what_cannot_be_written_in_its_folder_is_told_by_the_sweep(
     assert (member.name, member.code, member.error) == ("0", 2, "many/0: cannot be written: Read-only file system")
     sweep.run_member(tmp_path / "0", 0, ["seed=1"], lambda: 0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "sweep.yaml"]
+
+
+def test_how_a_member_came_out_is_the_word_of_the_process_that_ran_it(tmp_path: Path) -> None:
+    """Another command's, refused while that one computes, does not stand over it."""
+    (tmp_path / "sweep.yaml").write_text("members: [[seed=1]]")
+
+    run = RunFolder.create(tmp_path / "0")
+
+    def refused() -> int:
+        with run.lock():
+            assert sweep.run_member(tmp_path / "0", 0, ["seed=1"], lambda: 0) == 0
+            with run.lock():
+                return 0
+
+    assert sweep.run_member(tmp_path / "0", 0, ["seed=1"], refused) == 2
+    (member,) = sweep.members(tmp_path)
+    assert (member.code, member.text) == (0, "done")
 
 
 def test_the_names_of_a_new_sweep_are_on_the_disk(

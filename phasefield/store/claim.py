@@ -12,7 +12,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import Busy, OutputError
 
 #: The file of a folder's lock.
 LOCK = ".lock"
@@ -51,14 +51,14 @@ def taken(folder: Path) -> str:
 
 
 def check(folder: Path) -> None:
-    """Whether a folder held by this process is still its own. Raises OutputError if another one has taken it, or it is gone."""
+    """Whether a folder held by this process is still its own. Raises Busy if another one has taken it, OutputError if gone."""
     if other := taken(folder):
         if not folder.is_dir():
             raise OutputError(
                 f"{folder}: was removed or renamed while a run was written there, which is stopped here\n"
                 "  leave the folder where it is until its run has ended"
             )
-        raise OutputError(
+        raise Busy(
             f"{folder}: {other} has taken this run over, so that it is stopped here\n"
             "  let one command at a time write a folder; locks hold on one host alone on this filesystem"
         )

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import Busy, OutputError
 from . import claim
 from .files import sync_folder
 from .journal import journal_of
@@ -169,7 +169,7 @@ class RunFolder:
             except OSError as error:
                 if error.errno == errno.EWOULDBLOCK:
                     os.close(descriptor)
-                    raise OutputError(f"{self.path}: another process is writing this run") from error
+                    raise Busy(f"{self.path}: another process is writing this run") from error
                 return descriptor  # a filesystem without locks is no reason not to run
             # Who holds the lock may remove its file (`discard`); a lock on what has lost its name keeps nobody out.
             if last or _is_at(descriptor, name):

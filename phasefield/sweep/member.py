@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import config
-from ..errors import OutputError, PhasefieldError
+from ..errors import Busy, OutputError, PhasefieldError
 from ..store import MEMBER, SWEEP, expanded, write_text
 from ..wall import WANTS_MORE
 from .folder import listed, read
@@ -94,12 +94,17 @@ def run_member(
     with suppress(OSError):  # the run itself will tell it
         folder.mkdir(parents=True, exist_ok=True)
     _write(where, folder, member)
+    ours = True
     try:
         _check_own(where, folder, number)
         member.code = go()
         member.text = _outcome(member.code)
         if member.code and not stops(member.code):
             member.error = f"ended with exit code {member.code}, of which its messages tell"
+    except Busy as error:  # whoever has the folder writes down how the member came out
+        ours = False
+        member.code = error.exit_code
+        print(f"phasefield: error: {error}", file=sys.stderr)
     except PhasefieldError as error:
         member.code, member.error, member.text = error.exit_code, str(error), "failed"
         print(f"phasefield: error: {error}", file=sys.stderr)
@@ -113,7 +118,8 @@ def run_member(
         member.code, member.text = 128 + getattr(stop, "number", signal.SIGINT), "interrupted"
         raise
     finally:
-        _write(where, folder, member)
+        if ours:
+            _write(where, folder, member)
     return member.code
 
 
@@ -126,7 +132,8 @@ def _check_own(where: Path, folder: Path, number: int) -> None:
     if (whose := _whose(where, folder, number)) is not None:
         raise OutputError(
             f"{folder}: is {whose}, and cannot be that of run {number} too\n"
-            "  hydra.sweep.subdir has to name a folder of its own for each run; without it they are 0, 1, ..."
+            "  hydra.sweep.subdir has to name a folder of its own for each run; without it they are 0, 1, ...\n"
+            f"  a folder that was renamed or copied to this name has to go: {MEMBER} in it tells whose it was"
         )
 
 
