@@ -10,7 +10,13 @@ What is public, and how long it stays: docs/api.md.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
+
+# An installation has the configurations in `phasefield/configs`; a tree of sources, beside the package. Python takes the latter
+# wherever it stands in the folder at hand first in its path (`python -m ...`, and what launchers start so).
+if not (Path(__file__).parent / "configs").is_dir():
+    __path__.append(str(Path(__file__).parent.parent))
 
 #: Public names and the modules that hold them.
 _WHERE = {

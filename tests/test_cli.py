@@ -112,6 +112,26 @@ def test_that_there_is_no_gpu_is_said_once(
     assert said == [("INFO", text), ("DEBUG", text)]
 
 
+def test_a_tree_of_sources_in_the_folder_at_hand_is_complete(tmp_path: Path) -> None:
+    """`python -m phasefield`, and what launchers start so, take it before what is installed."""
+    root = Path(cli.__file__).parents[1]
+    if not (root / "configs").is_dir():
+        pytest.skip("what is tested is installed, and no tree of sources")
+    (tmp_path / "phasefield").symlink_to(root / "phasefield")
+    (tmp_path / "configs").symlink_to(root / "configs")
+    hidden = (
+        "sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]"  # an editable installation
+    )
+    code = f"import runpy, sys; {hidden}; sys.path.insert(0, ''); runpy.run_module('phasefield', run_name='__main__')"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "config", "show", "model=precipitate"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, "precipitate" in ran.stdout) == (0, True), ran.stderr
+
+
 def test_presets_in_a_folder_of_ones_own(phasefield: Command, tmp_path: Path) -> None:
     (tmp_path / "my presets" / "model").mkdir(parents=True)
     (tmp_path / "my presets" / "model" / "mine.yaml").write_text(
