@@ -18,7 +18,7 @@ import pyfftw
 
 from ..errors import DeviceError
 from . import cache
-from .fftw import ALIGNMENT, FORWARD, INVERSE, R2R_KINDS, Dimension, Plan, known_plans_only
+from .fftw import ALIGNMENT, FORWARD, INVERSE, PLANNING, R2R_KINDS, Dimension, Plan, known_plans_only
 from .layout import Layout
 
 #: Bytes of a tile of rows and of a tile of columns: what a second-level cache holds beside the rest.
@@ -157,7 +157,11 @@ def plan_once(key: str, plan: Callable[[], _Plans]) -> _Plans:
     planning publishes its wisdom and all others, also those that were planning meanwhile, adopt it. It is on the disk before any
     result counts on it, so that a run goes on with it after a power cut.
     """
-    path = cache.cache_folder() / "fftw" / f"{key}.wisdom"
+    with PLANNING:
+        return _planned(cache.cache_folder() / "fftw" / f"{key}.wisdom", plan)
+
+
+def _planned(path: Path, plan: Callable[[], _Plans]) -> _Plans:
     before = pyfftw.export_wisdom()
     try:
         if (found := _known(path, plan)) is not None:

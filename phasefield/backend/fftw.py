@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ class _Dimension(ctypes.Structure):
     _fields_ = (("n", ctypes.c_ssize_t), ("input", ctypes.c_ssize_t), ("output", ctypes.c_ssize_t))
 
 
+#: FFTW's planner and its wisdom are one for the process, and threads may have runs of their own: held by whoever plans.
+PLANNING = threading.RLock()
 #: What all plans are made with.
 _more_flags = 0
 
@@ -43,16 +46,17 @@ _more_flags = 0
 def known_plans_only() -> Iterator[None]:
     """Within, what the wisdom at hand has no plan for is refused instead of being measured (FFTW 3.3 manual, section 4.3.2)."""
     global _more_flags
-    _more_flags = _WISDOM_ONLY
-    try:
-        yield
-    finally:
-        _more_flags = 0
+    with PLANNING:
+        _more_flags = _WISDOM_ONLY
+        try:
+            yield
+        finally:
+            _more_flags = 0
 
 
 @functools.cache
 def _library() -> ctypes.PyDLL:
-    """The library pyFFTW is linked to. FFTW's planner is not thread-safe; calls that keep the interpreter's lock make it so."""
+    """The library pyFFTW is linked to. Calls keep the interpreter's lock, so that no plan is destroyed while one is made."""
     library = ctypes.PyDLL(pyfftw.pyfftw.__file__)
     try:
         for prefix in ("fftw", "fftwf"):
@@ -101,18 +105,11 @@ class Plan:
         make = getattr(library, f"{prefix}_plan_guru64_{names[kind]}")
         make.restype = ctypes.c_void_p
         data, result = (ctypes.c_void_p(a.ctypes.data) for a in (work, work if out is None else out))
-        flags = _more_flags | (_MEASURE if aligned else _MEASURE | _UNALIGNED)
         extra: tuple[Any, ...] = {"c2c": (direction,), "r2r": ((ctypes.c_int * len(kinds))(*kinds),)}.get(kind, ())
-        address = make(
-            len(dimensions),
-            _array(dimensions),
-            len(repeats),
-            _array(repeats),
-            data,
-            result,
-            *extra,
-            ctypes.c_uint(flags),
-        )
+        sizes = (len(dimensions), _array(dimensions), len(repeats), _array(repeats))
+        with PLANNING:
+            flags = _more_flags | (_MEASURE if aligned else _MEASURE | _UNALIGNED)
+            address = make(*sizes, data, result, *extra, ctypes.c_uint(flags))
         if not address:
             raise DeviceError(f"device=cpu: FFTW has no plan for {kind} of {list(dimensions)} x {list(repeats)}")
         self.address: int = address

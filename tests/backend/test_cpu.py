@@ -20,6 +20,8 @@ import sympy as sp
 from phasefield.api import spec_of
 from phasefield.backend import Apply, Forward, Inverse, Layout, cpu_threads
 from phasefield.backend.cpu import CpuBackend
+from phasefield.backend.cpu_plans import plan_once
+from phasefield.backend.fftw import Plan
 from phasefield.codegen import K2, WEIGHT, GradientNorm, Kernel, Reduction, array_symbol
 from phasefield.grid import Grid
 from phasefield.simulation import Simulation
@@ -123,6 +125,26 @@ def test_spectral_kernel_applies_to_both_parts_and_mirrored_rows() -> None:
     kernel = Kernel("mirror_test", "spectral", {"u": 1}, {"u": [Phi(0, -K2 / 1000) * U]})
     backend.program(layout, [Apply(kernel)])({"u": buffer})
     np.testing.assert_allclose(buffer, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_threads_plan_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFTW's wisdom is one for the process: at once, each would forget what another has just read, and plan to other bits."""
+    monkeypatch.setenv("PHASEFIELD_CACHE", str(tmp_path))
+    at_work, most = [0], [0]
+
+    def plan() -> dict[tuple[str, bool, bool], Plan]:
+        at_work[0] += 1
+        most[0] = max(most[0], at_work[0])
+        time.sleep(0.02)
+        at_work[0] -= 1
+        return {}
+
+    threads = [threading.Thread(target=plan_once, args=(f"key{n}", plan)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
 
 
 def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import pyfftw
 from ...grid import Grid
 from .. import cache, compiler
 from ..cpu import CpuBackend
+from ..fftw import PLANNING
 from ..layout import Layout
 from ..protocol import Precision
 from ..selection import cpu_threads
@@ -41,7 +42,7 @@ _PAIRED = 1 << 18
 #: Calls that are kept ready, and 64-bit integers of a context.
 _CALLS, _WORDS = 64, 20
 #: Seconds that the plan of a transform with walls may take to find.
-_PLANNING = 2.0
+_PLANNING_SECONDS = 2.0
 #: Files that use more of NumPy than `compiler` knows, by their entries.
 _BY_NUMBA = {"moments_loops.py": ("moments",)}
 #: What these are compiled with. NaN must stay NaN: no nnan, ninf.
@@ -410,7 +411,10 @@ def _wall_plan(
     """An in-place transform of one load, with its array: problems of one grid share it, one at a time in a thread."""
     scratch = pyfftw.zeros_aligned(shape, dtype)
     options: dict[str, Any] = {"axes": tuple(d + 1 for d in axes), "threads": threads, "flags": ("FFTW_MEASURE",)}
-    return pyfftw.FFTW(scratch, scratch, direction=(kind,) * len(axes), planning_timelimit=_PLANNING, **options)
+    with PLANNING:
+        return pyfftw.FFTW(
+            scratch, scratch, direction=(kind,) * len(axes), planning_timelimit=_PLANNING_SECONDS, **options
+        )
 
 
 @functools.cache

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyfftw
 
+from ..fftw import PLANNING
+
 
 class RealInverse:
     """Modes, as of `numpy.fft.rfftn`, to values, in double precision on one thread; not divided by the number of values.
@@ -21,9 +23,10 @@ class RealInverse:
         self.modes: np.ndarray = pyfftw.empty_aligned((*shape[:-1], shape[-1] // 2 + 1), np.complex128)
         self.values: np.ndarray = pyfftw.empty_aligned(tuple(shape), np.float64)
         axes = tuple(range(len(shape)))
-        self._plan = pyfftw.FFTW(
-            self.modes, self.values, axes=axes, direction="FFTW_BACKWARD", flags=("FFTW_ESTIMATE",), threads=1
-        )
+        with PLANNING:
+            self._plan = pyfftw.FFTW(
+                self.modes, self.values, axes=axes, direction="FFTW_BACKWARD", flags=("FFTW_ESTIMATE",), threads=1
+            )
 
     def __call__(self) -> np.ndarray:
         self._plan.execute()
