@@ -82,7 +82,7 @@ CASES = {
     "periodic switch": ("piecewise(1, sin(t) > 0.5, 0)", 100, 16 * 2 * math.pi / 3, 100),
     # Oscillations.
     "cos": ("2+cos(t)", 100, 200 + math.sin(100), 300),
-    "cos 1000": ("cos(1000*t)**2", 1, 0.5 + math.sin(2000) / 4000, 5000),
+    "cos 1000": ("cos(1000*t)**2", 1, 0.5 + math.sin(2000) / 4000, 6000),
     "burst": ("piecewise(sin(1e5*t)**2, t < 1e-3, 0)", 100, 5e-4 - math.sin(200) / 4e5, 700),
     "packet": ("exp(-((t-50)/1e-3)**2)*cos(1e4*t)**2", 100, 0.5e-3 * ROOT_PI, 300),
     # In space, with the fields, and one after the other.

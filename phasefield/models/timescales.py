@@ -23,8 +23,8 @@ from .timemesh import FLOOR, MOST, Array, TimeMesh, TooFine, nearby, spread
 
 #: Largest departure of a term from its value at the start of a step, in units of its range nearby.
 THETA = 0.25
-#: The same for the departure times the step, in units of the integral of all that comes nearby.
-_SHARE = 0.1
+#: The same for the departure times the step, in units of the integral of the departure until it comes back.
+_SHARE = 0.03
 #: Points behind and ahead from which the range is taken that a step's departure is compared with.
 _BEHIND, _AHEAD = 64, 192
 #: More terms than these are taken as one: writing a long sum out costs more than it tells.
@@ -214,8 +214,13 @@ class SourceResolution:
         np.cumsum(area, axis=1, out=area)
         # A late rise in a long step weighs with the whole step's length in a scheme, with its own duration in the solution.
         late = most * most > THETA * scale * np.minimum(most, 2 * area / length)
-        # And with little against all that comes. Where a change lasts to the end, this says nothing.
-        total = area[:, -1:] + apart[:, -1:] * length[-1] / _SHARE
+        # And with little against all of what is to come until it comes back. Where it does not, this says nothing.
+        back = (apart < 0.5 * most) & (most > THETA * scale)
+        over = back.argmax(axis=1)[:, None]
+        lasts = ~back.any(axis=1, keepdims=True)
+        total = np.where(
+            lasts, area[:, -1:] + apart[:, -1:] * length[-1] / _SHARE, np.take_along_axis(area, over, axis=1)
+        )
         return np.asarray((late | (length * most > _SHARE * total)).any(axis=0))
 
     def _cover(self, t: float, size: float) -> _Mesh | None:

@@ -283,3 +283,32 @@ def test_what_is_driven_out_of_nothing(model: tuple[str, ...], exact: float, sch
     sim = Simulation(specify(*model, "grid.shape=[8]", f"initial.{field}=0", "time.end=4", f"time.scheme={scheme}"))
     assert float(field_values(run(sim, 4.0)).mean()) == pytest.approx(exact, abs=2e-3)
     assert sim.carry.step < 150
+
+
+def _pulses(t: float) -> float:
+    return math.exp(50 * (math.cos(2 * math.pi * t / 10) - 1))
+
+
+@pytest.mark.parametrize(
+    ("energy", "source", "end", "exact"),
+    [
+        ("0*eta", "exp(-((t-999000)/3)**2)", 1e6, 3 * math.sqrt(math.pi)),
+        (
+            "eta**2/2",
+            "exp(50*(cos(2*pi*t/10)-1))",
+            100.0,
+            solve_ivp(lambda t, u: _pulses(t) - u, (0, 100), [0.0], rtol=1e-9, atol=1e-12, max_step=0.1).y[0, -1],
+        ),
+    ],
+    ids=["one", "train"],
+)
+def test_pulses_are_entered_by_short_steps(energy: str, source: str, end: float, exact: float) -> None:
+    """In the quiet before one a step is long, and what its end has of the pulse counts with all its length, or not at all."""
+    sim = Simulation(
+        specify(
+            *("model=allen_cahn", f"model.energy={energy}", f"model.fields.eta.source={source}"),
+            *("model.fields.eta.kappa=0", "grid.shape=[8]", "initial.eta=0", f"time.end={end}"),
+        )
+    )
+    assert float(field_values(run(sim, end)).mean()) == pytest.approx(exact, rel=0.005)
+    assert sim.carry.step < 1200
