@@ -23,6 +23,7 @@ from phasefield.symbolic import (
     differentiate,
     formula,
     parse,
+    written_out,
 )
 
 NAMES = Symbols({"c": None, "phi": None, "eta": 3, "psi": 2}, ("W", "kappa"), ("x", "t"))
@@ -389,6 +390,13 @@ def test_derivative_with_respect_to_a_component() -> None:
 )
 def test_continuous_energies_are_differentiable(text: str) -> None:
     assert not slope(text).has(sympy.nan, sympy.zoo, sympy.oo)
+
+
+def test_what_is_written_out_cancels_and_keeps_its_functions() -> None:
+    x, t = sympy.symbols("x t", real=True)
+    pulse = sympy.exp(-((t - 50) ** 2) / sympy.Float(0.25)) * sympy.sqrt(x * (1 + t))
+    assert written_out((x + 1) ** 2 - x**2 - 2 * x - 1) == 0
+    assert written_out(pulse * (x + 1) - pulse * x) == pulse
 
 
 @pytest.mark.parametrize(

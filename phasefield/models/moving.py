@@ -28,6 +28,7 @@ from ..backend import Apply
 from ..codegen import K2, K2_ALONG, K_ALONG, Kernel, PerMode, array_symbol
 from ..errors import ConfigError
 from ..grid import Grid
+from ..symbolic import written_out
 from .energy import EnergyModel
 from .operators import falls
 from .parameters import Course, check, telling
@@ -171,7 +172,7 @@ class Moving:
             self.linear.append(sp.Max(*held) if held else a)
             if not held:
                 continue
-            rest = sp.expand(a - held[0]) if len(held) == 1 else a - self.linear[i]
+            rest = written_out(a - held[0]) if len(held) == 1 else a - self.linear[i]
             if rest.free_symbols & known:
                 self._members.append(i)
             else:

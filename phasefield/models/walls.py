@@ -30,6 +30,7 @@ import sympy as sp
 from ..backend import Apply
 from ..codegen import Kernel, array_symbol
 from ..errors import ConfigError, NotConverged
+from ..symbolic import written_out
 from .parameters import TIME
 from .wall_data import COORDINATES as _X
 from .wall_data import ROUGH, WALLS, Data, conditions_of, times_of, walls_of
@@ -185,9 +186,9 @@ class Lifting:
         axis, side = WALLS[wall]
         place = {_X[axis]: self._lengths[axis] if side else sp.S.Zero}
         if conditions_of(self._grid.boundary[axis])[side] == "value":
-            return sp.expand(w.xreplace(place))
+            return written_out(w.xreplace(place))
         slope = sp.diff(w, _X[axis]).xreplace(place)
-        return sp.expand(slope if side else -slope)
+        return written_out(slope if side else -slope)
 
     # -- what the split needs ------------------------------------------------------------------------------------------
 
@@ -211,18 +212,19 @@ class Lifting:
             return sp.S.Zero
         names = ["kappa"] * self._grid.dim if len(f.kappas) == 1 else [f"kappa_{x}" for x in self._grid.names]
         return -sum(
-            (self._model.scalar(k, i) * sp.expand(sp.diff(w, x, 2)) for k, x in zip(names, _X, strict=False)), sp.S.Zero
+            (self._model.scalar(k, i) * written_out(sp.diff(w, x, 2)) for k, x in zip(names, _X, strict=False)),
+            sp.S.Zero,
         )
 
     def supply(self, i: int) -> sp.Expr | None:
         """The rate added to component ``i``: M lap m - dw/dt, and fluxes into the layer of cells at walls; None for none."""
         from .transport import mobilities
 
-        rate = -sp.expand(sp.diff(self.values[i], TIME))
+        rate = -written_out(sp.diff(self.values[i], TIME))
         if (m := self.potentials[i]) != 0:
             along = mobilities(self._model, i)
             along = along * self._grid.dim if len(along) == 1 else along
-            rate += sum((a * sp.expand(sp.diff(m, x, 2)) for a, x in zip(along, _X, strict=False)), sp.S.Zero)
+            rate += sum((a * written_out(sp.diff(m, x, 2)) for a, x in zip(along, _X, strict=False)), sp.S.Zero)
         if self._deposited[i]:
             for wall in walls_of(self._grid):
                 axis, side = WALLS[wall]
@@ -236,11 +238,11 @@ class Lifting:
 
     def gradient(self, i: int, axis: int) -> sp.Expr:
         """dw/dx along an axis."""
-        return sp.expand(sp.diff(self.values[i], _X[axis]))
+        return written_out(sp.diff(self.values[i], _X[axis]))
 
     def slope(self, i: int, axis: int) -> sp.Expr:
         """dm/dx along an axis."""
-        return sp.expand(sp.diff(self.potentials[i], _X[axis]))
+        return written_out(sp.diff(self.potentials[i], _X[axis]))
 
     def _layer(self, wall: str) -> sp.Expr:
         """1/h in the layer of cells at a wall, 0 elsewhere: its sum over the cells times their volume is the wall's area."""

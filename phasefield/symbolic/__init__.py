@@ -5,7 +5,7 @@ a model file cannot run code. All symbols are real. ``abs``, ``min`` and ``max``
 comparison per branch, so that derivatives of any order stay ordinary expressions.
 """
 
-from .calculus import differentiate, formula
+from .calculus import differentiate, formula, written_out
 from .functions import FUNCTIONS
 from .names import RESERVED, Symbols, check_names, component_symbols
 from .reader import parse
@@ -24,4 +24,5 @@ __all__ = [
     "formula",
     "parse",
     "variations",
+    "written_out",
 ]

@@ -51,6 +51,16 @@ def formula(expr: sympy.Expr) -> str:
     return str(sympy.latex(expr))
 
 
+def written_out(expr: sympy.Expr) -> sympy.Expr:
+    """Products of sums as sums of products, so that terms cancel; what stands within functions and roots stays as it is.
+
+    exp(-(t - 50)**2) written out would be a product of numbers too large and too small for a computer.
+    """
+    kept = {part: sympy.Dummy(real=True) for part in expr.atoms(sympy.Function)}
+    kept |= {part: sympy.Dummy(real=True) for part in expr.atoms(sympy.Pow) if not part.exp.is_Integer}
+    return sympy.expand(expr.xreplace(kept)).xreplace({name: part for part, name in kept.items()})
+
+
 def _jump(expr: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr | None:
     """The first ``left - right`` of a condition at whose zero ``expr`` jumps as a function of ``symbol``, or None."""
     relations: dict[Any, list[sympy.Expr]] = {}

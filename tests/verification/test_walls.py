@@ -370,3 +370,13 @@ def test_the_characteristic_length_is_that_of_the_field() -> None:
     keys = ("model=allen_cahn", "grid.shape=[64]", "grid.length=[24]", "grid.boundary=fixed", walls)
     sim = simulation(*keys, "initial.eta=0.3*cos(pi*x/24)", "output.observables=[characteristic_length]")
     assert sim.observe(sim.carry)[1]["characteristic_length_eta"] == pytest.approx(48, rel=1e-9)
+
+
+def test_a_pulse_of_flux_enters_whole() -> None:
+    """Of a Gaussian of t written out the factors would be too large and too small for a computer."""
+    sim = simulation(
+        *("model=cahn_hilliard", "grid.shape=[16]", "grid.length=4", "grid.boundary=no-flux", "initial.c=0.1"),
+        *("model.energy=c**2/2", "model.fields.c.walls.left.flux=exp(-((t-50)/0.5)**2)", "time.end=100"),
+    )
+    gained = 4 * (float(field_values(run(sim, 100)).mean()) - 0.1)
+    assert gained == pytest.approx(0.5 * math.sqrt(math.pi), rel=0.005)
