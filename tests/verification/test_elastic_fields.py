@@ -46,6 +46,23 @@ def test_stress_and_strain_of_a_laminate(tmp_path: Path, ratio: float) -> None:
     assert float(last.stress_zz.mean()) == pytest.approx(float(told.mean_stress_zz), rel=1e-6)
 
 
+@pytest.mark.parametrize("ratio", [1.0, 3.0])
+def test_a_thin_sheet_of_layers_is_pulled_along_one_axis_alone(tmp_path: Path, ratio: float) -> None:
+    """Plane stress: free along x and z, a layer has sigma_yy = E (mean - e eta) and, pulled by a mean stress, that mean."""
+    pulled = "load: {stress: {yy: 0.5}}, plane: stress"
+    one = f"model.elastic={{stiffness: {_STEEL}, {pulled}}}"
+    two = material(_STEEL, f"{{E: {100 * ratio}, nu: 0.3}}", more=pulled)
+    pf.run(*_COMMON, one if ratio == 1 else two, "output.fields=[stress]", f"output.dir={tmp_path / 'run'}")
+    found = pf.open_run(tmp_path / "run")
+    last, told = found.fields.isel(time=-1), found.history.isel(time=-1)
+    eta = last.eta.values
+    young = 100 * (1 + (ratio - 1) * np.clip(eta, 0, 1))
+    np.testing.assert_allclose(last.stress_yy, young * (float(told.mean_strain_yy) - 0.01 * eta), atol=2e-4)
+    assert float(last.stress_yy.mean()) == pytest.approx(0.5, rel=1e-5)
+    assert np.abs(last.stress_xx).max() < 2e-5
+    assert "stress_zz" not in last or np.abs(last.stress_zz).max() < 1e-12
+
+
 def test_what_no_term_offers_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"output.fields.*stress_xz"):
         Simulation(specify(*_COMMON, f"model.elastic={{stiffness: {_STEEL}}}", "output.fields=[stress_xq]"))
