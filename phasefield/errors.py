@@ -58,6 +58,10 @@ class Busy(OutputError):
     """Another process is writing the run folder; what it says of the run is the other's to say."""
 
 
+class Occupied(OutputError):
+    """A folder for a new run already holds one."""
+
+
 class Unreadable(OutputError):
     """A NetCDF file cannot be read.
 

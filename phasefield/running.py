@@ -20,7 +20,7 @@ from . import config as configuration
 from . import signals
 from .callbacks import Callbacks
 from .driver import Outcome, Written, execute
-from .errors import ConfigError, OutputError
+from .errors import ConfigError, Occupied, OutputError
 from .heeded import idle
 from .observables import OBSERVABLES
 from .resuming import (
@@ -77,36 +77,49 @@ def begin(config: Any, folder: str | Path | None, arrays: Mapping[str, Any], how
     with signals.listening() as stop:
         stop.meanwhile = "nothing was started"
         spec = configuration.to_spec(config)
-        if spec.output.resume == "auto" and (found := _to_go_on(folder or spec.output.dir)) is not None:
-            return _go_on_under(found, config, arrays, how)
-        spec.initial.update(arrays)
-        simulation = simulation_of(spec)
-        for key, why in idle(spec, simulation.model):
-            log.warning("%s: is set, and nothing heeds it: %s", key, why)
-        with signals.deferred():  # from here on there is a folder to complete, or to remove
-            stop.meanwhile = ""
-            wanted = folder or spec.output.dir
-            target, made = (expanded(wanted), []) if wanted else new_folder()
-            if (target / SWEEP).exists():
-                raise OutputError(f"{target}: holds a sweep\n  choose another output.dir")
-            made += [p for p in (target, *target.parents) if not os.path.exists(p)]
+        wanted = folder or spec.output.dir
+        if spec.output.resume != "auto":
+            return _start(config, spec, wanted, arrays, how, stop)
+        if (found := _to_go_on(wanted)) is None:
             try:
-                place = RunFolder.create(target)
-            except OutputError:
-                _remove(made)
-                raise
-            with place.lock():
-                place.check_empty()
-                try:
-                    config.output.dir = str(place.path)
-                    for name, values in arrays.items():
-                        configuration.of_initial(config, name, _keep(place, name, values, simulation))
-                    write_text(place.config, configuration.to_yaml(config))
-                    return _go(simulation, place, None, how)
-                except BaseException:
-                    if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
-                        discard(place, made)
+                return _start(config, spec, wanted, arrays, how, stop)
+            except Occupied:  # another process has begun it, and ended it, meanwhile
+                if (found := _to_go_on(wanted)) is None:
                     raise
+        return _go_on_under(found, config, arrays, how)
+
+
+def _start(
+    config: Any, spec: RunSpec, wanted: str | Path | None, arrays: Mapping[str, Any], how: How, stop: signals.Stop
+) -> Run:
+    """Runs a composed configuration from its start. Raises Occupied, before anything is made, if a run is there."""
+    spec.initial.update(arrays)
+    simulation = simulation_of(spec)
+    for key, why in idle(spec, simulation.model):
+        log.warning("%s: is set, and nothing heeds it: %s", key, why)
+    with signals.deferred():  # from here on there is a folder to complete, or to remove
+        stop.meanwhile = ""
+        target, made = (expanded(wanted), []) if wanted else new_folder()
+        if (target / SWEEP).exists():
+            raise OutputError(f"{target}: holds a sweep\n  choose another output.dir")
+        made += [p for p in (target, *target.parents) if not os.path.exists(p)]
+        try:
+            place = RunFolder.create(target)
+        except OutputError:
+            _remove(made)
+            raise
+        with place.lock():
+            place.check_empty()
+            try:
+                config.output.dir = str(place.path)
+                for name, values in arrays.items():
+                    configuration.of_initial(config, name, _keep(place, name, values, simulation))
+                write_text(place.config, configuration.to_yaml(config))
+                return _go(simulation, place, None, how)
+            except BaseException:
+                if not place.checkpoint.exists():  # nothing to resume: the folder would only be in the way
+                    discard(place, made)
+                raise
 
 
 def go_on(place: RunFolder, changed: Sequence[str], new_files: bool, how: How) -> Run:

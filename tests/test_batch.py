@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import phasefield as pf
-from phasefield import cli, wall
+from phasefield import cli, running, wall
 from phasefield.errors import ConfigError
 
 MODEL = [
@@ -193,3 +193,14 @@ def test_a_sweep_runs_what_is_missing(capsys: pytest.CaptureFixture[str], caplog
     assert Path("many/0/fields.nc").stat().st_mtime_ns == before
     assert code(*(w.replace("1,2,3", "1,2") for w in sweep)) == 2
     assert "another sweep, of 3 runs" in capsys.readouterr().err
+
+
+def test_what_another_process_has_begun_and_ended_since_the_look_is_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two commands at once in one folder, each of a sweep's members is what the quicker one has made of it."""
+    assert code(*AUTO, "output.dir=run", "time.end=1") == 0
+    looked = iter([lambda wanted: None, running._to_go_on])
+    monkeypatch.setattr(running, "_to_go_on", lambda wanted: next(looked)(wanted))
+    assert code(*AUTO, "output.dir=run", "time.end=1") == 0
+    assert next(looked, None) is None

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import Busy, OutputError
+from ..errors import Busy, Occupied, OutputError
 from . import claim
 from .files import sync_folder
 from .journal import journal_of
@@ -64,7 +64,7 @@ class RunFolder:
         """Prepare a folder for a new run, with its parents; other files in it do not matter.
 
         Raises:
-            OutputError: it already holds a run, or cannot be written; nothing has then been changed.
+            Occupied: it already holds a run. OutputError: it cannot be written; nothing has then been changed.
         """
         run = cls(Path(path))
         made: list[Path] = []
@@ -92,11 +92,11 @@ class RunFolder:
         """Whether no run is here. To be asked again once the folder is held: another run may have begun, and ended, meanwhile.
 
         Raises:
-            OutputError: there is one. OSError: the folder cannot be read.
+            Occupied: there is one. OSError: the folder cannot be read.
         """
         names = set(os.listdir(self.path))
         if found := [p.name for p in (*self.files(), self.kernels) if p.name in names]:
-            raise OutputError(
+            raise Occupied(
                 f"{self.path}: already holds a run ({', '.join(found)})\n"
                 f"  choose another output.dir, continue with `phasefield resume {self.path}`, or delete it"
             )
