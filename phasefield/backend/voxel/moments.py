@@ -72,13 +72,15 @@ def phase_moments(
     loads, rows = len(fluctuations), len(fluctuations) * size + 1
     dtype = np.result_type(*fluctuations)
     precision = "double" if dtype == np.float64 else "single"
-    operators = CpuVoxelOperators(VoxelGrid((shape[0], shape[1], shape[2]), steps, components, precision), threads)
+    operators = CpuVoxelOperators(
+        VoxelGrid((shape[0], shape[1], shape[2]), steps, components, precision, full), threads
+    )
     blocks = max(1, min(_BLOCKS, shape[0], _BYTES // (8 * phases * rows * rows)))
     fields = [np.ascontiguousarray(u, dtype) for u in fluctuations]
     pure = (geometry.first == geometry.second) | (geometry.fraction == 1)
     least = np.zeros(len(pure), int) if symmetries is None else np.asarray(symmetries)[geometry.first]
     simple = pure & ~(full & ~geometry.whole) & (least != ANY)
-    asked = full + 2 * simple.any() + 4 * bool((simple & (least == CUBIC)).any()) + 8 * (not simple.all())
+    asked = 1 * simple.any() + 2 * (simple & (least == CUBIC)).any() + 4 * (not simple.all())
     out = np.zeros((blocks, phases, rows, rows))
     sums = np.zeros((blocks, phases, loads * (loads + 1) // 2, 1 if size == 3 else 3))
     arrays: list[np.ndarray | None] = [

@@ -1,4 +1,5 @@
-"""The loop of `moments`, compiled by numba, unlike those of ``loops.py``, with the constants ``COMPONENTS`` and ``REAL``.
+"""The loop of `moments`, compiled by numba, unlike those of ``loops.py``, with the constants ``COMPONENTS``, ``FULL``
+and ``REAL``.
 
 Contexts begin as those there. Before it come ``moments_strains.py`` and ``moments_gather.py``; what `moments_text` prints stands
 at the mark.
@@ -22,26 +23,18 @@ _SUMS = 3 if COMPONENTS == 3 else 1
 
 
 @_loop
-def _products_of_pairs(x, loads, m, full, shears, d, at):
+def _products_of_pairs(x, loads, m, shears, d, at):
     """The products of m voxels, for the sums of every pair of loads, from place ``at`` of the rows of d on."""
     o = uint64(at)
     for a in range(0, loads, TILE):
         for b in range(0, a + 1, TILE):
             first, other = _line(a, 0), _line(b, 0)
-            if full:
-                if a == b:
-                    tile_full_own(x, first, other, m, d, o)
-                else:
-                    tile_full(x, first, other, m, d, o)
-                if shears:
-                    tile_full_shear(x, first, other, m, d, o)
+            if a == b:
+                tile_own(x, first, other, m, d, o)
             else:
-                if a == b:
-                    tile_constant_own(x, first, other, m, d, o)
-                else:
-                    tile_constant(x, first, other, m, d, o)
-                if shears:
-                    tile_constant_shear(x, first, other, m, d, o)
+                tile(x, first, other, m, d, o)
+            if shears:
+                tile_shear(x, first, other, m, d, o)
             o += uint64(_SUMS * TILE * TILE * _LONG)
 
 
@@ -67,7 +60,7 @@ def _by_phase(loads, phases, w, present, m, sums, d, out):
 @_loop
 def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g, out, sums):
     """Moments of the planes lo to hi; u: addresses of the loads' fields; asked: see `moments`."""
-    full, simple, shears, others = asked & 1 != 0, asked & 2 != 0, asked & 4 != 0, asked & 8 != 0
+    simple, shears, others = asked & 1 != 0, asked & 2 != 0, asked & 4 != 0
     every = shears or others
     nx, ny, nz = index.shape
     loads = len(means)
@@ -76,7 +69,7 @@ def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g
     rows, w = _zeros(tiles * TILE * _ROWS * _LINE), _zeros(_MOST * _LONG)
     number = _SUMS if shears else min(_SUMS, 2)
     kinds = np.zeros(_MOST, int64)
-    x = np.zeros((_SLOTS, _GROUPS if full else 1, loads * _SIZE + 4, _ROW))
+    x = np.zeros((_SLOTS, _GROUPS if FULL else 1, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
     counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), 0
     places = np.zeros((_GROUPS + 2, loads * _SIZE + 1), int64)
@@ -96,11 +89,11 @@ def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g
                         field = carray(pointer(u[load]), (COMPONENTS, nx, ny, nz), REAL)
                         for c in range(COMPONENTS):
                             _xy_modes(field, c, i, j, z0 + p0, m, s)
-                        if every or not full:
+                        if every or not FULL:
                             _constant(s, load, m, gx, gy, gz, mean, rows)
-                        if every and full:
+                        if every and FULL:
                             _higher(s, load, m, gx, gy, gz, rows)
-                        if simple and full:
+                        if simple and FULL:
                             _isotropic(s, load, m, gx, gy, gz, mean, rows)
                     for n in range(m):
                         entry = index[i, j, z0 + p0 + n]
@@ -155,7 +148,7 @@ def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g
                             if pure:
                                 _gather(rows, n, loads, 0, scale, x[slot], at)
                                 x[slot, 0, loads * _SIZE, at] = 1.0
-                                if full and pairs[entry, 2] != 0:
+                                if FULL and pairs[entry, 2] != 0:
                                     at = counts[slot, 1]
                                     counts[slot, 1] += 1
                                     for group in range(1, _GROUPS):
@@ -168,7 +161,7 @@ def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g
                                     x[slot, 0, load * _SIZE + q, at] = root * (e[load, q] + back * jump[q])
                             x[slot, 0, loads * _SIZE, at] = root
                     if present > 0:
-                        _products_of_pairs(rows, loads, m, full, shears, d, p0)
+                        _products_of_pairs(rows, loads, m, shears, d, p0)
                 if present > 0:
                     _by_phase(loads, kinds, w, present, most, number, d, sums)
     for slot in range(_SLOTS):
@@ -181,8 +174,8 @@ def moments(lo, hi, context):
     """Sums over the voxels of the products of all components of all loads and 1, phase by phase, block by block.
 
     Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out, sums; number of entries, of
-    phases, of blocks, and what is asked: 1 for all polynomials, 2 where voxels of the cubic sums are, 4 where these need the
-    shear strains, 8 where other voxels are.
+    phases, of blocks, and what is asked: 1 where voxels of the cubic sums are, 2 where these need the shear strains, 4 where
+    other voxels are.
     """
     at = carray(pointer(context), (20,), int64)
     loads, entries, phases, blocks = at[3], at[16], at[17], at[18]

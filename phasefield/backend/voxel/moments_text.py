@@ -27,7 +27,7 @@ _CONSTANT = {3: (_Sum(((0, 1),)), _Sum(((7, 10),), ((16, 19),)), _Sum(((16, 19),
 
 
 def tile_functions(components: int) -> str:
-    """Python source of ``tile_full(x, a, b, m, d, o)`` and ``tile_constant``, and the same with ``_own`` and ``_shear``.
+    """Python source of ``tile(x, a, b, m, d, o)``, and the same with ``_own`` and ``_shear``, of all polynomials if ``FULL``.
 
     They write, for the loads whose rows begin at ``a + i width`` and ``b + j width`` of x, the sum number k from place o of
     the row ``(k TILE + i) TILE + j`` of d on, for m voxels; ``_own`` for a = b and j <= i alone. The last of three sums is
@@ -40,7 +40,10 @@ def tile_functions(components: int) -> str:
         first = sums[:2]
         out += [*_function(extent, first, 0, every), *_function(f"{extent}_own", first, 0, lower)]
         out += _function(f"{extent}_shear", sums[2:], 2, every)
-    return "\n".join(out)
+    kinds = ("", "_own", "_shear")
+    either = (", ".join(f"tile_{extent}{kind}" for kind in kinds) for extent in ("full", "constant"))
+    names, (full, constant) = ", ".join(f"tile{kind}" for kind in kinds), either
+    return "\n".join([*out, f"{names} = ({full}) if FULL else ({constant})", ""])
 
 
 def _function(name: str, sums: Sequence[_Sum], number: int, pairs: Sequence[tuple[int, int]]) -> list[str]:
