@@ -39,8 +39,8 @@ class PhaseMoments:
     Args:
         cell: solved. fluctuations: of the loads. means: strains (Mandel) or gradients of the loads, (loads, size).
         stress: of stress-free strains held at zero, (phases, loads, size); none if None.
-        changes: all that `products` will be asked for, (n, phases, size, size): where they are of cubic symmetry, fewer sums
-            are enough, and `means` are not known. Anything if None.
+        changes: all that `products` will be asked for, (n, phases, size, size): where they are isotropic or of cubic symmetry,
+            fewer sums are enough, and `means` are not known. Anything if None.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class PhaseMoments:
         stress: Array | None = None,
         changes: Array | None = None,
     ) -> None:
-        from ..backend.voxel.moments import PhaseGeometry, is_cubic, phase_moments
+        from ..backend.voxel.moments import ISOTROPIC, PhaseGeometry, phase_moments, symmetry
 
         self._axes, self._loads = cell.axes, len(means)
         axes, medium = cell.axes, cell.medium
         local = axes.tensor(layers.tensors)
-        cubic = None if changes is None else np.asarray(is_cubic(axes.tensor(changes)).all(axis=0))
+        symmetries = None if changes is None else symmetry(axes.tensor(changes)).min(axis=0)
         normal = axes.vector(layers.normal)
         whole = np.ones(len(layers.first), bool) if medium.cut is None else ~medium.cut[: len(layers.first)]
         parts = [layers.first, layers.second, layers.fraction, normal, whole, local]
@@ -69,12 +69,12 @@ class PhaseMoments:
             ]
             if stress is not None:
                 stress = np.append(stress, np.zeros_like(stress[:1]), axis=0)
-            if cubic is not None:
-                cubic = np.append(cubic, True)
+            if symmetries is not None:
+                symmetries = np.append(symmetries, ISOTROPIC)
         full = cell.options.scheme == "q1"
         sums = phase_moments(
             PhaseGeometry(medium.index, *parts), axes.step, full, fluctuations, axes.gradient(means),
-            None if stress is None else axes.flux(stress), cell.options.threads, cubic,
+            None if stress is None else axes.flux(stress), cell.options.threads, symmetries,
         )  # fmt: skip
         self._moments = sums[: len(layers.tensors)] / cell.voxels
 

@@ -13,8 +13,10 @@ from .grid import VoxelGrid
 
 #: Parts that the voxels are summed in, whatever the number of threads, so that results keep their bits; and their bytes.
 _BLOCKS, _BYTES = 16, 1 << 26
-#: Relative deviation of a tensor from cubic symmetry that is rounding.
+#: Relative deviation of a tensor from a symmetry that is rounding.
 _ROUNDING = 1e-12
+#: Symmetries of tensors, see `symmetry`: none along the axes, cubic, isotropic.
+ANY, CUBIC, ISOTROPIC = range(3)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def phase_moments(
     means: np.ndarray,
     stress: np.ndarray | None = None,
     threads: int | None = None,
-    cubic: np.ndarray | None = None,
+    symmetries: np.ndarray | None = None,
 ) -> np.ndarray:
     """Sums over the voxels of ``share x x^T`` for every phase; x are the local strains of all loads in that phase, and 1.
 
@@ -57,9 +59,9 @@ def phase_moments(
         fluctuations: nodal values of every load, (components, n0, n1, n2). means: strain (engineering) or
             gradient added, (loads, size).
         stress: of stress-free strains held at zero, per phase and load, (phases, loads, size); none if None.
-        cubic: phases, (phases,), whose pure voxels are only asked for changes of cubic symmetry (see `is_cubic`): three
-            sums for each pair of loads give the mean of ``x x^T`` over the symmetries of the cube, and nothing of 1.
-            None: no phase.
+        symmetries: of the changes that the pure voxels of the phases are asked for, (phases,), see `symmetry`: of cubic ones
+            three sums for each pair of loads, of isotropic ones two, give what stands for ``x x^T`` in products with them, and
+            nothing of 1. None: anything is asked.
 
     Returns:
         (phases, rows, rows) with ``rows = loads * size + 1``, symmetric; row ``load * size + component``, the last is that of 1.
@@ -70,11 +72,15 @@ def phase_moments(
     loads, rows = len(fluctuations), len(fluctuations) * size + 1
     dtype = np.result_type(*fluctuations)
     precision = "double" if dtype == np.float64 else "single"
-    operators = CpuVoxelOperators(VoxelGrid((shape[0], shape[1], shape[2]), steps, components, precision), threads)
+    operators = CpuVoxelOperators(
+        VoxelGrid((shape[0], shape[1], shape[2]), steps, components, precision, full), threads
+    )
     blocks = max(1, min(_BLOCKS, shape[0], _BYTES // (8 * phases * rows * rows)))
     fields = [np.ascontiguousarray(u, dtype) for u in fluctuations]
     pure = (geometry.first == geometry.second) | (geometry.fraction == 1)
-    simple = pure & ~(full & ~geometry.whole) & (False if cubic is None else cubic[geometry.first])
+    least = np.zeros(len(pure), int) if symmetries is None else np.asarray(symmetries)[geometry.first]
+    simple = pure & ~(full & ~geometry.whole) & (least != ANY)
+    asked = 1 * simple.any() + 2 * (simple & (least == CUBIC)).any() + 4 * (not simple.all())
     out = np.zeros((blocks, phases, rows, rows))
     sums = np.zeros((blocks, phases, loads * (loads + 1) // 2, 1 if size == 3 else 3))
     arrays: list[np.ndarray | None] = [
@@ -92,7 +98,7 @@ def phase_moments(
         sums,
     ]
     entry = operators.loops("moments_loops.py").moments
-    operators.call(entry, arrays, (len(geometry.first), phases, blocks, int(full)), loads=loads, n=blocks).run()
+    operators.call(entry, arrays, (len(geometry.first), phases, blocks, int(asked)), loads=loads, n=blocks).run()
     lower = np.tril(out.sum(axis=0))
     moments = lower + np.swapaxes(np.tril(lower, -1), 1, 2)
     if simple.any():
@@ -110,27 +116,39 @@ def _pairs(values: np.ndarray, loads: int) -> np.ndarray:
 
 
 def _forms(size: int) -> np.ndarray:
-    """What products of traces, of normal and of shear components have as matrices: a basis of the tensors of cubic symmetry."""
+    """What products of traces, of normal and half the shear, and of shear components have as matrices: a basis of the tensors of
+    cubic symmetry, whose first two are one of the isotropic ones.
+    """
     if size == 3:
         return np.eye(3)[None]
-    normal = np.diag([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-    trace = np.zeros((6, 6))
-    trace[:3, :3] = 1.0
-    return np.stack([trace, normal, np.eye(6) - normal])
+    trace, normal, shear = _parts()
+    return np.stack([trace, normal + shear / 2, shear])
 
 
 def _means(size: int) -> np.ndarray:
     """Dual to `_forms`: the mean of ``x y^T`` over the symmetries of the cube is these times the products."""
     if size == 3:
         return np.eye(3)[None] / 3
-    trace, normal, shear = _forms(size)
+    trace, normal, shear = _parts()
     mixed = (trace - normal) / 6
-    return np.stack([mixed, normal / 3 - mixed, shear / 3])
+    both = normal / 3 - mixed
+    return np.stack([mixed, both, shear / 3 - both / 2])
 
 
-def is_cubic(tensors: np.ndarray) -> np.ndarray:
-    """Whether tensors (..., n, n), Voigt form, are of cubic symmetry along the axes (n = 3: isotropic), up to rounding."""
+def _parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Products of traces, of normal and of shear components as matrices."""
+    normal = np.diag([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    trace = np.zeros((6, 6))
+    trace[:3, :3] = 1.0
+    return trace, normal, np.eye(6) - normal
+
+
+def symmetry(tensors: np.ndarray) -> np.ndarray:
+    """`ISOTROPIC`, `CUBIC` along the axes, or `ANY`: the symmetry of tensors (..., n, n), Voigt form, up to rounding."""
     size = tensors.shape[-1]
-    mean = np.einsum("kab,...ab,kcd->...cd", _means(size), tensors, _forms(size), optimize=True)
-    rest = np.abs(tensors - mean).max(axis=(-2, -1))
-    return np.asarray(rest <= _ROUNDING * np.abs(tensors).max(axis=(-2, -1)))
+    allowed, out = _ROUNDING * np.abs(tensors).max(axis=(-2, -1)), np.zeros(tensors.shape[:-2], int)
+    for kind, sums in ((CUBIC, 3), (ISOTROPIC, 2)):
+        means, forms = _means(size)[:sums], _forms(size)[:sums]
+        mean = np.einsum("kab,...ab,kcd->...cd", means, tensors, forms, optimize=True)
+        out[np.abs(tensors - mean).max(axis=(-2, -1)) <= allowed] = kind
+    return out

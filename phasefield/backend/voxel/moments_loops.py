@@ -1,4 +1,5 @@
-"""The loop of `moments`, compiled by numba, unlike those of ``loops.py``, with the constants ``COMPONENTS`` and ``REAL``.
+"""The loop of `moments`, compiled by numba, unlike those of ``loops.py``, with the constants ``COMPONENTS``, ``FULL``
+and ``REAL``.
 
 Contexts begin as those there. Before it come ``moments_strains.py`` and ``moments_gather.py``; what `moments_text` prints stands
 at the mark.
@@ -13,7 +14,8 @@ from numba import carray, float64, int32, int64, uint64
 
 from phasefield.backend.intrinsics import pointer
 
-#: Sums that tell the energy of a tensor of cubic symmetry: of products of traces, of normal and of shear strains.
+#: Sums that tell the energy of a tensor of cubic symmetry: of products of traces, of normal and half the shear strains, which
+#: are all that isotropic ones need, and of shear strains.
 _SUMS = 3 if COMPONENTS == 3 else 1
 
 
@@ -21,114 +23,147 @@ _SUMS = 3 if COMPONENTS == 3 else 1
 
 
 @_loop
-def _cubic(x, loads, phases, w, present, m, full, d, out):
-    """Adds the sums of the voxels of some phases, whose voxels have weights 1 in w, to out (phases, pairs, sums)."""
+def _products_of_pairs(x, loads, m, shears, d, at):
+    """The products of m voxels, for the sums of every pair of loads, from place ``at`` of the rows of d on."""
+    o = uint64(at)
     for a in range(0, loads, TILE):
         for b in range(0, a + 1, TILE):
-            if full:
-                tile_full(x, _line(a, 0), _line(b, 0), m, d)
+            first, other = _line(a, 0), _line(b, 0)
+            if a == b:
+                tile_own(x, first, other, m, d, o)
             else:
-                tile_constant(x, _line(a, 0), _line(b, 0), m, d)
-            for here in range(present):
-                o = uint64(here * _LINE)
-                for load in range(a, min(a + TILE, loads)):
-                    for other in range(b, min(b + TILE, load + 1)):
-                        pair = load * (load + 1) // 2 + other
-                        for k in range(_SUMS):
-                            t, p = 0.0, uint64(((k * TILE + load - a) * TILE + other - b) * _LINE)
-                            for z in range(uint64(m)):
-                                t += w[o + z] * d[p + z]
-                            out[phases[here], pair, k] += t
+                tile(x, first, other, m, d, o)
+            if shears:
+                tile_shear(x, first, other, m, d, o)
+            o += uint64(_SUMS * TILE * TILE * _LONG)
 
 
 @_loop
-def _moments(lo, hi, full, u, index, pairs, geometry, tensors, stress, means, g, out, sums):
-    """Moments of the planes lo to hi; u: addresses of the loads' fields."""
+def _by_phase(loads, phases, w, present, m, sums, d, out):
+    """Adds the products of the voxels of some phases, whose voxels have weights 1 in w, to out (phases, pairs, sums)."""
+    tile = uint64(0)
+    for a in range(0, loads, TILE):
+        for b in range(0, a + 1, TILE):
+            for here in range(present):
+                o = uint64(here * _LONG)
+                for i in range(a, min(a + TILE, loads)):
+                    for j in range(b, min(b + TILE, i + 1)):
+                        pair = i * (i + 1) // 2 + j
+                        for k in range(sums):
+                            t, p = REAL(0), tile + uint64(((k * TILE + i - a) * TILE + j - b) * _LONG)
+                            for z in range(uint64(m)):
+                                t += w[o + z] * d[p + z]
+                            out[phases[here], pair, k] += t
+            tile += uint64(_SUMS * TILE * TILE * _LONG)
+
+
+@_loop
+def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g, out, sums):
+    """Moments of the planes lo to hi; u: addresses of the loads' fields; asked: see `moments`."""
+    simple, shears, others = asked & 1 != 0, asked & 2 != 0, asked & 4 != 0
+    every = shears or others
     nx, ny, nz = index.shape
     loads = len(means)
-    s, d = _zeros(4 * COMPONENTS * _LINE), _zeros(_SUMS * TILE * TILE * _LINE)
-    rows, w = _zeros(-(-loads // TILE) * TILE * _ROWS * _LINE), _zeros(_MOST * _LINE)
+    tiles = -(-loads // TILE)
+    s, d = _zeros(4 * COMPONENTS * _LINE), _zeros(tiles * (tiles + 1) // 2 * _SUMS * TILE * TILE * _LONG)
+    rows, w = _zeros(tiles * TILE * _ROWS * _LINE), _zeros(_MOST * _LONG)
+    number = _SUMS if shears else min(_SUMS, 2)
     kinds = np.zeros(_MOST, int64)
-    x = np.zeros((_SLOTS, _GROUPS if full else 1, loads * _SIZE + 4, _ROW))
+    x = np.zeros((_SLOTS, _GROUPS if FULL else 1, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
     counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), 0
     places = np.zeros((_GROUPS + 2, loads * _SIZE + 1), int64)
     _places(loads, len(x[0]), places)
     e, a, jump = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros(_SIZE)
-    gx, gy, gz = REAL(g[0]), REAL(g[1]), REAL(g[2])
+    gx, gy, gz = REAL(g[0] / 8), REAL(g[1] / 8), REAL(g[2] / 8)  # modes are means over the corners
     mean = np.zeros((loads, _SIZE), REAL)
     mean[:] = means
     scale = 1.0 / g if COMPONENTS == 3 else np.full(3, 1.0 / np.sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]))
     for i in range(lo, hi):
         for j in range(ny):
             for z0 in range(0, nz, _MOST):
-                m = min(_MOST, nz - z0)
-                for load in range(loads):
-                    field = carray(pointer(u[load]), (COMPONENTS, nx, ny, nz), REAL)
-                    for c in range(COMPONENTS):
-                        _xy_modes(field, c, i, j, z0, m, s)
-                    _constant(s, load, m, gx, gy, gz, mean, rows)
-                    if full:
-                        _higher(s, load, m, gx, gy, gz, rows)
-                present = 0
-                for n in range(m):
-                    entry = index[i, j, z0 + n]
-                    first, second, f = pairs[entry, 0], pairs[entry, 1], geometry[entry, 0]
-                    if pairs[entry, 3] != 0:
-                        here = 0
-                        while here < present and kinds[here] != first:
-                            here += 1
-                        if here == present:
-                            kinds[here] = first
-                            present += 1
-                            for k in range(m):
-                                w[here * _LINE + k] = 0.0
-                        w[here * _LINE + n] = 1.0
-                        continue
-                    normal, pure = geometry[entry, 1:], first == second or f == 1.0
-                    if not pure:
-                        for load in range(loads):
-                            for q in range(_SIZE):
-                                e[load, q] = rows[_line(load, _AT[0, q]) + uint64(n)]
-                        a[:] = 0.0
-                        if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
-                            _jump(
-                                e, normal, tensors[first], tensors[second], f, stress[first], stress[second], loads, a
-                            )
-                    for part in range(1 if pure else 2):
-                        phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
-                        slot = -1
-                        for k in range(_SLOTS):
-                            if slots[k] == phase:
-                                slot = k
-                        if slot < 0:
-                            slot = turn
-                            turn = (turn + 1) % _SLOTS
-                        if (
-                            slots[slot] != phase or counts[slot, 0] == _ROOM
-                        ):  # the one that has been here longest makes room
-                            if slots[slot] >= 0:
-                                _flush(x[slot], counts[slot], loads, g, places, work, out[slots[slot]])
-                            slots[slot] = phase
-                        at = counts[slot, 0]
-                        counts[slot, 0] += 1
-                        if pure:
-                            _gather(rows, n, loads, 0, scale, x[slot], at)
-                            x[slot, 0, loads * _SIZE, at] = 1.0
-                            if full and pairs[entry, 2] != 0:
-                                at = counts[slot, 1]
-                                counts[slot, 1] += 1
-                                for group in range(1, _GROUPS):
-                                    _gather(rows, n, loads, group, scale, x[slot], at)
+                most, present, last = min(_MOST, nz - z0), 0, 0
+                for p0 in range(0, most, _PART):
+                    m = min(_PART, most - p0)
+                    for load in range(loads):
+                        field = carray(pointer(u[load]), (COMPONENTS, nx, ny, nz), REAL)
+                        for c in range(COMPONENTS):
+                            _xy_modes(field, c, i, j, z0 + p0, m, s)
+                        if every or not FULL:
+                            _constant(s, load, m, gx, gy, gz, mean, rows)
+                        if every and FULL:
+                            _higher(s, load, m, gx, gy, gz, rows)
+                        if simple and FULL:
+                            _isotropic(s, load, m, gx, gy, gz, mean, rows)
+                    for n in range(m):
+                        entry = index[i, j, z0 + p0 + n]
+                        first = pairs[entry, 0]
+                        if pairs[entry, 3] != 0:
+                            if present == 0 or kinds[last] != first:
+                                last = 0
+                                while last < present and kinds[last] != first:
+                                    last += 1
+                                if last == present:
+                                    kinds[last] = first
+                                    present += 1
+                                    w[last * _LONG : last * _LONG + most] = 0.0
+                            w[last * _LONG + p0 + n] = 1.0
                             continue
-                        root = np.sqrt(share)
-                        for load in range(loads):
-                            _strain(a[load], normal, jump)
-                            for q in range(_SIZE):
-                                x[slot, 0, load * _SIZE + q, at] = root * (e[load, q] + back * jump[q])
-                        x[slot, 0, loads * _SIZE, at] = root
+                        second, f = pairs[entry, 1], geometry[entry, 0]
+                        normal, pure = geometry[entry, 1:], first == second or f == 1.0
+                        if not pure:
+                            for load in range(loads):
+                                for q in range(_SIZE):
+                                    e[load, q] = rows[_line(load, _AT[0, q]) + uint64(n)]
+                            a[:] = 0.0
+                            if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
+                                _jump(
+                                    e,
+                                    normal,
+                                    tensors[first],
+                                    tensors[second],
+                                    f,
+                                    stress[first],
+                                    stress[second],
+                                    loads,
+                                    a,
+                                )
+                        for part in range(1 if pure else 2):
+                            phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
+                            slot = -1
+                            for k in range(_SLOTS):
+                                if slots[k] == phase:
+                                    slot = k
+                            if slot < 0:
+                                slot = turn
+                                turn = (turn + 1) % _SLOTS
+                            if (
+                                slots[slot] != phase or counts[slot, 0] == _ROOM
+                            ):  # the one that has been here longest makes room
+                                if slots[slot] >= 0:
+                                    _flush(x[slot], counts[slot], loads, g, places, work, out[slots[slot]])
+                                slots[slot] = phase
+                            at = counts[slot, 0]
+                            counts[slot, 0] += 1
+                            if pure:
+                                _gather(rows, n, loads, 0, scale, x[slot], at)
+                                x[slot, 0, loads * _SIZE, at] = 1.0
+                                if FULL and pairs[entry, 2] != 0:
+                                    at = counts[slot, 1]
+                                    counts[slot, 1] += 1
+                                    for group in range(1, _GROUPS):
+                                        _gather(rows, n, loads, group, scale, x[slot], at)
+                                continue
+                            root = np.sqrt(share)
+                            for load in range(loads):
+                                _strain(a[load], normal, jump)
+                                for q in range(_SIZE):
+                                    x[slot, 0, load * _SIZE + q, at] = root * (e[load, q] + back * jump[q])
+                            x[slot, 0, loads * _SIZE, at] = root
+                    if present > 0:
+                        _products_of_pairs(rows, loads, m, shears, d, p0)
                 if present > 0:
-                    _cubic(rows, loads, kinds, w, present, m, full, d, sums)
+                    _by_phase(loads, kinds, w, present, most, number, d, sums)
     for slot in range(_SLOTS):
         if slots[slot] >= 0:
             _flush(x[slot], counts[slot], loads, g, places, work, out[slots[slot]])
@@ -139,7 +174,8 @@ def moments(lo, hi, context):
     """Sums over the voxels of the products of all components of all loads and 1, phase by phase, block by block.
 
     Context: addresses of the fields, index, pairs, geometry, tensors, stress, means, g, out, sums; number of entries, of
-    phases, of blocks, whether there are all polynomials.
+    phases, of blocks, and what is asked: 1 where voxels of the cubic sums are, 2 where these need the shear strains, 4 where
+    other voxels are.
     """
     at = carray(pointer(context), (20,), int64)
     loads, entries, phases, blocks = at[3], at[16], at[17], at[18]
@@ -154,6 +190,4 @@ def moments(lo, hi, context):
     sums = carray(pointer(at[15]), (blocks, phases, loads * (loads + 1) // 2, _SUMS), float64)
     for block in range(lo, hi):
         first, last = block * at[0] // blocks, (block + 1) * at[0] // blocks
-        _moments(
-            first, last, at[19] != 0, u, index, pairs, geometry, tensors, stress, means, g, out[block], sums[block]
-        )
+        _moments(first, last, at[19], u, index, pairs, geometry, tensors, stress, means, g, out[block], sums[block])
