@@ -6,7 +6,20 @@ This package is the only place that knows which device runs; nothing else import
 from .cache import cache_folder
 from .layout import Layout, cells_of
 from .memory import host_memory_available
-from .operations import Apply, Forward, Host, Inverse, Operation, Solve, Transform, kernels_of, traffic
+from .operations import (
+    LEAN,
+    Apply,
+    Forward,
+    Host,
+    Inverse,
+    Operation,
+    Solve,
+    Transform,
+    kernels_of,
+    lean_of,
+    leaned,
+    traffic,
+)
 from .protocol import DTYPES, Backend, Compiled, Precision, Program, put_cells
 from .ranks import World, together, world
 from .rehearsal import Rehearsal
@@ -14,6 +27,7 @@ from .selection import MOST_THREADS, cpu_threads, gpu_wanted, select
 
 __all__ = [
     "DTYPES",
+    "LEAN",
     "MOST_THREADS",
     "Apply",
     "Backend",
@@ -35,6 +49,8 @@ __all__ = [
     "gpu_wanted",
     "host_memory_available",
     "kernels_of",
+    "lean_of",
+    "leaned",
     "put_cells",
     "select",
     "together",

@@ -49,14 +49,28 @@ class CpuBackend:
         self.precision: Precision = precision
         self.threads = threads
         self.description = f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
-        self._plans: dict[tuple[Layout, int, int], Plans] = {}
+        self._plans: dict[tuple[Layout, int, int, str], Plans] = {}
 
     @property
     def dtype(self) -> str:
         return DTYPES[self.precision]
 
+    #: Whether lean arrays are.
+    leans = True
+
+    @property
+    def _lean(self) -> str:
+        """The type of numbers of lean arrays."""
+        return DTYPES["single"] if self.leans else self.dtype
+
     def buffer(self, layout: Layout, components: int) -> np.ndarray:
         return self._laid_out(layout, components, self.zeros)
+
+    def lean(self, buffer: np.ndarray) -> np.ndarray:
+        if self._lean == self.dtype:
+            return buffer
+        size = math.prod(buffer.shape[1:])
+        return buffer.view(self._lean).reshape(len(buffer), -1)[:, :size].reshape(buffer.shape)
 
     def _laid_out(
         self, layout: Layout, components: int, zeros: Callable[[int, np.dtype[Any]], np.ndarray]
@@ -77,7 +91,11 @@ class CpuBackend:
         return _zeros(count, dtype)
 
     def program(self, layout: Layout, operations: Sequence[Operation]) -> CpuProgram:
-        return CpuProgram(layout, operations, self.dtype, self.crew(layout), self.plans, self.exchange(layout))
+        def plans(layout: Layout, components: int, dtype: str) -> Plans:
+            return self.plans(layout, components, dtype=dtype)
+
+        crew, exchange = self.crew(layout), self.exchange(layout)
+        return CpuProgram(layout, operations, self.dtype, self._lean, crew, plans, exchange)
 
     def crew(self, layout: Layout) -> Workers:
         """The threads for programs on a layout."""
@@ -87,16 +105,20 @@ class CpuBackend:
         """What connects the parts of a layout."""
         return None
 
-    def plans(self, layout: Layout, components: int, together: int = 1) -> Plans:
-        """Transform plans for tiles of rows of ``components``, and of columns of ``together`` components."""
-        key = layout, span_of(layout, components, self.dtype), together
+    def plans(self, layout: Layout, components: int, together: int = 1, dtype: str = "") -> Plans:
+        """Transform plans for tiles of rows of ``components``, and of columns of ``together`` components.
+
+        Args:
+            dtype: of the numbers, if not that of the backend. Tiles are as large as if they were.
+        """
+        key = layout, span_of(layout, components, self.dtype), together, dtype or self.dtype
         if key not in self._plans:
             self._plans[key] = self.make_plans(layout, self._laid_out(layout, 1, _zeros), *key[1:])
         return self._plans[key]
 
-    def make_plans(self, layout: Layout, work: np.ndarray, span: int, together: int) -> Plans:
+    def make_plans(self, layout: Layout, work: np.ndarray, span: int, together: int, dtype: str) -> Plans:
         """See `Plans`."""
-        return Plans(self.dtype, work, layout, span, together)
+        return Plans(dtype, work, layout, span, together)
 
     def to_host(self, buffer: np.ndarray) -> np.ndarray:
         return buffer.copy()

@@ -31,15 +31,19 @@ def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, 
 
 
 class LoopKernel:
-    """A kernel compiled for one layout; compiled code is kept in the cache folder."""
+    """A kernel compiled for one layout; compiled code is kept in the cache folder.
+
+    Args:
+        dtype: of numbers. lean: of those of lean arrays.
+    """
 
     language = "py"
 
-    def __init__(self, kernel: Kernel, layout: Layout, dtype: str) -> None:
+    def __init__(self, kernel: Kernel, layout: Layout, dtype: str, lean: str = "") -> None:
         self.kernel = kernel
         table = mirrored(kernel, layout)
         kernel = profiled(embedded(kernel, layout.places, layout.parts))
-        self.source = loop_source(kernel, layout.parts, dtype, table, layout.places)
+        self.source = loop_source(kernel, layout.parts, dtype, table, layout.places, lean)
         entries = compiler.load(self.source, kernel.name)
         self.address = entries["entry"]
         self._extent = layout.extent(kernel.space)

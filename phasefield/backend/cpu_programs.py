@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import numpy as np
@@ -119,7 +120,8 @@ class CpuProgram:
     What stands between two functions on the host, or two exchanges of a part with others, is one job for the threads.
 
     Args:
-        crew: who does the jobs. plans: gives the plans for a layout and a number of components.
+        dtype: of numbers. lean: of those of lean arrays.
+        crew: who does the jobs. plans: gives the plans for a layout, a number of components and a type of numbers.
         exchange: of a layout with a part, with others that run the same program at the same time.
 
     Raises:
@@ -131,23 +133,24 @@ class CpuProgram:
         layout: Layout,
         operations: Sequence[Operation],
         dtype: str,
+        lean: str,
         crew: Workers,
-        plans: Callable[[Layout, int], Plans],
+        plans: Callable[[Layout, int, str], Plans],
         exchange: Exchange | None = None,
     ) -> None:
         self._native = native()
         self._workers = crew
         self._names = names_of(operations)
-        self._layout, self._dtype = layout, dtype
+        self._layout, self._dtype, self._lean = layout, dtype, lean
         alone = [o for o in operations if not isinstance(o, Solve)]
         components = max([1, *(t.components for t in transforms_of(alone))])
         self._components = max([components, *(n for k in kernels_of(alone) for n in k.arrays.values())])
         self._plans_of, self._exchange = plans, exchange
-        self._part = partial(CpuProgram, layout, dtype=dtype, crew=crew, plans=plans, exchange=exchange)
+        self._part = partial(CpuProgram, layout, dtype=dtype, lean=lean, crew=crew, plans=plans, exchange=exchange)
         self._turn = 0
         self._sections: list[_Phases | Host | _Solver | _Move | partial[None]] = []
-        for operation in operations:
-            self._add(operation)
+        for together in _side_by_side(operations):
+            self._add(together)
         pieces = [p for section in self._sections if isinstance(section, list) for phase in section for p in phase]
         self._solvers = [section for section in self._sections if isinstance(section, _Solver)]
         self._own = [p.kernel for p in pieces if p.kernel is not None and not p.table]
@@ -159,8 +162,11 @@ class CpuProgram:
         self.reducing = [k for k in self._own if k.kernel.reductions]
         self._bindings: dict[tuple[int, ...], _Binding] = {}
 
-    def _add(self, operation: Operation) -> None:
-        """Appends an operation; what touches only its own rows goes through the tile of the piece before."""
+    def _add(self, together: Sequence[Operation]) -> None:
+        """Appends an operation, or transforms side by side; what touches only its own rows goes through the tile of the piece
+        before.
+        """
+        operation = together[0]
         if isinstance(operation, Host):
             self._sections.append(operation)
             return
@@ -168,7 +174,15 @@ class CpuProgram:
             programs = {name: self._part(operations=part) for name, part in operation.parts.items()}
             self._sections.append(_Solver(operation, programs))
             return
-        for piece in self._passes(operation) if isinstance(operation, Apply) else self._transform(operation):
+        pieces: list[_Piece | _Move]
+        if isinstance(operation, Apply):
+            pieces = self._passes(operation)
+        else:
+            found = [self._transform(o) for o in together if isinstance(o, Transform)]
+            # All rows go through a tile together, before all columns or after them.
+            parted = self._exchange is not None
+            pieces = [p for some in (found if parted else zip_longest(*found)) for p in some if p is not None]
+        for piece in pieces:
             if isinstance(piece, _Move):
                 self._sections.append(piece)
                 continue
@@ -198,7 +212,7 @@ class CpuProgram:
     def _passes(self, operation: Apply) -> list[_Piece | _Move]:
         layout = self._layout
         modes, cells = modes_beyond(operation, layout), cells_beyond(operation, layout)
-        kernel = LoopKernel(operation.kernel, layout.flipped(operation.flips), self._dtype)
+        kernel = LoopKernel(operation.kernel, layout.flipped(operation.flips), self._dtype, self._lean)
         names = tuple(operation.arrays)
         # Neighbours and mirror images lie outside of a tile.
         local = operation.kernel.space == "real" and not operation.kernel.gradients
@@ -219,7 +233,8 @@ class CpuProgram:
 
     def _transform(self, transform: Transform) -> list[_Piece | _Move]:
         """A transform's tiles of rows and of columns."""
-        plans = self._plans_of(self._layout.flipped(transform.flips), self._components)
+        dtype = self._lean if transform.lean else self._dtype
+        plans = self._plans_of(self._layout.flipped(transform.flips), self._components, dtype)
         if self._exchange is not None and plans.outer is not None:
             return self._parted(self._exchange, plans, transform)
         kind, count, forward = self._native.TRANSFORM, transform.components, transform.forward
@@ -284,6 +299,19 @@ class CpuProgram:
             del self._bindings[next(iter(self._bindings))]
         self._bindings[key] = binding
         return binding
+
+
+def _side_by_side(operations: Sequence[Operation]) -> list[list[Operation]]:
+    """The operations one by one, but transforms in one direction that follow each other, of one array each, together."""
+    out: list[list[Operation]] = []
+    for operation in operations:
+        last = out[-1] if out else []
+        alike = isinstance(operation, Transform) and all(type(o) is type(operation) for o in last)
+        if last and alike and operation.arrays[0] not in names_of(last):
+            last.append(operation)
+        else:
+            out.append([operation])
+    return out
 
 
 class _Solver:

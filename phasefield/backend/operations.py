@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -39,11 +39,13 @@ class Transform:
     Attributes:
         flips: axes of the grid along which the array lies in the other basis, sines for cosines and cosines for sines, as a
             `Derivative` along them leaves it. Periodic axes have but one.
+        lean: whether single precision will do for its numbers.
     """
 
     array: str
     components: int
     flips: tuple[int, ...] = ()
+    lean: bool = False
 
     forward: ClassVar[bool]
 
@@ -144,6 +146,32 @@ def flattened(operations: Sequence[Operation]) -> list[Apply | Forward | Inverse
     for operation in operations:
         out += flattened(operation.within) if isinstance(operation, Solve) else [operation]
     return out
+
+
+#: What is added to the name of a buffer for its memory as a lean array.
+LEAN = "_lean"
+
+
+def leaned(operations: Sequence[Operation], arrays: Collection[str]) -> list[Operation]:
+    """The same operations on lean arrays in the memory of some, with `LEAN` behind their names: arrays for whose numbers single
+    precision will do. What the memory held is lost.
+    """
+    out: list[Operation] = []
+    for operation in operations:
+        if isinstance(operation, Apply):
+            own = {a: name for a, name in zip(operation.kernel.arrays, operation.arrays, strict=True) if name in arrays}
+            names = {**operation.names, **{a: name + LEAN for a, name in own.items()}}
+            out.append(replace(operation, kernel=replace(operation.kernel, lean=frozenset(own)), names=names))
+        elif isinstance(operation, Transform) and operation.array in arrays:
+            out.append(replace(operation, array=operation.array + LEAN, lean=True))
+        else:
+            out.append(operation)
+    return out
+
+
+def lean_of(operations: Sequence[Operation]) -> list[str]:
+    """The lean arrays of a program, by the names of the buffers whose memory they lie in."""
+    return [name.removesuffix(LEAN) for name in names_of(operations) if name.endswith(LEAN)]
 
 
 def kernels_of(operations: Sequence[Operation]) -> list[Kernel]:

@@ -60,6 +60,7 @@ class Kernel:
         scalars: names of the floating-point arguments. Of those given only the ones in use are kept: the same expressions are
             then the same compiled code, whatever constants the model around them has.
         seldom: it runs so seldom that what it needs of every mode is computed in place instead of being kept in memory.
+        lean: names of arrays for whose numbers single precision will do.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Kernel:
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
     scalars: Sequence[str] = ()
     seldom: bool = False
+    lean: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         written = {f"{a}@{c}" for a, c in self.writes}

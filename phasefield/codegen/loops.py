@@ -29,7 +29,14 @@ from .printing import (
 from .profiles import coordinate
 
 
-def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, places: Sequence[int] = (0, 1, 2)) -> str:
+def loop_source(
+    kernel: Kernel,
+    parts: int,
+    dtype: str,
+    mirror: bool = False,
+    places: Sequence[int] = (0, 1, 2),
+    lean: str = "",
+) -> str:
     """Source of ``entry(lo, hi, context)``, which visits outermost indices ``lo`` to ``hi``.
 
     With ``mirror``, modes (+-i, +-j, k) have the same k2, and what contains exponentials comes from a table over the first
@@ -45,12 +52,15 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, pl
         dtype: ``float64`` or ``float32``.
         mirror: whether the outermost spectral axis (and the second of three) has positive and negative wavenumbers.
         places: buffer axis of every axis of the grid.
+        lean: what numbers of the kernel's lean arrays are held in, if not in ``dtype``.
     """
     code = lower(kernel)
+    apart = kernel.lean if lean not in ("", dtype) else frozenset[str]()
     parts = parts if kernel.space == "spectral" else 1
     elementary = {**ELEMENTARY, "inf": "INFINITY", "sqrt": "SQRT"}
     out: list[str] = [
         f"R, DOUBLE = {dtype}, float64",
+        *([f"LEAN = {lean}"] if apart else []),
         f"{', '.join(elementary.values())} = {', '.join(elementary)}",
         "",
     ]
@@ -69,9 +79,9 @@ def loop_source(kernel: Kernel, parts: int, dtype: str, mirror: bool = False, pl
         out += loop_white(parts, dtype)
     tabulated = _tabulated(kernel, code, mirror, places)
     if tabulated:
-        fill = _function(kernel, "fill", 0, 0, tabulated, _table_loops(kernel, code, tabulated))
+        fill = _function(kernel, "fill", [], 0, tabulated, _table_loops(kernel, code, tabulated))
         out += [*fill, *_entry(kernel, "tabulate", tabulated, ["fill_at(lo, hi, at, at)"])]
-    functions, calls = _group_functions(kernel, code, parts, tabulated)
+    functions, calls = _group_functions(kernel, code, parts, tabulated, apart)
     out += [*functions, *_entry(kernel, "entry", tabulated, calls)]
     return "\n".join(out) + "\n"
 
@@ -130,21 +140,26 @@ class _Context:
 
 
 def _function(
-    kernel: Kernel, name: str, columns: int, results: int, tabulated: Mapping[str, int | None], body: Sequence[str]
+    kernel: Kernel,
+    name: str,
+    columns: Sequence[str],
+    results: int,
+    tabulated: Mapping[str, int | None],
+    body: Sequence[str],
 ) -> list[str]:
     """``name``, loops over arrays ``all_q0`` ..., and ``name_at``, which finds them: ``given`` holds place and component of every
-    array, then the rows of the results.
+    array, then the rows of the results. ``columns`` are the types of their numbers.
 
     Arrays are arguments of the loops because only of arguments can a compiler be told that they do not overlap.
     """
     context = _Context(kernel, tabulated)
     known = context.everything()
-    arrays, places = [f"all_q{q}" for q in range(columns)], [f"place{r}" for r in range(results)]
+    arrays, places = [f"all_q{q}" for q in range(len(columns))], [f"place{r}" for r in range(results)]
     values = [
-        f"array_at(at[given[{2 * q}]] + given[{2 * q + 1}]*at[given[{2 * q}] + 1], (at[3], at[4], at[5]), R)"
-        for q in range(columns)
+        f"array_at(at[given[{2 * q}]] + given[{2 * q + 1}]*at[given[{2 * q}] + 1], (at[3], at[4], at[5]), {kind})"
+        for q, kind in enumerate(columns)
     ]
-    values += [f"given[{2 * columns + r}]" for r in range(results)]
+    values += [f"given[{2 * len(columns) + r}]" for r in range(results)]
     return [
         "",
         "@loop",
@@ -203,24 +218,25 @@ def _along(kernel: Kernel, code: Lowered, name: str, axis: int) -> list[str]:
 
 
 def _group_functions(
-    kernel: Kernel, code: Lowered, parts: int, tabulated: Mapping[str, int | None]
+    kernel: Kernel, code: Lowered, parts: int, tabulated: Mapping[str, int | None], lean: frozenset[str]
 ) -> tuple[list[str], list[str]]:
     """Functions of the groups, and the statements that run them. Groups that differ in nothing but the components and the results
     they are about, as those of like components do, share a function: twenty order parameters compile like one.
     """
     context = _Context(kernel, tabulated)
     rows = {name: r for r, name in enumerate(kernel.reductions)}
-    groups: dict[tuple[str, ...], list[list[int]]] = {}
+    groups: dict[tuple[tuple[str, ...], ...], list[list[int]]] = {}
     functions: list[str] = []
     for group in grouped(kernel, code):
         columns = [column for column in _columns(kernel) if column in group.columns]
+        kinds = tuple("LEAN" if a in lean else "R" for a, _ in columns)
         body = tuple(_loops(kernel, code, parts, tabulated, group, columns))
-        if body not in groups:
+        if (kinds, body) not in groups:
             results = len(group.reductions) + len(_whites(kernel, group))
-            functions += _function(kernel, f"group{len(groups)}", len(columns), results, tabulated, body)
+            functions += _function(kernel, f"group{len(groups)}", kinds, results, tabulated, body)
         given = [number for a, c in columns for number in (context.array(a), c)]
         given += [rows[name] for name, _, _ in group.reductions]
-        groups.setdefault(body, []).append(given + [call.component for call in _whites(kernel, group)])
+        groups.setdefault((kinds, body), []).append(given + [call.component for call in _whites(kernel, group)])
     calls: list[str] = []
     if rows:
         functions += ["", f"START = [{', '.join(STARTS[r.op] for r in kernel.reductions.values())}]"]

@@ -18,7 +18,7 @@ import pytest
 import sympy as sp
 
 from phasefield.api import spec_of
-from phasefield.backend import Apply, Forward, Inverse, Layout, cpu_threads
+from phasefield.backend import LEAN, Apply, Forward, Inverse, Layout, cpu_threads, lean_of, leaned
 from phasefield.backend.cpu import CpuBackend
 from phasefield.backend.cpu_plans import plan_once
 from phasefield.backend.fftw import Plan
@@ -66,6 +66,31 @@ def test_other_grids_and_constants_need_no_other_code() -> None:
     other = sources("model=flory_huggins")
     assert other["nonlinear.py"] != first["nonlinear.py"]
     assert other["attempt.py"] == first["attempt.py"]
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "no-flux"])
+def test_lean_arrays_lie_in_the_memory_of_others_in_single_precision(boundary: str) -> None:
+    """Beside arrays of full precision in one kernel: what these get is good to the round-off of what is read, sums too."""
+    layout = Layout(Grid((12, 7, 10), (1.0, 2.0, 3.0), (boundary,) * 3))
+    backend, v = CpuBackend("double", 2), array_symbol("v", 0)
+    mixed = Kernel("lean_test", "real", {"u": 1, "v": 2}, {"v": [2 * U + v, U]}, {"a": Reduction("sum", U * v)})
+    there = [Forward("v", 2), Inverse("v", 2)]
+    fill = Kernel("lean_fill", "real", {"u": 1, "v": 2}, {"v": [U**2, U]})
+    operations = [Apply(fill), *there, Apply(mixed)]
+    found, arrays = [], []
+    for some in (operations, leaned(operations, {"v"})):
+        u, buffer = _random(backend, layout), backend.buffer(layout, 2)
+        view = backend.lean(buffer)
+        given = {"u": u, "v": buffer} if not lean_of(some) else {"u": u, "v" + LEAN: view}
+        found.append(backend.program(layout, some)(given)["a"])
+        arrays.append(buffer if not lean_of(some) else view)
+    full, lean = (a[..., : layout.cells[2]] for a in arrays)
+    assert lean_of(leaned(operations, {"v"})) == ["v"]
+    assert lean.dtype == np.float32
+    assert np.shares_memory(view, buffer)
+    np.testing.assert_allclose(lean, full, atol=1e-6 * np.abs(full).max())
+    assert found[1] == pytest.approx(found[0], rel=1e-6)
+    assert found[1] != found[0]
 
 
 @pytest.mark.parametrize("precision", ["double", "single"])

@@ -241,6 +241,9 @@ class RanksBackend:
         self._team.try_to("buffer", parts.number, self.number, layout, components)
         return RanksBuffer(parts, components, np.dtype(self.dtype))
 
+    def lean(self, buffer: RanksBuffer) -> RanksBuffer:
+        return buffer
+
     def _check(self, layout: Layout) -> None:
         """Whether every rank gets a part. Raises ConfigError."""
         ranks, grid = self._team.world.size, layout.grid
@@ -322,6 +325,8 @@ class SharedBackend(CpuBackend):
     Raises:
         DeviceError: the ranks cannot share memory.
     """
+
+    leans = False
 
     def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
         super().__init__(precision, threads)

@@ -43,6 +43,8 @@ class _PartBackend(CpuBackend):
         together: ranks that read each other's memory; None for all of a machine.
     """
 
+    leans = False
+
     def __init__(self, world: World, precision: Precision, threads: int, together: int | None = None) -> None:
         super().__init__(precision, threads)
         self._world, self._machine = world, machine_of(world, together)
@@ -63,9 +65,9 @@ class _PartBackend(CpuBackend):
             self._exchanges[shape] = kind(self._world, self._machine, shape, np.dtype(self.dtype))
         return self._exchanges[shape]
 
-    def make_plans(self, layout: Layout, work: np.ndarray, span: int, together: int) -> Plans:
+    def make_plans(self, layout: Layout, work: np.ndarray, span: int, together: int, dtype: str) -> Plans:
         kind = PencilPlans if layout.pencils else Plans
-        return kind(self.dtype, work, layout, span, together)
+        return kind(dtype, work, layout, span, together)
 
     # -- what a `Member` does with buffers ------------------------------------------------------------------------------
 

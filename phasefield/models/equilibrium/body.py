@@ -48,7 +48,7 @@ class Body:
     Attributes:
         components: Mandel components that count. free: those of them whose mean strain is free. odd: shears that a wall makes
             odd. along: axes that displacements have components along. varying: components of the strain that vary in space.
-        tops: squared wavenumbers beyond which a mode along an axis has no derivative.
+        tops: squared wavenumbers beyond which a mode along an axis has no derivative. periodic: whether there are no walls.
     """
 
     def __init__(self, matrix: Array, parts: Sequence[Part], load: Loading, moved: Held, dim: int, thin: bool) -> None:
@@ -56,7 +56,7 @@ class Body:
         held, stress = moved
         self.components = [0, 1, 5] if thin else list(range(6))
         self.free = [c for c in self.components if held[c] is None]
-        self.tops, self.odd = [math.inf] * dim, set[int]()
+        self.tops, self.odd, self.periodic = [math.inf] * dim, set[int](), False
         apart = dim < 3 and not thin and not self._coupled(held, stress)
         self.along = list(range(dim)) if thin or apart else [0, 1, 2]
         self.varying = [c for c, pair in enumerate(tensors.PAIRS) if set(pair) <= set(self.along) and min(pair) < dim]
@@ -68,6 +68,7 @@ class Body:
         highest = [
             n if axis in walls else n // 2 if n % 2 == 0 and n > 1 else math.inf for axis, n in enumerate(grid.shape)
         ]
+        self.periodic = not walls
         self.tops = [(cycle * (mode - 0.5)) ** 2 for cycle, mode in zip(cycles, highest, strict=True)]
         self.odd = {c for c, pair in enumerate(tensors.PAIRS) if c > 2 and walls & set(pair)}
         self.free = [c for c in self.free if c not in self.odd]

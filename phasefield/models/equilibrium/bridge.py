@@ -17,6 +17,7 @@ modes grow unless S is far larger.)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import sympy as sp
@@ -25,7 +26,7 @@ from ...backend import Apply, Forward, Inverse, Operation
 from ...codegen import Kernel, PerMode, Reduction, array_symbol
 from ..moduli import Moduli
 from ..terms.term import Waves
-from .iteration import Steps, extrapolation
+from .iteration import SIZE, Iteration, Steps
 
 #: D at the last two solves, and phi at the last, in modes; behind a name, what a solve makes of it.
 _GAP, _OLD, _PHI = "elastic_gap", "elastic_gap_old", "elastic_phi"
@@ -140,32 +141,33 @@ class Bridge:
         """A step, solved for or bridged.
 
         Args:
-            solve: a solve, given the factors of its start, see `extrapolation`; 0 and 0 of the first.
+            solve: a solve, given ratios of steps, see `extrapolation`; 0 and 0 of the first.
         """
         t, known = scalars.get("t", 0.0), int(scalars.get(_KNOWN, 0.0)) if "w" in scalars else 0
         times = [scalars[name] for name in _TIMES[:known]]
         steps = [a - b for a, b in zip([t, *times], times, strict=False)]
         rest, missed, since = (scalars[name] if known else 0.0 for name in (_REST, _MISSED, _SINCE))
+        size = scalars.get(SIZE, math.inf)
         shift = {"elastic_ahead": steps[0] / steps[1] if known > 1 else 0.0}
         if known > 1 and since + 1 < self._every and steps[0] <= _FAR * steps[1]:
             found = yield "bridge", shift
             energy, inexact, since, kept = rest + found["closed"] + found["path"], missed, since + 1, 1.0
         else:
-            told = yield from solve(*_factors(steps))
+            told = yield from solve(*_ratios(steps))
             found = yield "anchor", shift
-            energy, kept, since = told["modes_elastic"], 0.0, 0.0
+            energy, size, kept, since = told["modes_elastic"], told[SIZE], 0.0, 0.0
             missed = abs(energy - (rest + found["closed"] + found["path"])) if known > 1 else 0.0
             rest, inexact = energy - found["closed"], told["inexact_elastic"] + missed
             times = [t, *times][: len(_TIMES)]
         notes = dict.fromkeys(_TIMES, 0.0) | dict(zip(_TIMES, times, strict=False))
-        notes |= {_KNOWN: float(len(times)), _REST: rest, _MISSED: missed, _SINCE: since}
+        notes |= {_KNOWN: float(len(times)), SIZE: size, _REST: rest, _MISSED: missed, _SINCE: since}
         return {"modes_elastic": energy, "inexact_elastic": inexact, _KEPT: kept, **notes}
 
-    told = ("modes_elastic", "inexact_elastic", _KEPT, *_TIMES, _KNOWN, _REST, _MISSED, _SINCE)
+    told = (*Iteration.solved, _KEPT, *_TIMES, _KNOWN, _REST, _MISSED, _SINCE)
 
 
-def _factors(steps: Sequence[float]) -> tuple[float, float]:
-    """Of the extrapolation over the first of these steps, from the solves that lie behind the others; 0 and 0 without any."""
+def _ratios(steps: Sequence[float]) -> tuple[float, float]:
+    """Of the first of these steps to the second and of that to the third, 0 where there is none."""
     if len(steps) < 2:
         return 0.0, 0.0
-    return extrapolation(steps[0] / steps[1], steps[1] / steps[2] if len(steps) > 2 else 0.0)
+    return steps[0] / steps[1], steps[1] / steps[2] if len(steps) > 2 else 0.0

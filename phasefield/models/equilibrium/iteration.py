@@ -17,6 +17,11 @@ from ...errors import NotConverged
 from ...mechanics import tensors
 from .body import Array, Body, Sums
 
+#: What precedes the names of parts whose arrays are lean, see `phasefield.backend.leaned`.
+LEAN = "lean_"
+#: Round-off of what lean arrays hold, transforms included: energy norm, relative. The number that stresses' size goes on under.
+_LEAN, SIZE = 4 * 2.0**-24, "note_elastic_size"
+
 Steps = Generator[tuple[str, Sums], Sums, Sums]
 
 #: Error of the displacement of a first solve, against the first guess: energy norm.
@@ -37,45 +42,59 @@ class Iteration:
     def __init__(self, body: Body, tolerance: float) -> None:
         self._body, self._tolerance = body, tolerance
 
+    #: What a solve tells.
+    solved = ("modes_elastic", "inexact_elastic", SIZE)
+    #: Parts that there are of lean arrays, too.
+    leaning = ("begin", "residual", "first", "turn", "multiply", "finish", "force", "improve")
+
     def steer(self, scalars: Mapping[str, float]) -> Steps:
         """A solve at every step; tells what `solve` does."""
-        return (yield from self.solve(scalars, *extrapolation(scalars.get("w", 0.0), scalars.get("w_old", 0.0))))
+        return (yield from self.solve(scalars, scalars.get("w", 0.0), scalars.get("w_old", 0.0)))
 
-    def solve(self, scalars: Mapping[str, float], ahead: float, bend: float) -> Steps:
+    def solve(self, scalars: Mapping[str, float], ratio: float, before: float) -> Steps:
         """A solve; tells ``modes_elastic``, the energy of the body and its load, and ``inexact_elastic``, by how much that is too
-        large at most for what the solve left of the error; per volume.
+        large at most for what the solve left of the error, per volume; and `SIZE`.
 
         Args:
-            ahead, bend: factors of its start, see `extrapolation`.
+            ratio, before: of steps, see `extrapolation`; 0 and 0 of the first.
         """
         body, t = self._body, scalars.get("t", 0.0)
+        share, length = damping(*body.spectrum)
+        ahead, bend = extrapolation(ratio, before, share)
         found = yield "start", {"elastic_ahead": ahead, "elastic_bend": bend}
-        change, (mean, stress) = found["change"], body.means(found)
+        change, strained, warm = found["change"], found["size"], "w" in scalars
+        followed = warm and ahead > 0
+        wanted = self._tolerance**2 * change if followed else 0.0
+        # Lean arrays where their round-off, of strains and stresses, is less than what may be left of the error.
+        lean = followed and _LEAN**2 * (strained + scalars.get(SIZE, math.inf)) <= wanted
+        how = LEAN if lean else ""
+        found = yield how + "begin", {}
+        mean, stress = body.means(found)
         strain = body.relaxed(mean, stress, t)
-        found = yield "residual", self._shift(strain)
-        energy = found["energy"] / found["cells"]
+        found = yield how + "residual", self._shift(strain)
+        cells = found["cells"]
+        energy = found["energy"] / cells
         rho = first = self._product(found)
-        warm = "w" in scalars
         # What is left of the error, squared: a part of what the step changed.
-        wanted = max(
-            self._tolerance**2 * (change if ahead else first) if warm else _COLD**2 * first, _ROUND_OFF * abs(energy)
-        )
+        if not followed:
+            wanted = (self._tolerance if warm else _COLD) ** 2 * first
+        wanted = max(wanted, _ROUND_OFF * abs(energy))
         soft, stiff = body.spectrum
         # What an iteration leaves of the error, squared: a bound, then what the last one left.
         left = ((stiff - soft) / (stiff + soft)) ** 2
         beta, best, since, count, checked, unknown = 0.0, rho, 0, 0, True, 0.0
         while rho > wanted:
-            found = yield ("turn" if count else "first"), {"elastic_beta": beta}
+            found = yield how + ("turn" if count else "first"), {"elastic_beta": beta}
             turn, curvature = self._turn(found, mean)
             if not curvature > 0:
                 self._give_up("a direction without stiffness: the stiffness is not positive definite somewhere")
             alpha = rho / curvature
             strain = strain + alpha * turn
             if warm and left * rho <= wanted:
-                found = yield "finish", {"elastic_alpha": alpha, **self._shift(strain)}
-                energy, rho, checked, unknown = found["energy"] / found["cells"], 0.0, False, left * rho
+                found = yield how + "finish", {"elastic_alpha": alpha, **self._shift(strain)}
+                energy, rho, checked, unknown = found["energy"] / cells, 0.0, False, left * rho
                 break
-            found = yield "multiply", {"elastic_alpha": alpha, **self._shift(turn)}
+            found = yield how + "multiply", {"elastic_alpha": alpha, **self._shift(turn)}
             after = self._product(found)
             beta, rho, count, left = after / rho, after, count + 1, min(after / rho, 1.0)
             best, since = (rho, 0) if rho < 0.9 * best else (best, since + 1)
@@ -84,15 +103,17 @@ class Iteration:
             if since >= _PATIENCE or count >= _MOST or not math.isfinite(rho):
                 self._give_up(f"{count} iterations without an end")
         if count and checked:
-            found = yield "force", self._shift(strain)
-            energy = found["energy"] / found["cells"]
+            found = yield how + "force", self._shift(strain)
+            energy = found["energy"] / cells
         if warm and checked:  # the next start is the better for what is known of the error, at no transform
-            yield "improve", {"elastic_alpha": 2 / (soft + stiff)}
+            yield how + "improve", {"elastic_alpha": length}
         _, given = body.load(t)
         work = sum(given[a] * strain[a] for a in body.free)
         # What is left of the error makes the energy too large by at least the first of these, by at most the second.
         least, most = rho / (2 * stiff), (rho + unknown) / (2 * soft)
-        return {"modes_elastic": float(energy - work - least), "inexact_elastic": float(most - least)}
+        size = 2 * stiff * abs(energy)  # of stresses, beside the reference
+        inexact = most - least + (4 * _LEAN * math.sqrt((size + strained) * size / cells) if lean else 0.0)
+        return {"modes_elastic": float(energy - work - least), "inexact_elastic": float(inexact), SIZE: float(size)}
 
     def _turn(self, found: Sums, mean: Array) -> tuple[Array, float]:
         """The mean strain that follows a direction where the mean stress is given, and the direction's curvature with it."""
@@ -160,14 +181,35 @@ class Iteration:
         return told
 
 
-def extrapolation(ratio: float, before: float) -> tuple[float, float]:
-    """Factors a, b of u + a (u - u_old) - b (u_old - u_old2), the parabola through the last three solutions; a line through two.
+def extrapolation(ratio: float, before: float, share: float) -> tuple[float, float]:
+    """Factors a, b of u + a (u - u_old) - b (u_old - u_old2): the line through the last two solutions, and of what the parabola
+    through three adds to it a share.
 
     Args:
         ratio: of the step to be taken to the last one. before: of the last one to that before; 0 where there is none.
+        share: see `damping`.
     """
     step = min(ratio, 2.0)  # a longer one is no guess
     if not before:
         return step, 0.0
-    curved = step * (step + 1) / (1 + 1 / before)
+    curved = share * step * (step + 1) / (1 + 1 / before)
     return step + curved, curved * before
+
+
+def damping(soft: float, stiff: float) -> tuple[float, float]:
+    """The share a of the parabola in a start, and the length w of a step along the preconditioned residual at its end, with which
+    the errors of solutions die out although starts are made of them.
+
+    Of an error in an eigenvector of the preconditioned operator, L its eigenvalue, such a step leaves c = 1 - w L, so that where
+    steps are equal errors are e_n = c ((2 + a) e_(n-1) - (1 + 2 a) e_(n-2) + a e_(n-3)). The roots of x^3 = c ((2 + a) x^2 - (1 +
+    2 a) x + a) lie within the unit circle for -1/(3 + 4 a) < c < 1/(2 a): at the ends one is -1, or two are c +- i sqrt(1 - c^2).
+    A whole parabola bears c from -1/7 to 1/2 alone; beyond, errors grow from solve to solve until iterations take them away.
+
+    Args:
+        soft, stiff: bounds of the eigenvalues.
+    """
+    share = length = 1.0
+    for _ in range(20):  # a contraction, by a factor of less than 0.1
+        length = min((1 + 1 / (3 + 4 * share)) / stiff, 2 / (soft + stiff))
+        share = 1 / max(1.0, 2 * (1 - length * soft))
+    return share, length

@@ -91,12 +91,21 @@ def divergence(body: Body, stress: Tensors) -> list[sp.Expr]:
 
 
 def preconditioned(
-    body: Body, waves: Waves, argument: Callable[[str], sp.Symbol], modes: Callable[..., Apply], names: Sequence[str]
+    body: Body,
+    waves: Waves,
+    argument: Callable[[str], sp.Symbol],
+    modes: Callable[..., Apply],
+    names: Sequence[str],
+    name: str,
+    arrays: Mapping[str, int],
+    outputs: Mapping[str, Sequence[sp.Expr]],
 ) -> list[Operation]:
-    """z = G r, reducing z . r by components as ``product_I``.
+    """A pass over modes that writes r among others, and z = G r, reducing z . r by components as ``product_I``. Where there are
+    no walls that is one pass: products of two derivatives are then real numbers.
 
     Args:
         argument: makes kernel arguments. modes: makes passes over modes. names: the arrays r, z and q.
+        name, arrays, outputs: of the pass.
     """
     arg, along, count, constants = argument, body.along, len(body.along), body.constants
     residual, made, helper = names
@@ -133,27 +142,43 @@ def preconditioned(
         """What a mode is multiplied by: nothing is left of those that no derivative sees."""
         return PerMode(over / (determinant + _NOTHING) / size)
 
-    r, place = [array_symbol(residual, n) for n in range(count)], {axis: n for n, axis in enumerate(along)}
-    out: list[Operation] = []
+    place = {axis: n for n, axis in enumerate(along)}
     inner = [i for i in along if i < body.dim]
+
+    def beside(i: int, j: int) -> sp.Expr:
+        """g_ij."""
+        return green(cross[min(i, j), max(i, j)] * waves.inverse**2)
+
+    def products(r: Sequence[sp.Expr], z: Sequence[sp.Expr]) -> dict[str, sp.Expr]:
+        return {f"product_{i}": waves.weight * a * b for i, a, b in zip(along, r, z, strict=True)}
+
+    if body.periodic:
+        r = list(outputs[residual])
+        z = [
+            green(own[i] * waves.inverse) * r[place[i]]
+            - sum(
+                (PerMode(waves.signed[i] * waves.signed[j]) * beside(i, j) * r[place[j]] for j in inner if j != i),
+                sp.S.Zero,
+            )
+            * int(i in inner)
+            for i in along
+        ]
+        return [modes(name, {**arrays, made: count}, {**outputs, made: z}, products(r, z))]
+    out: list[Operation] = [modes(name, arrays, outputs)]
+    r = [array_symbol(residual, n) for n in range(count)]
     if count > 1 and len(inner) > 1:
-        outputs = []
-        for i in along:
-            terms = [
-                green(cross[min(i, j), max(i, j)] * waves.inverse**2) * Derivative(r[place[j]], j, 1)
-                for j in inner
-                if i in inner and j != i
-            ]
-            outputs.append(sum(terms, sp.S.Zero))
-        out.append(modes("cross", {residual: count, helper: count}, {helper: outputs}))
+        mixtures = [
+            sum((beside(i, j) * Derivative(r[place[j]], j, 1) for j in inner if i in inner and j != i), sp.S.Zero)
+            for i in along
+        ]
+        out.append(modes("cross", {residual: count, helper: count}, {helper: mixtures}))
     for i in along:
         n = place[i]
         here = green(own[i] * waves.inverse) * r[n]
         if i in inner and len(inner) > 1:
             here += Derivative(array_symbol(helper, n), i, 1)
-        outputs = [None] * count
-        outputs[n] = here
-        arrays = {residual: count, made: count, **({helper: count} if len(inner) > 1 else {})}
+        only = [here if m == n else None for m in range(count)]
+        whole = {residual: count, made: count, **({helper: count} if len(inner) > 1 else {})}
         flips = (i,) if i < body.dim else ()
-        out.append(modes(f"green_{i}", arrays, {made: outputs}, {f"product_{i}": waves.weight * r[n] * here}, flips))
+        out.append(modes(f"green_{i}", whole, {made: only}, {f"product_{i}": waves.weight * r[n] * here}, flips))
     return out

@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from ...backend import Apply, Forward, Inverse, Operation, Solve
+from ...backend import Apply, Forward, Inverse, Operation, Solve, leaned
 from ...codegen import Kernel, PerMode, Reduction, array_symbol
 from ...grid import Grid
 from ...mechanics import tensors
@@ -17,7 +17,7 @@ from ..moduli import Moduli
 from ..terms.term import Waves
 from .body import Array, Body, Held, Loading, Part
 from .bridge import NEXT, Bridge
-from .iteration import Iteration
+from .iteration import LEAN, Iteration
 from .modes import Tensors, divergence, gradient, preconditioned
 
 #: Arrays: displacement of the last solves and of that at hand, in modes; its residual, what the preconditioner makes of it,
@@ -110,7 +110,8 @@ class Equilibrium:
     def temporaries(self) -> dict[str, int]:
         """Arrays of the iteration, name -> components."""
         count = len(self.body.along)
-        vectors = dict.fromkeys((_R, _Z, _P, *((_Q,) if count > 1 else ())), count)
+        helper = () if count == 1 or self.body.periodic else (_Q,)
+        vectors = dict.fromkeys((_R, _Z, _P, *helper), count)
         return {**vectors, **self._strain.arrays, **self._work.arrays, FORCE: len(self.body.parts)}
 
     def operations(self, array: str, waves: Waves) -> list[Operation]:
@@ -118,9 +119,11 @@ class Equilibrium:
         energy, and ``inexact_elastic``, by how much at most it is too large for what the solve left; both per volume.
         """
         parts = self._made(array, waves)
+        lean = self.temporaries.keys() - {FORCE}
+        parts |= {LEAN + name: leaned(parts[name], lean) for name in Iteration.leaning}
         bridge = self._bridge
         if bridge is None:
-            return [Solve(self._iteration.steer, parts, ("modes_elastic", "inexact_elastic"))]
+            return [Solve(self._iteration.steer, parts, Iteration.solved)]
         parts |= bridge.parts(array, waves, self._argument, self._names)
         return [Solve(lambda s: bridge.steer(s, partial(self._iteration.solve, s)), parts, bridge.told)]
 
@@ -279,16 +282,19 @@ class Equilibrium:
         u, old, older, new, r, z, p = ([array_symbol(a, i) for i in range(count)] for a in names)
         ahead = [arg("elastic_ahead") * (a - b) for a, b in zip(u, old, strict=True)]
         bend = [arg("elastic_bend") * (b - c) for b, c in zip(old, older, strict=True)]
+        began = [a + d - e for a, d, e in zip(u, ahead, bend, strict=True)]
+        norm = PerMode(waves.weight * waves.k2 * arg("elastic_r_scale"))
         start = modes(
             "start",
             dict.fromkeys((_U, _OLD, _OLDER, _NEW), count),
-            {_NEW: [a + d - e for a, d, e in zip(u, ahead, bend, strict=True)]},
-            {"change": PerMode(waves.weight * waves.k2 * arg("elastic_r_scale")) * sum(d**2 for d in ahead)},
+            {_NEW: began},
+            {"change": norm * sum(d**2 for d in ahead), "size": norm * sum(a**2 for a in began)},
         )
         out = [waves.scale * e for e in divergence(body, work)]
         step, beta = arg("elastic_alpha"), arg("elastic_beta")
         move = {_NEW: [a + step * b for a, b in zip(new, p, strict=True)]}
-        advance = modes(
+        following = partial(preconditioned, body, waves, arg, modes, (_R, _Z, _Q))
+        advance = following(
             "advance",
             {**work.arrays, **dict.fromkeys((_NEW, _R, _P), count)},
             {**move, _R: [a + step * e for a, e in zip(r, out, strict=True)]},
@@ -300,20 +306,15 @@ class Equilibrium:
         to_strain = {name: [Apply(slopes, {"displacement": name}), *strain.transforms(Inverse)] for name in (_U, _NEW)}
         to_line = [Apply(slopes, {"displacement": _P, **renamed}), *work.transforms(Inverse), cells["lines"]]
         to_modes = work.transforms(Forward)
-        green = preconditioned(body, waves, arg, modes, (_R, _Z, _Q))
         return {
-            "start": [start, *to_strain[_NEW], cells["means"]],
+            "start": [start],
+            "begin": [*to_strain[_NEW], cells["means"]],
             "strain": to_strain[_U],
             "means": [cells["means"]],
-            "residual": [
-                cells["stress"],
-                *to_modes,
-                modes("residual", {**work.arrays, _R: count}, {_R: out}),
-                *green,
-            ],
+            "residual": [cells["stress"], *to_modes, *following("residual", {**work.arrays, _R: count}, {_R: out})],
             "first": [modes("first", pair, {_P: z}), *to_line],
             "turn": [modes("turn", pair, {_P: [a + beta * b for a, b in zip(z, p, strict=True)]}), *to_line],
-            "multiply": [cells["multiply"], *to_modes, advance, *green],
+            "multiply": [cells["multiply"], *to_modes, *advance],
             "finish": [cells["finish"], modes("move", both, move)],
             "force": [cells["force"]],
             "improve": [modes("improve", dict.fromkeys((_NEW, _Z), count), improved)],

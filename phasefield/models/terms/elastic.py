@@ -48,7 +48,7 @@ class Elastic(Term):
             None,
             "elasticity of fields with an eigenstrain: {stiffness: {E: , nu: } | {C11: , C12: , C44: } | 6 x 6, load: {strain: , "
             "stress: }, plane: strain|stress}, or material: NAME with unit: '1 GPa', phases: [MATRIX, WHERE FIELDS ARE 1], "
-            "tolerance: 0.01, every: 1; means of a load may be expressions in t",
+            "tolerance: 0.03, every: 1; means of a load may be expressions in t",
             value="tree",
         )
 
