@@ -20,7 +20,10 @@ KINDS = ("aleatoric", "epistemic")
 DISTRIBUTIONS = ("normal", "lognormal", "uniform")
 _KEYS = ("mean", "value", "std", "low", "high", "kind", "distribution")
 _BRACKETS = re.compile(r"^\s*([+-]?(?:\d+\.?(\d*)|\.(\d+)))\(([^()]*)\)(?:[eE]([+-]?\d+))?\s*(.*?)\s*$")
+#: What was meant to be brackets: a gap before them, an exponent on their wrong side, one of them missing.
+_NEARLY = re.compile(r"^\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*\(\s*[\d.]*\s*(?:\)|\s|$)")
 _PLUS_MINUS = re.compile(r"\s*(?:\+\s*/\s*-|\+-|±)\s*")
+_BRACKETS_HINT = "70(2) GPa is 70 GPa with a standard uncertainty of 2 GPa, 58(2)e-6 1/K is 58e-6 with 2e-6"
 _UNIT = re.compile(r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*(.*?)\s*$")
 
 
@@ -75,6 +78,8 @@ def read_number(given: Any, unit: str, key: str) -> tuple[float, Spread | None, 
     if isinstance(given, str):
         if "(" in given and (match := _BRACKETS.match(given)):
             return _from_brackets(match, given, unit, key)
+        if _NEARLY.match(given):
+            raise ConfigError(key, f"is {given!r}; brackets go right behind the digits", _BRACKETS_HINT)
         parts = _PLUS_MINUS.split(given)
         if len(parts) == 2 and parts[0]:
             return _from_plus_minus(parts[0], parts[1], unit, key)
@@ -86,7 +91,9 @@ def _from_brackets(match: re.Match[str], text: str, unit: str, key: str) -> tupl
     number, decimals, only, inside, exponent, written = match.groups()
     if not re.fullmatch(r"\d+(\.\d*)?", inside):
         problem = f"is {text!r}; digits are expected in the brackets, without a sign"
-        raise ConfigError(key, problem, "70(2) GPa is 70 GPa with a standard uncertainty of 2 GPa")
+        raise ConfigError(key, problem, _BRACKETS_HINT)
+    if written[:1] == "(":
+        raise ConfigError(key, f"is {text!r}; one pair of brackets is expected", _BRACKETS_HINT)
     if written[:1] == "%" and written != "%":
         problem = f"is {text!r}: a per cent with a unit, a share of something that is not said"
         raise ConfigError(key, problem, "give it in the unit alone, as in 70(2) GPa")
@@ -175,5 +182,5 @@ def _spread(std: float, more: Mapping[str, Any], key: str) -> Spread | None:
         if value not in known:
             raise unknown(f"{key}.{name}", str(value), list(known), name)
     if not math.isfinite(std) or std < 0:
-        raise ConfigError(key, f"has the uncertainty {std:g}; a positive number is expected")
+        raise ConfigError(key, f"has the uncertainty {std:g}; a positive number, or 0, is expected")
     return Spread(std, str(kind), str(distribution)) if std else None

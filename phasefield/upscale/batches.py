@@ -10,7 +10,7 @@ from .. import sweep
 from ..errors import ConfigError
 from ..homogenize.dataset import holds_properties
 from ..images.formats import is_image, is_netcdf
-from ..store import expanded
+from ..store import expanded, open_dataset
 from ..store.files import sha256
 from .measuring import Failed
 from .statistics_settings import Request
@@ -79,7 +79,11 @@ def collect(words: Sequence[str | Path], request: Request) -> Batch:
     _distinct(batch.sources)
     kinds = {s.kind == "properties" for s in batch.sources}
     if len(kinds) > 1:
-        raise ConfigError("sources", "are files of effective properties and images; their samples would not be equal")
+        _readable(batch.sources)
+        one, other = (next(s.path for s in batch.sources if (s.kind == "properties") is of) for of in (True, False))
+        raise ConfigError(
+            "sources", f"hold effective properties ({one}) and images ({other}); their samples would not be equal"
+        )
     if not batch.sources and batch.failed:
         raise ConfigError(str(words[0]), f"no member came to an end; {batch.failed[0].name}: {batch.failed[0].reason}")
     if kinds == {True}:
@@ -115,6 +119,13 @@ def _distinct(sources: Sequence[Source]) -> None:
 def _ours(path: Path) -> bool:
     """Whether a file among images is one of this program's results."""
     return is_netcdf(path) and path.stem.endswith(("properties", "statistics"))
+
+
+def _readable(sources: Sequence[Source]) -> None:
+    """Raises for a NetCDF file that cannot be read, of which nobody knows what it holds."""
+    for source in sources:
+        if source.kind == "image" and is_netcdf(source.path):
+            open_dataset(source.path).close()
 
 
 def _source(where: Path, request: Request) -> Source:

@@ -72,6 +72,10 @@ BAD = [
     ({"mean": 70, "sdt": 2}, "Pa", "sdt"),
     ({"value": 70, "kind": "epistemic"}, "Pa", "no uncertainty"),
     ({"mean": 70, "std": math.nan}, "Pa", "finite"),
+    ("70 (2) GPa", "Pa", "right behind"),
+    ("70(2 GPa", "Pa", "right behind"),
+    ("5.8e-5(2) 1/K", "1/K", "58(2)e-6"),
+    ("70(2)(3) GPa", "Pa", "one pair"),
 ]
 
 

@@ -154,6 +154,11 @@ def test_files_of_effective_properties_are_samples(here: Path) -> None:
     other, _, _ = homogenize_file("s3.npy", [*keys, "material.phases.b.conductivity=12", "output=other.nc"])
     with pytest.raises(ConfigError, match=r"other\.nc.*constants of the phases.*conductivity of b"):
         statistics(*paths[:3], other, picture=False)
+    Path("half.nc").write_bytes(Path(paths[3]).read_bytes()[:3000])
+    with pytest.raises(PhasefieldError, match=r"half\.nc.*(cannot be read|damaged)"):  # not taken for an image
+        statistics(*paths[:3], "half.nc", picture=False)
+    with pytest.raises(ConfigError, match=r"_properties\.nc.*images \(s0\.npy\)"):
+        statistics(*paths[:3], "s0.npy", picture=False)
 
 
 @pytest.mark.slow
