@@ -96,7 +96,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_case(count: int, alone: Path, tmp_path: Path) -> None:
     made_by(count, tmp_path)
     for name in ranks_cases.CASES:
-        least = 2e-6 if name == "single" else 1e-12
+        # One process, or several that share memory, solve for equilibrium in single precision where that is enough.
+        least = {"single": 2e-6, "phases": 1e-9}.get(name, 1e-12)
         for way in [way for way in ranks_cases.WAYS if (tmp_path / way).exists() and way != "shared"]:
             assert difference(alone / name, tmp_path / way / name) < least, (way, name)
         assert same(alone / name, tmp_path / "shared" / name), name

@@ -326,8 +326,6 @@ class SharedBackend(CpuBackend):
         DeviceError: the ranks cannot share memory.
     """
 
-    leans = False
-
     def __init__(self, precision: Precision = "double", threads: int = 1) -> None:
         super().__init__(precision, threads)
         self._team = team()

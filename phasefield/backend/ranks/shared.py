@@ -70,8 +70,6 @@ class SharedCpu(CpuBackend):
         MemoryError: they cannot be.
     """
 
-    leans = False
-
     def __init__(self, world: World, precision: Precision, threads: int) -> None:
         super().__init__(precision, threads)
         self._world = world
