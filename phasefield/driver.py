@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .callbacks import Callbacks
 from .errors import Diverged, OutputError, PhasefieldError
+from .problem import PROBLEM, problem_of
 from .provenance import provenance
 from .recorder import Recorder, Written
 from .signals import Stop, deferred
@@ -103,6 +104,7 @@ def _execute(
     attrs = {
         "title": spec.title or spec.model.description or spec.model.name,
         **provenance(spec, sim.backend.description, command),
+        PROBLEM: problem_of(sim.identity),
         "boundary": " ".join(sim.grid.boundary),
         "model": sim.model.name,
         "model_energy": sim.model.text,

@@ -23,6 +23,8 @@ from .models.wall_data import check_until
 from .pace import check_noise
 from .specs import ARRAY, FieldSpec, RunSpec
 
+#: The attribute of a file that tells of which problem it is, see `problem_of`.
+PROBLEM = "problem"
 #: What resuming a run allows.
 MAY_CHANGE = (
     "resuming goes on with the same problem: only time.end, time.dt, time.dt_min, time.dt_max, time.tolerance, time.steady, "
@@ -147,12 +149,32 @@ def identity(spec: RunSpec, model: EnergyModel, grid: Grid, precision: str) -> d
     }
 
 
+def problem_of(identity: Mapping[str, Any]) -> str:
+    """An identity as an attribute of a file, which tells its long values apart by a digest alone."""
+    return json.dumps({key: _short(value) for key, value in identity.items()})
+
+
+def check_problem(mine: Mapping[str, Any], problem: str) -> None:
+    """Refuses a file of another problem, as `check_identity` does a checkpoint.
+
+    Raises:
+        CheckpointMismatch: with the key that differs.
+    """
+    own = {key: _short(value) for key, value in mine.items()}
+    check_identity(json.loads(json.dumps(own)), {"identity": json.loads(problem)}, advice="")
+
+
+def _short(value: Any) -> Any:
+    text = json.dumps(value)
+    return value if len(text) <= 400 else f"digest {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
 def _texts(model: EnergyModel) -> dict[str, str]:
     return {name: course.text for name, course in model.courses.items()}
 
 
-def check_identity(mine: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint of another problem.
+def check_identity(mine: Mapping[str, Any], meta: Mapping[str, Any], advice: str = f"\n  {MAY_CHANGE}") -> None:
+    """Refuses a checkpoint of another problem; ``advice`` ends the message.
 
     Raises:
         CheckpointMismatch: with the key that differs.
@@ -168,5 +190,5 @@ def check_identity(mine: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
                 continue
         if theirs.get(key) != mine.get(key):
             raise CheckpointMismatch(
-                f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}\n  {MAY_CHANGE}"
+                f"was written with {key} = {theirs.get(key)}, this run has {mine.get(key)}{advice}"
             )

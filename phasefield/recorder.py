@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import schedule, wall
-from .runfiles import RunFiles
+from .runfiles import Kept, RunFiles
 from .schedule import Beat, Schedule
 from .simulation import Simulation
 from .store import RunFolder, Writer, save_checkpoint
@@ -29,6 +29,8 @@ class Written:
     snapshots: int = 0
     row_step: int = -1
     snapshot_step: int = -1
+    row_time: float = math.nan
+    snapshot_time: float = math.nan
     ended: str = ""
     time: float = math.nan
     energy: float = math.nan
@@ -79,7 +81,9 @@ class Recorder:
         self._sent = -math.inf
         self.written = Written() if written is None else written
         measured = {v for variables in simulation.observer.measured.values() for v in variables}
-        kept = None if written is None else (written.rows, written.snapshots)
+        kept = None
+        if written is not None:
+            kept = Kept(written.rows, written.row_time), Kept(written.snapshots, written.snapshot_time)
         self.files = RunFiles(simulation, folder, attrs, set() if self.measure_rows else measured, kept, new_files)
         if written is not None:
             if "history" in self.files.renewed:
@@ -166,7 +170,8 @@ class Recorder:
         self._waiting.append(values)
         if clock.monotonic() - self._sent >= _TOGETHER:
             self.send_rows()
-        self.written.rows, self.written.row_step = self.written.rows + 1, int(values["step"])
+        w = self.written
+        w.rows, w.row_step, w.row_time = w.rows + 1, int(values["step"]), float(values["time"])
 
     def send_rows(self) -> None:
         """Hands the rows that wait to the writer: an append costs as much for many as for one."""
@@ -186,7 +191,7 @@ class Recorder:
         else:
             arrived = [sim.backend.snapshot(array) for array in (cells, *more)]
             self.writer.submit(self.files.append_fields, sim.carry.t, *arrived)
-        w.snapshots, w.snapshot_step = w.snapshots + 1, sim.carry.step
+        w.snapshots, w.snapshot_step, w.snapshot_time = w.snapshots + 1, sim.carry.step, float(sim.carry.t)
 
     @property
     def next_time(self) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from .backend import cells_of
 from .errors import CheckpointMismatch, OutputError
+from .problem import PROBLEM, check_problem
 from .simulation import Simulation
 from .store import RecordFile, RunFolder, Variable
 
@@ -23,12 +26,20 @@ log = logging.getLogger("phasefield")
 Declared = tuple[dict[str, tuple[np.ndarray, dict[str, Any]]], list[Variable]]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The records that a checkpoint counts on: how many, and the time of the last (NaN in those of earlier versions)."""
+
+    count: int
+    time: float
+
+
 class RunFiles:
     """history.nc and fields.nc of a simulation in its folder.
 
     Args:
         attrs: attributes of both. rare: variables that not every row of the history holds.
-        kept: how many rows and snapshots a checkpoint counts on, further ones are dropped; None for a new folder.
+        kept: the rows and the snapshots that a checkpoint counts on, further ones are dropped; None for a new folder.
         new_files: whether a file that is missing or another's is replaced by a new one, which begins with the state at hand.
 
     Attributes:
@@ -44,27 +55,27 @@ class RunFiles:
         folder: RunFolder,
         attrs: Mapping[str, Any],
         rare: set[str],
-        kept: tuple[int, int] | None,
+        kept: tuple[Kept, Kept] | None,
         new_files: bool,
     ) -> None:
         self.simulation, self.folder, self._attrs, self._new_files = simulation, folder, attrs, new_files
         compression = simulation.spec.output.compression
         self.renewed: set[str] = set()
-        counts = (None, None) if kept is None else kept
-        self.history = self._file("history", folder.history, self._history(rare), counts[0], 0)
-        self.fields = self._file("fields", folder.fields, self._fields(), counts[1], compression)
+        rows, snapshots = (None, None) if kept is None else kept
+        self.history = self._file("history", folder.history, self._history(rare), rows, 0)
+        self.fields = self._file("fields", folder.fields, self._fields(), snapshots, compression)
 
-    def _file(self, name: str, path: Path, declared: Declared, count: int | None, compression: int) -> RecordFile:
-        found = None if count is None else self._continued(path, declared, count)
-        if found is None and count is not None:
+    def _file(self, name: str, path: Path, declared: Declared, kept: Kept | None, compression: int) -> RecordFile:
+        found = None if kept is None else self._continued(path, declared, kept)
+        if found is None and kept is not None:
             self.renewed.add(name)
         return found or RecordFile.create(path, *declared, self._attrs, compression)
 
-    def _continued(self, path: Path, declared: Declared, count: int) -> RecordFile | None:
+    def _continued(self, path: Path, declared: Declared, kept: Kept) -> RecordFile | None:
         """The file with the records that the checkpoint counts on; None, with what is there put aside, for a new one."""
         try:
             file = RecordFile.open(path)
-            self._check_file(file, declared, count)
+            self._check_file(file, declared, kept)
         except (OutputError, CheckpointMismatch) as error:
             if not self._new_files:
                 raise type(error)(
@@ -73,11 +84,12 @@ class RunFiles:
                 ) from error
             self._put_aside(path, error)
             return None
-        file.truncate(count)
+        file.truncate(kept.count)
         return file
 
-    def _check_file(self, file: RecordFile, declared: Declared, count: int) -> None:
+    def _check_file(self, file: RecordFile, declared: Declared, kept: Kept) -> None:
         coords, variables = declared
+        count = kept.count
         sizes = {name: len(values) for name, (values, _) in coords.items()}
         meant = [v for v in variables if v.name in file.shapes or not v.later]
         expected = {v.name: tuple(sizes[d] for d in v.dims[1:]) for v in meant}
@@ -91,6 +103,11 @@ class RunFiles:
                 raise CheckpointMismatch(
                     f"{file.path}: is of another run: its {key} is {np.squeeze(file.attrs[key])}, not {self._attrs[key]}"
                 )
+        if PROBLEM in file.attrs:
+            try:
+                check_problem(self.simulation.identity, str(file.attrs[PROBLEM]))
+            except CheckpointMismatch as error:
+                raise CheckpointMismatch(f"{file.path}: is of another run: it {error}") from None
         if len(file) < count:
             raise CheckpointMismatch(
                 f"{file.path}: holds {len(file)} records, the checkpoint knows of {count}; the file was changed after the run"
@@ -98,6 +115,11 @@ class RunFiles:
         if count and file.time(count - 1) > self.simulation.carry.t * (1 + 1e-12):
             raise CheckpointMismatch(
                 f"{file.path}: is of another run: its record {count} is of a time after the checkpoint's"
+            )
+        if count and not math.isnan(kept.time) and file.time(count - 1) != kept.time:
+            raise CheckpointMismatch(
+                f"{file.path}: is of another run: its record {count} is of time {file.time(count - 1):.9g}, "
+                f"that of this run of {kept.time:.9g}"
             )
 
     def _put_aside(self, path: Path, why: Exception) -> None:

@@ -254,8 +254,17 @@ def test_checkpoints_of_earlier_versions(finished: Path, tmp_path: Path) -> None
     assert pf.resume(run, "time.end=0.2").outcome.reason == "finished"
 
 
+#: What makes another run of the same model, and in the last two as many records of the same variables.
+OTHERS = {
+    "another grid": ("grid.shape=[8,4]", "output.observables=[]"),
+    "another seed": ("seed=2",),
+    "another parameter": ("model.parameters.W=1.01",),
+    "other times": ("time.end=0.05",),
+}
+
+
 @pytest.mark.parametrize("name", ["fields.nc", "history.nc"])
-@pytest.mark.parametrize("fault", ["missing", "damaged", "shorter", "another grid", "another seed"])
+@pytest.mark.parametrize("fault", ["missing", "damaged", "shorter", *OTHERS])
 def test_a_lost_file_is_begun_anew_where_asked_for(finished: Path, tmp_path: Path, name: str, fault: str) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
     file = run / name
@@ -266,8 +275,7 @@ def test_a_lost_file_is_begun_anew_where_asked_for(finished: Path, tmp_path: Pat
     elif fault == "shorter":
         RecordFile.open(file).truncate(1)
     else:
-        other = {"another grid": ("grid.shape=[8,4]", "output.observables=[]"), "another seed": ("seed=2",)}[fault]
-        pf.run(*COMMON, "grid.shape=[8,8]", "time.end=0.1", *other, f"output.dir={tmp_path}/other")
+        pf.run(*COMMON, "grid.shape=[8,8]", "time.end=0.1", *OTHERS[fault], f"output.dir={tmp_path}/other")
         shutil.copy(tmp_path / "other" / name, file)
     before = {p: p.read_bytes() for p in run.iterdir() if p.is_file() and p.name not in ("run.log", ".lock")}
     with pytest.raises(pf.PhasefieldError, match=rf"{name}(.|\n)*--new-files"):

@@ -243,8 +243,14 @@ def _stiffnesses(given: Mapping[str, Any], unit: float | None) -> list[tuple[str
     """Name and stiffness of the phases, (6, 6) Mandel: one, or the matrix and what fields are where they are 1."""
     material, constants = given.get("material"), given.get("stiffness")
     if (material is None) == (constants is None):
-        problem = "gives both stiffness and material" if material is not None else "has no stiffness"
-        raise ConfigError(KEY, problem, "give one: stiffness: {E: 200, nu: 0.3}, or material: NAME")
+        others = ", ".join(key for key in _KEYS if given.get(key) is not None) or "nothing"
+        problem = (
+            f"has {others}, but no stiffness and no material: nothing is elastic"
+            if material is None
+            else "gives both stiffness and material"
+        )
+        others = f", or leave {others} out" if material is None else ""
+        raise ConfigError(KEY, problem, f"give one: stiffness: {{E: 200, nu: 0.3}}, or material: NAME{others}")
     if constants is None:
         return _material(given, unit)
     for key in ("phase", "phases"):
