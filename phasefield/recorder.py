@@ -152,9 +152,8 @@ class Recorder:
             energy = values["free_energy"]
             scale = sum(abs(values[f"free_energy_{part}"]) for part in self.simulation.split.parts)
             if w.rows and scale > 0:
-                self.rate = (
-                    abs(energy - w.energy) / scale / (values["time"] - w.time)
-                )  # in turns: 1e-320 times a step is 0
+                # In turns, for a scale of 1e-320 times a step is 0.
+                self.rate = abs(energy - w.energy) / scale / (values["time"] - w.time)
             w.time, w.energy = float(values["time"]), float(energy)
 
     def _row(self, values: Mapping[str, Any]) -> None:

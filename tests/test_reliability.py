@@ -172,7 +172,7 @@ def test_a_lock_that_lost_its_name_keeps_nobody_out(tmp_path: Path, monkeypatch:
 def test_a_run_that_ended_meanwhile_is_not_begun_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: str
 ) -> None:
-    """Between the look at the folder and the lock another process may do the whole run."""
+    """Between the look at the folder and the lock another process may do the whole run, which auto takes for what it is."""
     keys = [
         "model=allen_cahn",
         "grid.shape=[8,8]",
@@ -193,8 +193,12 @@ def test_a_run_that_ended_meanwhile_is_not_begun_over(
             yield
 
     monkeypatch.setattr(RunFolder, "lock", late)
-    with pytest.raises(OutputError, match="already holds a run"):
-        pf.run(*keys, f"output.resume={resume}")
+    if resume == "auto":
+        assert pf.run(*keys, "output.resume=auto").outcome.reason == "max_steps"  # type: ignore[union-attr]
+    else:
+        with pytest.raises(OutputError, match="already holds a run"):
+            pf.run(*keys)
+    assert pf.open_run(tmp_path / "run").history.step[-1] == 2
     assert pf.resume(tmp_path / "run").outcome.reason == "max_steps"  # type: ignore[union-attr]
 
 
