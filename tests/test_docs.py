@@ -50,7 +50,7 @@ SHORTER = [
     (r"output.dir=sweep\b", "grid.shape=[16,16] time.end=1 output.picture=false seed=1 initial.c.mean=0.45,0.5", "six runs"),
     (r"output.dir=tolerances\b", "grid.shape=[16,16] time.end=1 output.picture=false", "two runs of a second"),
     (r"output.dir=spins\b", "grid.shape=[24,24] time.end=100", "twelve runs"),
-    (r"surrogate fit", "samples=1 threads=1", "a label takes 20 ms"),
+    (r"surrogate fit", "threads=1", "one label after the other"),
     (r"surrogate check", "queries=10", "a query takes some ms"),
     (r"surrogate ", "", ""),
     (r"output.dir=spin\b", "grid.shape=[48,48] time.end=200", "its snapshots are homogenized"),

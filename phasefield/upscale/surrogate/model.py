@@ -22,7 +22,7 @@ from .process import Process
 #: How the title of the file begins; the file is known by it.
 TITLE = "Surrogate of effective"
 FORMAT = 1
-#: A query whose standard deviation is so much above any of the validation samples' is of a kind that was not trained.
+#: A query whose standard deviation is so much above that of any sample, of those held out too, is of a kind not seen.
 STRANGE = 2.0
 
 
@@ -53,7 +53,7 @@ class Prediction:
 
     Attributes:
         tensor: (6, 6) Mandel stiffness or (3, 3). std: standard deviation of its components, from the errors of the test part.
-        voigt, reuss: bounds. surprise: standard deviation of the process over the largest of the validation part's.
+        voigt, reuss: bounds. surprise: standard deviation of the process over the largest of any sample's.
         outside: what lies beyond the training.
     """
 
@@ -70,8 +70,8 @@ class Surrogate:
     """A surrogate of an effective property of two isotropic phases.
 
     Attributes:
-        prop: its name. dim: axes of its images. learnt: by the name of the block.
-        ranges: of the training samples, see `Query.ranges`. surprise: largest standard deviation of the process, by block.
+        prop: its name. dim: axes of its images. learnt: by the name of the block. ranges: of the samples, those held out too,
+            see `Query.ranges`. surprise: largest standard deviation of the process at any sample, by block.
         spread: root mean square errors of the test part over the norm of Voigt - Reuss, (n, n).
         about: the rest, for people: how labels were made, error of the parts, where it comes from.
     """

@@ -120,7 +120,7 @@ def train(samples: Sequence[Label], settings: Settings) -> tuple[Surrogate, dict
     usable = [s for s in samples if not s.query.uniform]
     part = parts(usable, settings)
     (dim,) = dims
-    ranges = _with_plan(extremes([s.query for name in ("training", "validation") for s in part[name]]), settings)
+    ranges = _with_plan(extremes([s.query for s in usable]), settings)  # the told errors were measured there too
     first = part["training"][0]
     size = len(first.tensor)
     made = Surrogate(settings.property, dim, {}, ranges, {}, np.zeros((size, size)))
@@ -159,7 +159,7 @@ def _with_plan(found: dict[str, tuple[float, float]], settings: Settings) -> dic
 
 def _learn_block(made: Surrogate, block: Block, part: Mapping[str, list[Label]], settings: Settings) -> None:
     """Learns one block from the training part; the ridge is the best of the validation part."""
-    known = {name: [s.query.estimate(block) for s in part[name]] for name in ("training", "validation")}
+    known = {name: [s.query.estimate(block) for s in samples] for name, samples in part.items()}
     targets = [
         logit(e.mixture.position(block.of(s.tensor))) for e, s in zip(known["training"], part["training"], strict=True)
     ]
@@ -184,8 +184,7 @@ def _learn_block(made: Surrogate, block: Block, part: Mapping[str, list[Label]],
             best = error, coefficients
     assert best is not None
     made.learnt[block.name] = Learnt(process, best[1])
-    stds = [float(process.std(e.inputs).max()) for e in known["validation"]]
-    made.surprise[block.name] = max(stds)
+    made.surprise[block.name] = max(float(process.std(e.inputs).max()) for held in known.values() for e in held)
 
 
 def _mean_error(trial: Surrogate, block: Block, estimates: Sequence[Estimate], wanted: Sequence[Array]) -> float:
