@@ -11,6 +11,8 @@ from .state import Trial
 
 #: What `Integrator.drift` finds.
 Drift = Sequence[tuple[float, float]]
+#: Of a field: error and change in a step, the size that round-off is taken of, and its own.
+_Verdict = tuple[float, float, float, float]
 
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
@@ -55,7 +57,7 @@ class Controller:
         rejected: number of rejected steps so far.
         rates: rate of change of every field (root mean square) and supply over the last steps, decaying. spans: the step that
             each was found at.
-        peaks: largest root mean square of every field so far.
+        peaks: largest root mean square of every field so far; before the first step, what one step of what is to come changes.
         longest: the longest step accepted so far. first: a step that is short for what starts from 0, too.
         limit: bound on the step from the growth of fluctuations, for states like that of ``seen``: means and fluctuations.
         eased: the growth rate that ``limit`` was last checked at, and the share of it that the values of the state leave.
@@ -99,7 +101,22 @@ class Controller:
         self.first = self.first or self.dt
 
     #: The trial that was judged last, and the verdict.
-    _verdict: tuple[Trial | None, list[tuple[float, float, float]]] = field(default=(None, []), init=False, repr=False)
+    _verdict: tuple[Trial | None, list[_Verdict]] = field(default=(None, []), init=False, repr=False)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether no step has been accepted yet."""
+        return not self.rates
+
+    def foresee(self, trial: Trial) -> None:
+        """Takes what a step would change at a later time, when sources are at their largest.
+
+        A field that they lift out of nothing is followed from the round-off of that on: a Gaussian's rise from its tail passes
+        through hundreds of powers of ten, which all would be resolved alike.
+        """
+        found = [math.hypot(*trial.change[part]) for part in self.groups]
+        peaks = self.peaks or [0.0] * len(found)
+        self.peaks = [max(old, new) if math.isfinite(new) else old for old, new in zip(peaks, found, strict=True)]
 
     #: What the ratio of error to tolerance settles at.
     aim = 0.57
@@ -116,10 +133,10 @@ class Controller:
         worst = 0.0
         judged = self._judged(trial)
         past = self.rates or [0.0] * len(judged)
-        for (error, change, state), rate, left in zip(judged, past, self._left(size) or past, strict=True):
+        for (error, change, state, own), rate, left in zip(judged, past, self._left(size) or past, strict=True):
             allowed = self.tolerance * max(change, left * rate * size) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
-            if rate == 0 and abs(state - change) <= _ALL * change and size <= self.first:
+            if rate == 0 and abs(own - change) <= _ALL * change and size <= self.first:
                 # A field leaves zero as a power of time: what a step gets wrong is part of what it does, however short it is.
                 ratio = min(ratio, 1.0) if math.isfinite(error) else ratio
             if not ratio <= worst:  # a NaN stays
@@ -135,26 +152,26 @@ class Controller:
         """Round-off of a step of what has this size; where modes are stiff, that of N remains for many."""
         return (self.noise + self.stiffness * step) * self.epsilon * state
 
-    def _judged(self, trial: Trial) -> list[tuple[float, float, float]]:
-        """Error, change and size of all that is judged by itself: fields, and amounts that sources supply."""
+    def _judged(self, trial: Trial) -> list[_Verdict]:
+        """What is said of all that is judged by itself: fields, and amounts that sources supply."""
         if self._verdict[0] is trial:  # it is asked for before and after a step is accepted
             return self._verdict[1]
         found = []
         for part, peak in zip(self.groups, self.peaks or [0.0] * len(self.groups), strict=True):
             # Of a field that dies away what is below the round-off of its past is nothing to follow.
-            state = max(math.hypot(*trial.mean[part], *trial.fluctuation[part]), peak)
-            found.append((math.hypot(*trial.error[part]), math.hypot(*trial.change[part]), state))
+            own = math.hypot(*trial.mean[part], *trial.fluctuation[part])
+            found.append((math.hypot(*trial.error[part]), math.hypot(*trial.change[part]), max(own, peak), own))
         if trial.supply:
-            size = max((state for *_, state in found), default=0.0)
-            found += [(error, change, size) for error, change in trial.supply]
+            state, own = (max(sizes) for sizes in list(zip(*found, strict=True))[2:])
+            found += [(error, change, state, own) for error, change in trial.supply]
         self._verdict = trial, found
         return found
 
     def accepted(self, trial: Trial, ratio: float, size: float, drift: Drift | None = None) -> None:
         """Sets the next step after an accepted one, of which ``drift`` may tell what it has lastingly wrong."""
         judged = self._judged(trial)
-        self.peaks = [state for *_, state in judged[: len(self.groups)]]
-        rates = [change / size for _, change, _ in judged]
+        self.peaks = [state for *_, state, _ in judged[: len(self.groups)]]
+        rates = [change / size for _, change, *_ in judged]
         old = [left * rate for left, rate in zip(self._left(size), self.rates, strict=True)] or [0.0] * len(rates)
         kept = self.spans or [size] * len(rates)
         self.spans = [size if now >= past else span for now, past, span in zip(rates, old, kept, strict=True)]
@@ -164,7 +181,7 @@ class Controller:
         self.resting = all(
             rate * min(self.limit, self.ahead) < _FOLLOWED * _RESTING * fluctuation
             or fluctuation < self._floor(state, size)
-            for rate, fluctuation, (_, _, state) in zip(self.rates, fluctuations, judged, strict=False)
+            for rate, fluctuation, (*_, state, _) in zip(self.rates, fluctuations, judged, strict=False)
         )
         ratio = max(ratio, 1e-8)
         factor = (self.aim / ratio) ** (0.7 / self.order)
@@ -183,7 +200,7 @@ class Controller:
         """Whether the drift of the next step is to be looked at."""
         return self.unseen >= (_LOOK if self.holds < _NEAR * self.dt else _SELDOM) - 1
 
-    def _follow(self, drift: Drift, judged: Sequence[tuple[float, float, float]], size: float) -> None:
+    def _follow(self, drift: Drift, judged: Sequence[_Verdict], size: float) -> None:
         """Bounds the next steps by what is lastingly wrong with the rates.
 
         An error that is small beside the change of one step adds up along it where stiff modes creep, since an extrapolated N
@@ -201,7 +218,8 @@ class Controller:
             relative = along / (moved * fastest * size) if moved > 0 else 0.0
             # Round-off adds up as errors do: what an error is beside it, the drift may be beside the tolerance.
             above = max(
-                error / self._floor(state, size) if state > 0 else 0.0 for error, _, state in (judged[i] for i in body)
+                error / self._floor(state, size) if state > 0 else 0.0
+                for error, _, state, _ in (judged[i] for i in body)
             )
             most = self.tolerance * above
             relative = relative * most / (abs(relative) + most) if most > 0 else 0.0

@@ -71,6 +71,9 @@ class Events(Protocol):
     def switch(self, t: float) -> float | None:
         """If the right-hand side jumps at ``t``: the first number from which on the new branch holds."""
 
+    def summits(self) -> Sequence[float]:
+        """Times at which what happens is at its largest, as far as it has been looked at."""
+
     def state(self) -> dict[str, Any]: ...
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
@@ -193,6 +196,8 @@ class AdaptiveSteps:
         for _ in range(200):
             if self._events is not None:
                 controller.dt = self._events.limit(carry.t, controller.dt)
+                if controller.fresh:
+                    self._foresee(carry)
                 self._tell("sources", self._events.note)
             size, t_new = landing(carry.t, controller.dt, target)
             if self._events is not None and size < _ABRUPT * carry.dt_old:
@@ -221,6 +226,17 @@ class AdaptiveSteps:
             f"{self._refusal}, even with dt = {size:.3g}",
             "check the initial values and the energy's domain, or loosen time.tolerance",
         )
+
+    def _foresee(self, carry: Carry) -> None:
+        """Looks at the steps that would be taken from here if it were the time when sources are at their largest."""
+        assert self._events is not None
+        now, size = carry.t, self.controller.dt
+        for t in self._events.summits():
+            carry.t = t
+            try:
+                self.controller.foresee(self._integrator.attempt(carry, size, t + size))
+            finally:
+                carry.t = now
 
     def _objection(self, carry: Carry, trial: Trial, t_new: float) -> str:
         """Why a completed step is no good, or nothing."""

@@ -180,6 +180,14 @@ class SourceResolution:
         found = int(np.searchsorted(first, t - near))
         return float(first[found]) if found < first.size and last[found] <= t + near else None
 
+    def summits(self) -> list[float]:
+        """The times at which the terms are at their largest, from the first to the last that has been looked at."""
+        if self._mesh is None:
+            return []
+        sizes = np.nan_to_num(np.abs(self._mesh.values))
+        heights = [sizes[rows].max(axis=0) for rows in self._times.rows]
+        return sorted({float(self._mesh.times[height.argmax()]) for height in heights})
+
     def _between(self, start: float, now: Array, mesh: _Mesh, low: int, first: int, passed: float) -> float:
         """Where between ``passed`` and the mesh's point ``first``, which is too far, a step from ``start`` has to end."""
         reach = float(mesh.times[first]) - start
