@@ -29,6 +29,8 @@ _REMAINS = 0.9
 #: Steps between two looks at the drift, each of which costs a fifth of one: while it is within a factor of `_NEAR` of bounding
 #: them, and else. With 32 in the place of 16, fronts 9 apart had gone a twentieth of their time before the drift was seen.
 _LOOK, _SELDOM, _NEAR = 8, 16, 2.0
+#: Error, in units of what is allowed, that says that a step could be of any length.
+_NOTHING = 1e-3
 #: Share by which a field's size and its change in a step may differ where it was zero before.
 _ALL = 1e-3
 #: Rate of change, against that of fluctuations which all grow as the fastest, below which a state rests.
@@ -42,7 +44,8 @@ class Controller:
     Small beside the change, not beside the field, means that rates have a relative error of about the tolerance however slow
     they are: an interface that creeps is as accurate as one that runs, as long as errors do not add up, which is looked after
     besides (``drifts``). What a step changes is taken at the largest rate of
-    the last few steps, for a rate that passes through zero is not to be resolved there, and not below round-off.
+    the last few steps, for a rate that passes through zero is not to be resolved there, but at no more than what there is of
+    the field, and not below round-off.
 
     The PI law follows Gustafsson, ACM Trans. Math. Softw. 17 (1991) 533. Growth is capped below the ratio up to which
     variable-step BDF2 is known to be stable for gradient flows (4.86: Liao, Ji, Wang and Zhang, J. Sci. Comput. 92 (2022) 52).
@@ -122,8 +125,8 @@ class Controller:
     aim = 0.57
     growth = 2.0
     shrink = 0.2
-    #: What is left of a past rate after ``recall`` steps as long as that which it was found at; more after shorter ones, or steps
-    #: that shrink before a rate that passes through zero would forget what it had been and resolve the zero.
+    #: What is left of a past rate after ``recall`` steps as long as that which it was found at. Longer ones leave less; shorter ones
+    #: more, or steps that shrink before a rate that passes through zero would forget what it had been and resolve the zero.
     memory = 0.7
     #: Round-off of a step, in units of the state's: transforms, sums of terms that cancel.
     noise = 64.0
@@ -134,7 +137,7 @@ class Controller:
         judged = self._judged(trial)
         past = self.rates or [0.0] * len(judged)
         for (error, change, state, own), rate, left in zip(judged, past, self._left(size) or past, strict=True):
-            allowed = self.tolerance * max(change, left * rate * size) + self._floor(state, size)
+            allowed = self.tolerance * max(change, min(left * rate * size, own)) + self._floor(state, size)
             ratio = error / allowed if allowed > 0 else (math.inf if error > 0 else 0.0 * error)
             if rate == 0 and abs(own - change) <= _ALL * change and size <= self.first:
                 # A field leaves zero as a power of time: what a step gets wrong is part of what it does, however short it is.
@@ -146,7 +149,7 @@ class Controller:
     def _left(self, size: float) -> list[float]:
         """What is left of every past rate after a step of this size."""
         spans = self.spans or [size] * len(self.rates)  # checkpoints of earlier versions know none
-        return [self.memory ** (min(1.0, size / span) / self.recall) for span in spans]
+        return [self.memory ** (size / span / self.recall) for span in spans]
 
     def _floor(self, state: float, step: float) -> float:
         """Round-off of a step of what has this size; where modes are stiff, that of N remains for many."""
@@ -173,6 +176,11 @@ class Controller:
         self.peaks = [state for *_, state, _ in judged[: len(self.groups)]]
         rates = [change / size for _, change, *_ in judged]
         old = [left * rate for left, rate in zip(self._left(size), self.rates, strict=True)] or [0.0] * len(rates)
+        # Where errors are nothing no rate is resolved, and none needs to be remembered: steps double, however fast it dies away.
+        old = [
+            rate if error > _NOTHING * self.tolerance * max(change, rate * size) else 0.0
+            for (error, change, *_), rate in zip(judged, old, strict=True)
+        ]
         kept = self.spans or [size] * len(rates)
         self.spans = [size if now >= past else span for now, past, span in zip(rates, old, kept, strict=True)]
         self.rates = [max(now, past) for now, past in zip(rates, old, strict=True)]

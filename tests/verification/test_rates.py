@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy.fft import dct, idct
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 from verify import MACHINE, field_values, run, specify
 
 from phasefield.errors import Diverged
@@ -287,6 +287,22 @@ def test_what_is_driven_out_of_nothing(model: tuple[str, ...], exact: float, sch
 
 def _pulses(t: float) -> float:
     return math.exp(50 * (math.cos(2 * math.pi * t / 10) - 1))
+
+
+@pytest.mark.parametrize("scheme", ["etdms2", "etdms3", "etdms4"])
+@pytest.mark.parametrize("centre", [0, 1], ids=["at zero", "elsewhere"])
+def test_a_rate_that_has_died_away_is_forgotten(centre: float, scheme: str) -> None:
+    """A pulse that a field meets at rest is judged by itself, not by how fast the field had come to rest."""
+    end = 50.25
+    pulse = quad(lambda t: 0.1 * math.exp(-(((t - 50) / 0.5) ** 2) - (end - t)), 44, end, epsabs=1e-13)[0]
+    sim = Simulation(
+        specify(
+            *("model=allen_cahn", f"model.energy=(eta-{centre})**2/2", "grid.shape=[8]", "initial.eta=0.3"),
+            *("model.fields.eta.source=0.1*exp(-((t-50)/0.5)**2)", f"time.end={end}", f"time.scheme={scheme}"),
+        )
+    )
+    assert float(field_values(run(sim, end)).mean()) - centre == pytest.approx(pulse, rel=0.005)
+    assert sim.carry.step < 200
 
 
 @pytest.mark.parametrize(
