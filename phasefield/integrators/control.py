@@ -125,8 +125,8 @@ class Controller:
     aim = 0.57
     growth = 2.0
     shrink = 0.2
-    #: What is left of a past rate after ``recall`` steps as long as that which it was found at. Longer ones leave less; shorter ones
-    #: more, or steps that shrink before a rate that passes through zero would forget what it had been and resolve the zero.
+    #: What is left of a past rate after ``recall`` steps as long as that which it was found at. Longer ones leave less, and
+    #: shorter ones more: steps that shrink before a rate that passes through zero would forget it and resolve the zero.
     memory = 0.7
     #: Round-off of a step, in units of the state's: transforms, sums of terms that cancel.
     noise = 64.0
