@@ -125,8 +125,8 @@ class Controller:
     aim = 0.57
     growth = 2.0
     shrink = 0.2
-    #: What is left of a past rate after ``recall`` steps as long as that which it was found at. Longer ones leave less, and
-    #: shorter ones more: steps that shrink before a rate that passes through zero would forget it and resolve the zero.
+    #: What is left of a past rate after ``recall`` steps as long as that which it was found at; more after shorter ones, or steps
+    #: that shrink before a rate that passes through zero would forget what it had been and resolve the zero.
     memory = 0.7
     #: Round-off of a step, in units of the state's: transforms, sums of terms that cancel.
     noise = 64.0
@@ -149,7 +149,7 @@ class Controller:
     def _left(self, size: float) -> list[float]:
         """What is left of every past rate after a step of this size."""
         spans = self.spans or [size] * len(self.rates)  # checkpoints of earlier versions know none
-        return [self.memory ** (size / span / self.recall) for span in spans]
+        return [self.memory ** (min(1.0, size / span) / self.recall) for span in spans]
 
     def _floor(self, state: float, step: float) -> float:
         """Round-off of a step of what has this size; where modes are stiff, that of N remains for many."""
@@ -176,7 +176,7 @@ class Controller:
         self.peaks = [state for *_, state, _ in judged[: len(self.groups)]]
         rates = [change / size for _, change, *_ in judged]
         old = [left * rate for left, rate in zip(self._left(size), self.rates, strict=True)] or [0.0] * len(rates)
-        # Where errors are nothing no rate is resolved, and none needs to be remembered: steps double, however fast it dies away.
+        # Where errors are nothing, steps double and few of them pass in a long time: what died away in it is not remembered.
         old = [
             rate if error > _NOTHING * self.tolerance * max(change, rate * size) else 0.0
             for (error, change, *_), rate in zip(judged, old, strict=True)
