@@ -316,7 +316,7 @@ def test_a_rate_that_has_died_away_is_forgotten(centre: float, scheme: str) -> N
             "exp(50*(cos(2*pi*t/10)-1))",
             100.0,
             solve_ivp(lambda t, u: _pulses(t) - u, (0, 100), [0.0], rtol=1e-9, atol=1e-12, max_step=0.1).y[0, -1],
-            1200,
+            1300,
         ),
     ],
     ids=["one", "out of nothing", "train"],
