@@ -74,6 +74,10 @@ def _searched(index, out):
                 continue
             place += 1
         out[start] = place
+    for step in (1, 2, 3):
+        if index[step] == 7:
+            continue
+        out[3 + step] = step
 
 
 @_entry
@@ -99,6 +103,14 @@ def work(lo, hi, context):
     last[1] = float64(a[1, 1] < a[1, 2]) + (2 if (a[0, 0] < a[0, 1]) & (n != 3) else 5)
     last[2] = -a[0, 0] / 3 + (n / 3)
     last[3] = inf if n < 0 else 0.5
+    marks = np.zeros(2, bool)
+    large = n > 100
+    if n > 5:
+        large = n > 7
+        marks[1] = index[0] > 2
+    last[4] = 3 if large else 4
+    last[5] = 5 if marks[1] else 6
+    last[6] = 5 if marks[0] else 6
 """
 
 
@@ -159,6 +171,13 @@ def test_is_python(dtype: str, whole: bool) -> None:
         ("for i in range(3):\n        b = np.empty(3)", "line 5: memory is made outside of loops"),
         ("b = lo\n    if lo > 1:\n        b = at", "line 6: a name that changes its type"),
         ("x = 1.5 % lo", "line 4: % of floating-point numbers"),
+        ("x = ~lo", "line 4: ~lo"),
+        ("x = lo @ hi", "line 4: the operator MatMult"),
+        ("x = lo in (1, 2)", "line 4: the operator In"),
+        ("b = np.zeros(3, dtype=int64)", "line 4: np.zeros(3, dtype=int64): arguments go by their place"),
+        ("for i in range(3):\n        at[0] = 1\n    else:\n        at[0] = 2", "line 4: else of a loop"),
+        ("if lo > 1:\n        return\n    at[0] = 1", "line 5: a function returns once, at its end"),
+        ("for i in range(3):\n        at[0] = i\n    at[1] = i", "line 6: i is not known here"),
     ],
 )
 def test_says_what_is_not_of_the_language(statement: str, complaint: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .instructions import (
@@ -19,14 +19,17 @@ from .instructions import (
     Number,
     Type,
     Value,
+    common,
     constant,
 )
 
-ARITHMETIC = {
+ARITHMETIC: Mapping[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
     ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>",
 }  # fmt: skip
-_COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+_COMPARISONS: Mapping[type[ast.AST], str] = {
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
+}  # fmt: skip
 
 #: Array memory begins at a multiple of so many bytes.
 _LINE = 64
@@ -49,6 +52,13 @@ class Source(Protocol):
 
 def decorator(function: ast.FunctionDef) -> str:
     return next((d.id.lstrip("_") for d in function.decorator_list if isinstance(d, ast.Name)), "")
+
+
+def sign_of(operator: ast.AST, known: Mapping[type[ast.AST], str]) -> str:
+    """How an operator is written. Raises LoopError for one that is not known."""
+    if type(operator) not in known:
+        raise LoopError(f"the operator {type(operator).__name__}")
+    return known[type(operator)]
 
 
 def kind_of(value: Value) -> Any:
@@ -156,7 +166,7 @@ class Expressions(ABC):
         a, b = self.number(node.left), self.number(node.right)
         if isinstance(node.op, ast.Pow):
             return self.block.power(a, b)
-        return self.block.arithmetic(ARITHMETIC[type(node.op)], a, b)
+        return self.block.arithmetic(sign_of(node.op, ARITHMETIC), a, b)
 
     def _of_UnaryOp(self, node: ast.UnaryOp) -> Value:
         if isinstance(node.op, ast.Not):
@@ -164,13 +174,15 @@ class Expressions(ABC):
             return (
                 constant(not truth.known) if truth.known is not None else self.block.compare("==", truth, constant(0))
             )
+        if isinstance(node.op, ast.Invert):
+            raise LoopError(ast.unparse(node))
         value = self.number(node.operand)
         return self.block.negative(value) if isinstance(node.op, ast.USub) else value
 
     def _of_Compare(self, node: ast.Compare) -> Value:
         if len(node.ops) != 1:
             raise LoopError("one comparison at a time")
-        sign = _COMPARISONS[type(node.ops[0])]
+        sign = sign_of(node.ops[0], _COMPARISONS)
         return self.block.compare(sign, self.number(node.left), self.number(node.comparators[0]))
 
     def _of_BoolOp(self, node: ast.BoolOp) -> Value:
@@ -208,7 +220,7 @@ class Expressions(ABC):
         block.begin(other)
         second = no()
         if first.type is not second.type:
-            kind = FLOAT64 if "f" in (first.type.kind, second.type.kind) else INT64
+            kind = common(first.type, second.type)
             second = block.convert(second, kind)
             tail, block.lines = block.lines[lines:], block.lines[:lines]
             first = block.convert(first, kind)
@@ -262,6 +274,8 @@ class Expressions(ABC):
     # -- calls ---------------------------------------------------------------------------------------------------------
 
     def _of_Call(self, node: ast.Call) -> Value:
+        if node.keywords:
+            raise LoopError(f"{ast.unparse(node)}: arguments go by their place")
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if isinstance(node.func, ast.Name) and name in self.module.functions:
             return self._called(self.module.functions[name], [self.value(a) for a in node.args])

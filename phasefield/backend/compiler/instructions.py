@@ -142,8 +142,7 @@ class Block:
         return name
 
     def load(self, kind: Type, pointer: str) -> Number:
-        found = self.of(kind, f"load {'i8' if kind is BOOL else kind.llvm}, ptr {pointer}")
-        return found
+        return self.of(kind, f"load {kind.llvm}, ptr {pointer}")
 
     def store(self, value: Number, pointer: str) -> None:
         self.put(f"store {value.type.llvm} {value.text}, ptr {pointer}")

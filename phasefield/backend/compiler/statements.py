@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .expressions import ARITHMETIC, Expressions, Slot, Source
+from .expressions import ARITHMETIC, Expressions, Slot, Source, sign_of
 from .instructions import Array, Block, LoopError, Number, Value, constant
 
 
@@ -24,6 +24,7 @@ class Body(Expressions):
         super().__init__(module, block, names, outer)
         self._changing: set[str] = set()
         self._returned: Value | None = None
+        self._depth = 0  #: of branches and loops that there are in what is compiled
 
     def function(self, function: ast.FunctionDef) -> Value | None:
         """Translates it, its arguments being among the names; what it returns."""
@@ -65,7 +66,19 @@ class Body(Expressions):
         if not isinstance(statement.value, ast.Constant):
             self.value(statement.value)
 
+    def _within(self, statements: Sequence[ast.stmt], **made: Value) -> None:
+        """Statements of a branch, or of a round of a loop, which has ``made`` names for it."""
+        before = dict(self.names)
+        self.names |= made
+        self._depth += 1
+        self._statements(statements)
+        self._depth -= 1
+        # Names that were made there are gone, but for places, which are the function's.
+        self.names = {**{n: v for n, v in self.names.items() if isinstance(v, Slot)}, **before}
+
     def _do_Return(self, statement: ast.Return) -> None:
+        if self._depth:
+            raise LoopError("a function returns once, at its end")
         if statement.value is not None:
             self._returned = self.value(statement.value)
         raise _Returned
@@ -76,7 +89,7 @@ class Body(Expressions):
         self._assign(statement.targets[0], self.value(statement.value))
 
     def _do_AugAssign(self, statement: ast.AugAssign) -> None:
-        sign = ARITHMETIC[type(statement.op)]
+        sign = sign_of(statement.op, ARITHMETIC)
         if isinstance(statement.target, ast.Name):
             old, value = self.number(ast.Name(statement.target.id)), self.number(statement.value)
             self._assign_name(statement.target.id, self.block.arithmetic(sign, old, value))
@@ -126,42 +139,35 @@ class Body(Expressions):
         for label, statements in ((then, statement.body), (other, statement.orelse)):
             if statements:
                 self.block.begin(label)
-                before = dict(self.names)
-                self._statements(statements)
+                self._within(statements)
                 if not isinstance(statements[-1], ast.Continue):
                     self.block.jump(end)
-                self._leave(before)
         self.block.begin(end)
-
-    def _leave(self, before: dict[str, Value | Slot]) -> None:
-        """Names that were made in a branch or loop are gone, but for places, which are the function's."""
-        self.names = {**{n: v for n, v in self.names.items() if isinstance(v, Slot)}, **before}
 
     def _do_Continue(self, statement: ast.Continue) -> None:
         self.block.jump(self.around[-1])
 
     def _do_While(self, statement: ast.While) -> None:
+        if statement.orelse:
+            raise LoopError("else of a loop")
         test, body, end = (self.block.fresh(name) for name in ("test", "body", "end"))
         self.block.jump(test)
         self.block.begin(test)
         self.block.branch(self.truth(statement.test), body, end)
         self.block.begin(body)
         self.around.append(test)
-        before = dict(self.names)
-        self._statements(statement.body)
-        self._leave(before)
+        self._within(statement.body)
         self.around.pop()
         self.block.jump(test)
         self.block.begin(end)
 
     def _do_For(self, statement: ast.For) -> None:
         def body(value: Value) -> None:
-            before = dict(self.names)
             assert isinstance(statement.target, ast.Name)
-            self.names[statement.target.id] = value
-            self._statements(statement.body)
-            self._leave(before)
+            self._within(statement.body, **{statement.target.id: value})
 
+        if statement.orelse:
+            raise LoopError("else of a loop")
         call = statement.iter
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range":
             numbers = [self.number(a) for a in call.args]
@@ -171,8 +177,15 @@ class Body(Expressions):
         values = self.value(call)
         if not isinstance(values, tuple):
             raise LoopError("loops are over ranges and tuples")
+        skips = any(isinstance(node, ast.Continue) for each in statement.body for node in ast.walk(each))
         for value in values:
+            following = self.block.fresh("next")
+            self.around.append(following)
             body(value)
+            self.around.pop()
+            if skips:
+                self.block.jump(following)
+                self.block.begin(following)
 
 
 def _assigned(statements: Sequence[ast.stmt], places: dict[str, set[int]]) -> None:
