@@ -1,4 +1,4 @@
-"""What numba lacks: pointers by address, calls by address, atomic integers, and the promise that arrays do not overlap."""
+"""What numba lacks: pointers by address, calls by address, and atomic integers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
-
-
-class NoAlias(Compiler):
-    """Compiles functions whose array arguments never overlap: loops vectorise without checking for it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.state.flags.noalias = True
 
 
 @intrinsic

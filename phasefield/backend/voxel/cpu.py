@@ -13,7 +13,7 @@ import numpy as np
 import pyfftw
 
 from ...grid import Grid
-from .. import cache, compiler
+from .. import compiler
 from ..cpu import CpuBackend
 from ..fftw import PLANNING
 from ..layout import Layout
@@ -43,18 +43,6 @@ _PAIRED = 1 << 18
 _CALLS, _WORDS = 64, 20
 #: Seconds that the plan of a transform with walls may take to find.
 _PLANNING_SECONDS = 2.0
-#: Files that use more of NumPy than `compiler` knows, by their entries.
-_BY_NUMBA = {"moments_loops.py": ("moments",)}
-#: What these are compiled with. NaN must stay NaN: no nnan, ninf.
-_COMPILERS = """
-from numba import cfunc, int64, njit, void
-from phasefield.backend.intrinsics import NoAlias
-
-_fastmath = {"contract", "reassoc", "nsz", "arcp"}
-_options = dict(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath=_fastmath, error_model="numpy")
-_function, _loop = njit(**_options), njit(pipeline_class=NoAlias, **_options)
-_entry = cfunc(void(int64, int64, int64), cache=True, fastmath=_fastmath, error_model="numpy")
-"""
 #: Files whose text comes before that of a file.
 _PARTS = {"moments_loops.py": ("moments_strains.py", "moments_gather.py")}
 #: Per file where functions are put that `element` writes, and who writes them.
@@ -78,9 +66,6 @@ def loops(file: str, components: int, full: bool, dtype: str) -> Any:
     if file in _WRITTEN:
         mark, write = _WRITTEN[file]
         text = text.replace(mark, f"{write(components)}\n\n{mark}")
-    if file in _BY_NUMBA:
-        module = cache.load(f"from numpy import {dtype} as REAL\n\n{head}{_COMPILERS}{text}", name)
-        return SimpleNamespace(**{entry: getattr(module, entry).address for entry in _BY_NUMBA[file]})
     return SimpleNamespace(**compiler.load(f"REAL = {dtype}\n{head}{text}", name))
 
 

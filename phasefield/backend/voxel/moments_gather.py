@@ -3,33 +3,34 @@ loops of `moments`, see ``moments_loops.py``.
 """
 
 # ruff: noqa: F821
-# mypy: disable-error-code="name-defined"
+# mypy: disable-error-code="name-defined, call-overload"
 from __future__ import annotations
-
-import numpy as np
-from numba import uint64
 
 #: Columns that are gathered of a phase before their products are summed, the distance of rows, which keeps them from competing
 #: for the same cache lines, and phases gathered for at a time.
 _ROOM, _ROW, _SLOTS = 128, 136, 3
 #: Components that the polynomials 1, x, y, z have. Those of xy, xz and yz are the modes xyz times a factor, gathered once.
-_COUNTS = (6, 5, 5, 5, 3) if COMPONENTS == 3 else (3, 2, 2, 2, 1)
+_COUNTS = [6, 5, 5, 5, 3] if COMPONENTS == 3 else [3, 2, 2, 2, 1]
 _PLACES = (
-    np.array([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0], [0, 2, 3, 4, 5, 0], [0, 1, 3, 4, 5, 0]])
+    [[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0], [0, 2, 3, 4, 5, 0], [0, 1, 3, 4, 5, 0]]
     if COMPONENTS == 3
-    else np.array([[0, 1, 2], [1, 2, 0], [0, 2, 0], [0, 1, 0]])
+    else [[0, 1, 2], [1, 2, 0], [0, 2, 0], [0, 1, 0]]
 )
 #: Where the modes xyz of u, v, w are found in the strain of the polynomials yz, xz, xy, by their derivative along x, y, z.
-_HIGHEST = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]]) if COMPONENTS == 3 else np.array([[0], [1], [2]])
+_HIGHEST = [[0, 5, 4], [5, 1, 3], [4, 3, 2]] if COMPONENTS == 3 else [[0], [1], [2]]
 _GROUPS = 5
 #: Where the components of each polynomial are.
 _AT = (
-    np.array([
-        [7, 8, 9, 16, 17, 18], [10, 11, 19, 20, 21, 0], [12, 13, 22, 23, 24, 0], [14, 15, 25, 26, 27, 0], [4, 5, 6, 0, 0, 0]
-    ])
+    [
+        [7, 8, 9, 16, 17, 18],
+        [10, 11, 19, 20, 21, 0],
+        [12, 13, 22, 23, 24, 0],
+        [14, 15, 25, 26, 27, 0],
+        [4, 5, 6, 0, 0, 0],
+    ]
     if COMPONENTS == 3
-    else np.array([[0, 1, 2], [3, 4, 0], [5, 6, 0], [7, 8, 0], [9, 0, 0]])
-)  # fmt: skip
+    else [[0, 1, 2], [3, 4, 0], [5, 6, 0], [7, 8, 0], [9, 0, 0]]
+)
 
 
 @_loop
@@ -61,9 +62,10 @@ def _products(x, rows, columns, out):
                 d1 += p3 * q1
                 d2 += p3 * q2
                 d3 += p3 * q3
-            for r, values in enumerate(((a0, a1, a2, a3), (b0, b1, b2, b3), (c0, c1, c2, c3), (d0, d1, d2, d3))):
-                for s, value in enumerate(values):
-                    out[i + r, j + s] = value
+            out[i, j], out[i, j + 1], out[i, j + 2], out[i, j + 3] = a0, a1, a2, a3
+            out[i + 1, j], out[i + 1, j + 1], out[i + 1, j + 2], out[i + 1, j + 3] = b0, b1, b2, b3
+            out[i + 2, j], out[i + 2, j + 1], out[i + 2, j + 2], out[i + 2, j + 3] = c0, c1, c2, c3
+            out[i + 3, j], out[i + 3, j + 1], out[i + 3, j + 2], out[i + 3, j + 3] = d0, d1, d2, d3
 
 
 @_function
@@ -98,8 +100,11 @@ def _flush(x, counts, loads, g, places, work, out):
 
 
 @_loop
-def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
-    """``a`` of every load, where the strain of a laminate jumps by ``-sym(a n)`` from its second phase to its first."""
+def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, m, jump, other, acoustic, out):
+    """``a`` of every load, where the strain of a laminate jumps by ``-sym(a n)`` from its second phase to its first.
+
+    Scratch space: m, jump and other (3, 6), acoustic (3, 3).
+    """
     n0, n1, n2 = normal[0], normal[1], normal[2]
     if COMPONENTS == 1:
         stiff = 0.0
@@ -114,11 +119,13 @@ def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
             out[load, 0] = t / stiff if stiff > 0 else 0.0
         return
     # Rows: the traction's component; columns: stress components.
-    m = np.zeros((3, 6))
+    m[:] = 0.0
     m[0, 0], m[0, 4], m[0, 5] = n0, n2, n1
     m[1, 1], m[1, 3], m[1, 5] = n1, n2, n0
     m[2, 2], m[2, 3], m[2, 4] = n2, n1, n0
-    jump, other, acoustic = np.zeros((3, 6)), np.zeros((3, 6)), np.zeros((3, 3))
+    jump[:] = 0.0
+    other[:] = 0.0
+    acoustic[:] = 0.0
     for i in range(3):
         for p in range(6):
             if m[i, p] != 0.0:
@@ -132,8 +139,8 @@ def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
     trace = acoustic[0, 0] + acoustic[1, 1] + acoustic[2, 2]
     for i in range(3):  # what no traction acts on: the axis of a sheet
         if acoustic[i, i] <= 1e-14 * trace:
-            acoustic[i, :] = 0.0
-            acoustic[:, i] = 0.0
+            for q in range(3):
+                acoustic[i, q], acoustic[q, i] = 0.0, 0.0
             acoustic[i, i] = trace if trace > 0 else 1.0
     a, b, c = acoustic[0, 0], acoustic[1, 1], acoustic[2, 2]
     d, g, h = acoustic[1, 2], acoustic[0, 2], acoustic[0, 1]
@@ -141,13 +148,15 @@ def _jump(e, normal, first, second, f, eigen_first, eigen_second, loads, out):
     iab, iac, ibc = g * d - h * c, h * d - b * g, h * g - a * d
     det = a * iaa + h * iab + g * iac
     for load in range(loads):
-        traction = np.zeros(3)
-        for i in range(3):
-            for q in range(6):
-                traction[i] += jump[i, q] * e[load, q] + m[i, q] * (eigen_first[load, q] - eigen_second[load, q])
-        out[load, 0] = (iaa * traction[0] + iab * traction[1] + iac * traction[2]) / det
-        out[load, 1] = (iab * traction[0] + ibb * traction[1] + ibc * traction[2]) / det
-        out[load, 2] = (iac * traction[0] + ibc * traction[1] + icc * traction[2]) / det
+        t0, t1, t2 = 0.0, 0.0, 0.0
+        for q in range(6):
+            strain, eigen = e[load, q], eigen_first[load, q] - eigen_second[load, q]
+            t0 += jump[0, q] * strain + m[0, q] * eigen
+            t1 += jump[1, q] * strain + m[1, q] * eigen
+            t2 += jump[2, q] * strain + m[2, q] * eigen
+        out[load, 0] = (iaa * t0 + iab * t1 + iac * t2) / det
+        out[load, 1] = (iab * t0 + ibb * t1 + ibc * t2) / det
+        out[load, 2] = (iac * t0 + ibc * t1 + icc * t2) / det
 
 
 @_loop

@@ -1,5 +1,5 @@
-"""The loop of `moments`, compiled by numba, unlike those of ``loops.py``, with the constants ``COMPONENTS``, ``FULL``
-and ``REAL``.
+"""The loop of `moments`, in the language of `phasefield.backend.compiler` as those of ``loops.py``, with the constants
+``COMPONENTS``, ``FULL``, ``REAL`` and ``BYTES``.
 
 Contexts begin as those there. Before it come ``moments_strains.py`` and ``moments_gather.py``; what `moments_text` prints stands
 at the mark.
@@ -8,11 +8,6 @@ at the mark.
 # ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
-
-import numpy as np
-from numba import carray, float64, int32, int64, uint64
-
-from phasefield.backend.intrinsics import pointer
 
 #: Sums that tell the energy of a tensor of cubic symmetry: of products of traces, of normal and half the shear strains, which
 #: are all that isotropic ones need, and of shear strains.
@@ -65,20 +60,27 @@ def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g
     nx, ny, nz = index.shape
     loads = len(means)
     tiles = -(-loads // TILE)
-    s, d = _zeros(4 * COMPONENTS * _LINE), _zeros(tiles * (tiles + 1) // 2 * _SUMS * TILE * TILE * _LONG)
-    rows, w = _zeros(tiles * TILE * _ROWS * _LINE), _zeros(_MOST * _LONG)
+    s, d = (
+        np.zeros(4 * COMPONENTS * _LINE, REAL),
+        np.zeros(tiles * (tiles + 1) // 2 * _SUMS * TILE * TILE * _LONG, REAL),
+    )
+    rows, w = np.zeros(tiles * TILE * _ROWS * _LINE, REAL), np.zeros(_MOST * _LONG, REAL)
     number = _SUMS if shears else min(_SUMS, 2)
     kinds = np.zeros(_MOST, int64)
     x = np.zeros((_SLOTS, _GROUPS if FULL else 1, loads * _SIZE + 4, _ROW))
     work = np.zeros((loads * _SIZE + 4, loads * _SIZE + 4))
-    counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.full(_SLOTS, -1, int64), 0
+    counts, slots, turn = np.zeros((_SLOTS, 2), int64), np.zeros(_SLOTS, int64), 0
+    slots[:] = -1
     places = np.zeros((_GROUPS + 2, loads * _SIZE + 1), int64)
     _places(loads, len(x[0]), places)
     e, a, jump = np.zeros((loads, _SIZE)), np.zeros((loads, 3)), np.zeros(_SIZE)
     gx, gy, gz = REAL(g[0] / 8), REAL(g[1] / 8), REAL(g[2] / 8)  # modes are means over the corners
     mean = np.zeros((loads, _SIZE), REAL)
     mean[:] = means
-    scale = 1.0 / g if COMPONENTS == 3 else np.full(3, 1.0 / np.sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]))
+    scale, normal, acoustic = np.zeros(3), np.zeros(3), np.zeros((3, 3))
+    traction, stiff, soft = np.zeros((3, 6)), np.zeros((3, 6)), np.zeros((3, 6))
+    for k in range(3):
+        scale[k] = 1.0 / g[k] if COMPONENTS == 3 else 1.0 / np.sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2])
     for i in range(lo, hi):
         for j in range(ny):
             for z0 in range(0, nz, _MOST):
@@ -86,7 +88,7 @@ def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g
                 for p0 in range(0, most, _PART):
                     m = min(_PART, most - p0)
                     for load in range(loads):
-                        field = carray(pointer(u[load]), (COMPONENTS, nx, ny, nz), REAL)
+                        field = array_at(u[load], (COMPONENTS, nx, ny, nz), REAL)
                         for c in range(COMPONENTS):
                             _xy_modes(field, c, i, j, z0 + p0, m, s)
                         if every or not FULL:
@@ -106,30 +108,26 @@ def _moments(lo, hi, asked, u, index, pairs, geometry, tensors, stress, means, g
                                 if last == present:
                                     kinds[last] = first
                                     present += 1
-                                    w[last * _LONG : last * _LONG + most] = 0.0
+                                    for z in range(most):
+                                        w[last * _LONG + z] = 0.0
                             w[last * _LONG + p0 + n] = 1.0
                             continue
                         second, f = pairs[entry, 1], geometry[entry, 0]
-                        normal, pure = geometry[entry, 1:], first == second or f == 1.0
+                        pure = first == second or f == 1.0
+                        for k in range(3):
+                            normal[k] = geometry[entry, 1 + k]
                         if not pure:
                             for load in range(loads):
                                 for q in range(_SIZE):
                                     e[load, q] = rows[_line(load, _AT[0, q]) + uint64(n)]
                             a[:] = 0.0
                             if normal[0] != 0.0 or normal[1] != 0.0 or normal[2] != 0.0:
-                                _jump(
-                                    e,
-                                    normal,
-                                    tensors[first],
-                                    tensors[second],
-                                    f,
-                                    stress[first],
-                                    stress[second],
-                                    loads,
-                                    a,
-                                )
+                                eigen, other = stress[first], stress[second]
+                                one, two = tensors[first], tensors[second]
+                                _jump(e, normal, one, two, f, eigen, other, loads, traction, stiff, soft, acoustic, a)
                         for part in range(1 if pure else 2):
-                            phase, share, back = (first, f, f - 1) if part == 0 else (second, 1 - f, f)
+                            phase, share = first if part == 0 else second, f if part == 0 else 1 - f
+                            back = f - 1 if part == 0 else f
                             slot = -1
                             for k in range(_SLOTS):
                                 if slots[k] == phase:
@@ -177,17 +175,17 @@ def moments(lo, hi, context):
     phases, of blocks, and what is asked: 1 where voxels of the cubic sums are, 2 where these need the shear strains, 4 where
     other voxels are.
     """
-    at = carray(pointer(context), (20,), int64)
+    at = array_at(context, (20,), int64)
     loads, entries, phases, blocks = at[3], at[16], at[17], at[18]
     rows = loads * _SIZE + 1
-    u = carray(pointer(at[6]), (loads,), int64)
-    index = carray(pointer(at[7]), (at[0], at[1], at[2]), int32)
-    pairs, geometry = carray(pointer(at[8]), (entries, 4), int32), carray(pointer(at[9]), (entries, 4), float64)
-    tensors = carray(pointer(at[10]), (phases, _SIZE, _SIZE), float64)
-    stress = carray(pointer(at[11]), (phases, loads, _SIZE), float64)
-    means, g = carray(pointer(at[12]), (loads, _SIZE), float64), carray(pointer(at[13]), (3,), float64)
-    out = carray(pointer(at[14]), (blocks, phases, rows, rows), float64)
-    sums = carray(pointer(at[15]), (blocks, phases, loads * (loads + 1) // 2, _SUMS), float64)
+    u = array_at(at[6], (loads,), int64)
+    index = array_at(at[7], (at[0], at[1], at[2]), int32)
+    pairs, geometry = array_at(at[8], (entries, 4), int32), array_at(at[9], (entries, 4), float64)
+    tensors = array_at(at[10], (phases, _SIZE, _SIZE), float64)
+    stress = array_at(at[11], (phases, loads, _SIZE), float64)
+    means, g = array_at(at[12], (loads, _SIZE), float64), array_at(at[13], (3,), float64)
+    out = array_at(at[14], (blocks, phases, rows, rows), float64)
+    sums = array_at(at[15], (blocks, phases, loads * (loads + 1) // 2, _SUMS), float64)
     for block in range(lo, hi):
         first, last = block * at[0] // blocks, (block + 1) * at[0] // blocks
         _moments(first, last, at[19], u, index, pairs, geometry, tensors, stress, means, g, out[block], sums[block])

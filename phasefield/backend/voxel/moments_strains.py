@@ -8,9 +8,6 @@ voxel of a row, in the precision of the fields.
 # mypy: disable-error-code="name-defined"
 from __future__ import annotations
 
-import numpy as np
-from numba import uint64
-
 #: Voxels of a row treated at once, and the distance between rows of products; voxels whose strains, which the cache of the first
 #: level then holds, are known at the same time, and the distance between rows of strains.
 _MOST, _LONG = 64, 72
@@ -26,14 +23,6 @@ _ROWS = 43 if COMPONENTS == 3 else 13
 
 
 @_function
-def _zeros(count):
-    """Numbers from the start of a cache line on: loads of whole vectors then touch one line each."""
-    room = np.zeros(count + 64 // BYTES - 1, REAL)
-    first = (-(room.ctypes.data // BYTES)) % (64 // BYTES)
-    return room[first : first + count]
-
-
-@_function
 def _line(load, row):
     """Where a row of strains of a load begins."""
     return uint64((load * _ROWS + row) * _LINE)
@@ -44,7 +33,6 @@ def _xy_modes(u, component, i, j, z0, m, s):
     """Values of four node rows as 1, y, x, xy combinations, sums over the corners, m + 1 entries, in the component's rows."""
     nx, ny, nz = u.shape[1:]
     i1, j1 = (i + 1) % nx, (j + 1) % ny
-    # Of unsigned indices numba asks no sign, which would keep loops from being vectorised.
     first, line = uint64(z0), uint64(_LINE)
     o0 = uint64(4 * component * _LINE)
     o1, o2, o3 = o0 + line, o0 + line + line, o0 + line + line + line

@@ -40,10 +40,16 @@ def tile_functions(components: int) -> str:
         first = sums[:2]
         out += [*_function(extent, first, 0, every), *_function(f"{extent}_own", first, 0, lower)]
         out += _function(f"{extent}_shear", sums[2:], 2, every)
-    kinds = ("", "_own", "_shear")
-    either = (", ".join(f"tile_{extent}{kind}" for kind in kinds) for extent in ("full", "constant"))
-    names, (full, constant) = ", ".join(f"tile{kind}" for kind in kinds), either
-    return "\n".join([*out, f"{names} = ({full}) if FULL else ({constant})", ""])
+    for kind in ("", "_own", "_shear"):
+        out += ["@_function", f"def tile{kind}(x, a, b, m, d, o):", "    if FULL:"]
+        out += [
+            f"        tile_full{kind}(x, a, b, m, d, o)",
+            "    else:",
+            f"        tile_constant{kind}(x, a, b, m, d, o)",
+            "",
+            "",
+        ]
+    return "\n".join(out)
 
 
 def _function(name: str, sums: Sequence[_Sum], number: int, pairs: Sequence[tuple[int, int]]) -> list[str]:
@@ -66,4 +72,4 @@ def _function(name: str, sums: Sequence[_Sum], number: int, pairs: Sequence[tupl
             if last and ranges:
                 out += [f"        t{i}{j} *= REAL(0.5)" for i, j in pairs]
         out += [f"        d[o + uint64({(k * TILE + i) * TILE + j} * _LONG) + z] = t{i}{j}" for i, j in pairs]
-    return [*out, *([] if sums else ["    pass"]), "", ""]
+    return [*out, *([] if sums else ["    return"]), "", ""]
