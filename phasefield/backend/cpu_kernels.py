@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +33,23 @@ def table_shape(kernel: Kernel, layout: Layout, values: int) -> tuple[int, int, 
     return values, outer // 2 + 1, rows // 2 + 1, length
 
 
+@dataclass(frozen=True)
+class _Text:
+    """A kernel by what it says: programs, and simulations of like models, have many in common, which are written once."""
+
+    key: tuple[Any, ...]
+    kernel: Kernel = field(compare=False)
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(
+    text: _Text, parts: int, dtype: str, table: bool, places: tuple[int, int, int], lean: str
+) -> tuple[Kernel, str]:
+    """The kernel in the axes of its buffers, and its source."""
+    kernel = profiled(embedded(text.kernel, places, parts))
+    return kernel, loop_source(kernel, parts, dtype, table, places, lean)
+
+
 class LoopKernel:
     """A kernel compiled for one layout; compiled code is kept in the cache folder.
 
@@ -42,8 +62,7 @@ class LoopKernel:
     def __init__(self, kernel: Kernel, layout: Layout, dtype: str, lean: str = "") -> None:
         self.kernel = kernel
         table = mirrored(kernel, layout)
-        kernel = profiled(embedded(kernel, layout.places, layout.parts))
-        self.source = loop_source(kernel, layout.parts, dtype, table, layout.places, lean)
+        kernel, self.source = _written(_Text(kernel.key, kernel), layout.parts, dtype, table, layout.places, lean)
         entries = compiler.load(self.source, kernel.name)
         self.address = entries["entry"]
         self._extent = layout.extent(kernel.space)

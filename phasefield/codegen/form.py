@@ -81,6 +81,14 @@ class Kernel:
                 )
         object.__setattr__(self, "scalars", [name for name in dict.fromkeys(self.scalars) if name in self._used])
 
+    @cached_property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from other kernels, whose code is the same if this is."""
+        outputs = tuple((name, tuple(exprs)) for name, exprs in self.outputs.items())
+        reductions = tuple((name, r.op, r.expr) for name, r in self.reductions.items())
+        arrays = tuple(self.arrays.items())
+        return self.name, self.space, arrays, outputs, reductions, tuple(self.scalars), self.seldom, self.lean
+
     @property
     def results(self) -> list[sp.Expr]:
         assigned = [e for exprs in self.outputs.values() for e in exprs if e is not None]
