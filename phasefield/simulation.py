@@ -294,9 +294,8 @@ class Simulation:
         for part in changed:
             self.backend.copy(scratch[part], carry.u[part])
         carry.energies = dict.fromkeys(carry.energies, math.nan)
-        self.integrator.restart(carry, carry.t)
+        self._anew()
         self._complete_energies()
-        self.steps.shorten()
         self._stabilize()  # the phase that has come may ask for another S
 
     def _stabilize(self, least: float = 0.5, most: float = 1.2) -> None:

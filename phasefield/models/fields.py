@@ -28,7 +28,7 @@ class OrderParameter:
             the largest that the run is to meet, known once there are states (`phasefield.models.mobility`).
         components: None for a scalar field, else the number of components.
         values: of the keys that the terms of models have for a field, see `phasefield.models.terms`; of numbers that depend on
-            time those of the time at hand, 0 if not said otherwise (see `at`).
+            time those at t = 0, or at the time that `at` was asked for.
         courses: key -> how its number, or its numbers along the axes, depend on time; None for one that does not.
         units, description: written to the output.
         law: M where it is more than a number: an expression, or one along every axis.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,14 @@ class Moduli:
 
         numerators, denominator = self._polynomials
         return waves.uniform(mean, side(f"over_{p}_{q}", numerators[p][q]) / side("under", denominator))
+
+    def stresses(self, modes: Sequence[Any], waves: Waves) -> list[Any]:
+        """B_pq phi_q of all p, by the modes of all phi_q."""
+        from ..codegen import PerMode
+
+        moduli = {pair: PerMode(self.modulus(*pair, waves)) for pair in self.pairs}
+        members = range(len(modes))
+        return [sum(moduli[min(p, q), max(p, q)] * modes[q] for q in members) for p in members]
 
     def _coefficient(self, side: str, monomial: tuple[int, int, int]) -> str:
         return f"{self._prefix}_{side}_{''.join(map(str, monomial))}"

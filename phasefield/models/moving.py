@@ -183,7 +183,7 @@ class Moving:
         """A at a time, whose numbers are constants of their own."""
         table = {name: f"{name}_in_{i}_{n}" for name in names}
         self.constants |= {new: values[old] for old, new in table.items()}
-        return a.xreplace({sp.Symbol(o, real=True): sp.Symbol(n, real=True) for o, n in table.items()})
+        return a.xreplace({sp.Symbol(old, real=True): sp.Symbol(new, real=True) for old, new in table.items()})
 
     def ahead(self, array: str, components: int, scalars: Sequence[str]) -> list[Apply]:
         """While the state in ``array`` is in modes: what of A u is not in L."""

@@ -84,7 +84,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+#: The moments of the rotated scheme are loops of their own, which take some 13 s to compile.
+_LONG = ("laminate 3-D, rotated scheme",)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow) if case in _LONG else case for case in CASES]
+)
 def test_differences_of_whole_solves(case):
     phases, properties, n, dim, more = CASES[case]
     _against_differences(inclusion(n, dim), build({"phases": phases}), settings(properties, sensitivity=True, **more))
@@ -202,20 +208,21 @@ def test_recipes_of_isotropic_constants(pair):
         np.testing.assert_allclose(recipe.derivative(name), expected, atol=1e-8)
 
 
-def test_derivatives_by_energy_take_no_more_iterations():
+# Loops of single precision take some 20 s to compile.
+@pytest.mark.parametrize("precision", ["double", pytest.param("single", marks=pytest.mark.slow)])
+def test_derivatives_by_energy_take_no_more_iterations(precision):
     """The fields that the tolerance of the energy leaves serve the derivatives, in both precisions, read as they are."""
     image, material = inclusion(8, 3), build({"phases": SOFT})
     (exact,) = homogenize(image, material, settings(voxel="sharp", sensitivity=True))
-    for precision in ("single", "double"):
-        solver = {"criterion": "energy", "tolerance": 1e-4, "precision": precision}
-        plain, derived = (
-            homogenize(image, material, settings(solver=solver, voxel="sharp", sensitivity=wanted))[0]
-            for wanted in (False, True)
-        )
-        assert derived.iterations == plain.iterations
-        assert_close(derived.tensor, plain.tensor, 1e-6)
-        for row, value in zip(derived.sensitivity, exact.sensitivity, strict=True):
-            assert_close(row, value, 2e-2)
+    solver = {"criterion": "energy", "tolerance": 1e-4, "precision": precision}
+    plain, derived = (
+        homogenize(image, material, settings(solver=solver, voxel="sharp", sensitivity=wanted))[0]
+        for wanted in (False, True)
+    )
+    assert derived.iterations == plain.iterations
+    assert_close(derived.tensor, plain.tensor, 1e-6)
+    for row, value in zip(derived.sensitivity, exact.sensitivity, strict=True):
+        assert_close(row, value, 2e-2)
 
 
 def assert_close(found, wanted, share):

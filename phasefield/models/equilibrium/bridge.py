@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 import sympy as sp
 
 from ...backend import Apply, Forward, Inverse, Operation
-from ...codegen import Kernel, PerMode, Reduction, array_symbol
+from ...codegen import Kernel, Reduction, array_symbol
 from ..moduli import Moduli
 from ..terms.term import Waves
 from .iteration import SIZE, Iteration, Steps
@@ -77,13 +77,12 @@ class Bridge:
         count, force = len(self._phis), self._force
         symbols = {s: array_symbol("state", i) for i, s in enumerate(self._unknowns)}
         phis = [phi.xreplace(symbols) for phi in self._phis]
-        given, ahead = names, argument("elastic_ahead")
+        ahead = argument("elastic_ahead")
         gap, old, before = ([array_symbol(a, p) for p in range(count)] for a in (_GAP, _OLD, _PHI))
         then = [a + ahead * (a - b) for a, b in zip(gap, old, strict=True)]
 
         def stress(modes: Sequence[sp.Expr]) -> list[sp.Expr]:
-            moduli = {pair: PerMode(self._moduli.modulus(*pair, waves)) for pair in self._moduli.pairs}
-            return [sum(moduli[min(p, q), max(p, q)] * modes[q] for q in range(count)) for p in range(count)]
+            return self._moduli.stresses(modes, waves)
 
         def sums(modes: Sequence[sp.Expr]) -> dict[str, Reduction]:
             """Energies per volume: of the mean stiffness, and what D does along the way."""
@@ -96,7 +95,7 @@ class Bridge:
 
         def cells(name: str, outputs: Mapping[str, list[sp.Expr]], reads: Mapping[str, int]) -> Apply:
             arrays = {"state": len(self._unknowns), **reads, **dict.fromkeys(outputs, count)}
-            return Apply(Kernel(f"elastic_{name}", "real", arrays, outputs, {}, given), {"state": array})
+            return Apply(Kernel(f"elastic_{name}", "real", arrays, outputs, {}, names), {"state": array})
 
         modes = [waves.scale * array_symbol(force, p) for p in range(count)]
         arrays = dict.fromkeys((_GAP, _OLD, _PHI), count)
@@ -106,7 +105,7 @@ class Bridge:
             {force: count, **arrays},
             {force: [s + d for s, d in zip(stress(modes), then, strict=True)]},
             sums(modes),
-            given,
+            names,
         )
         fresh = [waves.scale * array_symbol(_PHI + NEXT, p) for p in range(count)]
         forces = [waves.scale * array_symbol(_GAP + NEXT, p) for p in range(count)]
@@ -117,7 +116,7 @@ class Bridge:
             {**nexts, **arrays},
             {_GAP + NEXT: [f - s for f, s in zip(forces, stress(fresh), strict=True)], _PHI + NEXT: fresh},
             sums(fresh),
-            given,
+            names,
         )
         here = [array_symbol(force, p) for p in range(count)]
         return {

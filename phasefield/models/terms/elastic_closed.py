@@ -13,7 +13,7 @@ import numpy as np
 
 from ..elasticity import NAMES, Elasticity
 from ..moduli import Moduli
-from .elastic_members import Member, coherent
+from .elastic_members import Member, coherent, place_of
 from .term import Waves
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Closed:
         if self.direct:
             return []
         from ...backend import Apply, Forward, Inverse
-        from ...codegen import Kernel, PerMode, Reduction, array_symbol
+        from ...codegen import Kernel, Reduction, array_symbol
 
         count, components = len(self._members), len(self.model.components)
         state = {s: array_symbol("state", i) for i, s in enumerate(self.model.unknowns)}
@@ -100,8 +100,7 @@ class Closed:
             list(self.constants),
         )
         modes = [waves.scale * array_symbol(FIELD, p) for p in range(count)]
-        moduli = {pair: PerMode(self._moduli.modulus(*pair, waves)) for pair in self._moduli.pairs}
-        stress = [sum(moduli[min(p, q), max(p, q)] * modes[q] for q in range(count)) for p in range(count)]
+        stress = self._moduli.stresses(modes, waves)
         energy = waves.weight / 2 * sum(u * s for u, s in zip(modes, stress, strict=True))
         filtered = Kernel(
             "elastic_modes",
@@ -116,7 +115,7 @@ class Closed:
     def force(self, i: int) -> Any | None:
         unknown = self.model.unknowns[i]
         local = None if self._loaded is None else self._loaded.diff(unknown)
-        p = next((p for p, member in enumerate(self._members) if member.number == i), None)
+        p = place_of(self._members, i)
         if self.direct or p is None:
             return local
         from ...codegen import array_symbol
@@ -126,7 +125,7 @@ class Closed:
 
     def curvature(self, i: int) -> float:
         """What covers the forces of the modes of phi_p, h'_p B_pq h'_q and h''_p times them, row by row."""
-        p = next((p for p, member in enumerate(self._members) if member.number == i), None)
+        p = place_of(self._members, i)
         if self.direct or p is None:
             return 0.0
         roots = np.sqrt(np.maximum(self._moduli.largest, 0.0))

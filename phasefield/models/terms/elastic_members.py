@@ -47,6 +47,11 @@ def members_of(model: EnergyModel) -> list[Member]:
     return found
 
 
+def place_of(members: list[Member], i: int) -> int | None:
+    """Which of the members component ``i`` of a model is; None if it carries no strain."""
+    return next((p for p, member in enumerate(members) if member.number == i), None)
+
+
 def mandel(load: Load) -> tuple[list[float | None], list[float]]:
     """Strains held, None where free, and stresses given, 0 where not."""
     from ...mechanics import tensors

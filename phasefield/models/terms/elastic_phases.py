@@ -9,7 +9,7 @@ import numpy as np
 
 from ..elasticity import NAMES, Elasticity
 from ..moduli import Moduli
-from .elastic_members import Member, coherent, mandel
+from .elastic_members import Member, coherent, mandel, place_of
 from .term import Waves
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ class Phases:
         from ...codegen import array_symbol
         from ..equilibrium.solver import FORCE
 
-        p = next((p for p, member in enumerate(self._members) if member.number == i), None)
+        p = place_of(self._members, i)
         if p is None:
             return None
         return self._members[p].part(self.model).diff(self.model.unknowns[i]) * array_symbol(FORCE, p)
 
     def curvature(self, i: int) -> float:
-        p = next((p for p, member in enumerate(self._members) if member.number == i), None)
+        p = place_of(self._members, i)
         if p is None:
             return 0.0
         now = self._given.load_at(0.0, self.model.parameters)
