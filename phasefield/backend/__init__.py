@@ -7,7 +7,6 @@ from .cache import cache_folder
 from .layout import Layout, cells_of
 from .memory import host_memory_available
 from .operations import (
-    LEAN,
     Apply,
     Forward,
     Host,
@@ -16,7 +15,6 @@ from .operations import (
     Solve,
     Transform,
     kernels_of,
-    lean_of,
     leaned,
     traffic,
 )
@@ -27,7 +25,6 @@ from .selection import MOST_THREADS, cpu_threads, gpu_wanted, select
 
 __all__ = [
     "DTYPES",
-    "LEAN",
     "MOST_THREADS",
     "Apply",
     "Backend",
@@ -49,7 +46,6 @@ __all__ = [
     "gpu_wanted",
     "host_memory_available",
     "kernels_of",
-    "lean_of",
     "leaned",
     "put_cells",
     "select",

@@ -58,19 +58,8 @@ class CpuBackend:
     #: Whether lean arrays are.
     leans = True
 
-    @property
-    def _lean(self) -> str:
-        """The type of numbers of lean arrays."""
-        return DTYPES["single"] if self.leans else self.dtype
-
     def buffer(self, layout: Layout, components: int) -> np.ndarray:
         return self._laid_out(layout, components, self.zeros)
-
-    def lean(self, buffer: np.ndarray) -> np.ndarray:
-        if self._lean == self.dtype:
-            return buffer
-        size = math.prod(buffer.shape[1:])
-        return buffer.view(self._lean).reshape(len(buffer), -1)[:, :size].reshape(buffer.shape)
 
     def _laid_out(
         self, layout: Layout, components: int, zeros: Callable[[int, np.dtype[Any]], np.ndarray]
@@ -95,7 +84,8 @@ class CpuBackend:
             return self.plans(layout, components, dtype=dtype)
 
         crew, exchange = self.crew(layout), self.exchange(layout)
-        return CpuProgram(layout, operations, self.dtype, self._lean, crew, plans, exchange)
+        lean = DTYPES["single"] if self.leans else self.dtype
+        return CpuProgram(layout, operations, self.dtype, lean, crew, plans, exchange)
 
     def crew(self, layout: Layout) -> Workers:
         """The threads for programs on a layout."""

@@ -193,9 +193,6 @@ class CudaBackend:
     def buffer(self, layout: Layout, components: int) -> DeviceArray:
         return self.zeros(layout.buffer_shape(components))
 
-    def lean(self, buffer: DeviceArray) -> DeviceArray:
-        return buffer
-
     @on_stream
     def zeros(self, shape: tuple[int, ...]) -> DeviceArray:
         """A zeroed array of the working precision."""

@@ -148,30 +148,21 @@ def flattened(operations: Sequence[Operation]) -> list[Apply | Forward | Inverse
     return out
 
 
-#: What is added to the name of a buffer for its memory as a lean array.
-LEAN = "_lean"
-
-
 def leaned(operations: Sequence[Operation], arrays: Collection[str]) -> list[Operation]:
-    """The same operations on lean arrays in the memory of some, with `LEAN` behind their names: arrays for whose numbers single
-    precision will do. What the memory held is lost.
+    """The same operations with some arrays lean: in single precision, which will do for their numbers, at the beginning of the
+    memory of every component. What the memory held is lost.
     """
     out: list[Operation] = []
     for operation in operations:
         if isinstance(operation, Apply):
-            own = {a: name for a, name in zip(operation.kernel.arrays, operation.arrays, strict=True) if name in arrays}
-            names = {**operation.names, **{a: name + LEAN for a, name in own.items()}}
-            out.append(replace(operation, kernel=replace(operation.kernel, lean=frozenset(own)), names=names))
-        elif isinstance(operation, Transform) and operation.array in arrays:
-            out.append(replace(operation, array=operation.array + LEAN, lean=True))
+            own = zip(operation.kernel.arrays, operation.arrays, strict=True)
+            lean = frozenset(inside for inside, name in own if name in arrays)
+            out.append(replace(operation, kernel=replace(operation.kernel, lean=lean)))
+        elif isinstance(operation, Transform):
+            out.append(replace(operation, lean=operation.array in arrays))
         else:
             out.append(operation)
     return out
-
-
-def lean_of(operations: Sequence[Operation]) -> list[str]:
-    """The lean arrays of a program, by the names of the buffers whose memory they lie in."""
-    return [name.removesuffix(LEAN) for name in names_of(operations) if name.endswith(LEAN)]
 
 
 def kernels_of(operations: Sequence[Operation]) -> list[Kernel]:

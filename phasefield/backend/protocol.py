@@ -55,9 +55,6 @@ class Backend(Protocol[Buffer]):
     def buffer(self, layout: Layout, components: int) -> Buffer:
         """A zeroed buffer of `Layout.buffer_shape`."""
 
-    def lean(self, buffer: Buffer) -> Buffer:
-        """The memory of a buffer as a lean array, see `leaned`; the buffer itself where lean arrays are as others."""
-
     def program(self, layout: Layout, operations: Sequence[Operation]) -> Program[Buffer]: ...
 
     def to_host(self, buffer: Buffer) -> np.ndarray: ...

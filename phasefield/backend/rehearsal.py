@@ -53,9 +53,6 @@ class Rehearsal:
     def buffer(self, layout: Layout, components: int) -> np.ndarray:
         return self._array("device", layout.buffer_shape(components))
 
-    def lean(self, buffer: np.ndarray) -> np.ndarray:
-        return buffer
-
     def program(self, layout: Layout, operations: Sequence[Operation]) -> Program[np.ndarray]:
         transformed = max([0, *(t.components for t in transforms_of(operations))])
         size = math.prod(layout.buffer_shape(transformed)) * np.dtype(self.dtype).itemsize

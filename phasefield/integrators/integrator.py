@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from ..backend import LEAN, Apply, Backend, Compiled, Layout, Program, kernels_of, lean_of, put_cells
+from ..backend import Apply, Backend, Compiled, Layout, Program, kernels_of, put_cells
 from ..codegen import K2, WEIGHT, Kernel, PerMode, Reduction, array_symbol, step_scalars, white, white_scalars
 from ..models.split import Split
 from .memory import Rings, notes
@@ -77,7 +77,6 @@ class Integrator:
         if adaptive:
             self._new = self._buffer(split.components)
         self._own = {name: self._buffer(count) for name, count in split.temporaries.items()} | self._tables()
-        self._own |= {name + LEAN: backend.lean(self._own[name]) for name in lean_of(split.operations("work"))}
         self._rings = Rings(split.memory, self._buffer)
 
     @property

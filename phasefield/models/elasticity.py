@@ -24,7 +24,7 @@ NAMES = ("xx", "yy", "zz", "yz", "xz", "xy")
 INTERPOLATIONS = ("linear", "smooth")
 _KEYS = ("stiffness", "material", "phase", "phases", "orientation", "unit", "load", "plane", "tolerance", "every")
 #: Error of the displacement that a solve may leave where phases differ, against what the step changes it by: energy norm.
-TOLERANCE = 0.03
+TOLERANCE = 0.1
 #: Steps from one solve to the next, at most: farther ahead the past says little.
 MOST_EVERY = 16
 #: A number with a unit behind it, which no expression is.

@@ -241,9 +241,6 @@ class RanksBackend:
         self._team.try_to("buffer", parts.number, self.number, layout, components)
         return RanksBuffer(parts, components, np.dtype(self.dtype))
 
-    def lean(self, buffer: RanksBuffer) -> RanksBuffer:
-        return buffer
-
     def _check(self, layout: Layout) -> None:
         """Whether every rank gets a part. Raises ConfigError."""
         ranks, grid = self._team.world.size, layout.grid

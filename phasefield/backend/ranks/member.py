@@ -17,7 +17,7 @@ from ..cpu_programs import CpuProgram
 from ..cuda_errors import why_unavailable
 from ..layout import Layout, part_of
 from ..memory import host_memory_available
-from ..operations import LEAN, Operation
+from ..operations import Operation
 from ..protocol import Precision
 from .exchange import Exchange, machine_of
 from .pencils import PencilExchange, PencilPlans
@@ -206,19 +206,15 @@ class Member:
         """Runs a program on arrays that all ranks share, which rank 0 has at hand; its reductions, at rank 0."""
         views = arrays
         if views is None:
-            views = {n: self._view(at, components, number if n.endswith(LEAN) else None) for n, at, components in given}
+            views = {name: self._view(buffer, components) for name, buffer, components in given}
         found: dict[str, float] = self._objects[number](views, scalars)
         return found
 
     @functools.lru_cache(256)  # noqa: B019 - one member lives as long as its process
-    def _view(self, number: int, components: int, lean: int | None = None) -> np.ndarray:
-        """The first components of a buffer: the same object each time, by which a program knows its arrays.
-
-        Args:
-            lean: the program whose lean array is wanted.
-        """
+    def _view(self, number: int, components: int) -> np.ndarray:
+        """The first components of a buffer: the same object each time, by which a program knows its arrays."""
         view: np.ndarray = self._objects[number][:components]
-        return view if lean is None else self._owners[lean].lean(view)
+        return view
 
     def run(self, number: int, given: Sequence[Given], scalars: Mapping[str, float]) -> dict[str, float] | None:
         """Runs a program; its reductions, at rank 0."""

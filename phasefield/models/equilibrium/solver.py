@@ -79,8 +79,9 @@ class Equilibrium:
     ) -> None:
         self.body = Body(matrix, parts, load, moved, dim, thin)
         self._unknowns, self._argument = unknowns, argument
-        # A solve sees what n steps change; and its error, seen every n-th step alone, looks like one of the steps.
-        self._iteration = Iteration(self.body, tolerance / every**2)
+        # A solve sees what n steps change; its error, seen every n-th step alone, looks like one of the steps; and the line
+        # through two solves, a + x (a - b) with x < 1, makes up to three of it.
+        self._iteration = Iteration(self.body, tolerance if every == 1 else tolerance / (3 * every**2))
         phis = [part.phi for part in parts]
         self._bridge = Bridge(mean, every, unknowns, phis, FORCE) if mean is not None else None
         #: Strain of the displacement; that of a direction, and stresses.
