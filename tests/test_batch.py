@@ -29,8 +29,10 @@ AUTO = [*MODEL, "output.resume=auto"]
 
 
 def code(*words: str) -> int:
+    """The exit code of a command line; of keys that are given twice the last one stands in it."""
+    last = {word.partition("=")[0]: word for word in words}
     with pytest.raises(SystemExit) as stop:
-        cli.main(list(words))
+        cli.main(list(last.values()))
     return int(stop.value.code or 0)
 
 
