@@ -96,7 +96,7 @@ def _start(
     spec.initial.update(arrays)
     simulation = simulation_of(spec)
     for key, why in idle(spec, simulation.model):
-        log.warning("%s: is set, and nothing heeds it: %s", key, why)
+        log.warning("%s: is set, and %s", key, why)
     with signals.deferred():  # from here on there is a folder to complete, or to remove
         stop.meanwhile = ""
         target, made = (expanded(wanted), []) if wanted else new_folder()

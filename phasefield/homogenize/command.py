@@ -26,6 +26,7 @@ from ..mechanics.tensors import Array
 from ..planes import Group, NotShared, Planes
 from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
+from .heeded import idle
 from .inputs import rests_on
 from .problem import Problem
 from .reading import Image, Snapshots, is_run, read_file
@@ -137,6 +138,7 @@ def execute(
     records = by_shares(where, request, system, after)
     if records is None:
         records = measured(images, count, system, request, show, after)
+        notes += idle(request, records[-1])
     elif request.descriptors:
         notes.append("the microstructure is not described: no process has the whole image")
     data = dataset(records, command, notes).assign_attrs(rests_on(where, request))
