@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import OutputError, Unreadable
+from ..errors import Unreadable, Unwritable
 from . import claim
 
 
@@ -61,7 +61,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+            raise Unwritable(f"{path}: cannot be written: {error.strerror or error}") from error
         raise
     sync_folder(path.parent)
 

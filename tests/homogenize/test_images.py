@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,9 @@ def test_calibrated_pictures(tmp_path: Path) -> None:
     assert spacing(page, **micron, metadata={"unit": "pixel"}) == (1, 2)  # edges in the ratio told, of a length unknown
     assert spacing(stack, imagej=True, metadata={"spacing": 3.0}) == (1, 1, 3)
     assert spacing(stack, imagej=True, resolution=(72, 72), metadata={"unit": "inch"}) == (1, 1, 1)
+    for odd, taken, says in ((-3.0, 3, "1 x 1 x -3"), (0.0, 1, "1 x 1 x 0"), (math.inf, 1, "1 x 1 x inf")):
+        assert spacing(stack, imagej=True, metadata={"spacing": odd}) == (1, 1, taken)
+        assert any(f"edge lengths of {says}" in word for _, word in read_file(path).taken)
     assert spacing(page, resolution=(1e4, 2e4), resolutionunit="CENTIMETER") == pytest.approx((1e-6, 0.5e-6))
     assert spacing(page, resolution=(72, 72), resolutionunit="INCH") == (1, 1)
     assert spacing(page, resolution=(204, 102), resolutionunit="INCH") == (1, 2)
