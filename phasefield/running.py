@@ -29,6 +29,7 @@ from .resuming import (
     check_changes,
     check_end,
     check_kept,
+    check_lost,
     ended_as,
     kept,
     picture_missed,
@@ -129,6 +130,7 @@ def go_on(place: RunFolder, changed: Sequence[str], new_files: bool, how: How) -
         changed: overrides of its configuration.
     """
     if os.path.isfile(place.config) and not os.path.isfile(place.checkpoint):
+        check_lost(place)
         raise OutputError(
             f"{place.path}: this run was stopped before its first checkpoint, there is nothing to continue from\n"
             "  delete the folder and run it again"

@@ -138,6 +138,8 @@ def test_what_was_killed_before_its_first_checkpoint_begins_anew(capsys: pytest.
     assert Path("killed/history.nc.1").read_bytes() == b"half a file"
     # What would be missed stays: a run that has lost its checkpoint, another program's configuration.
     Path("run/checkpoint.npz").unlink()
+    with pytest.raises(pf.OutputError, match="checkpoint of their run is missing"):
+        pf.resume("run")
     assert code(*AUTO, "output.dir=run", "time.end=2") == 2
     assert "checkpoint of their run is missing" in capsys.readouterr().err
     assert pf.open_run("run").fields.sizes["time"] > 1

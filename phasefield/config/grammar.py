@@ -222,6 +222,16 @@ def parse(overrides: Sequence[str], language: Language = RUN) -> None:
             ) from error
 
 
+def check_text(overrides: Sequence[Any]) -> None:
+    """Refuses what is no text, as Python may hand it over. Raises ConfigError."""
+    for override in overrides:
+        if not isinstance(override, str):
+            raise ConfigError(
+                repr(override), "is no override; text is expected, as in 'grid.shape=[128,128]'",
+                "values are given by their keys: grid={'shape': [128, 128]}",
+            )  # fmt: skip
+
+
 def check_once(overrides: Sequence[str], language: Language = RUN) -> None:
     """Refuses what contradicts itself on a command line; in Python, what comes later is laid over what comes first.
 

@@ -20,6 +20,8 @@ Pixels = NDArray[Any]
 TIFF = (".tif", ".tiff")
 LOSSY = (".jpg", ".jpeg")
 PICTURES = (*TIFF, ".png", *LOSSY, ".bmp")
+#: Colours of a TIFF that are not red, green and blue: inks, brightness and differences of colour.
+_INKS = (5, 6, 8, 9, 10)
 #: Luminance of red, green and blue (ITU-R BT.601), as Pillow computes it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 #: Full scale of PNG's grey values of few bits, which Pillow stretches to 255.
@@ -159,7 +161,9 @@ def _read_tiff(path: Path, dim: int | None, numbers: bool) -> Picture:
         palette = photometric == tifffile.PHOTOMETRIC.PALETTE
         pixels: Pixels | None = None
         told: list[str] = []
-        if not palette or numbers:
+        # Pillow turns them into red, green and blue.
+        others_colours = "S" in axes and not colour and photometric in _INKS
+        if not others_colours and (not palette or numbers):
             try:
                 pixels, axes, more = _stacked(file, axes)
                 told += more
@@ -190,6 +194,8 @@ def _read_tiff(path: Path, dim: int | None, numbers: bool) -> Picture:
                 if colour:
                     colours = _distinct(pixels) if numbers else 1
                     told.append("the luminance of its colours")
+                elif (count := pixels.shape[-1] - sum(int(e) in (1, 2) for e in page.extrasamples)) > 1:
+                    told.append(f"the first of its {count} channels")
                 pixels = _luminance(pixels) if colour else pixels[..., 0]
             pixels = _upright(pixels, int(getattr(page.tags.get("Orientation"), "value", 1) or 1))
         named = axes.replace("S", "") if not (planes and dim == 3) else axes

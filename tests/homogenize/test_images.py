@@ -149,6 +149,21 @@ def test_what_tifffile_cannot_decode_and_deep_pictures(tmp_path: Path) -> None:
         read_file(tmp_path / "text.npy")
 
 
+def test_colours_of_any_kind_are_grey_as_they_look(tmp_path: Path) -> None:
+    """Of inks and of brightness with differences of colour, the first channel alone is something else."""
+    from PIL import Image as Picture
+
+    seen = np.zeros((8, 8, 3), np.uint8)
+    seen[2:6, 2:6] = [255, 128, 0]
+    for mode, change in (("RGB", 0.5), ("CMYK", 0.5), ("YCbCr", 2.0)):
+        Picture.fromarray(seen).convert(mode).save(tmp_path / "c.tif")
+        found = read_pixels(tmp_path / "c.tif")
+        assert found.full == 255
+        np.testing.assert_allclose(found.pixels, seen @ [0.299, 0.587, 0.114], atol=change)
+    tifffile.imwrite(tmp_path / "c.tif", seen, photometric="minisblack", planarconfig="contig")
+    assert "the first of its 3 channels" in read_pixels(tmp_path / "c.tif").told
+
+
 def test_calibrated_pictures(tmp_path: Path) -> None:
     path = tmp_path / "c.tif"
     page, stack = np.eye(8, dtype=np.uint8), np.zeros((3, 8, 8), np.uint8)
