@@ -137,6 +137,8 @@ def read(
     call.overrides += [f"{path}=[{','.join(map(_quoted, values))}]" for path, values in lists.items()]
     _take(late, call, known)
     _check_once(call, find)
+    if not all(call.words):
+        raise PhasefieldError(f"{name}: a word is empty\n  is a variable of the shell not set?")
     if len(call.words) < len(command.words) and not bare:
         what = list(command.words.values())[len(call.words)]
         raise PhasefieldError(f"{name}: {what} is missing\n  usage: phasefield {synopsis}")

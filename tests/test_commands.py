@@ -216,6 +216,7 @@ def test_the_example_of_a_key() -> None:
             ["seed=1", "predict", "disk.npy", "material=cu", "disk.npy"],
             ["predict", "disk.npy", "disk.npy"],
         ),
+        ("report", [""], "report: a word is empty"),
         ("report", ["output=x", "disk.npy", "um"], "report: 'um' is no override"),
         ("homogenize", ["material=cu", "spacing=2", "um", "disk.npy"], "homogenize: 'um' is no override"),
         ("homogenize", ["x.npy", "material=cu", "y.npy"], "homogenize: 'y.npy' is no override"),

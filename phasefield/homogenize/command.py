@@ -29,7 +29,7 @@ from .dataset import dataset, holds_properties
 from .heeded import idle
 from .inputs import rests_on
 from .problem import Problem
-from .reading import Image, Snapshots, is_run, read_file
+from .reading import Image, Snapshots, is_run, named, read_file
 from .records import Record, measure
 from .settings import SOLVING, Request, parse
 from .shares import fit, on_this_rank, refuse
@@ -270,7 +270,7 @@ def _target(where: Path, output: str | None) -> Path:
         ConfigError: it is something else, or a run will write there.
     """
     run = where.is_dir() and is_run(where)
-    beside = where / "properties.nc" if run else where.with_name(f"{where.stem}_properties.nc")
+    beside = where / "properties.nc" if run else named(where).with_name(f"{named(where).stem}_properties.nc")
     target = expanded(output) if output else beside
     hint = "give another file, output=NAME.nc"
     if os.path.isdir(target):

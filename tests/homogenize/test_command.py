@@ -479,3 +479,14 @@ def test_what_nothing_heeds_is_noted(tmp_path: Path) -> None:
         request = command.parse([f"material={material}", *quick, *more, *(f"{k}={v}" for k, v in keys.items())])
         notes = command.execute(path, request).notes
         assert {note.split(" ")[0] for note in notes if "nothing heeds it" in note} == set(keys) - heeded
+
+
+def test_a_folder_of_slices_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stack").mkdir()
+    monkeypatch.chdir(tmp_path / "stack")
+    for number in range(2):
+        tifffile.imwrite(f"s{number}.tif", np.arange(4, dtype=np.uint8).reshape(2, 2) % 2)
+    quick = ["properties=conductivity", "two_grid=false", "mixing=false", "descriptors=false"]
+    path, (record,), _ = command.run(".", ["material=epoxy_glass", *quick])
+    assert path == tmp_path / "stack_properties.nc"
+    assert record.image.source == "stack"
