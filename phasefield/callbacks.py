@@ -71,6 +71,8 @@ class Callbacks:
 
     def __init__(self, wanted: Sequence[Callback] = ()) -> None:
         self._plans: list[tuple[Schedule, Callable[[Moment], Any], Any]] = []
+        if not isinstance(wanted, Sequence) or isinstance(wanted, str):
+            raise ConfigError("callbacks", f"is {wanted!r}; a list of pairs is expected", "e.g. [(10.0, print)]")
         for number, pair in enumerate(wanted):
             key = f"callbacks[{number}]"
             if not isinstance(pair, Sequence) or len(pair) != 2 or not callable(pair[1]):

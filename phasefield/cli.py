@@ -90,6 +90,12 @@ def _dispatch(given: list[str]) -> int:
         from . import completion
 
         return completion.answer(given)
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise PhasefieldError(
+            "the folder that the shell is in is gone\n  change into one that exists: cd DIR"
+        ) from error
     given = _with_search_path(given)
     name = given[0] if given and given[0] in known else "run"
     if started() > 1 and not _apart(name, given):

@@ -1,4 +1,4 @@
-"""What a command is, and one call of it. All commands are read alike: words first, then keys that Hydra composes."""
+"""What a command is, and one call of it. All commands are read alike: words, and keys that Hydra composes, in any order."""
 
 from __future__ import annotations
 
@@ -105,6 +105,7 @@ def read(
     flags = {k.flag: k for k in call.language.keys if k.flag} if command.keys else {}
     lists: dict[str, list[str]] = {}
     before, arguments = "", iter(_present(given, call))
+    late: list[tuple[str, str]] = []  # words that follow a key, with that key
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         key = flags.get(flag) or next((k for k in flags.values() if k.path == flag and k.many and equals), None)
@@ -129,15 +130,50 @@ def read(
         elif command.others == "*":
             call.rest.append(argument)
         elif argument == "=" or ("=" not in argument and not argument.startswith("~")):
-            raise _word(argument, before, call, known)
+            late.append((argument, before))
         else:
             before = argument
             (call.overrides if _own(argument, call, find) else call.rest).append(argument)
     call.overrides += [f"{path}=[{','.join(map(_quoted, values))}]" for path, values in lists.items()]
+    _take(late, call, known)
+    _check_once(call, find)
+    if not all(call.words):
+        raise PhasefieldError(f"{name}: a word is empty\n  is a variable of the shell not set?")
     if len(call.words) < len(command.words) and not bare:
         what = list(command.words.values())[len(call.words)]
         raise PhasefieldError(f"{name}: {what} is missing\n  usage: phasefield {synopsis}")
     return call
+
+
+def _take(late: Sequence[tuple[str, str]], call: Call, known: Sequence[str]) -> None:
+    """Takes words that follow keys for the command's.
+
+    Raises:
+        PhasefieldError: one too many. Of several the first that names no file, which may be part of the value before it.
+    """
+    wanted = len(call.command.words) - len(call.words)
+    strange = [(word, before) for word, before in late if not os.path.exists(os.path.expanduser(word))]
+    if call.command.more:
+        strange = strange[max(wanted, 0) :]
+    elif len(late) <= wanted and "=" not in dict(late):
+        strange = []
+    elif late:
+        strange = strange or [late[wanted]]
+    if strange:
+        raise _word(*strange[0], call, known)
+    call.words += [word for word, _ in late]
+
+
+def _check_once(call: Call, find: Callable[[str], Command] | None) -> None:
+    """Refuses keys that are given twice and differ. Raises ConfigError."""
+    if len(call.overrides) > 1:
+        from . import config
+
+        config.check_once(call.overrides, call.language)
+    if len(call.rest) > 1 and find is not None and call.command.others != "*":
+        from . import config
+
+        config.check_once(call.rest, config.Language(call.command.others, find(call.command.others).keys))
 
 
 def _is_word(argument: str, call: Call) -> bool:

@@ -73,7 +73,7 @@ codecs.register_error("phasefield.as_is", _as_is)
 
 @contextmanager
 def console() -> Iterator[None]:
-    """Characters that the terminal's encoding lacks are written as escapes, and messages to a closed stream are dropped.
+    """Characters that the terminal's encoding lacks are written as escapes, and what goes to a stream that is closed is dropped.
 
     Raises:
         OutputError: what is printed cannot be written.
@@ -82,9 +82,9 @@ def console() -> Iterator[None]:
     for stream in before:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="phasefield.as_is")
-    sys.stdout, sys.stderr = (
-        kind(s) if s is not None else s for kind, s in zip((_Output, _Unfailing), before, strict=True)
-    )
+    # Of a stream that was closed before the start, nothing else must get the number, as a file of results would.
+    nowhere = [open(os.devnull, "w") if s is None else s for s in before]  # noqa: SIM115 - open to the end
+    sys.stdout, sys.stderr = (kind(s) for kind, s in zip((_Output, _Unfailing), nowhere, strict=True))
     try:
         yield
     finally:

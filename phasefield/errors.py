@@ -54,6 +54,18 @@ class OutputError(PhasefieldError):
     """The run folder cannot be written (permissions, full disk) or already holds a run."""
 
 
+class Unwritable(OutputError):
+    """A file cannot be written; what to do then depends on what is left.
+
+    Args:
+        what: which file, and why. more: what of it is left, and what to do.
+    """
+
+    def __init__(self, what: str, more: str = "") -> None:
+        self.what = what
+        super().__init__(what + more)
+
+
 class Busy(OutputError):
     """Another process is writing the run folder; what it says of the run is the other's to say."""
 

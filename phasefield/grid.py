@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ExpressionError
+from .errors import ConfigError, ExpressionError
 from .units import power as unit_power
 
 AXIS_NAMES = ("x", "y", "z")
@@ -176,6 +176,19 @@ class Grid:
     lengths: tuple[float, ...]
     boundary: tuple[str, ...]
     units: str = field(default="1", compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for what is no grid."""
+        if not len(self.shape) == len(self.lengths) == len(self.boundary):
+            counts = f"{len(self.shape)}, {len(self.lengths)} and {len(self.boundary)} entries"
+            raise ConfigError("grid", f"has a shape, lengths and a boundary of {counts}; one for each axis is expected")
+        for n, length, boundary in zip(self.shape, self.lengths, self.boundary, strict=True):
+            if n != int(n) or n < 1:
+                raise ConfigError("grid.shape", f"has {n!r} cells along an axis; a whole number is expected")
+            if not 0 < length < math.inf:
+                raise ConfigError("grid.length", f"is {length!r} along an axis; a finite number > 0 is expected")
+            if boundary not in _FLIPPED:
+                raise ConfigError("grid.boundary", f"is {boundary!r}; expected one of {', '.join(_FLIPPED)}")
 
     def length_unit(self, power: int = 1) -> str:
         """The unit of a length to a power, in words where the unit is not known."""

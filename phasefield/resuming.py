@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,24 @@ def check_begun(place: RunFolder) -> None:
         except OutputError:
             log.warning("%s: was never completed; it is now %s", path, put_aside(path))
             continue
-        if count > 1:
-            raise OutputError(
-                f"{path}: holds {count} records, but the checkpoint of their run is missing\n"
-                "  put checkpoint.npz back, choose another output.dir, or delete the folder"
-            )
+        _check_missed(path, count)
+
+
+def check_lost(place: RunFolder) -> None:
+    """Whether a run without a checkpoint has left nothing that anybody would miss. Raises OutputError: its files hold records."""
+    for path in filter(os.path.isfile, (place.history, place.fields)):
+        count = 0
+        with suppress(OutputError):
+            count = len(RecordFile.open(path))
+        _check_missed(path, count)
+
+
+def _check_missed(path: Path, count: int) -> None:
+    if count > 1:
+        raise OutputError(
+            f"{path}: holds {count} records, but the checkpoint of their run is missing\n"
+            "  put checkpoint.npz back, choose another output.dir, or delete the folder"
+        )
 
 
 def check_kept(place: RunFolder, name: str, values: Any) -> None:

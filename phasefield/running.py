@@ -20,7 +20,7 @@ from . import config as configuration
 from . import signals
 from .callbacks import Callbacks
 from .driver import Outcome, Written, execute
-from .errors import ConfigError, Occupied, OutputError
+from .errors import ConfigError, Occupied, OutputError, Unwritable
 from .heeded import idle
 from .observables import OBSERVABLES
 from .resuming import (
@@ -29,6 +29,7 @@ from .resuming import (
     check_changes,
     check_end,
     check_kept,
+    check_lost,
     ended_as,
     kept,
     picture_missed,
@@ -96,7 +97,7 @@ def _start(
     spec.initial.update(arrays)
     simulation = simulation_of(spec)
     for key, why in idle(spec, simulation.model):
-        log.warning("%s: is set, and nothing heeds it: %s", key, why)
+        log.warning("%s: is set, and %s", key, why)
     with signals.deferred():  # from here on there is a folder to complete, or to remove
         stop.meanwhile = ""
         target, made = (expanded(wanted), []) if wanted else new_folder()
@@ -129,6 +130,7 @@ def go_on(place: RunFolder, changed: Sequence[str], new_files: bool, how: How) -
         changed: overrides of its configuration.
     """
     if os.path.isfile(place.config) and not os.path.isfile(place.checkpoint):
+        check_lost(place)
         raise OutputError(
             f"{place.path}: this run was stopped before its first checkpoint, there is nothing to continue from\n"
             "  delete the folder and run it again"
@@ -235,12 +237,25 @@ def _go(simulation: Simulation, place: RunFolder, written: Written | None, how: 
     command = how.command or shlex.join(sys.argv)
     with _logging_to(place.log) as file, display.progress() if how.progress else nullcontext() as show:
         try:
-            outcome = execute(simulation, place, written, command, show, new_files, how.callbacks, how.began)
+            try:
+                outcome = execute(simulation, place, written, command, show, new_files, how.callbacks, how.began)
+            except Unwritable as error:
+                raise _advised(error, place) from error
         except Exception as error:
             # Into the file alone: whoever catches the error shows it.
             file.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None))
             raise
     return Run(place.path, outcome, simulation.spec.output.picture)
+
+
+def _advised(error: Unwritable, place: RunFolder) -> OutputError:
+    """The same with what to do: a run without a checkpoint leaves nothing to resume."""
+    if place.checkpoint.exists():
+        return OutputError(f"{error}\n  then go on: phasefield resume {shlex.quote(str(place.path))}")
+    return OutputError(
+        f"{error.what}\n  nothing is left of the run, which had no checkpoint yet; free some space or choose another "
+        "output.dir, and start it again"
+    )
 
 
 def new_folder(suffix: str = "", key: str = "output.dir") -> tuple[Path, list[Path]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .backend import Backend, Layout, Rehearsal, cells_of, put_cells, select
 from .derived import Derived
-from .errors import Diverged
+from .errors import ConfigError, Diverged
 from .following import Mobilities, Stability, with_walls
 from .footprint import Footprint, check_memory
 from .grid import Grid
@@ -94,6 +94,10 @@ class Simulation:
         backend: Backend | None = None,
         observables: Mapping[str, Factory] | None = None,
     ) -> None:
+        if not isinstance(spec, RunSpec):
+            raise ConfigError(
+                "specification", f"is {spec!r}; a RunSpec is expected", "phasefield.run takes keys and text"
+            )
         self.spec = spec
         self.model = build_model(spec)
         self.grid = spec.grid.build()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import platform
 import re
 import threading
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +62,30 @@ def test_errors_are_exceptions(tmp_path: Path) -> None:
         pf.run("grid.shpe=[8,8]")
     with pytest.raises(pf.PhasefieldError, match="no such run folder"):
         pf.resume(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: pf.run({"model": "spinodal"}), "is no override; text is expected"),  # type: ignore[arg-type]
+        (lambda: pf.explain(None), "None: is no override"),  # type: ignore[arg-type]
+        (lambda: pf.resume(3), "3: is no path"),  # type: ignore[arg-type]
+        (lambda: pf.open_run(None), "None: is no path"),  # type: ignore[arg-type]
+        (lambda: pf.run(*TINY, callbacks=3), "callbacks: is 3; a list of pairs"),  # type: ignore[arg-type]
+        (lambda: pf.Simulation("model=spinodal"), "a RunSpec is expected"),  # type: ignore[arg-type]
+        (
+            lambda: pf.Grid((8, 8), (1.0,), ("fixed", "fixed")),
+            "grid: has a shape, lengths and a boundary of 2, 1 and 2",
+        ),
+        (lambda: pf.Grid((8,), (-1.0,), ("fixed",)), "grid.length: is -1.0"),
+        (lambda: pf.Grid((8,), (1.0,), ("fixd",)), "grid.boundary: is 'fixd'"),
+        (lambda: pf.Grid((8.5,), (1.0,), ("fixed",)), "grid.shape: has 8.5 cells"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_python_hands_over_is_checked(call: Callable[[], Any], says: str) -> None:
+    with pytest.raises(pf.ConfigError) as caught:
+        call()
+    assert says in str(caught.value)
 
 
 def test_nothing_to_open(tmp_path: Path) -> None:

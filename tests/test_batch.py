@@ -29,8 +29,10 @@ AUTO = [*MODEL, "output.resume=auto"]
 
 
 def code(*words: str) -> int:
+    """The exit code of a command line; of keys that are given twice the last one stands in it."""
+    last = {word.partition("=")[0]: word for word in words}
     with pytest.raises(SystemExit) as stop:
-        cli.main(list(words))
+        cli.main(list(last.values()))
     return int(stop.value.code or 0)
 
 
@@ -136,6 +138,8 @@ def test_what_was_killed_before_its_first_checkpoint_begins_anew(capsys: pytest.
     assert Path("killed/history.nc.1").read_bytes() == b"half a file"
     # What would be missed stays: a run that has lost its checkpoint, another program's configuration.
     Path("run/checkpoint.npz").unlink()
+    with pytest.raises(pf.OutputError, match="checkpoint of their run is missing"):
+        pf.resume("run")
     assert code(*AUTO, "output.dir=run", "time.end=2") == 2
     assert "checkpoint of their run is missing" in capsys.readouterr().err
     assert pf.open_run("run").fields.sizes["time"] > 1

@@ -14,7 +14,7 @@ from test_cli import Command, phasefield, process
 
 from phasefield import commands, config, usage
 from phasefield.api import spec_of
-from phasefield.errors import ConfigError
+from phasefield.errors import ConfigError, PhasefieldError
 from phasefield.homogenize.settings import Along, Request
 from phasefield.keys import keys_of, schema_at
 from phasefield.specs import RunSpec
@@ -74,6 +74,7 @@ def test_config_shows_and_validates_a_command(phasefield: Command, disk: Path) -
     assert set(content) == {k.path.split(".")[0] for k in keys_of(Request)}
     for line, code, says in (
         ("validate homogenize disk.npy --config-dir own material=mine properties=conductivity", 0, "12x12 voxels"),
+        ("material=cu properties=conductivity validate homogenize disk.npy", 0, "12x12 voxels"),
         ("validate homogenize material=cu", 0, "valid: Cu (Cu), stiffness"),
         ("validate homogenize disk.npy material=ni_ni3al properties=conductivity", 2, "gamma_prime.conductivity"),
         ("validate homogenize material=cu voxl=sharp", 2, "did you mean voxel?"),
@@ -202,6 +203,43 @@ def test_the_example_of_a_key() -> None:
         config.to_object(config.compose(["finish=rough"], language), schema)
     with pytest.raises(ConfigError, match=r"did you mean finish\?"):
         config.compose(["finis=ground"], language)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("homogenize", ["material=cu", "x.npy", "voxel=sharp"], ["x.npy"]),
+        ("resume", ["time.end=3", "--new-files", "runs/1"], ["runs/1"]),
+        ("statistics", ["material=cu", "disk.npy", "sizes=[4]", "disk.npy"], ["disk.npy", "disk.npy"]),
+        (
+            "surrogate",
+            ["seed=1", "predict", "disk.npy", "material=cu", "disk.npy"],
+            ["predict", "disk.npy", "disk.npy"],
+        ),
+        ("report", [""], "report: a word is empty"),
+        ("report", ["output=x", "disk.npy", "um"], "report: 'um' is no override"),
+        ("homogenize", ["material=cu", "spacing=2", "um", "disk.npy"], "homogenize: 'um' is no override"),
+        ("homogenize", ["x.npy", "material=cu", "y.npy"], "homogenize: 'y.npy' is no override"),
+        ("statistics", ["material=cu", "spacing=2", "um"], "statistics: 'um' is no override"),
+    ],
+)
+def test_words_and_keys_come_in_any_order(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, name: str, given: list[str], words: list[str] | str
+) -> None:
+    """Only what is left of a value that the shell has cut in two is refused."""
+    monkeypatch.chdir(disk)
+    if isinstance(words, list):
+        assert commands.call(name, given).words == words
+        return
+    with pytest.raises(PhasefieldError, match=words):
+        commands.call(name, given)
+
+
+def test_a_whole_and_its_parts_come_in_any_order() -> None:
+    whole, part = "initial.c={kind: noise, mean: 0.4}", "initial.c.amplitude=0.3"
+    for given in ([whole, part], [part, whole], ["initial.c.mean=0.4", part, "initial.c.kind=noise"]):
+        made = config.compose(["model=cahn_hilliard", *given]).initial.c
+        assert dict(made) == {"kind": "noise", "mean": 0.4, "amplitude": 0.3}
 
 
 def test_keys_of_two_commands_go_by_their_whole_path() -> None:

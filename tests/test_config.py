@@ -258,6 +258,11 @@ def test_presets_that_are_files(tmp_path: Path) -> None:
         ("- 1", "holds no mapping"),
         ("energi: c", "the key 'energi', which means nothing there\n  keys of a model: name,"),
         ("grid: {}", r"experiment=.*my model.yaml"),
+        ("energy: [1, 2]", r"^model\.energy: is \[1, 2\]; text is expected"),
+        (
+            "energy: c\nfields: {c: {kinetic: conserved}}",
+            r"^model\.fields\.c\.kinetic: .*did you mean model\.fields\.c\.kinetics",
+        ),
     ):
         (tmp_path / "my model.yaml").write_text(text)
         with pytest.raises(ConfigError, match=says):

@@ -16,6 +16,7 @@ import pytest
 import xarray as xr
 
 from phasefield.cli import main
+from phasefield.console import console
 
 LONG = "x" * 300
 TINY = ["run", "grid.shape=[8,8]", "time.end=0.02", "threads.cpu=1", "device=cpu"]
@@ -59,6 +60,30 @@ def test_a_pipe_that_nobody_reads() -> None:
     os.close(read)
     with os.fdopen(write, "w") as pipe:
         assert process("config", "show", stdout=pipe)[::2] == (0, "")
+
+
+def test_streams_that_are_closed_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has None for them; a run looks whether a person follows it there."""
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with console():
+        assert not sys.stderr.isatty()
+        assert not sys.stdout.isatty()
+        print("to nobody")
+    assert sys.stdout is sys.stderr is None
+
+
+def test_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, _, err = call(capsys, *TINY)
+    assert (code, err) == (
+        2,
+        "phasefield: error: the folder that the shell is in is gone\n  change into one that exists: cd DIR\n",
+    )
 
 
 def test_messages_that_nobody_reads_stop_no_run(tmp_path: Path) -> None:

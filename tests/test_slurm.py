@@ -98,7 +98,8 @@ class TestUnderSlurm:
     def test_a_chain_comes_to_the_end(self, tmp_path: Path) -> None:
         queue = Queue(tmp_path)
         queue.env["WALL"] = "6"
-        chain = [SCRIPTS / "chain.sh", "6", *MODEL, "grid.shape=[96,96]", "time.end=20000", "output.dir=run"]
+        larger = [key.replace("64,64", "96,96") for key in MODEL]
+        chain = [SCRIPTS / "chain.sh", "6", *larger, "time.end=20000", "output.dir=run"]
         for _ in range(5):  # on a machine that others use too, links get less done
             subprocess.run(chain, cwd=tmp_path, env=queue.env, check=True, capture_output=True)
             queue.until(queue.idle)

@@ -20,10 +20,14 @@ def config(call: Call) -> int:
         raise PhasefieldError(
             f"config: expected 'show' or 'validate', not {action!r}; usage: phasefield {commands.head('config')[0][0][0]}"
         )
-    name = call.rest[0] if call.rest and call.rest[0] in commands.names() else "run"
+    name = next((word for word in call.rest if word in commands.names()), "")
+    rest = list(call.rest)
+    if name:
+        rest.remove(name)
+    name = name or "run"
     if commands.find(name).keys is None:
         raise PhasefieldError(f"config: {name} has no keys of its own")
-    of = commands.call(name, call.rest[call.rest[:1] == [name] :], bare=True)
+    of = commands.call(name, rest, bare=True)
     if action == "show":
         print(config.to_yaml(of.config), end="")
         return 0

@@ -68,6 +68,8 @@ def config_error(error: BaseException, schema: type = RunSpec, own: Sequence[Pat
         cause = cause.__cause__
     key = next((str(k) for c in chain if (k := getattr(c, "full_key", None))), "")
     texts = [str(c) for c in reversed(chain)]
+    if not key and (told := re.search(r"^\s*full_key: ([\w.\[\]-]+)\s*$", "\n".join(texts), re.M)):
+        key = told.group(1)  # of what a preset holds, Hydra quotes the complaint
     for text in texts:
         if found := re.search(r"Could not (?:find|load) '([\w/-]+)/([^'/]*)'", text):
             return _no_preset(found.group(1), found.group(2), own)

@@ -14,7 +14,7 @@ from ..keys import in_unit, keys_of
 from ..specs import EXPRESSIONS, FieldSpec, ModelSpec, RunSpec
 from .complaints import config_error
 from .files import read_preset, search_path
-from .grammar import as_given, choices, is_file, parse, prepare, stored_name, unquoted
+from .grammar import as_given, check_text, choices, is_file, parse, prepare, stored_name, unquoted
 from .language import FILED, REPLACED, RUN, Language
 from .renaming import current, renew
 from .values import ARRAY
@@ -194,6 +194,7 @@ def compose(overrides: Sequence[str], language: Language = RUN) -> Any:
     Raises:
         ConfigError: anything Hydra or the schema refuses, as one message.
     """
+    check_text(overrides)
     overrides = current(overrides, language.name)
     parse(overrides, language)
     from omegaconf import OmegaConf
@@ -311,6 +312,7 @@ def of_run(path: Any, overrides: Sequence[str] = ()) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    check_text(overrides)
     try:
         loaded = OmegaConf.load(path)
         if OmegaConf.is_dict(loaded):

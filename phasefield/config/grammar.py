@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import presets
 from ..errors import ConfigError
@@ -22,7 +23,8 @@ _KIND = re.compile(r"[{,]\s*['\"]?kind['\"]?\s*:")
 def prepare(overrides: Sequence[str], sweep: bool = False, language: Language = RUN) -> list[str]:
     """Makes overrides fit for Hydra: expressions are quoted, open dictionaries take new keys, mappings replace mappings.
 
-    Presets that are chosen come first, the last one wins; what else is said of their keys changes it, in whatever order.
+    Presets that are chosen come first, and what is given as a whole before its parts: what else is said of them changes them, in
+    whatever order.
 
     Args:
         sweep: several values separated by commas outside parentheses are a choice.
@@ -32,7 +34,7 @@ def prepare(overrides: Sequence[str], sweep: bool = False, language: Language = 
     """
     reading = language.reading(overrides)
     chosen: list[str] = []
-    others: list[str] = []
+    others: list[tuple[str, list[str]]] = []
     for override in overrides:
         match = _OVERRIDE.match(override)
         key = match and match.group(2)
@@ -43,8 +45,16 @@ def prepare(overrides: Sequence[str], sweep: bool = False, language: Language = 
             mapping = value.startswith("{")
             chosen += _prepare(override, sweep, reading) if mapping else _preset(str(key), value, sweep)
         else:
-            others += _prepare(override, sweep, reading)
-    return [*chosen, *others]
+            whole = _whole(str(key or override))
+            part = (i for i, (at, _) in enumerate(others) if at != whole and f"{at}.".startswith(f"{whole}."))
+            others.insert(next(part, len(others)), (whole, _prepare(override, sweep, reading)))
+    return [*chosen, *(text for _, texts in others for text in texts)]
+
+
+def _whole(key: str) -> str:
+    """The key that an override replaces: the kind of a mapping begins it anew."""
+    parent, _, last = key.rpartition(".")
+    return parent if last == "kind" and REPLACED.match(parent) else key
 
 
 def _preset(key: str, text: str, sweep: bool) -> list[str]:
@@ -85,8 +95,7 @@ def _prepare(override: str, sweep: bool, reading: Reading) -> list[str]:
         values = [text]
     text = ",".join(values)
     # Hydra would merge a mapping into the one that is there and mix the keys of two kinds.
-    parent, _, last = key.rpartition(".")
-    if last == "kind" and REPLACED.match(parent):
+    if (parent := _whole(key)) != key:
         return [f"++{parent}=null", f"++{parent}={','.join(f'{{kind: {v}}}' for v in choices(text, sweep))}"]
     if REPLACED.match(key) and text.startswith("{") and (_KIND.search(text) or key.startswith("output")):
         return [f"++{key}=null", f"++{key}={text}"]
@@ -211,6 +220,54 @@ def parse(overrides: Sequence[str], language: Language = RUN) -> None:
                 f"cannot read the value {override.partition('=')[2].strip()!r}",
                 "check its brackets and quotes; quotes around the whole value allow any character",
             ) from error
+
+
+def check_text(overrides: Sequence[Any]) -> None:
+    """Refuses what is no text, as Python may hand it over. Raises ConfigError."""
+    for override in overrides:
+        if not isinstance(override, str):
+            raise ConfigError(
+                repr(override), "is no override; text is expected, as in 'grid.shape=[128,128]'",
+                "values are given by their keys: grid={'shape': [128, 128]}",
+            )  # fmt: skip
+
+
+def check_once(overrides: Sequence[str], language: Language = RUN) -> None:
+    """Refuses what contradicts itself on a command line; in Python, what comes later is laid over what comes first.
+
+    Raises:
+        ConfigError: a key with two values, or one that is given as a whole and in part.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser, groups = OverridesParser.create(), {*FILED, *language.reading(overrides).presets}
+    said: dict[str, tuple[Any, str]] = {}
+    for override in overrides:
+        key, _, text = (part.strip() for part in override.lstrip("+").partition("="))
+        try:
+            *_, read = map(parser.parse_override, prepare([override], sweep=True, language=language))
+        except (HydraException, ConfigError, ValueError):  # nothing to be read, or `parse` says more of it
+            continue
+        at, value = read.key_or_group, text if read.is_sweep_override() else read.value()
+        found = {at: (text, text)} if key in groups and text[:1] != "{" else dict(_leaves(at, value, text))
+        for k, (v, t) in found.items():
+            if k in said and said[k][0] != v:
+                raise ConfigError(k, f"is given twice, as {said[k][1]} and as {t}", "leave one of them out")
+        said |= found
+    for whole in (k for k, (v, _) in said.items() if v is not None and k not in groups):
+        if part := next((k for k in said if k.startswith(f"{whole}.")), ""):
+            problem = f"is given as a whole, {said[whole][1]}, and in part, as {part}"
+            raise ConfigError(whole, problem, "leave one of them out")
+
+
+def _leaves(key: str, value: Any, text: str) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Values with their texts by key, of mappings what lies in them."""
+    if not isinstance(value, dict) or not value:
+        yield key, (value, text)
+        return
+    for name, inner in value.items():
+        yield from _leaves(f"{key}.{name}", inner, str(inner))
 
 
 def _check_left_out(key: str, text: str, language: Language) -> None:

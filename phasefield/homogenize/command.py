@@ -26,9 +26,10 @@ from ..mechanics.tensors import Array
 from ..planes import Group, NotShared, Planes
 from ..store import RunFolder, expanded, write_dataset
 from .dataset import dataset, holds_properties
+from .heeded import idle
 from .inputs import rests_on
 from .problem import Problem
-from .reading import Image, Snapshots, is_run, read_file
+from .reading import Image, Snapshots, is_run, named, read_file
 from .records import Record, measure
 from .settings import SOLVING, Request, parse
 from .shares import fit, on_this_rank, refuse
@@ -137,6 +138,7 @@ def execute(
     records = by_shares(where, request, system, after)
     if records is None:
         records = measured(images, count, system, request, show, after)
+        notes += idle(request, records[-1])
     elif request.descriptors:
         notes.append("the microstructure is not described: no process has the whole image")
     data = dataset(records, command, notes).assign_attrs(rests_on(where, request))
@@ -268,7 +270,7 @@ def _target(where: Path, output: str | None) -> Path:
         ConfigError: it is something else, or a run will write there.
     """
     run = where.is_dir() and is_run(where)
-    beside = where / "properties.nc" if run else where.with_name(f"{where.stem}_properties.nc")
+    beside = where / "properties.nc" if run else named(where).with_name(f"{named(where).stem}_properties.nc")
     target = expanded(output) if output else beside
     hint = "give another file, output=NAME.nc"
     if os.path.isdir(target):

@@ -88,7 +88,12 @@ def read_file(
     if raster is None:
         assert group is not None
         raster, planes = read_share(path, asked, group, {"variable": "field"})
-    return of_raster(raster, spacing, None, levels, path.name, planes=planes)
+    return of_raster(raster, spacing, None, levels, named(path).name, planes=planes)
+
+
+def named(path: Path) -> Path:
+    """A path that ends with a name, as ``.`` and ``..`` do not."""
+    return path if path.name.strip(".") else path.resolve()
 
 
 def is_run(path: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError, unknown
+from .pixels import positive
 from .raster import AXES, Raster, as_told, indexed
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ def read_hdf5(path: Path, variable: str | None = None, axes: str | None = None) 
         raster = Raster(array, indexed(array.ndim), told=tuple(told))
         if _SIZES in data.attrs:
             sizes = np.atleast_1d(data.attrs[_SIZES]).astype(float)
-            if len(sizes) == array.ndim and (sizes > 0).all():
-                spacing = tuple(1e-6 * float(s) for s in sizes)
-                raster = Raster(array, indexed(array.ndim), spacing, "m", told=tuple(told))
+            if len(sizes) == array.ndim:
+                lengths, odd = positive([float(s) for s in sizes], _SIZES)
+                spacing = lengths and tuple(1e-6 * s for s in lengths)
+                raster = Raster(array, raster.axes, spacing, "m" if spacing else "", told=(*told, *odd))
         return as_told(raster, axes)
 
 

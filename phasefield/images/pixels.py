@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ Pixels = NDArray[Any]
 TIFF = (".tif", ".tiff")
 LOSSY = (".jpg", ".jpeg")
 PICTURES = (*TIFF, ".png", *LOSSY, ".bmp")
+#: Colours of a TIFF that are not red, green and blue: inks, brightness and differences of colour.
+_INKS = (5, 6, 8, 9, 10)
 #: Luminance of red, green and blue (ITU-R BT.601), as Pillow computes it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 #: Full scale of PNG's grey values of few bits, which Pillow stretches to 255.
@@ -159,7 +161,9 @@ def _read_tiff(path: Path, dim: int | None, numbers: bool) -> Picture:
         palette = photometric == tifffile.PHOTOMETRIC.PALETTE
         pixels: Pixels | None = None
         told: list[str] = []
-        if not palette or numbers:
+        # Pillow turns them into red, green and blue.
+        others_colours = "S" in axes and not colour and photometric in _INKS
+        if not others_colours and (not palette or numbers):
             try:
                 pixels, axes, more = _stacked(file, axes)
                 told += more
@@ -190,6 +194,8 @@ def _read_tiff(path: Path, dim: int | None, numbers: bool) -> Picture:
                 if colour:
                     colours = _distinct(pixels) if numbers else 1
                     told.append("the luminance of its colours")
+                elif (count := pixels.shape[-1] - sum(int(e) in (1, 2) for e in page.extrasamples)) > 1:
+                    told.append(f"the first of its {count} channels")
                 pixels = _luminance(pixels) if colour else pixels[..., 0]
             pixels = _upright(pixels, int(getattr(page.tags.get("Orientation"), "value", 1) or 1))
         named = axes.replace("S", "") if not (planes and dim == 3) else axes
@@ -313,15 +319,31 @@ def _imagej(page: Any, calibration: Mapping[str, Any], dim: int) -> tuple[tuple[
     name = str(calibration.get("unit", "")).strip()
     units = [str(calibration.get(f"{a}unit", name)).strip().lower() for a in "zy"] + [name.lower()]
     # ImageJ leaves the distance of the pages out where it is 1; of a resolution of print that would be an inch.
-    deep = _number(calibration.get("spacing")) or (1.0 if name.lower() in IMAGEJ_LENGTHS else x)
-    sizes, units = [abs(deep), y, x][-dim:], units[-dim:]
+    between = calibration.get("spacing")
+    deep = (1.0 if name.lower() in IMAGEJ_LENGTHS else x) if between is None else _number(between)
+    found, odd = positive([x, y, deep][:dim], "ImageJ's calibration")
+    if found is None:
+        return None, "", odd
+    sizes, units = list(found[::-1]), units[-dim:]
     lengths = [IMAGEJ_LENGTHS.get(u) for u in units]
     if None not in lengths:
-        return tuple(u * s for u, s in zip(lengths, sizes, strict=True) if u is not None), "m", []
+        return tuple(u * s for u, s in zip(lengths, sizes, strict=True) if u is not None), "m", odd
     if np.allclose(sizes, sizes[-1], rtol=1e-6):
-        return None, "", []
+        return None, "", odd
     told = f"ImageJ's calibration is in {name!r}" if name else "ImageJ's calibration has no unit of length"
-    return tuple(s / sizes[-1] for s in sizes), "", [f"{told}: only its ratios are taken"]
+    return tuple(s / sizes[-1] for s in sizes), "", [*odd, f"{told}: only its ratios are taken"]
+
+
+def positive(lengths: Sequence[float], whose: str) -> tuple[tuple[float, ...] | None, list[str]]:
+    """Edge lengths as a file tells them, all > 0, or None where they are none, and what is told of that."""
+    text = " x ".join(f"{s:g}" for s in lengths)
+    if not all(s and math.isfinite(s) for s in lengths):
+        return None, [f"{whose} has edge lengths of {text}, which are none, and is left aside: give spacing"]
+    if min(lengths) > 0:
+        return tuple(lengths), []
+    return tuple(map(abs, lengths)), [
+        f"{whose} has edge lengths of {text}: they are taken without their sign, in the order of the file"
+    ]
 
 
 def _resolution(page: Any, dim: int) -> tuple[tuple[float, ...] | None, str, list[str]]:

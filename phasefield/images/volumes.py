@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from .pixels import positive
 from .raster import AXES, Raster
 
 RAW = (".raw", ".vol", ".bin")
@@ -157,10 +158,12 @@ def read_metaimage(path: Path, mapped: bool = False) -> Raster:
     flipped = values[tuple(slice(None, None, s) for s in signs)]
     falls = [f"{a} falls in the file and was turned round" for a, s in zip(AXES, signs, strict=False) if s < 0]
     steps = head.get("ElementSpacing", head.get("ElementSize"))
-    spacing = None if steps is None else tuple(abs(s) for s in _reals(steps, len(shape), "ElementSpacing", name))
-    if spacing is not None and not all(0 < s < math.inf for s in spacing):
+    spacing, odd = None, list[str]()
+    if steps is not None:
+        spacing, odd = positive(_reals(steps, len(shape), "ElementSpacing", name), "ElementSpacing")
+    if steps is not None and spacing is None:
         raise ConfigError(name, f"says ElementSpacing = {steps}; {len(shape)} positive numbers are expected")
-    told = [*falls, *(["its lengths are taken for mm, as MetaImage has it"] if spacing else [])]
+    told = [*falls, *odd, *(["its lengths are taken for mm, as MetaImage has it"] if spacing else [])]
     metres = spacing and tuple(1e-3 * s for s in spacing)
     return Raster(flipped, _axes(len(shape)), metres, "m" if spacing else "", _full(raw), 0, tuple(told))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, unknown
+from .pixels import positive
 from .raster import AXES, Raster
 
 VTK = (".vti", ".vtk")
@@ -44,8 +45,8 @@ def read_vtk(path: Path, variable: str | None = None) -> Raster:
     values = arrays[name].reshape(shape[::-1]).T
     kept = max((k + 1 for k, n in enumerate(shape) if n > 1), default=1)
     values = values.reshape(shape[:kept])
-    spacing = tuple(map(float, data.GetSpacing()[:kept]))
-    told = [f"the array {name} at the {'cells' if cells else 'points'}"]
+    spacing, odd = positive(list(map(float, data.GetSpacing()[:kept])), "Spacing")
+    told = [f"the array {name} at the {'cells' if cells else 'points'}", *odd]
     matrix = data.GetDirectionMatrix()
     if not all(matrix.GetElement(i, j) == (i == j) for i in range(3) for j in range(3)):
         raise ConfigError(str(path), "is turned against its axes", "resample it along x, y, z")

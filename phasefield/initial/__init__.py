@@ -22,10 +22,20 @@ import numpy as np
 from ..grid import Grid
 from . import files, shapes, voronoi  # noqa: F401 - the kinds register themselves
 from .noise import cell_noise
-from .options import Array, Rows, Spec, Target, kind_name, read_field, slabs
+from .options import Array, Rows, Spec, Target, is_random, kind_name, read_field, slabs, unheeded
 from .sample import Sample
 
-__all__ = ["Rows", "Sample", "cell_noise", "initial_field", "initial_rows", "merge_initial", "slabs"]
+__all__ = [
+    "Rows",
+    "Sample",
+    "cell_noise",
+    "initial_field",
+    "initial_rows",
+    "is_random",
+    "merge_initial",
+    "slabs",
+    "unheeded",
+]
 
 
 def initial_rows(

@@ -56,26 +56,36 @@ class Target:
 
 
 class Option(NamedTuple):
-    """A key of a kind: how its value is checked and converted, and its default (``...`` if it must be given)."""
+    """A key of a kind: how its value is checked and converted, and its default (``...`` if it must be given).
+
+    ``beside``: the key without which, or where that is 0, nothing heeds it.
+    """
 
     read: Callable[[Target, str, Any], Any]
     default: Any = ...
+    beside: str = ""
 
 
 #: Values in the cells whose index along the first axis is in the slice, shape ``(components, *shape of these cells)``.
 Rows: TypeAlias = Callable[[slice], Array]
 _Kind: TypeAlias = Callable[[Target, dict[str, Any]], "Array | Rows"]
-_KINDS: dict[str, tuple[dict[str, Option], _Kind]] = {}
+_Random: TypeAlias = Callable[[Mapping[str, Any]], bool]
+_KINDS: dict[str, tuple[dict[str, Option], _Kind, _Random]] = {}
 
 
-def register_kind(name: str, options: dict[str, Option]) -> Callable[[_Kind], _Kind]:
+def register_kind(
+    name: str, options: dict[str, Option], random: _Random = lambda given: False
+) -> Callable[[_Kind], _Kind]:
     """Register a kind: its function gets the target and the converted value of every option.
 
     It returns all values, or better a function that makes those of any rows of the grid: no second copy of it is then needed.
+
+    Args:
+        random: whether what is given of such a kind depends on the seed.
     """
 
     def register(function: _Kind) -> _Kind:
-        _KINDS[name] = options, function
+        _KINDS[name] = options, function, random
         return function
 
     return register
@@ -93,7 +103,7 @@ def read_field(target: Target, spec: Any) -> Rows:
     if name not in (known := sorted([*_KINDS, *_ALIASES])):
         problem = "missing" if kind is None else f"unknown kind {kind!r}{suggest(kind, known)}"
         raise ConfigError(f"{target.key}.kind", problem, f"choose one of {', '.join(known)}")
-    options, function = _KINDS[name]
+    options, function, _ = _KINDS[name]
     for key in given:
         if key not in options:
             raise ConfigError(
@@ -110,6 +120,26 @@ def read_field(target: Target, spec: Any) -> Rows:
     }
     made = function(target, values)
     return made if callable(made) else lambda rows: made[:, rows]
+
+
+def is_random(spec: Any) -> bool:
+    """Whether a specification depends on the seed."""
+    if not isinstance(spec, Mapping):
+        return False
+    *_, random = _KINDS[kind_name(spec)]
+    return random({k: v for k, v in spec.items() if v is not None})
+
+
+def unheeded(key: str, spec: Any) -> Iterator[tuple[str, str]]:
+    """Keys of a specification that is valid which nothing heeds, given its others, and why."""
+    if not isinstance(spec, Mapping):
+        return
+    options, *_ = _KINDS[kind_name(spec)]
+    for name, option in options.items():
+        if option.beside and spec.get(name) is not None and not spec.get(option.beside):
+            yield f"{key}.{name}", f"{key}.{option.beside} is {'0' if option.beside in spec else 'not given'}"
+    for i, term in enumerate(spec.get("terms") or ()):
+        yield from unheeded(f"{key}.terms[{i}]", term)
 
 
 def kind_name(spec: Mapping[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from .options import (
     Rows,
     Target,
     expected,
+    is_random,
     read_at_least_zero,
     read_axis,
     read_count,
@@ -51,7 +52,11 @@ def _make_expression(target: Target, o: dict[str, Any]) -> Rows:
     return o["value"]
 
 
-@register_kind("sum", {"terms": Option(read_list_of(read_raw, "specifications"))})
+@register_kind(
+    "sum",
+    {"terms": Option(read_list_of(read_raw, "specifications"))},
+    random=lambda given: any(map(is_random, given["terms"])),
+)
 def _make_sum(target: Target, o: dict[str, Any]) -> Rows:
     """Sum of specifications. Noise in different terms is independent."""
     terms = [read_field(replace(target, key=f"{target.key}.terms[{i}]"), term) for i, term in enumerate(o["terms"])]
@@ -70,9 +75,10 @@ def _make_sum(target: Target, o: dict[str, Any]) -> Rows:
     {
         "mean": Option(read_expression, None),
         "amplitude": Option(read_at_least_zero),
-        "distribution": Option(read_one_of("uniform", "normal"), "uniform"),
-        "conserve_mean": Option(read_flag, True),
+        "distribution": Option(read_one_of("uniform", "normal"), "uniform", beside="amplitude"),
+        "conserve_mean": Option(read_flag, True, beside="amplitude"),
     },
+    random=lambda given: bool(given["amplitude"]),
 )
 def _make_noise(target: Target, o: dict[str, Any]) -> Rows:
     """White noise about ``mean``: within ``amplitude`` if uniform, of that standard deviation if normal.
@@ -115,10 +121,11 @@ def _make_noise(target: Target, o: dict[str, Any]) -> Rows:
         "radii": Option(read_one_or_list(read_positive, "radii"), None),
         "count": Option(read_count, None),
         "radius": Option(read_one_or_list(read_positive, "radii"), None),
-        "spacing": Option(read_at_least_zero, 0.0),
+        "spacing": Option(read_at_least_zero, 0.0, beside="count"),
         "assign": Option(read_one_of("cycle"), None),
         **PROFILE,
     },
+    random=lambda given: "count" in given,
 )
 def _make_circles(target: Target, o: dict[str, Any]) -> Rows:
     """Union of circles (intervals in 1-D, spheres in 3-D), given by ``centers`` and ``radii`` or placed at random.

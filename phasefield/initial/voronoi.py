@@ -23,6 +23,7 @@ from .options import Array, Option, Rows, Target, read_at_least_zero, read_count
         "centers": Option(read_points, None),
         "width": Option(read_at_least_zero, 0.0),
     },
+    random=lambda given: "centers" not in given,
 )
 def _make_voronoi(target: Target, o: dict[str, Any]) -> Rows:
     """Grains: a cell belongs to the nearest of ``grains`` random points (default one per component) or of ``centers``.

@@ -92,6 +92,12 @@ def _from_brackets(match: re.Match[str], text: str, unit: str, key: str) -> tupl
     if not re.fullmatch(r"\d+(\.\d*)?", inside):
         problem = f"is {text!r}; digits are expected in the brackets, without a sign"
         raise ConfigError(key, problem, _BRACKETS_HINT)
+    if not float(inside):
+        raise ConfigError(
+            key,
+            f"is {text!r}: the digits in the brackets say an uncertainty of 0",
+            f"write {number} without brackets if it is exact, else an uncertainty with more digits, as in 1.00(2)",
+        )
     if written[:1] == "(":
         raise ConfigError(key, f"is {text!r}; one pair of brackets is expected", _BRACKETS_HINT)
     if written[:1] == "%" and written != "%":

@@ -64,7 +64,7 @@ class Elasticity:
         phases: name and stiffness of what fields are where they are 1: one for all, or one for every field with a stress-free
             strain; empty where there is one stiffness. courses: components of the load that depend on time: name -> kind, number,
             and how it does; ``load`` has their values at t = 0. tolerance: of the solve where phases differ, see `TOLERANCE`.
-        every: steps from one solve to the next there.
+        every: steps from one solve to the next there. idle: keys that are set and that nothing heeds, and why.
     """
 
     stiffness: Stiffness
@@ -75,6 +75,7 @@ class Elasticity:
     tolerance: float = TOLERANCE
     courses: Mapping[str, tuple[str, int, Course]] = field(default_factory=dict)
     every: int = 1
+    idle: tuple[tuple[str, str], ...] = ()
 
     def load_at(self, t: float, values: Mapping[str, float] | None = None) -> Load:
         """The load at time ``t``, or with the values of its moving components given by name."""
@@ -171,12 +172,14 @@ def read_elasticity(given: Any, axes: int, reader: Reader) -> Elasticity | None:
         raise ConfigError(f"{KEY}.plane", f"is {plane!r}; expected strain or stress")
     if plane is not None and axes != 2:
         raise ConfigError(f"{KEY}.plane", f"is {plane}, on a grid of {axes} axes", "leave it out: it is for two axes")
-    unit = _unit(given.get("unit"))
-    (_, first), *phases = [(name, _rows(tensor)) for name, tensor in _stiffnesses(given, unit)]
+    unit, idle = _Unit(_unit(given.get("unit"))), list[tuple[str, str]]()
+    (_, first), *phases = [(name, _rows(tensor)) for name, tensor in _stiffnesses(given, unit, idle)]
     load, courses = _load(given.get("load"), unit, axes == 2, plane == "stress", reader)
     tolerance = _tolerance(given, bool(phases), reader)
     every = _every(given, bool(phases), bool(courses))
-    return Elasticity(first, load, plane == "stress", axes, tuple(phases), tolerance, courses, every)
+    if unit.pascals is not None and not unit.used:
+        idle.append((f"{KEY}.unit", "neither the stiffness nor the load has a unit"))
+    return Elasticity(first, load, plane == "stress", axes, tuple(phases), tolerance, courses, every, tuple(idle))
 
 
 def _tolerance(given: Mapping[str, Any], differ: bool, reader: Reader) -> float:
@@ -226,21 +229,34 @@ def _unit(value: Any) -> float | None:
     return number
 
 
-def _in_unit(value: float, united: bool | None, unit: float | None, key: str) -> float:
+@dataclass
+class _Unit:
+    """The model's unit of energy density in Pa, None if it is not said, and whether anything has needed it."""
+
+    pascals: float | None
+    used: bool = False
+
+
+def _in_unit(value: float, united: bool | None, unit: _Unit, key: str) -> float:
     """A number as the model counts it: what has a unit needs the model's."""
     if not united:
         return value
-    if unit is None:
+    unit.used = True
+    if unit.pascals is None:
         raise ConfigError(
             key,
             "has a unit, but the model's unit of energy density is not known",
             f"set {KEY}.unit to the energy density that is 1 in this model, e.g. '1 GPa', or give plain numbers",
         )
-    return value / unit
+    return value / unit.pascals
 
 
-def _stiffnesses(given: Mapping[str, Any], unit: float | None) -> list[tuple[str, Any]]:
-    """Name and stiffness of the phases, (6, 6) Mandel: one, or the matrix and what fields are where they are 1."""
+def _stiffnesses(given: Mapping[str, Any], unit: _Unit, idle: list[tuple[str, str]]) -> list[tuple[str, Any]]:
+    """Name and stiffness of the phases, (6, 6) Mandel: one, or the matrix and what fields are where they are 1.
+
+    Args:
+        idle: gets what nothing heeds, and why.
+    """
     material, constants = given.get("material"), given.get("stiffness")
     if (material is None) == (constants is None):
         others = ", ".join(key for key in _KEYS if given.get(key) is not None) or "nothing"
@@ -256,10 +272,10 @@ def _stiffnesses(given: Mapping[str, Any], unit: float | None) -> list[tuple[str
     for key in ("phase", "phases"):
         if given.get(key) is not None:
             raise ConfigError(f"{KEY}.{key}", "is of a material, and a stiffness is given", f"give {KEY}.material")
-    return [("", _constants(constants, given.get("orientation"), unit))]
+    return [("", _constants(constants, given.get("orientation"), unit, idle))]
 
 
-def _constants(constants: Any, orientation: Any, unit: float | None) -> Any:
+def _constants(constants: Any, orientation: Any, unit: _Unit, idle: list[tuple[str, str]]) -> Any:
     """The stiffness of constants."""
     from ..mechanics import tensors
     from ..mechanics.constants import check_definite, read_orientation, read_stiffness
@@ -272,11 +288,15 @@ def _constants(constants: Any, orientation: Any, unit: float | None) -> Any:
     tensor = made.tensor(key)
     check_definite(tensor, PROPERTIES["stiffness"], key, bool(united))
     rotation = read_orientation(orientation, KEY)
-    tensor = tensor if rotation is None else tensors.rotate(tensor, rotation)
+    if rotation is not None:
+        turned = tensors.rotate(tensor, rotation)
+        if abs(turned - tensor).max() <= 1e-12 * abs(tensor).max():
+            idle.append((f"{KEY}.orientation", "the stiffness is the same in it"))
+        tensor = turned
     return tensor * _in_unit(1.0, united, unit, key)
 
 
-def _material(given: Mapping[str, Any], unit: float | None) -> list[tuple[str, Any]]:
+def _material(given: Mapping[str, Any], unit: _Unit) -> list[tuple[str, Any]]:
     """The stiffness of one phase of a material, or of several."""
     from ..mechanics.materials import system_of
 
@@ -318,7 +338,7 @@ def _material(given: Mapping[str, Any], unit: float | None) -> list[tuple[str, A
 
 
 def _load(
-    given: Any, unit: float | None, flat: bool, thin: bool, reader: Reader
+    given: Any, unit: _Unit, flat: bool, thin: bool, reader: Reader
 ) -> tuple[Load, dict[str, tuple[str, int, Course]]]:
     """The load at t = 0, and the components of it that depend on time."""
     from ..mechanics.coherent import Load

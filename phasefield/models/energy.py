@@ -290,7 +290,7 @@ class EnergyModel:
             ConfigError, ExpressionError: with the configuration key at fault.
         """
         fields = {f["name"]: f.get("components") for f in order_parameters}
-        symbols = Symbols(fields, tuple(parameters))
+        symbols = Symbols(fields, tuple(parameters), timed=True)
         check_names(symbols, "model")
         start, courses = given_parameters.read(parameters)
         reader = Reader(fields, start, courses, axes)

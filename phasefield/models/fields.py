@@ -104,6 +104,11 @@ class OrderParameter:
         value = self.values.get("stabilizer")
         return None if value in (None, "auto") else float(value)
 
+    @property
+    def immobile(self) -> bool:
+        """Whether no force moves it; a source may."""
+        return self.law is None and self.mobility == 0
+
     @cached_property
     def symbols(self) -> tuple[sp.Symbol, ...]:
         return component_symbols(self.name, self.components)

@@ -39,7 +39,7 @@ def read(key: str, text: str, parameters: Mapping[str, float]) -> sp.Expr:
     """
     if taken := sorted(set(parameters) & set(NAMES)):
         raise ConfigError(f"model.parameters.{taken[0]}", f"{key} uses this name for a wavenumber", "rename it")
-    expr = parse(str(text), key, Symbols({}, tuple(parameters), NAMES))
+    expr = parse(str(text), key, Symbols({}, tuple(parameters), NAMES, timed=True))
     numbers = expr.xreplace({sp.Symbol(p, real=True): sp.Float(v, 17) for p, v in parameters.items()})
     if not _even(numbers, (-1, -1, -1)):
         raise ExpressionError(

@@ -15,6 +15,7 @@ import numpy as np
 from ..grid import UNLIKE, Grid
 from .analysis import Array, Density, fastest_of, growth_rate, shortest_unstable
 from .energy import EnergyModel
+from .fields import OrderParameter
 from .phases import Transition, transitions
 from .spectrum import Spectrum
 
@@ -39,7 +40,7 @@ class Resolution:
         rate: of the fastest growth, 1/time: of these waves, or of the mean where it outgrows them; None if nothing grows.
         cutoff: shorter waves decay, length; None as for ``wavelength``.
         starved: whether every wave that would grow is longer than the domain admits, so that nothing happens.
-        bare: unstable fields with kappa = 0, whose interfaces are as thin as the grid.
+        bare: unstable fields with kappa = 0, whose interfaces are as thin as the grid -> along which axes, and when, in words.
         still: why ``rate`` is None.
     """
 
@@ -49,7 +50,7 @@ class Resolution:
     wavelength: float | None = None
     cutoff: float | None = None
     starved: bool = False
-    bare: Sequence[str] = ()
+    bare: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
     still: str = ""
 
@@ -87,10 +88,10 @@ class Resolution:
                     f"results then depend; take cells {CELLS / n:.3g} times smaller (grid.length, grid.shape) or "
                     f"model.fields.{name}.kappa {(CELLS / n) ** 2:.3g} times larger"
                 )
-        for name in self.bare:
+        for name, where in self.bare.items():
             found.append(
-                f"model.fields.{name}.kappa = 0 where the energy is unstable: the finest waves grow fastest, so that results "
-                "depend on the grid; give it kappa > 0"
+                f"model.fields.{name}.kappa = 0{where} where the energy is unstable: the finest waves grow fastest, so that "
+                "results depend on the grid; give it kappa > 0"
             )
         if self.starved and self.cutoff is not None:
             found.append(
@@ -125,7 +126,7 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
     found = transitions(model, density, sample) if confined(model) else []
     spacing, extent = max(a.spacing for a in grid.axes), max(grid.lengths)
     widths = _widths(model, found)
-    bare = []
+    bare: dict[str, str] = {}
     wavelength = cutoff = rate = None
     starved = False
     still = "the start is not nearly homogeneous"
@@ -136,7 +137,7 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
         kappas = np.array([f.kappa for f, _ in model.components])
         flagged = zip(model.components, unstable, kappas, strict=True)
         held = kappas.min() > 0 or math.isfinite(spectrum.reach(float(np.abs(hessian).max())))
-        bare = list(dict.fromkeys(f.name for (f, _), grows, kappa in flagged if grows and kappa == 0 and not held))
+        bare = {f.name: _where(f, grid) for (f, _), grows, kappa in flagged if grows and kappa == 0 and not held}
         still = "the mean of the start is outside the energy's domain" if held else "a field has kappa = 0"
         if np.isfinite(hessian).all() and held:
             k_fast, k_cut = fastest_of(model, hessian), shortest_unstable(model, hessian)
@@ -152,6 +153,13 @@ def _resolution(model: EnergyModel, grid: Grid, sample: Array) -> Resolution:
                 cutoff = 2 * math.pi / k_cut
                 starved = lowest >= k_cut
     return Resolution(spacing, extent, widths, wavelength, cutoff, starved, bare, rate, still)
+
+
+def _where(f: OrderParameter, grid: Grid) -> str:
+    """Where a field's kappa is 0, that is so somewhere: along which axes if not all, and when if it depends on time."""
+    axes = [name for name, kappa in zip(grid.names, f.kappas, strict=False) if not kappa]
+    along = f" along {' and '.join(axes)}" if len(axes) < len(f.kappas) else ""
+    return along + " at t = 0" * ("kappa" in f.courses)
 
 
 def confined(model: EnergyModel) -> bool:

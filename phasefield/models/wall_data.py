@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
-from ..errors import ConfigError
+from ..errors import ConfigError, guess
 from .parameters import TIME
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def read(key: str, given: Any, components: int, conserved: bool, reader: Reader)
     for wall, conditions in given.items():
         at = f"{key}.{wall}"
         if wall not in WALLS:
-            raise ConfigError(at, "there is no such wall", f"walls: {', '.join(WALLS)}")
+            raise ConfigError(at, f"there is no such wall{guess(str(wall), list(WALLS))}", f"walls: {', '.join(WALLS)}")
         if conditions is None:
             continue
         if not isinstance(conditions, Mapping):
@@ -79,7 +79,9 @@ def read(key: str, given: Any, components: int, conserved: bool, reader: Reader)
         asked = {name: value for name, value in conditions.items() if value is not None}
         if unknown := [name for name in asked if name not in (*_FIXED, *_FREE)]:
             raise ConfigError(
-                f"{at}.{unknown[0]}", "there is no such condition", f"conditions: {', '.join((*_FIXED, *_FREE))}"
+                f"{at}.{unknown[0]}",
+                f"there is no such condition{guess(str(unknown[0]), (*_FIXED, *_FREE))}",
+                f"conditions: {', '.join((*_FIXED, *_FREE))}",
             )
         _check_number(at, list(asked), conserved)
         expressions = {

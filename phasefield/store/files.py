@@ -10,12 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import OutputError, Unreadable
+from ..errors import ConfigError, Unreadable, Unwritable
 from . import claim
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path as a user writes it: ``~`` is the home folder."""
+    """A path as a user writes it: ``~`` is the home folder. Raises ConfigError for what is no path."""
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(repr(path), "is no path; text or a pathlib.Path is expected")
     return Path(os.path.expanduser(path))
 
 
@@ -61,7 +63,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
-            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+            raise Unwritable(f"{path}: cannot be written: {error.strerror or error}") from error
         raise
     sync_folder(path.parent)
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from ..boxes import Boxes
-from ..errors import OutputError
+from ..errors import OutputError, Unwritable
 from . import claim
 from .files import replacing
 from .journal import READER_PATIENCE, Transaction, journal_of, recover
@@ -292,7 +292,7 @@ class RecordFile:
             alone = transaction.commit(self._patience)
             self._patience = READER_PATIENCE if alone else 0.0  # a lasting reader costs the wait only once
         except BaseException as error:
-            advice = "free some space or fix the folder, then `phasefield resume` the run"
+            advice = "free some space or fix the folder"
             try:
                 recover(self.path)
             except OSError as again:
@@ -302,9 +302,8 @@ class RecordFile:
             cause = (transaction.error if transaction else None) or error
             if isinstance(cause, OSError | RuntimeError | KeyError):
                 reason = getattr(cause, "strerror", None) or cause
-                raise OutputError(
-                    f"{self.path}: cannot be written: {reason}; its {self._length} earlier records are safe\n  {advice}"
-                ) from cause
+                safe = f"; its {self._length} earlier records are safe" if self._length else ""
+                raise Unwritable(f"{self.path}: cannot be written: {reason}", f"{safe}\n  {advice}") from cause
             raise
         finally:
             if transaction:

@@ -24,11 +24,13 @@ class Symbols:
         fields: number of components per field name; ``None`` for a scalar field.
         parameters: names of constants.
         coordinates: ``x``, ``y``, ``z``, ``t`` as far as they apply (initial conditions and sources only).
+        timed: whether parameters may depend on time, by which alone it then enters.
     """
 
     fields: Mapping[str, int | None]
     parameters: Collection[str] = ()
     coordinates: Collection[str] = ()
+    timed: bool = False
 
 
 def component_symbols(name: str, components: int | None) -> tuple[sympy.Symbol, ...]:

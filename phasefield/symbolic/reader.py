@@ -170,6 +170,9 @@ class _Reader:
         scalars = [n for n, components in self.symbols.fields.items() if components is None]
         vectors = [f"{n} inside sum, {_range(components)}" for n, components in self.vectors.items()]
         names = [*scalars, *vectors, *self.symbols.parameters, *self.symbols.coordinates, "pi"]
+        if node.id == "t" and self.symbols.timed:
+            hint = "time enters by a parameter: give model.parameters.NAME as an expression in t, and write NAME here"
+            self.text.fail(node, f"unknown {what} 't'", hint)
         self.text.fail(
             node,
             f"unknown {what} {node.id!r}{guess(node.id, list(candidates))}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..mechanics import tensors
 from ..mechanics.phases import MaterialSystem
 from ..mechanics.properties import PROPERTIES
 from ..mechanics.tensors import Array
+from ..units import quantity
 from . import record_evidence
 from .measuring import Measured, Values
 from .record import Estimate as Part
@@ -140,6 +141,7 @@ def summarize(
     Raises:
         ConfigError: samples that are not alike, or fewer than three of a size.
     """
+    samples = [_in_unit_of(samples[0], sample) for sample in samples]
     _alike(samples)
     originals = [s for s in samples if s.name.startswith(ORIGINAL)]
     mine = [s for s in samples if not s.name.startswith(ORIGINAL)]
@@ -162,6 +164,19 @@ def summarize(
     )
     out.notes = _notes(out, mine, request)
     return out
+
+
+def _in_unit_of(first: Measured, sample: Measured) -> Measured:
+    """A sample with its lengths in the unit of another's, where both are lengths."""
+    theirs, unit = (str(s.facts.get("unit", "")) for s in (sample, first))
+    try:
+        factor = quantity(f"1 {theirs}", "m", "")[0] / quantity(f"1 {unit}", "m", "")[0] if theirs != unit else 1.0
+    except ConfigError:  # a unit of something else: `_alike` says so
+        return sample
+    if factor == 1.0 or not theirs or not unit:
+        return sample
+    facts = {**sample.facts, "unit": unit, "spacing": [h * factor for h in sample.facts["spacing"]]}
+    return replace(sample, edge=sample.edge * factor, length=sample.length * factor, facts=facts)
 
 
 def _alike(samples: Sequence[Measured]) -> None:

@@ -364,7 +364,8 @@ def test_what_is_not_for_this_image(image: Path, tmp_path: Path, capsys: pytest.
         (image, "seed=-1", "seed: is -1"),
         (image, "properties=[conductivity,conductivity]", "properties: has conductivity twice"),
     ):
-        code, _, err = call(capsys, path, *GIVEN, given)
+        others = [key for key in GIVEN if key.partition("=")[0] != given.partition("=")[0]]
+        code, _, err = call(capsys, path, *others, given)
         assert (code, message in err, "Warning" in err) == (2, True, False), err
 
 
@@ -460,3 +461,32 @@ def test_the_example_of_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "homogenization.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
     exec(compile(code, "docs/homogenization.md", "exec"), {})
+
+
+def test_what_nothing_heeds_is_noted(tmp_path: Path) -> None:
+    """A key that changes nothing; one orientation of two grains is random, and a field is diffuse."""
+    labels, field = tmp_path / "labels.npy", tmp_path / "field.npy"
+    np.save(labels, np.arange(16).reshape(4, 4) % 2)
+    np.save(field, np.linspace(0.0, 1.0, 16).reshape(4, 4))
+    keys = {"seed": "3", "uncertainty_samples": "5", "uncertainty_order": "3", "plane": "stress", "voxel": "sharp"}
+    quick = ["properties=conductivity", "two_grid=false", "mixing=false", "descriptors=false"]
+    for path, material, more, heeded in (
+        (labels, "epoxy_glass", [], set()),
+        (labels, "cu", [], {"seed"}),
+        (field, "epoxy_glass", ["levels=[0,1]"], {"voxel"}),
+        (field, "epoxy_glass", ["levels=[0,1]", "properties=[conductivity,stiffness]"], {"voxel", "plane"}),
+    ):
+        request = command.parse([f"material={material}", *quick, *more, *(f"{k}={v}" for k, v in keys.items())])
+        notes = command.execute(path, request).notes
+        assert {note.split(" ")[0] for note in notes if "nothing heeds it" in note} == set(keys) - heeded
+
+
+def test_a_folder_of_slices_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stack").mkdir()
+    monkeypatch.chdir(tmp_path / "stack")
+    for number in range(2):
+        tifffile.imwrite(f"s{number}.tif", np.arange(4, dtype=np.uint8).reshape(2, 2) % 2)
+    quick = ["properties=conductivity", "two_grid=false", "mixing=false", "descriptors=false"]
+    path, (record,), _ = command.run(".", ["material=epoxy_glass", *quick])
+    assert path == tmp_path / "stack_properties.nc"
+    assert record.image.source == "stack"

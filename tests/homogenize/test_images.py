@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,21 @@ def test_what_tifffile_cannot_decode_and_deep_pictures(tmp_path: Path) -> None:
         read_file(tmp_path / "text.npy")
 
 
+def test_colours_of_any_kind_are_grey_as_they_look(tmp_path: Path) -> None:
+    """Of inks and of brightness with differences of colour, the first channel alone is something else."""
+    from PIL import Image as Picture
+
+    seen = np.zeros((8, 8, 3), np.uint8)
+    seen[2:6, 2:6] = [255, 128, 0]
+    for mode, change in (("RGB", 0.5), ("CMYK", 0.5), ("YCbCr", 2.0)):
+        Picture.fromarray(seen).convert(mode).save(tmp_path / "c.tif")
+        found = read_pixels(tmp_path / "c.tif")
+        assert found.full == 255
+        np.testing.assert_allclose(found.pixels, seen @ [0.299, 0.587, 0.114], atol=change)
+    tifffile.imwrite(tmp_path / "c.tif", seen, photometric="minisblack", planarconfig="contig")
+    assert "the first of its 3 channels" in read_pixels(tmp_path / "c.tif").told
+
+
 def test_calibrated_pictures(tmp_path: Path) -> None:
     path = tmp_path / "c.tif"
     page, stack = np.eye(8, dtype=np.uint8), np.zeros((3, 8, 8), np.uint8)
@@ -164,6 +180,9 @@ def test_calibrated_pictures(tmp_path: Path) -> None:
     assert spacing(page, **micron, metadata={"unit": "pixel"}) == (1, 2)  # edges in the ratio told, of a length unknown
     assert spacing(stack, imagej=True, metadata={"spacing": 3.0}) == (1, 1, 3)
     assert spacing(stack, imagej=True, resolution=(72, 72), metadata={"unit": "inch"}) == (1, 1, 1)
+    for odd, taken, says in ((-3.0, 3, "1 x 1 x -3"), (0.0, 1, "1 x 1 x 0"), (math.inf, 1, "1 x 1 x inf")):
+        assert spacing(stack, imagej=True, metadata={"spacing": odd}) == (1, 1, taken)
+        assert any(f"edge lengths of {says}" in word for _, word in read_file(path).taken)
     assert spacing(page, resolution=(1e4, 2e4), resolutionunit="CENTIMETER") == pytest.approx((1e-6, 0.5e-6))
     assert spacing(page, resolution=(72, 72), resolutionunit="INCH") == (1, 1)
     assert spacing(page, resolution=(204, 102), resolutionunit="INCH") == (1, 2)

@@ -74,6 +74,8 @@ BAD = [
     ({"mean": 70, "std": math.nan}, "Pa", "finite"),
     ("70 (2) GPa", "Pa", "right behind"),
     ("70(2 GPa", "Pa", "right behind"),
+    ("1(0) GPa", "Pa", "an uncertainty of 0"),
+    ("70.0(0.0)e9", "1", "an uncertainty of 0"),
     ("5.8e-5(2) 1/K", "1/K", "58(2)e-6"),
     ("70(2)(3) GPa", "Pa", "one pair"),
 ]

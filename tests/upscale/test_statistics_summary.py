@@ -142,9 +142,16 @@ def test_facts_are_the_same_but_for_rounding_whatever_their_unit() -> None:
     small = {"diffusivity of a": np.diag([3e-14] * 3).tolist(), "density of b": math.nan}
     other = {"diffusivity of a": np.diag([3.1e-14] * 3).tolist(), "density of b": math.nan}
     summarize(with_facts(spacing=[1.0859e-9 * (1 + 1e-12)] * 2), REQUEST)
-    for facts, says in (({"spacing": [1.086e-9] * 2}, "in its spacing"), ({"unit": "nm"}, "in its unit")):
+    for facts, says in (({"spacing": [1.086e-9] * 2}, "in its spacing"), ({"unit": "nm"}, "in its spacing")):
         with pytest.raises(ConfigError, match=says):
             summarize(with_facts(**facts), REQUEST)
+    # 1.0859 nm and 1.0859e-9 m are the same length, and so are edges in them.
+    lengths = with_facts()
+    edges = [summarize(lengths, REQUEST).properties[0].sizes[0].edge]
+    nm = {**lengths[1].facts, "spacing": [1.0859] * 2, "unit": "nm"}
+    lengths[1] = replace(lengths[1], edge=1e9 * lengths[1].edge, length=1e9 * lengths[1].length, facts=nm)
+    edges.append(summarize(lengths, REQUEST).properties[0].sizes[0].edge)
+    assert edges[0] == pytest.approx(edges[1])
     made = [replace(m, facts={**m.facts, "constants": small}) for m in with_facts()]
     root, _ = datasets(summarize(made, REQUEST), REQUEST, "", {})
     np.testing.assert_array_equal(root.attrs["image_spacing"], [1.0859e-9] * 2)

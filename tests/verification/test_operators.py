@@ -119,6 +119,7 @@ def test_schemes_keep_their_order(scheme: str) -> None:
         (("operator=1/kx**2",), ConfigError, "no finite real value at kx = 0"),
         (("operator=kz**2",), ExpressionError, "kz does not exist on a 2-D grid"),
         (("operator=c*k2",), ExpressionError, "unknown name 'c'"),
+        (("operator=t*k2",), ExpressionError, "time enters by a parameter: give model.parameters.NAME"),
         (("operator=kx*ky", "boundary=no-flux"), ConfigError, "only where all axes are periodic"),
     ],
 )

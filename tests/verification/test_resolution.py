@@ -123,7 +123,9 @@ def test_phases_that_differ() -> None:
         (("model.fields.c.kappa=0.02",), ["cells wide"]),
         (("grid.length=0.1",), ["nothing can grow"]),
         (("grid.length=[20,4]",), ["of the fastest growing waves"]),
-        (("model.fields.c.kappa=0",), ["kappa = 0"]),
+        (("model.fields.c.kappa=0",), ["kappa = 0 where"]),
+        (("model.fields.c.kappa=[1,t]",), ["kappa = 0 along y at t = 0 where"]),
+        (("model.fields.c.kappa=[0,1]",), ["kappa = 0 along x where"]),
         (("grid.length=[256,2560]",), ["0.42 cells wide"]),
         ((), []),
         # Nothing to say: one phase, a start in the wells, a flat energy, an energy of corners.

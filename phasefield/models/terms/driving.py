@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,11 @@ class Driving(Term):
     def check(self, grid: Grid, given: Mapping[str, Mapping[str, Any]]) -> None:
         for f in self.model.order_parameters:
             check("force", f.name, given[f.name].get("force"), f.values.get("force") or (), grid)
+
+    def idle(self, given: Mapping[str, Mapping[str, Any]], end: float) -> Iterator[tuple[str, str]]:
+        for f in self.model.order_parameters:
+            if f.values.get("force") and f.immobile:
+                yield f"model.fields.{f.name}.force", f"model.fields.{f.name}.mobility is 0, which multiplies it"
 
     def force(self, i: int) -> Any | None:
         force = self._forces[i]

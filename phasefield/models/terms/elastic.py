@@ -5,7 +5,7 @@ One stiffness has a closed form (`elastic_closed`); where phases differ, equilib
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -150,6 +150,10 @@ class Elastic(Term):
                         + name,
                         "choose grid.boundary=periodic, or an orientation and normal strains along the axes",
                     )
+
+    def idle(self, given: Mapping[str, Mapping[str, Any]], end: float) -> Iterator[tuple[str, str]]:
+        if self._elasticity is not None:
+            yield from self._elasticity.idle
 
     def _bodies(self) -> list[CoherentBody]:
         """The body of each stiffness, with all that its load may have."""

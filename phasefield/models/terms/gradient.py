@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,12 @@ class Gradient(Term):
                 from ..anisotropy import check
 
                 check(f.anisotropy, key, grid, self._bounded(f, grid))
+
+    def idle(self, given: Mapping[str, Mapping[str, Any]], end: float) -> Iterator[tuple[str, str]]:
+        for f in self.model.order_parameters:
+            key = f"model.fields.{f.name}"
+            if given[f.name].get("convexify") and f.anisotropy is None:
+                yield f"{key}.convexify", f"{key}.kappa does not depend on the normal"
 
     def _bounded(self, f: OrderParameter, grid: Grid) -> bool:
         """Whether the other symbols of a field outgrow the most negative stiffness of its kappa for ever shorter waves."""

@@ -11,7 +11,7 @@ The noise is no part of N, which schemes extrapolate: the integrator adds what a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,14 @@ class Noise(Term):
                     f"model.fields.{f.name}.noise",
                     f"needs a mobility that is a number, and model.fields.{f.name}.mobility is {f.law.text}, which {_why(f)}",
                     f"give a number for the mobility, or set model.fields.{f.name}.noise=0",
+                )
+
+    def idle(self, given: Mapping[str, Mapping[str, Any]], end: float) -> Iterator[tuple[str, str]]:
+        for f in self.model.order_parameters:
+            if _given(f) and f.immobile:
+                yield (
+                    f"model.fields.{f.name}.noise",
+                    f"model.fields.{f.name}.mobility is 0, and noise goes with its root",
                 )
 
     def scalars(self, t: float) -> Mapping[str, float]:

@@ -6,7 +6,7 @@ Mater. 43 (2000) 935); see `phasefield.nucleation`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,3 +41,13 @@ class Nucleating(Term):
             if (law := f.values["nucleation"]) is not None:
                 names = (symbol.name for symbol in law.rate.free_symbols)
                 grid.check_coordinates(names, f"model.fields.{f.name}.nucleation.rate", law.text)
+
+    def idle(self, given: Mapping[str, Mapping[str, Any]], end: float) -> Iterator[tuple[str, str]]:
+        for f in self.model.order_parameters:
+            if (law := f.values["nucleation"]) is None:
+                continue
+            key = f"model.fields.{f.name}.nucleation"
+            if law.rate == 0:
+                yield key, f"its rate is {law.text}, no nucleus ever appears"
+            elif law.every > end:
+                yield key, f"the first nuclei would appear at {key}.every = {law.every:g}, and time.end is {end:g}"

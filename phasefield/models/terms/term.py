@@ -6,7 +6,7 @@ compute with the symbols that they are handed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -133,6 +133,14 @@ class Term:
         Raises:
             ConfigError, ExpressionError: with the key at fault.
         """
+
+    def idle(self, given: Mapping[str, Mapping[str, Any]], end: float) -> Iterator[tuple[str, str]]:
+        """Keys of its own that are set and that nothing heeds in a run to the time ``end``, given the others, and why.
+
+        Args:
+            given: as to `check`, which refuses what does not fit.
+        """
+        yield from ()
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:

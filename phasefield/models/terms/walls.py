@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,17 @@ class Walls(Term):
         from ..wall_data import check
 
         check(self.model, grid, given)
+
+    def idle(self, given: Mapping[str, Mapping[str, Any]], end: float) -> Iterator[tuple[str, str]]:
+        for f in self.model.order_parameters:
+            key, data = f"model.fields.{f.name}.walls", f.values.get("walls") or {}
+            for wall in given[f.name].get("walls") or {}:
+                conditions = data[wall].conditions if wall in data else {}
+                if not conditions:
+                    yield f"{key}.{wall}", "it holds no datum"
+                energy = conditions.get("energy", self.model.unknowns)
+                if not {s for e in energy for s in e.free_symbols} & set(self.model.unknowns):
+                    yield f"{key}.{wall}.energy", "it is the same whatever the fields are, and pulls at none of them"
 
     @property
     def constants(self) -> Mapping[str, float]:  # type: ignore[override]
