@@ -96,4 +96,6 @@ def test_grain_growth_from_a_voronoi_structure(shape: list[int], tmp_path: Path)
     assert float(area[-1]) < 0.9 * float(area.max())
     inside = (eta.isel(time=-1) ** 2).sum("component_eta")
     assert float(inside.max()) == pytest.approx(1, abs=0.05)
-    assert float((inside > 0.9).mean()) > (0.3 if len(shape) == 2 else 0.2)  # boundaries fill most of so small a box in space
+    assert float((inside > 0.9).mean()) > (
+        0.3 if len(shape) == 2 else 0.2
+    )  # boundaries fill most of so small a box in space
