@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ConfigError
 from .grid import Grid
-from .integrators import OWN, SCHEMES, AdaptiveSteps, Carry, Controller, Integrator, Trial, recall
+from .integrators import OWN, SCHEMES, AdaptiveSteps, Carry, Controller, Integrator, Trial, recall, share
 from .models import Amplification, EnergyModel, SourceResolution, SpectralSplit, energy_noise
 from .models.parameters import telling
 from .models.spectrum import Spectrum
@@ -61,6 +61,7 @@ def adaptive_steps(
         dt_max=time.dt_max or math.inf,
         stiffness=stiffness(model, spectrum, grid, split.stabilizers),
         bodies=model.bodies,
+        share=share(scheme.order),
         recall=recall(tolerance if improved else tolerance / OWN, scheme.error_order - 1),
     )
 

@@ -17,6 +17,9 @@ _Verdict = tuple[float, float, float, float]
 #: Longest step against the time in which the fastest fluctuation grows by a factor of e. What noise grows into decides the path
 #: of a coarsening: at 0.1 one of ten runs took another path late, at 0.07, for 8 % more steps of PFHub 1b to t = 100, none did.
 _FOLLOWED = 0.07
+#: What a fluctuation's growth by a factor of e may be off by. A scheme of order p gets about (dt rate)^p of it wrong, so that the
+#: second order has to take shorter steps than paths ask for. (Where L is implicit it is two to four times that.)
+_PER_FOLD = 1e-3
 #: Steps between two looks at what waits in an unstable state, where that bounds them more than the growth of fluctuations by this
 #: factor; and at most, once their number has doubled often enough. A look costs half a step; of small grids, one or two.
 _WATCHED, _MORE, _WATCHED_FOR = 8, 1.05, 256
@@ -55,6 +58,7 @@ class Controller:
         order: order of that ratio in dt, one less than the order of the error estimate.
         groups: the components of every field, which are judged together.
         epsilon: unit round-off of the state.
+        share: longest step against the time in which the fastest fluctuation grows by a factor of e, see `share`.
         dt: the next step to try. dt_min, dt_max: bounds on it.
         last: ratio of error to tolerance at the last accepted step (0 before the first).
         rejected: number of rejected steps so far.
@@ -81,6 +85,7 @@ class Controller:
     dt: float
     dt_min: float = 0.0
     dt_max: float = math.inf
+    share: float = _FOLLOWED
     last: float = 0.0
     rejected: int = 0
     rates: list[float] = field(default_factory=list)
@@ -187,7 +192,7 @@ class Controller:
         self.longest = max(self.longest, size)
         fluctuations = [math.hypot(*trial.fluctuation[part]) for part in self.groups]
         self.resting = all(
-            rate * min(self.limit, self.ahead) < _FOLLOWED * _RESTING * fluctuation
+            rate * min(self.limit, self.ahead) < self.share * _RESTING * fluctuation
             or fluctuation < self._floor(state, size)
             for rate, fluctuation, (*_, state, _) in zip(self.rates, fluctuations, judged, strict=False)
         )
@@ -260,17 +265,17 @@ class Controller:
     def survey(self, trial: Trial, rate: float) -> None:
         """Takes the growth rate of fluctuations like those of a step that was accepted."""
         self.seen = [*trial.mean, *trial.fluctuation]
-        self.limit = followed(rate * self._share(rate))
+        self.limit = self.followed(rate * self._eased(rate))
         self.dt = self._bound(self.dt)
 
-    def _share(self, rate: float) -> float:
+    def _eased(self, rate: float) -> float:
         checked, share = self.eased
         return share if rate < _STALE * checked else 1.0
 
     def ease(self, rate: float, measured: float) -> None:
         """Takes the growth rate that the values of a state give, beside that of fluctuations like its own."""
         self.eased = rate, (measured / rate if measured < _EASED * rate else 1.0)
-        self.limit = followed(rate * self.eased[1])
+        self.limit = self.followed(rate * self.eased[1])
 
     def watching(self, step: int) -> bool:
         """Whether to look for what waits in an unstable state, after the step of this number."""
@@ -278,8 +283,13 @@ class Controller:
             return step == 1
         return self.limit > _MORE * self.ahead or step & (step - 1) == 0 or step % _WATCHED_FOR == 0
 
-    def watch(self, limit: float) -> None:
-        self.ahead = limit
+    def followed(self, rate: float) -> float:
+        """The longest step that follows what grows at this rate."""
+        return self.share / rate if rate > 0 else math.inf
+
+    def watch(self, rate: float) -> None:
+        """Takes the growth rate of what lies in an unstable state."""
+        self.ahead = self.followed(rate)
         self.dt = self._bound(self.dt)
 
     #: What a checkpoint keeps.
@@ -325,6 +335,6 @@ def _mean(past: float, now: float, left: float) -> float:
     return left * past + (1 - left) * now
 
 
-def followed(rate: float) -> float:
-    """The longest step that follows what grows at this rate."""
-    return _FOLLOWED / rate if rate > 0 else math.inf
+def share(order: int) -> float:
+    """The longest step of a scheme of this order against the time in which the fastest fluctuation grows by a factor of e."""
+    return min(_FOLLOWED, _PER_FOLD ** (1 / order))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..schedule import Beat
-from .control import Controller, followed
+from .control import Controller
 from .integrator import Integrator
 from .state import Carry, Trial
 
@@ -258,7 +258,7 @@ class AdaptiveSteps:
             rate = 0.0 if growth.moving else growth.rate(trial.mean, trial.fluctuation, carry.t)
             if rate > 0:
                 controller.ease(rate, growth.measured(sample, trial.fluctuation, carry.t))
-            controller.watch(followed(growth.waiting(sample, trial.fluctuation, carry.t)))
+            controller.watch(growth.waiting(sample, trial.fluctuation, carry.t))
         self._judge(carry)
         if self._events is not None and (now := self._events.switch(carry.t)) is not None:
             self._integrator.restart(carry, max(now, carry.t))

@@ -84,13 +84,7 @@ CASES = {
 }
 
 
-#: The moments of the rotated scheme are loops of their own, which take some 13 s to compile.
-_LONG = ("laminate 3-D, rotated scheme",)
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=pytest.mark.slow) if case in _LONG else case for case in CASES]
-)
+@pytest.mark.parametrize("case", CASES)
 def test_differences_of_whole_solves(case):
     phases, properties, n, dim, more = CASES[case]
     _against_differences(inclusion(n, dim), build({"phases": phases}), settings(properties, sensitivity=True, **more))
@@ -208,8 +202,7 @@ def test_recipes_of_isotropic_constants(pair):
         np.testing.assert_allclose(recipe.derivative(name), expected, atol=1e-8)
 
 
-# Loops of single precision take some 20 s to compile.
-@pytest.mark.parametrize("precision", ["double", pytest.param("single", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", ["double", "single"])
 def test_derivatives_by_energy_take_no_more_iterations(precision):
     """The fields that the tolerance of the energy leaves serve the derivatives, in both precisions, read as they are."""
     image, material = inclusion(8, 3), build({"phases": SOFT})

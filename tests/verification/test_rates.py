@@ -240,6 +240,19 @@ def test_growth_is_that_of_linear_theory_and_ends_with_it(preset: str) -> None:
         assert growth.rate(mean, [0.9 * wells]) == 0
 
 
+@pytest.mark.parametrize("scheme", ["etdms2", "etdrk2"])
+def test_growth_adds_up_to_its_amplitude(scheme: str) -> None:
+    """A wave grows by seven e-folds: what every step of the second order gets wrong of its rate is multiplied by them."""
+    energy = "model.energy=-eta**2/2+1e-6*eta**4/4"
+    start = "initial.eta=1e-3*cos(2*pi*x/16)"
+    keys = ("model=allen_cahn", energy, "grid.shape=[16]", "grid.length=16", start, f"time.scheme={scheme}")
+    sim = Simulation(specify(*keys, "time.end=8.3"))
+    before = float(np.abs(field_values(sim)).max())
+    grown = float(np.abs(field_values(run(sim, 8.3))).max()) / before
+    assert grown == pytest.approx(math.exp(8.3 * (1 - (math.pi / 8) ** 2)), rel=0.01)
+    assert sim.carry.step < 320
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-12])
 def test_what_waits_is_found_ahead_of_fronts_and_not_across_interfaces(unit: float) -> None:
     """Unstable and uniform, in any unit of the field; an interface holds unstable states as well, where it is steepest."""
