@@ -136,7 +136,7 @@ def read(
             (call.overrides if _own(argument, call, find) else call.rest).append(argument)
     call.overrides += [f"{path}=[{','.join(map(_quoted, values))}]" for path, values in lists.items()]
     _take(late, call, known)
-    _check_once(call, find)
+    _check_repeats(call, find)
     if not all(call.words):
         raise PhasefieldError(f"{name}: a word is empty\n  is a variable of the shell not set?")
     if len(call.words) < len(command.words) and not bare:
@@ -164,16 +164,16 @@ def _take(late: Sequence[tuple[str, str]], call: Call, known: Sequence[str]) -> 
     call.words += [word for word, _ in late]
 
 
-def _check_once(call: Call, find: Callable[[str], Command] | None) -> None:
-    """Refuses keys that are given twice and differ. Raises ConfigError."""
+def _check_repeats(call: Call, find: Callable[[str], Command] | None) -> None:
+    """Tells of keys that are given twice; see `config.check_repeats`."""
     if len(call.overrides) > 1:
         from . import config
 
-        config.check_once(call.overrides, call.language)
+        config.check_repeats(call.overrides, call.language)
     if len(call.rest) > 1 and find is not None and call.command.others != "*":
         from . import config
 
-        config.check_once(call.rest, config.Language(call.command.others, find(call.command.others).keys))
+        config.check_repeats(call.rest, config.Language(call.command.others, find(call.command.others).keys))
 
 
 def _is_word(argument: str, call: Call) -> bool:

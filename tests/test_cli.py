@@ -206,13 +206,8 @@ def test_an_energy_of_ones_own(phasefield: Command, tmp_path: Path) -> None:
         ("run --fast", "--help"),
         ("run grid.shpe=[8,8]", "grid.shpe: there is no such key; did you mean grid.shape?"),
         ("run time.dt=-1", "time.dt: is -1"),
-        ("run model=spinodal model=allen_cahn", "model: is given twice, as spinodal and as allen_cahn"),
-        ("run seed=1 'grid.shape=[8,8]' ++seed=2", "seed: is given twice, as 1 and as 2"),
         ("run 'model.parameters={W: 1}' model.parameters.W=2", "model.parameters.W: is given twice"),
         ("run initial.c.mean=0.5 initial.c=0.4", "initial.c: is given as a whole, 0.4, and in part"),
-        ("run -m seed=1,2 seed=3", "seed: is given twice, as 1,2 and as 3"),
-        ("homogenize material=cu x.npy material=al", "material: is given twice"),
-        ("explain time.end=1 time.end=2", "time.end: is given twice"),
         ("run -m seed=1,2 time.dt=-1", "time.dt: is -1"),
         ("run -m model=spinodal,spinodl", "did you mean 'spinodal'?"),
         ("resume", "phasefield resume DIR"),
@@ -230,6 +225,26 @@ def test_mistakes(phasefield: Command, tmp_path: Path, line: str, says: str) -> 
     assert says in answer.err
     assert "Traceback" not in answer.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("keys", "says", "made"),
+    [
+        ("model=spinodal model=allen_cahn", "model: is given twice, as spinodal and as allen_cahn", "name: allen_cahn"),
+        ("seed=1 'grid.shape=[8,8]' ++seed=2", "seed: is given twice, as 1 and as 2", "seed: 2"),
+        ("time.end=1 time.end=2", "time.end: is given twice, as 1 and as 2", "end: 2"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_told(
+    phasefield: Command, caplog: pytest.LogCaptureFixture, keys: str, says: str, made: str
+) -> None:
+    """The last one counts, as in all programs of Hydra, and as scripts count on that add keys to a command."""
+    answer = phasefield(f"config show {keys}")
+    assert (answer.code, caplog.messages) == (0, [f"{says}; the last one counts"])
+    assert made in answer.out
+    caplog.clear()
+    phasefield("config show seed=2 seed=2")
+    assert not caplog.messages
 
 
 def test_debug_shows_the_traceback(phasefield: Command) -> None:

@@ -17,7 +17,7 @@ from .composition import (
     to_yaml,
 )
 from .files import search_path
-from .grammar import check_once, combinations, in_quotes, parse, prepare, unquoted
+from .grammar import check_repeats, combinations, in_quotes, parse, prepare, unquoted
 from .language import FILED, RUN, Language
 from .launching import launch, launcher
 from .renaming import current
@@ -31,7 +31,7 @@ __all__ = [
     "Language",
     "arrange",
     "check",
-    "check_once",
+    "check_repeats",
     "combinations",
     "compose",
     "config_error",

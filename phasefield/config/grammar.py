@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import zlib
@@ -13,6 +14,8 @@ from .. import presets
 from ..errors import ConfigError
 from .complaints import SHOW
 from .language import FILED, REPLACED, RUN, Language, Reading
+
+log = logging.getLogger("phasefield")
 
 _OVERRIDE = re.compile(r"^(\+{0,2})([\w./@-]+)\s*=(.*)$", re.S)
 _PLAIN = re.compile(r"^[\w.+-]*$", re.ASCII)
@@ -232,17 +235,19 @@ def check_text(overrides: Sequence[Any]) -> None:
             )  # fmt: skip
 
 
-def check_once(overrides: Sequence[str], language: Language = RUN) -> None:
-    """Refuses what contradicts itself on a command line; in Python, what comes later is laid over what comes first.
+def check_repeats(overrides: Sequence[str], language: Language = RUN) -> None:
+    """Tells of keys that a command line gives two values, of which the last one counts as in Hydra's other programs, and refuses
+    what contradicts itself. In Python, what comes later is laid over what comes first.
 
     Raises:
-        ConfigError: a key with two values, or one that is given as a whole and in part.
+        ConfigError: a key that is given as a whole and in part, which disagree.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     parser, groups = OverridesParser.create(), {*FILED, *language.reading(overrides).presets}
     said: dict[str, tuple[Any, str]] = {}
+    directly = set[str]()
     for override in overrides:
         key, _, text = (part.strip() for part in override.lstrip("+").partition("="))
         try:
@@ -252,8 +257,13 @@ def check_once(overrides: Sequence[str], language: Language = RUN) -> None:
         at, value = read.key_or_group, text if read.is_sweep_override() else read.value()
         found = {at: (text, text)} if key in groups and text[:1] != "{" else dict(_leaves(at, value, text))
         for k, (v, t) in found.items():
-            if k in said and said[k][0] != v:
-                raise ConfigError(k, f"is given twice, as {said[k][1]} and as {t}", "leave one of them out")
+            if k not in said or said[k][0] == v:
+                continue
+            twice = f"is given twice, as {said[k][1]} and as {t}"
+            if k != at or k not in directly:
+                raise ConfigError(k, twice, "leave one of them out")
+            log.warning("%s: %s; the last one counts", k, twice)
+        directly.add(at)
         said |= found
     for whole in (k for k, (v, _) in said.items() if v is not None and k not in groups):
         if part := next((k for k in said if k.startswith(f"{whole}.")), ""):
