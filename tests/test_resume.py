@@ -336,7 +336,10 @@ def test_what_cannot_be_resumed(finished: Path, tmp_path: Path) -> None:
     def cut(path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-100])
 
-    early = broken("early", lambda p: (p / "checkpoint.npz").unlink())
+    lost = broken("lost", lambda p: (p / "checkpoint.npz").unlink())
+    with pytest.raises(OutputError, match="records, but the checkpoint of their run is missing"):
+        pf.resume(lost)
+    early = broken("early", lambda p: [(p / n).unlink() for n in ("checkpoint.npz", "history.nc", "fields.nc")])
     with pytest.raises(OutputError, match=r"before its first checkpoint.*\n  delete the folder"):
         pf.resume(early)
     for name, change, error in (
